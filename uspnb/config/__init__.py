@@ -1,0 +1,1 @@
+"""Configuration: the declarations, and reading them from a file."""

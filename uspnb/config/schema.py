@@ -1,0 +1,296 @@
+"""The frozen `PredictorConfig`: every field declared once, with default, range, unit, section and meaning.
+
+From these declarations are derived the shipped `config.toml`, the validator, the tuning spaces and the reference
+table.  A *static* field sets shapes or choices and is part of the compiled program's identity; a *traced* field is a
+number that the compiled program takes as an argument, so that changing it never recompiles and a batch of settings is
+one `vmap`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import numbers
+from typing import Any, Literal
+
+import jax
+import numpy as np
+
+from ..errors import ConfigError
+
+Tier = Literal["fast", "deep"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Search:
+    """How a tuner may vary a field: a range with an optional step or logarithmic scale, and the tier that does so."""
+
+    tier: Tier
+    low: float
+    high: float
+    step: float | None = None
+    log: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Declaration:
+    """What is declared about one field beside its name, type and default.
+
+    Attributes:
+        section: table of `config.toml` that holds it.
+        meaning: one plain sentence.
+        unit: physical or statistical unit, "" for a pure number.
+        low, high: closed bounds of a number.
+        choices: the allowed values of a string.
+        static: whether it is compiled in (sets shapes or choices) rather than traced.
+        search: how tuning may vary it, None for never.
+        locked: whether automatic mutation must refuse it.
+    """
+
+    section: str
+    meaning: str
+    unit: str = ""
+    low: float = -math.inf
+    high: float = math.inf
+    choices: tuple[str, ...] = ()
+    static: bool = False
+    search: Search | None = None
+    locked: bool = False
+
+
+SECTIONS: dict[str, str] = {
+    "core": "precision, platform, seed",
+    "structural": "shapes and choices that are compiled in; the deep tier tunes them",
+    "sensitivity": "numbers that the compiled program takes as arguments; the fast tier tunes them",
+    "ingestion": "what is accepted as a tick, and when the clock or the signal makes it doubtful",
+    "orchestration": "transport, modes, intervals",
+}
+
+
+def _declare(default: Any, section: str, meaning: str, **rest: Any) -> Any:
+    static = rest.pop("static", section in ("structural", "core"))
+    return dataclasses.field(
+        default=default, metadata={"declaration": Declaration(section, meaning, static=static, **rest)}
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class PredictorConfig:
+    """The hyperparameter vector Lambda (seed 002, section 2.1): flat, frozen, validated when made.
+
+    Use `dataclasses.replace(config, name=value)` to change a field.  It is a pytree: traced fields are its leaves,
+    static fields its structure.
+
+    Raises:
+        ConfigError: a value of the wrong type or outside its declared range; the message names all three.
+    """
+
+    # fmt: off
+    schema_version: str = _declare("1.0", "core", "version of the configuration and snapshot layout", choices=("1.0",), locked=True)
+    float_precision: int = _declare(64, "core", "bits of a floating point number in the step", low=64, high=64, locked=True)
+    jax_platform: str = _declare("auto", "core", "platform to compute on; auto is the GPU where there is one", choices=("auto", "cpu", "gpu"), locked=True)
+    seed: int = _declare(20260221, "core", "seed of every random draw", low=0, high=2**31 - 1)
+
+    input_kind: str = _declare("levels", "structural", "whether ticks are levels of a path or its increments (decides what the Holder exponent is measured on)", choices=("levels", "increments"))
+    holder_breaker: str = _declare("relative", "structural", "roughness breaker: below the thresholds and below the process's own baseline (relative), or below the thresholds alone (absolute)", choices=("relative", "absolute"))
+    robustness_force_kernel_d: bool = _declare(True, "structural", "whether the roughness breaker moves all weight to log_signature")
+    grace_freezes_weights: bool = _declare(False, "structural", "whether weights stand still in the grace period after an alarm instead of re-converging")
+    sinkhorn_coupled: bool = _declare(True, "structural", "whether the entropic regularisation follows volatility; if not it is `epsilon`")
+    jko_adaptive: bool = _declare(True, "structural", "whether the JKO step follows volatility; if not it is `learning_rate`")
+    sinkhorn_cost_type: str = _declare("squared", "structural", "ground cost between the kernels' forecasts", choices=("squared", "huber"))
+    sinkhorn_max_iter: int = _declare(200, "structural", "iterations of Sinkhorn at the most", low=1, high=10_000)
+    wtmm_buffer_size: int = _declare(128, "structural", "window of the path that identification and kernels see", unit="ticks", low=64, high=4096, search=Search("fast", 64, 512, step=64))
+    wtmm_scales: int = _declare(16, "structural", "number of wavelet scales, log-spaced from 1 to an eighth of the window", low=6, high=64)
+    wtmm_stride: int = _declare(4, "structural", "ticks between two measurements of the Holder exponent", unit="ticks", low=1, high=64)
+    koopman_top_k: int = _declare(5, "structural", "spectral modes reported", low=1, high=32)
+    log_sig_depth: int = _declare(3, "structural", "truncation depth of the log-signature", low=2, high=5, search=Search("fast", 2, 5, step=1))
+    log_sig_window: int = _declare(32, "structural", "ticks of path that the log-signature reads", unit="ticks", low=8, high=1024)
+    dgm_width_size: int = _declare(32, "structural", "width of the Deep Galerkin trunk", low=32, high=256, search=Search("deep", 32, 256, step=32))
+    dgm_depth: int = _declare(2, "structural", "hidden layers of the Deep Galerkin trunk", low=2, high=6, search=Search("deep", 2, 6, step=1))
+    dgm_entropy_num_bins: int = _declare(64, "structural", "grid cells of the entropy of the value function", low=20, high=100, search=Search("deep", 20, 100, step=1))
+    dgm_adaptive_architecture: bool = _declare(True, "structural", "whether a rise in entropy moves the Deep Galerkin kernel to a larger trunk")
+    hilbert_lags: int = _declare(48, "structural", "longest order of the Wiener-Hopf filter", unit="ticks", low=4, high=60)
+    hilbert_features: int = _declare(48, "structural", "random Fourier features of the reproducing kernel space", low=8, high=256)
+    hilbert_embedding: int = _declare(2, "structural", "delays that the random features see", low=1, high=8)
+    sde_numel_integrations: int = _declare(100, "structural", "steps of a simulated path", low=50, high=200, search=Search("deep", 50, 200, step=1))
+    kernel_c_jump_max_events: int = _declare(16, "structural", "jumps of a simulated path per tick at the most", low=1, high=256)
+    residual_window: int = _declare(252, "structural", "residuals that kurtosis is taken over", unit="ticks", low=32, high=4096)
+    frozen_signal_min_steps: int = _declare(5, "structural", "equal values in a row that make a frozen signal", unit="ticks", low=3, high=64)
+    frozen_signal_strict: bool = _declare(False, "structural", "whether equal values freeze even where the history makes them likely")
+
+    besov_cone_c: float = _declare(1.5, "sensitivity", "half-width of the cone of influence, in scales, in which maxima are linked", low=0.5, high=5.0, search=Search("fast", 1.0, 3.0))
+    cusum_k: float = _declare(0.5, "sensitivity", "slack of the mean chart", unit="scale", low=0.05, high=2.0, search=Search("fast", 0.1, 1.0))
+    cusum_h: float = _declare(5.0, "sensitivity", "threshold of the charts where `cusum_target_arl` is 0", unit="scale", low=1.0, high=50.0, search=Search("deep", 2.0, 10.0))
+    cusum_target_arl: float = _declare(5000.0, "sensitivity", "ticks between false alarms that all charts together are held to; 0 keeps the fixed `cusum_h`", unit="ticks", low=0.0, high=1e7)
+    cusum_kurtosis_beta: float = _declare(0.0, "sensitivity", "how much heavy tails raise the threshold: 1 + beta ln(max(kappa, 3)/3)", low=0.0, high=2.0)
+    cusum_scale_slack: float = _declare(0.25, "sensitivity", "slack of the scale chart", unit="scale", low=0.05, high=2.0)
+    cusum_dependence_slack: float = _declare(0.25, "sensitivity", "slack of the dependence chart", unit="scale", low=0.05, high=2.0)
+    cusum_winsor: float = _declare(2.5, "sensitivity", "bound of a standardised residual before it is accumulated", unit="scale", low=1.0, high=10.0)
+    grace_period_steps: int = _declare(20, "sensitivity", "ticks after an alarm in which no further alarm is raised", unit="ticks", low=0, high=10_000, search=Search("deep", 5, 100, step=1))
+    volatility_alpha: float = _declare(0.1, "sensitivity", "rate of the variance average that regularisation follows", unit="1/tick", low=0.001, high=1.0, search=Search("fast", 0.05, 0.3))
+    sinkhorn_alpha: float = _declare(0.5, "sensitivity", "coupling of the entropic regularisation to volatility", low=0.0, high=10.0, search=Search("fast", 0.1, 1.0))
+    sinkhorn_epsilon_0: float = _declare(0.1, "sensitivity", "base entropic regularisation", unit="scale^2", low=1e-4, high=10.0, search=Search("deep", 0.05, 0.5))
+    sinkhorn_epsilon_min: float = _declare(0.01, "sensitivity", "least entropic regularisation", unit="scale^2", low=1e-5, high=1.0, search=Search("deep", 0.001, 0.1, log=True))
+    epsilon: float = _declare(1e-3, "sensitivity", "entropic regularisation where `sinkhorn_coupled` is off", unit="scale^2", low=1e-4, high=10.0)
+    learning_rate: float = _declare(0.01, "sensitivity", "JKO step where `jko_adaptive` is off", low=1e-6, high=1.0, search=Search("deep", 0.001, 0.1, log=True))
+    learning_rate_safety_factor: float = _declare(0.8, "sensitivity", "fraction of the largest stable JKO step", low=0.01, high=1.0)
+    learning_rate_minimum: float = _declare(1e-6, "sensitivity", "least JKO step asked for by a user; the flow's own floor is `jko_step_floor`", low=0.0, high=1.0)
+    jko_step_floor: float = _declare(0.02, "sensitivity", "least JKO step of the flow, so that weights never stall", low=0.0, high=1.0)
+    jko_step_ceiling: float = _declare(0.5, "sensitivity", "largest JKO step of the flow", low=1e-3, high=1.0)
+    jko_domain_length: float = _declare(1.0, "sensitivity", "characteristic length L of the entropy window L^2/sigma^2", unit="scale", low=1e-3, high=1e3)
+    score_forgetting: float = _declare(0.97, "sensitivity", "forgetting of a kernel's log score", unit="1/tick", low=0.5, high=0.9999)
+    score_scale_rate: float = _declare(0.03, "sensitivity", "rate of a kernel's own error scale", unit="1/tick", low=0.001, high=0.5)
+    confidence_floor: float = _declare(1e-4, "sensitivity", "least confidence of a kernel", low=1e-12, high=0.25)
+    forecast_clip: float = _declare(8.0, "sensitivity", "bound of a kernel's forecast around the last value", unit="innovation scale", low=1.0, high=1e3)
+    kernel_ridge_lambda: float = _declare(1e-3, "sensitivity", "ridge of the kernels' regressions per effective observation", low=1e-12, high=1.0, search=Search("deep", 1e-8, 1e-3, log=True))
+    hilbert_forgetting: float = _declare(0.9985, "sensitivity", "forgetting of the slow Wiener-Hopf filter and the random features", unit="1/tick", low=0.9, high=1.0)
+    hilbert_fast_forgetting: float = _declare(0.98, "sensitivity", "forgetting of the fast, short filter", unit="1/tick", low=0.8, high=1.0)
+    log_sig_forgetting: float = _declare(0.998, "sensitivity", "forgetting of the log-signature regression", unit="1/tick", low=0.9, high=1.0)
+    stiffness_low: float = _declare(100.0, "sensitivity", "stiffness below which the explicit scheme runs", low=1.0, high=1e5, search=Search("deep", 50.0, 500.0))
+    stiffness_high: float = _declare(1000.0, "sensitivity", "stiffness above which the implicit scheme runs", low=1.0, high=1e6, search=Search("deep", 500.0, 5000.0))
+    sde_dt: float = _declare(0.01, "sensitivity", "step of the mean equation's integration", unit="ticks", low=0.001, high=0.1, search=Search("deep", 0.001, 0.1, log=True))
+    sde_diffusion_sigma: float = _declare(0.2, "sensitivity", "weight of the prior in the diffusion estimate, as a fraction of the window", low=0.05, high=0.5, search=Search("deep", 0.05, 0.5))
+    sde_fd_epsilon: float = _declare(1e-6, "sensitivity", "step of the finite difference of the drift's slope", unit="scale", low=1e-10, high=1e-2)
+    kernel_c_jump_intensity: float = _declare(0.05, "sensitivity", "prior intensity of jumps", unit="1/tick", low=0.0, high=1.0)
+    kernel_c_jump_mean: float = _declare(0.0, "sensitivity", "prior mean of a jump", unit="scale", low=-100.0, high=100.0)
+    kernel_c_jump_scale: float = _declare(0.1, "sensitivity", "prior standard deviation of a jump", unit="scale", low=1e-6, high=100.0)
+    holder_threshold: float = _declare(0.4, "sensitivity", "Holder exponent below which the path counts as rough", low=0.0, high=1.0, search=Search("deep", 0.2, 0.65))
+    robustness_dimension_threshold: float = _declare(1.5, "sensitivity", "fractal dimension 2 - H above which the path counts as rough", low=1.0, high=2.0)
+    holder_persistence: int = _declare(16, "sensitivity", "ticks in a row that roughness must last to trip the breaker", unit="ticks", low=1, high=10_000)
+    holder_hysteresis: float = _declare(0.05, "sensitivity", "how far the exponent must rise above the threshold to end the emergency", low=0.0, high=0.5)
+    holder_baseline_rate: float = _declare(0.002, "sensitivity", "rate of the process's own baseline of the exponent", unit="1/tick", low=1e-5, high=0.1)
+    holder_baseline_sigmas: float = _declare(3.0, "sensitivity", "how many of its standard deviations the exponent must fall below its baseline", low=0.0, high=10.0)
+
+    sigma_bound: float = _declare(20.0, "ingestion", "robust scales from the level beyond which a tick is an outlier", unit="scale", low=3.0, high=1e6)
+    outlier_release_steps: int = _declare(5, "ingestion", "outliers in a row that agree with one another and so are a new level", unit="ticks", low=2, high=1000)
+    strict_domain: bool = _declare(False, "ingestion", "whether the host raises DomainError on an outlier instead of flagging it", static=True)
+    staleness_ttl_ns: int = _declare(500_000_000, "ingestion", "least age at which a tick is stale", unit="ns", low=0, high=2**62)
+    staleness_intervals: float = _declare(5.0, "ingestion", "age at which a tick is stale, in tick intervals", low=0.0, high=1e6)
+    besov_nyquist_interval_ns: int = _declare(100_000_000, "ingestion", "least interval at which ticks are sparse", unit="ns", low=0, high=2**62)
+    sparse_intervals: float = _declare(1.5, "ingestion", "interval at which ticks are sparse, in tick intervals", low=1.0, high=1e6)
+    tick_interval_ns: int = _declare(0, "ingestion", "declared tick interval; 0 learns the median of the history", unit="ns", low=0, high=2**62)
+    inference_recovery_hysteresis: float = _declare(0.8, "ingestion", "fraction of the staleness limit that age must fall below to leave degraded mode", low=0.01, high=1.0)
+    degraded_recovery_min_steps: int = _declare(2, "ingestion", "clean ticks before degraded mode is left", unit="ticks", low=1, high=10_000)
+    frozen_signal_recovery_ratio: float = _declare(0.1, "ingestion", "fraction of the historical variance that ends a frozen signal", low=0.0, high=1.0)
+    frozen_signal_recovery_steps: int = _declare(2, "ingestion", "ticks that a frozen signal must move before it counts as alive", unit="ticks", low=1, high=1000)
+    frozen_signal_probability: float = _declare(1e-4, "ingestion", "probability, from the history, below which equal values in a row are a fault", low=0.0, high=1.0)
+    signal_sampling_interval: float = _declare(1.0, "ingestion", "sampling interval of the spectrum's frequency axis", unit="ticks", low=1e-12, high=1e12)
+
+    confidence_level: float = _declare(0.95, "orchestration", "nominal coverage of the interval", low=0.5, high=0.999)
+    interval_rate: float = _declare(0.05, "orchestration", "rate of the conformal correction of the interval's quantile", unit="1/tick", low=0.0, high=0.5)
+    entropy_window: int = _declare(100, "orchestration", "entropy window before volatility adapts it", unit="ticks", low=10, high=500, search=Search("deep", 50, 500, step=1))
+    entropy_window_relaxation_factor: float = _declare(5.0, "orchestration", "relaxation times in the entropy window", low=0.1, high=100.0)
+    entropy_window_bounds_min: int = _declare(10, "orchestration", "least entropy window", unit="ticks", low=2, high=10_000)
+    entropy_window_bounds_max: int = _declare(500, "orchestration", "largest entropy window", unit="ticks", low=2, high=100_000)
+    entropy_threshold: float = _declare(0.8, "orchestration", "fraction gamma of the expected entropy below which the value function is collapsing, in calm times", low=0.5, high=1.0, search=Search("deep", 0.5, 0.95))
+    entropy_scaling_trigger: float = _declare(2.0, "orchestration", "entropy ratio kappa above which the trunk grows", low=1.0, high=10.0)
+    mode_collapse_min_threshold: int = _declare(10, "orchestration", "least ticks of low entropy that raise the warning", unit="ticks", low=1, high=10_000)
+    mode_collapse_window_ratio: float = _declare(0.1, "orchestration", "fraction of the entropy window of low entropy that raises the warning", low=0.0, high=1.0)
+    sinkhorn_huber_delta: float = _declare(1.0, "orchestration", "width of the quadratic part of the Huber cost", unit="scale", low=1e-6, high=1e6)
+    validation_simplex_atol: float = _declare(1e-6, "orchestration", "marginal error at which Sinkhorn has converged", low=1e-14, high=1e-2)
+    koopman_min_power: float = _declare(1e-10, "orchestration", "power below which a spectral mode is not reported", low=0.0, high=1.0)
+    paley_wiener_integral_max: float = _declare(100.0, "orchestration", "Paley-Wiener integral above which the spectrum counts as not regular", low=0.0, high=1e6)
+    numerical_epsilon: float = _declare(1e-12, "orchestration", "floor that keeps divisions and logarithms finite", low=1e-300, high=1e-3)
+    # fmt: on
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            coerced = check_value(field.name, value)
+            if coerced is not value:
+                object.__setattr__(self, field.name, coerced)
+        _check_order(self, "stiffness_low", "stiffness_high")
+        _check_order(self, "entropy_window_bounds_min", "entropy_window_bounds_max")
+        _check_order(self, "jko_step_floor", "jko_step_ceiling")
+        if self.hilbert_lags >= self.wtmm_buffer_size:
+            raise ConfigError(
+                f"hilbert_lags = {self.hilbert_lags} must be below wtmm_buffer_size = {self.wtmm_buffer_size}: "
+                "the filter reads its lags from that window; shorten the filter or lengthen the window"
+            )
+        if self.log_sig_window > self.wtmm_buffer_size:
+            raise ConfigError(
+                f"log_sig_window = {self.log_sig_window} must not exceed wtmm_buffer_size = {self.wtmm_buffer_size}: "
+                "the log-signature reads that window; shorten it or lengthen the window"
+            )
+
+    def _repr_html_(self) -> str:
+        changed = {f.name for f in dataclasses.fields(self) if getattr(self, f.name) != f.default}
+        rows = []
+        for field in dataclasses.fields(self):
+            about = declaration(field.name)
+            mark = "font-weight:bold" if field.name in changed else ""
+            rows.append(
+                f"<tr style='{mark}'><td style='text-align:left'>{field.name}</td><td>{getattr(self, field.name)!r}</td>"
+                f"<td>{field.default!r}</td><td style='text-align:left'>{about.section}</td>"
+                f"<td style='text-align:left'>{about.meaning}{f' [{about.unit}]' if about.unit else ''}</td></tr>"
+            )
+        head = "".join(f"<th>{name}</th>" for name in ("field", "value", "default", "section", "meaning"))
+        return (
+            f"<details><summary><b>PredictorConfig</b>: {len(changed)} of {len(rows)} fields changed from their "
+            f"defaults</summary><table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></details>"
+        )
+
+
+DECLARATIONS: dict[str, Declaration] = {
+    field.name: field.metadata["declaration"] for field in dataclasses.fields(PredictorConfig)
+}
+DEFAULTS: dict[str, Any] = {field.name: field.default for field in dataclasses.fields(PredictorConfig)}
+STATIC_FIELDS: tuple[str, ...] = tuple(name for name, about in DECLARATIONS.items() if about.static)
+TRACED_FIELDS: tuple[str, ...] = tuple(name for name, about in DECLARATIONS.items() if not about.static)
+
+
+def declaration(name: str) -> Declaration:
+    """The declaration of a field.
+
+    Raises:
+        ConfigError: there is no such field.
+    """
+    if name not in DECLARATIONS:
+        raise ConfigError(f"unknown configuration key {name!r}; known keys: {', '.join(sorted(DECLARATIONS))}")
+    return DECLARATIONS[name]
+
+
+def check_value(name: str, value: Any) -> Any:
+    """Validate one value against its declaration and return it with the declared type.
+
+    Arrays of rank above zero and traced values (a batch of candidate settings, a value inside jit) pass through.
+
+    Raises:
+        ConfigError: unknown name, wrong type, value out of range or not among the choices.
+    """
+    about, default = declaration(name), DEFAULTS[name]
+    if not about.static and (isinstance(value, jax.core.Tracer) or type(value) is object or value is None):
+        return value
+    if isinstance(value, (np.ndarray, np.generic, jax.Array)):
+        if not about.static and value.ndim > 0:
+            return value
+        value = value.item() if value.ndim == 0 else value
+    kind = type(default)
+    if kind is bool:
+        accepted = isinstance(value, bool)
+    elif kind is str:
+        accepted = isinstance(value, str)
+    elif kind is int:
+        accepted = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    else:
+        accepted = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if not accepted:
+        raise ConfigError(f"{name} = {value!r} has type {type(value).__name__}, expected {kind.__name__}")
+    if about.choices and value not in about.choices:
+        raise ConfigError(f"{name} = {value!r} is not one of {', '.join(map(repr, about.choices))}")
+    if kind in (int, float):
+        value = kind(value)
+        if not about.low <= value <= about.high:
+            raise ConfigError(f"{name} = {value!r} is outside its range [{about.low:g}, {about.high:g}]")
+    return value
+
+
+def _check_order(config: PredictorConfig, low: str, high: str) -> None:
+    a, b = getattr(config, low), getattr(config, high)
+    if isinstance(a, (int, float)) and isinstance(b, (int, float)) and a >= b:
+        raise ConfigError(f"{low} = {a!r} must be below {high} = {b!r}")
+
+
+jax.tree_util.register_dataclass(
+    PredictorConfig, data_fields=list(TRACED_FIELDS), meta_fields=list(STATIC_FIELDS)
+)

@@ -1,0 +1,1 @@
+"""Four one-step predictors of one shape; no kernel imports a sibling."""
