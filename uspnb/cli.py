@@ -1,0 +1,183 @@
+"""The command line: `uspnb demo`, `backtest`, `train-trunk`, `config`.
+
+A command imports what it needs when it runs, so that help and errors come at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .errors import DomainError, UspnbError
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from .config.schema import PredictorConfig
+    from .series import Series
+
+INTERRUPTED = 130
+REFUSED = 2
+MOST_ASSETS = 10
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        argv: arguments without the program's name; those of the process by default.
+
+    Returns:
+        Exit code: 0 done, 2 refused (one line on stderr says why), 130 interrupted.
+    """
+    options = _parser().parse_args(argv)
+    try:
+        return options.run(options)
+    except (UspnbError, OSError) as error:
+        print(f"uspnb: error: {error}", file=sys.stderr)
+        return REFUSED
+    except KeyboardInterrupt:
+        print("uspnb: interrupted", file=sys.stderr)
+        return INTERRUPTED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="uspnb", description="Online probabilistic prediction: forecasts with intervals, weights and alarms."
+    )
+    parser.add_argument("--version", action="version", version=f"uspnb {metadata.version('uspnb')}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    demo = commands.add_parser("demo", help="replay a real series (half-hourly sea temperature) and write a report")
+    _add_output(demo, default="uspnb_report.html")
+    demo.add_argument("--ticks", type=int, metavar="N", help="replay the first N ticks only")
+    demo.set_defaults(run=_demo)
+
+    backtest = commands.add_parser("backtest", help="run the predictor over a CSV file and write a report")
+    backtest.add_argument("file", metavar="FILE.csv", help="table with a first line of column names")
+    backtest.add_argument("--time", metavar="COL", help="column of times (found by its name or content if left out)")
+    backtest.add_argument("--value", metavar="COL[,COL]", help="column of values; several become assets")
+    backtest.add_argument("--asset", metavar="COL", help="which of several assets the report shows")
+    _add_output(backtest, default=None)
+    backtest.set_defaults(run=_backtest)
+
+    trunk = commands.add_parser("train-trunk", help="train a trunk network of the deep_galerkin kernel anew")
+    trunk.add_argument("--width", type=int, default=32, help="units of a hidden layer")
+    trunk.add_argument("--depth", type=int, default=2, help="hidden layers")
+    trunk.add_argument("--seed", type=int, default=0, help="of the weights and of every batch")
+    trunk.add_argument("--steps", type=int, metavar="N", help="optimiser steps; the trainer's own number if left out")
+    trunk.add_argument("--out", type=Path, default="trunks", metavar="FOLDER", help="folder of the weights file")
+    trunk.set_defaults(run=_train_trunk)
+
+    config = commands.add_parser("config", help="print the settings")
+    config.add_argument(
+        "what", nargs="?", choices=("show", "template"), default="show", help="values, or with comments"
+    )
+    config.add_argument("--config", type=Path, metavar="FILE.toml", help="settings to print; the defaults if left out")
+    config.set_defaults(run=_config)
+    return parser
+
+
+def _add_output(parser: argparse.ArgumentParser, default: str | None) -> None:
+    told = "no report if left out" if default is None else f"by default {default}"
+    parser.add_argument(
+        "--out", type=Path, default=default, metavar="FILE.html", help=f"where to write the report; {told}"
+    )
+    parser.add_argument("--save", type=Path, metavar="RUN.zarr|RUN.nc", help="where to write the whole result")
+    parser.add_argument("--config", type=Path, metavar="FILE.toml", help="settings; the defaults if left out")
+    parser.add_argument("--theme", choices=("auto", "light", "dark"), default="auto", help="colours of the report")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from .demo import demo_series
+
+    return _replay(demo_series(options.ticks), "Half-hourly sea temperature", options)
+
+
+def _backtest(options: argparse.Namespace) -> int:
+    from .csv_file import read_csv
+
+    series = read_csv(options.file, options.time, options.value)
+    for note in series.notes:
+        print(f"note: {note}")
+    return _replay(series, Path(options.file).name, options, asset=_chosen_asset(series, options.asset))
+
+
+def _chosen_asset(series: Series, asset: str | None) -> Any:
+    if asset is None:
+        return None
+    if asset not in (series.assets or ()):
+        raise DomainError(
+            f"--asset {asset!r} is not among the assets: {', '.join(map(str, series.assets or ('none',)))}"
+        )
+    return asset
+
+
+def _replay(series: Series, title: str, options: argparse.Namespace, asset: Any = None) -> int:
+    from . import report, results, runtime
+    from .backtest import backtest
+    from .comparison import compare
+
+    config = _settings(options.config)
+    if options.out is not None:
+        report.checked_target(options.out, options.theme)
+    if options.save is not None:
+        results.checked_archive(options.save)
+    runtime.enable_compilation_cache()
+    ds = backtest(series, config, progress=not options.quiet)
+    comparison = compare(series, config, dataset=ds)
+    print(_comparison_text(comparison))
+    print(f"\n{comparison.attrs['verdict']}")
+    print(f"{int(ds['alarm'].sum()):,} alarms, {int(ds['rejected'].sum()):,} ticks refused.")
+    if options.save is not None:
+        print(f"Result: {results.save(ds, options.save).absolute()}")
+    if options.out is not None:
+        print(f"Report: {report.write_report(ds, comparison, options.out, title, options.theme, asset)}")
+    return 0
+
+
+def _settings(path: Path | None) -> PredictorConfig:
+    from .config.load import load_config
+    from .config.schema import PredictorConfig
+
+    return PredictorConfig() if path is None else load_config(path)
+
+
+def _comparison_text(comparison: xr.Dataset) -> str:
+    from .report_tables import comparison_table
+
+    several = "asset" in comparison.dims
+    labels = comparison["asset"].values.tolist() if several else [None]
+    blocks = []
+    for name in labels[:MOST_ASSETS]:
+        table = comparison_table(comparison, name)
+        table.columns = [str(metric).replace("_", " ") for metric in comparison["metric"].values]
+        blocks.append((f"{name}\n" if several else "") + table.to_string())
+    if len(labels) > MOST_ASSETS:
+        blocks.append(f"... and {len(labels) - MOST_ASSETS} more assets")
+    return "\n\n".join(blocks) + "\n(in brackets: relative to last value, below 1 is better)"
+
+
+def _train_trunk(options: argparse.Namespace) -> int:
+    from .kernels.deep_galerkin.training import DEFAULT_STEPS, train_trunk
+
+    steps = DEFAULT_STEPS if options.steps is None else options.steps
+    entry = train_trunk(options.width, options.depth, options.seed, steps, options.out)
+    print(json.dumps(entry, indent=2))
+    print(f"Weights: {options.out.absolute()}")
+    return 0
+
+
+def _config(options: argparse.Namespace) -> int:
+    from .config.load import config_to_toml
+    from .config.template import render_template
+
+    config = _settings(options.config)
+    print(render_template(config) if options.what == "template" else config_to_toml(config), end="")
+    return 0

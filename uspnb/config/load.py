@@ -1,0 +1,212 @@
+"""Reading `config.toml` strictly, and writing a configuration as TOML.
+
+A file is accepted or refused as a whole.  What is refused is named with its line, the value, the range and, for a
+misspelt name, the nearest one that exists; all problems of a file are reported together.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import tomlkit
+from tomlkit.exceptions import ParseError, TOMLKitError
+
+from ..digest import sha256_bytes
+from ..errors import ConfigError
+from .schema import DECLARATIONS, SECTIONS, PredictorConfig, check_value
+from .source_lines import SourceLines
+
+LARGEST_FILE_BYTES = 1 << 20
+
+
+def load_config(path: str | os.PathLike[str] = "config.toml", **overrides: Any) -> PredictorConfig:
+    """Read a configuration file; keys that it does not name have their defaults.
+
+    Args:
+        path: a TOML file with the sections of `schema.SECTIONS`.
+        overrides: values that win over those of the file, by field name.
+
+    Returns:
+        The validated configuration.
+
+    Raises:
+        ConfigError: the file cannot be read or is no TOML; a section or key is unknown, misplaced or written twice; a
+            value has the wrong type or lies outside its range; two values contradict one another.
+    """
+    unknown = [_unknown("configuration key", name, DECLARATIONS) for name in overrides if name not in DECLARATIONS]
+    if unknown:
+        raise ConfigError("; ".join(unknown))
+    source = os.fspath(path)
+    return parse_config(_read_text(Path(source)), source=source, **overrides)
+
+
+def parse_config(text: str, *, source: str = "<text>", **overrides: Any) -> PredictorConfig:
+    """The configuration that a TOML text describes.
+
+    Args:
+        text: the content of a configuration file.
+        source: what error messages call it.
+        overrides: values that win over those of the text, by field name.
+
+    Returns:
+        The validated configuration.
+
+    Raises:
+        ConfigError: as `load_config`.
+    """
+    lines = SourceLines(text)
+    tables = _parse_toml(text, source, lines)
+    values: dict[str, Any] = {}
+    problems: list[tuple[int | None, str]] = []
+    for section, table in tables.items():
+        if section not in SECTIONS:
+            problems.append((_line_of(lines, section), _misplaced_section(section)))
+        elif not isinstance(table, Mapping):
+            problems.append((_line_of(lines, section), f"{section} must be a section, written [{section}]"))
+        else:
+            for key, value in table.items():
+                problem = _problem_of(section, key, value)
+                if problem is None:
+                    values[key] = value
+                else:
+                    problems.append((lines.of(section, key) or lines.of(f"{section}.{key}"), problem))
+    if problems:
+        raise ConfigError("\n".join(_located(source, line, problem) for line, problem in problems))
+    return _build({**values, **overrides}, source, lines)
+
+
+def config_to_toml(config: PredictorConfig) -> str:
+    """The canonical TOML of a configuration: every section and key, in the order of their declaration, no comments.
+
+    Args:
+        config: any configuration whose values are plain numbers, not a batch of candidates.
+
+    Returns:
+        A text that `parse_config` reads back to an equal configuration.
+
+    Raises:
+        ConfigError: a field holds an array or a traced value, which no file can hold.
+    """
+    blocks = []
+    for section in SECTIONS:
+        rows = [f"{name} = {toml_value(config, name)}" for name in fields_of(section)]
+        blocks.append("\n".join([f"[{section}]", *rows]))
+    return "\n\n".join(blocks) + "\n"
+
+
+def config_hash(config: PredictorConfig) -> str:
+    """SHA-256 of a configuration's canonical TOML: equal configurations have equal hashes."""
+    return sha256_bytes(config_to_toml(config).encode())
+
+
+def fields_of(section: str) -> list[str]:
+    """Names of the fields of a section, in the order of their declaration."""
+    return [name for name, about in DECLARATIONS.items() if about.section == section]
+
+
+def toml_value(config: PredictorConfig, name: str) -> str:
+    """One field's value in TOML notation.
+
+    Raises:
+        ConfigError: the field holds an array or a traced value.
+    """
+    value = getattr(config, name)
+    if not isinstance(value, (bool, int, float, str)):
+        raise ConfigError(
+            f"{name} holds a value of type {type(value).__name__}, which a file cannot hold; "
+            "write one candidate of the batch at a time"
+        )
+    return tomlkit.item(value).as_string()
+
+
+def _read_text(path: Path) -> str:
+    if path.is_dir():
+        raise ConfigError(f"{path}: is a folder, not a configuration file; name the TOML file in it")
+    if not path.exists():
+        raise ConfigError(
+            f"{path}: no such configuration file; `python -m uspnb.config.template` prints one with every default"
+        )
+    if not path.is_file():
+        raise ConfigError(f"{path}: is not a regular file")
+    try:
+        data = path.read_bytes() if path.stat().st_size <= LARGEST_FILE_BYTES else None
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror or error}") from error
+    if data is None:
+        raise ConfigError(f"{path}: is larger than {LARGEST_FILE_BYTES} bytes and so is no configuration file")
+    try:
+        # Editors on Windows put a byte order mark first; "utf-8-sig" drops it.
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ConfigError(_located(os.fspath(path), line, "not a text file in UTF-8, so no TOML")) from error
+
+
+def _parse_toml(text: str, source: str, lines: SourceLines) -> dict[str, Any]:
+    try:
+        return tomlkit.parse(text).unwrap()
+    except TOMLKitError as error:
+        repeated = lines.duplicate()
+        if repeated is not None:
+            earlier, entry = repeated
+            what = f"key {entry.key!r} of section [{entry.section}]" if entry.key else f"section [{entry.section}]"
+            problem = f"{what} is written twice, first on line {earlier.line}; keep one"
+            raise ConfigError(_located(source, entry.line, problem)) from error
+        line = error.line if isinstance(error, ParseError) else None
+        # The parser's text ends in its own "at line 3 col 0", which we say first.
+        reason = re.sub(r" at line \d+ col \d+$", "", str(error))
+        raise ConfigError(_located(source, line, f"not valid TOML (is the file truncated?): {reason}")) from error
+
+
+def _problem_of(section: str, key: str, value: Any) -> str | None:
+    """Why a key may not stand here with this value, None where it may."""
+    if key not in DECLARATIONS:
+        return _unknown("key", key, DECLARATIONS) + f" in section [{section}]"
+    home = DECLARATIONS[key].section
+    if home != section:
+        return f"{key} belongs in section [{home}], not in [{section}]"
+    try:
+        check_value(key, value)
+    except ConfigError as error:
+        return str(error)
+    except OverflowError:
+        about = DECLARATIONS[key]
+        return f"{key} is outside its range [{about.low:g}, {about.high:g}]: its value is too large for a number"
+    return None
+
+
+def _misplaced_section(section: str) -> str:
+    if section in DECLARATIONS:
+        return f"{section} belongs in section [{DECLARATIONS[section].section}], not at the top of the file"
+    return _unknown("section", section, SECTIONS)
+
+
+def _unknown(what: str, name: str, known: Iterable[str]) -> str:
+    known = list(known)
+    near = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.6)
+    remedy = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(known))}"
+    return f"unknown {what} {name!r} ({remedy})"
+
+
+def _build(values: dict[str, Any], source: str, lines: SourceLines) -> PredictorConfig:
+    try:
+        return PredictorConfig(**values)
+    except ConfigError as error:
+        # Of two values that contradict one another, the one further down is where a reader meets the contradiction.
+        named = (lines.of_key(word) for word in re.findall(r"\w+", str(error)) if word in DECLARATIONS)
+        line = max((line for line in named if line), default=None)
+        raise ConfigError(_located(source, line, str(error))) from error
+
+
+def _line_of(lines: SourceLines, name: str) -> int | None:
+    """Line of a top-level name: a section header, else a key before the first header."""
+    return lines.of(name) or lines.of("", name)
+
+
+def _located(source: str, line: int | None, problem: str) -> str:
+    return f"{source}, line {line}: {problem}" if line else f"{source}: {problem}"

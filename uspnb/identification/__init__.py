@@ -1,0 +1,1 @@
+"""What kind of process is this: roughness, spectrum, drift and martingale, measured on the rolling window."""

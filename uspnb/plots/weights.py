@@ -1,0 +1,41 @@
+"""The weights of the four kernels as a stacked area."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import holoviews as hv
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from .style import KERNEL_COLOURS, figure_options, one_series, time_label
+from .thinning import thin_means
+
+
+def weights_data(ds: xr.Dataset, asset: Any = None) -> pd.DataFrame:
+    """One row per tick: time and one column of weights per kernel."""
+    ds = one_series(ds, asset)
+    shares = ds["weight"].transpose("time", "kernel")
+    frame = pd.DataFrame(shares.values, columns=[str(k) for k in shares["kernel"].values])
+    frame.insert(0, "time", ds["time"].values)
+    frame.attrs = {"xlabel": time_label(ds)}
+    return frame
+
+
+def weights_plot(data: pd.DataFrame, theme: str = "light", last: bool = True, height: int = 190) -> hv.Overlay:
+    """The figure of `weights_data`; long series are thinned to the mean of each bin."""
+    kernels = [name for name in data.columns if name != "time"]
+    thinned = thin_means(data, kernels)
+    tops = np.cumsum(thinned[kernels].to_numpy(), axis=1)
+    bottoms = tops - thinned[kernels].to_numpy()
+    share = hv.Dimension("weight", label="weight")
+    parts = [
+        hv.Area(
+            (thinned["time"], bottoms[:, i], tops[:, i]), "time", [share, "top"], label=name.replace("_", " ")
+        ).opts(color=KERNEL_COLOURS.get(name, "#858b93"), alpha=0.85, line_alpha=0, backend="bokeh")
+        for i, name in enumerate(kernels)
+    ]
+    options = figure_options(theme, "Weights of the kernels", height, last)
+    options["xlabel"] = data.attrs.get("xlabel", "time") if last else ""
+    return hv.Overlay(parts).opts(ylabel="weight", ylim=(0, 1), **options)

@@ -1,0 +1,263 @@
+"""`UniversalPredictor`: one series, its state and its history held here; warnings and errors for a person."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import xarray as xr
+
+from .batching import scan_chunks
+from .config.load import load_config
+from .config.schema import STATIC_FIELDS, PredictorConfig
+from .errors import DomainError, FrequencyWarning, StalenessWarning
+from .functional import FunctionalPredictor, donating_step_row, observations, result_layout
+from .packing import unpack
+from .records import PredictionResult, ProcessState
+from .results import to_dataset
+from .series import Series, read_series
+from .state import INTERVALS_KEPT, PredictorState
+
+HISTORY_LIMIT = 20_000
+
+
+def replay_clock() -> None:
+    """The clock of history: every tick is processed at its own timestamp."""
+    return None
+
+
+class _Ring:
+    """The last `limit` rows of float64 and their timestamps, in one block that grows to its limit and no further."""
+
+    def __init__(self, limit: int, width: int) -> None:
+        self.limit, self.count = limit, 0
+        self.rows = np.empty((min(limit, 256), width))
+        self.stamps = np.empty(len(self.rows), np.int64)
+
+    def append(self, rows: np.ndarray, stamps: np.ndarray) -> None:
+        for row, stamp in zip(rows[-self.limit :], stamps[-self.limit :], strict=True):
+            if self.count >= len(self.rows) and len(self.rows) < self.limit:
+                longer = min(self.limit, 2 * len(self.rows))
+                self.rows = np.resize(self.rows, (longer, self.rows.shape[1]))
+                self.stamps = np.resize(self.stamps, longer)
+            place = self.count % len(self.rows)
+            self.rows[place], self.stamps[place] = row, stamp
+            self.count += 1
+
+    def ordered(self) -> tuple[np.ndarray, np.ndarray]:
+        """Rows and timestamps, oldest first."""
+        kept = min(self.count, len(self.rows))
+        places = (np.arange(kept) + (self.count - kept)) % len(self.rows)
+        return self.rows[places], self.stamps[places]
+
+
+class UniversalPredictor:
+    """A predictor of one series: feed ticks, get forecasts.
+
+    Args:
+        config: settings; the default configuration where left out.
+        clock: gives the time of processing [ns since 1970 UTC]; `replay_clock` for ticks of the past, which are then
+            processed at their own timestamps.
+        history_limit: ticks that `history()` can give back; older ones are let go.
+
+    Raises:
+        DomainError: not a configuration, or a history limit below 1.
+    """
+
+    def __init__(
+        self,
+        config: PredictorConfig | None = None,
+        *,
+        clock: Callable[[], int | None] = time.time_ns,
+        history_limit: int = HISTORY_LIMIT,
+    ) -> None:
+        if history_limit < 1:
+            raise DomainError(f"history_limit = {history_limit} must be at least 1 tick")
+        self._functional = FunctionalPredictor(config)
+        self._clock = clock
+        self._layout = result_layout(self.config)
+        self._ring = _Ring(history_limit, self._layout.width)
+        self._state = self._functional.init_state()
+        self._doubts = {StalenessWarning: False, FrequencyWarning: False}
+        self._has_times = False
+        self._last: PredictionResult | None = None
+
+    @property
+    def config(self) -> PredictorConfig:
+        """The settings in force."""
+        return self._functional.config
+
+    @property
+    def state(self) -> PredictorState:
+        """A copy of the present state; it stays valid while the predictor goes on."""
+        return jax.tree.map(lambda leaf: leaf.copy(), self._state)
+
+    @property
+    def last_result(self) -> PredictionResult | None:
+        """What the last tick gave, None before the first."""
+        return self._last
+
+    def fit_history(self, values: Any, times: Any = None) -> bool:
+        """Start from a history instead of from nothing, by one compiled scan.
+
+        Args:
+            values: at least `wtmm_buffer_size` ticks of the same series, oldest first.
+            times: their timestamps; where neither these nor an index of the values say when, the clock stays unset and
+                the next tick may carry any timestamp.
+
+        Returns:
+            True where, at the end, the transport converged and the mean chart stands below its threshold.
+
+        Raises:
+            DomainError: too short, or not a series of one asset.
+        """
+        series = read_series(values, times)
+        if series.values.ndim != 1:
+            raise DomainError(
+                f"fit_history got {series.values.shape[1]} assets; a UniversalPredictor holds one series, "
+                "use FunctionalPredictor.step_batch or backtest for several"
+            )
+        needed = self.config.wtmm_buffer_size
+        if len(series) < needed:
+            raise DomainError(f"Insufficient history. Required: {needed} ticks, got {len(series)}")
+        ticks = observations(series.values, series.timestamps_ns)
+        self._state, rows = scan_chunks(self.config, self._state, ticks)
+        if not series.has_times:
+            self._forget_clock()
+        else:
+            self._has_times = True
+        self._ring.append(rows, series.timestamps_ns)
+        self._last = unpack(rows[-1], self._layout)
+        final = self._last.telemetry
+        stable = bool(final.cusum_drift < final.adaptive_threshold)
+        return bool(final.sinkhorn_converged) and stable
+
+    def step(self, tick: ProcessState) -> PredictionResult:
+        """Take one tick and forecast the next.
+
+        Warns once per episode with `StalenessWarning` (ticks older than their time to live) and `FrequencyWarning`
+        (ticks further apart than the sampling limit).
+
+        Returns:
+            The forecast; its telemetry holds NumPy scalars and arrays.
+
+        Raises:
+            DomainError: not a `ProcessState`; or an outlier where `strict_domain` asks for an error.  The tick is then
+                counted as rejected and nothing else changes.
+        """
+        if not isinstance(tick, ProcessState):
+            raise DomainError(f"tick has type {type(tick).__name__}, expected ProcessState(magnitude, timestamp_utc)")
+        self._state, row = donating_step_row(self.config, self._state, tick.observation(self._clock()))
+        row = np.asarray(row)
+        self._ring.append(row[None], np.array([tick.timestamp_ns]))
+        self._has_times = True
+        result = unpack(row, self._layout)
+        if tick.state_tag is not None:
+            result = PredictionResult(
+                result.reference_prediction,
+                result.confidence_lower,
+                result.confidence_upper,
+                result.operating_mode,
+                result.telemetry,
+                tick.state_tag,
+            )
+        self._last = result
+        self._warn(tick, result)
+        if self.config.strict_domain and bool(result.telemetry.outlier):
+            raise DomainError(
+                f"magnitude {tick.magnitude:g} lies {abs(float(result.telemetry.z_score)):.1f} spreads from the level, "
+                f"beyond sigma_bound = {self.config.sigma_bound:g}; the tick was rejected and the state is unharmed"
+            )
+        return result
+
+    def history(self) -> xr.Dataset:
+        """Every tick seen, up to the history limit, as the Dataset that `backtest` returns.
+
+        Raises:
+            DomainError: no tick has been seen yet.
+        """
+        if self._last is None:
+            raise DomainError("history() needs at least one tick; call step or fit_history first")
+        rows, stamps = self._ring.ordered()
+        results = unpack(rows, self._layout)
+        telemetry = results.telemetry
+        first = self._ring.count - len(rows)
+        when = stamps.astype("datetime64[ns]") if self._has_times else np.arange(first, first + len(rows))
+        series = Series(np.asarray(telemetry.observation), stamps, None, when)
+        out = (self._last.reference_prediction, self._last.confidence_lower, self._last.confidence_upper)
+        return to_dataset(telemetry, out, series, self.config)
+
+    def _forget_clock(self) -> None:
+        gate = self._state.gate
+        self._state = self._state._replace(
+            gate=gate._replace(
+                clock_started=jax.numpy.zeros((), bool),
+                intervals_ns=jax.numpy.full(INTERVALS_KEPT, -1, np.int64),
+            )
+        )
+
+    def _warn(self, tick: ProcessState, result: PredictionResult) -> None:
+        stale, sparse = bool(result.telemetry.stale), bool(result.telemetry.sparse)
+        if stale and not self._doubts[StalenessWarning]:
+            message = f"tick of {np.datetime64(tick.timestamp_ns, 'ns')} is older than its time to live; weights are held"
+            warnings.warn(message, StalenessWarning, stacklevel=3)
+        if sparse and not self._doubts[FrequencyWarning]:
+            message = f"tick of {np.datetime64(tick.timestamp_ns, 'ns')} comes later than the sampling limit; roughness may alias"
+            warnings.warn(message, FrequencyWarning, stacklevel=3)
+        self._doubts = {StalenessWarning: stale, FrequencyWarning: sparse}
+
+    def __repr__(self) -> str:
+        ticks = 0 if self._last is None else int(self._last.telemetry.ticks)
+        return f"UniversalPredictor({ticks} ticks accepted, {self._last!r})"
+
+    def _repr_html_(self) -> str:
+        head = f"<b>UniversalPredictor</b>: {self._ring.count} ticks seen"
+        last = "" if self._last is None else self._last._repr_html_()
+        return f"<div>{head}{last}{self.config._repr_html_()}</div>"
+
+
+class ConfigReloadablePredictor(UniversalPredictor):
+    """A `UniversalPredictor` that follows its configuration file.
+
+    A change of traced fields acts on the next tick and keeps the state; a change of static fields starts a new state,
+    because shapes may differ.  An invalid file raises and leaves the settings in force.
+    """
+
+    def __init__(self, config_path: str | Path = "config.toml", **rest: Any) -> None:
+        self.config_path = Path(config_path)
+        self._stamp = self._file_stamp()
+        super().__init__(load_config(self.config_path), **rest)
+
+    def check_and_reload_config(self) -> bool:
+        """Read the file again if it has changed.
+
+        Returns:
+            Whether the settings changed.
+
+        Raises:
+            ConfigError: the changed file cannot be used.
+        """
+        stamp = self._file_stamp()
+        if stamp == self._stamp:
+            return False
+        new = load_config(self.config_path)
+        self._stamp = stamp
+        if new == self.config:
+            return False
+        same_shape = all(getattr(new, name) == getattr(self.config, name) for name in STATIC_FIELDS)
+        self._functional = FunctionalPredictor(new)
+        if not same_shape:
+            self._layout = result_layout(new)
+            self._ring = _Ring(self._ring.limit, self._layout.width)
+            self._state = self._functional.init_state()
+            self._last = None
+        return True
+
+    def _file_stamp(self) -> tuple[int, int]:
+        about = self.config_path.stat() if self.config_path.exists() else None
+        return (0, 0) if about is None else (about.st_mtime_ns, about.st_size)
