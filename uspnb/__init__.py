@@ -1,3 +1,81 @@
-"""uspnb: a notebook-native workbench for online probabilistic prediction."""
+"""uspnb: a notebook-native workbench for online probabilistic prediction.
 
-from . import runtime as runtime
+    import uspnb
+    ds = uspnb.backtest(series)            # every forecast, interval, weight and alarm as one xarray.Dataset
+    p = uspnb.UniversalPredictor()         # or tick by tick
+    result = p.step(uspnb.ProcessState(value, timestamp))
+"""
+
+from . import runtime as runtime  # first: precision and threads are set before JAX allocates
+from .backtest import backtest
+from .comparison import compare
+from .config.load import load_config
+from .config.schema import PredictorConfig
+from .errors import (
+    ConfigError,
+    ConfigMutationError,
+    DomainError,
+    FrequencyWarning,
+    IntegrityError,
+    StalenessWarning,
+    UspnbError,
+)
+from .functional import FunctionalPredictor
+from .orchestration.adapt import (
+    compute_adaptive_jko_params,
+    compute_adaptive_stiffness_thresholds,
+    compute_entropy_ratio,
+    scale_dgm_architecture,
+)
+from .orchestration.cusum import cusum_threshold_for
+from .orchestration.jko import FusionResult, fuse_kernel_outputs
+from .orchestration.sinkhorn import SinkhornResult, compute_sinkhorn_epsilon
+from .orchestration.step import (
+    initialize_batched_states,
+    initialize_state,
+    orchestrate_step,
+    orchestrate_step_batch,
+)
+from .records import OperatingMode, PredictionResult, ProcessState, Telemetry
+from .results import load, save
+from .universal import ConfigReloadablePredictor, UniversalPredictor, replay_clock
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ConfigError",
+    "ConfigMutationError",
+    "ConfigReloadablePredictor",
+    "DomainError",
+    "FrequencyWarning",
+    "FunctionalPredictor",
+    "FusionResult",
+    "IntegrityError",
+    "OperatingMode",
+    "PredictionResult",
+    "PredictorConfig",
+    "ProcessState",
+    "SinkhornResult",
+    "StalenessWarning",
+    "Telemetry",
+    "UniversalPredictor",
+    "UspnbError",
+    "backtest",
+    "compare",
+    "compute_adaptive_jko_params",
+    "compute_adaptive_stiffness_thresholds",
+    "compute_entropy_ratio",
+    "compute_sinkhorn_epsilon",
+    "cusum_threshold_for",
+    "fuse_kernel_outputs",
+    "initialize_batched_states",
+    "initialize_state",
+    "load",
+    "load_config",
+    "orchestrate_step",
+    "orchestrate_step_batch",
+    "replay_clock",
+    "runtime",
+    "save",
+    "scale_dgm_architecture",
+]

@@ -24,7 +24,7 @@ LEAST_MISS = 1e-4
 
 @dataclasses.dataclass(frozen=True)
 class Forecast:
-    """A forecaster's output, every array (T, A) or (T,) [input units]; row t speaks of y_t and was made one tick earlier."""
+    """A forecaster's output, (T, A) or (T,) [input units]; row t is about y_t and was made one tick earlier."""
 
     mean: Float[np.ndarray, "time *asset"]
     scale: Float[np.ndarray, "time *asset"]

@@ -18,7 +18,11 @@ from .series import Series, read_series
 
 TIME_NAMES = ("time", "timestamp", "datetime", "date", "ds", "date_time", "utc", "when")
 _ZONE = re.compile(r"(?:[zZ]|UTC|GMT|[+-]\d\d:?\d\d)\s*$")
-_EPOCHS = ((1e17, "ns"), (1e14, "us"), (1e11, "ms"), (1e8, "s"))
+_EPOCHS: tuple[tuple[float, Any], ...] = ((1e17, "ns"), (1e14, "us"), (1e11, "ms"), (1e8, "s"))
+
+# Pandas objects: indexing a frame may give so many types that naming one would help no checker.
+Table = Any
+Column = Any
 
 
 class CsvOptions(BaseModel):
@@ -93,7 +97,7 @@ def read_csv(path: Any, time: str | None = None, value: str | tuple[str, ...] | 
     return dataclasses.replace(series, notes=(*series.notes, note)) if note else series
 
 
-def _read_table(path: Path) -> pd.DataFrame:
+def _read_table(path: Path) -> Table:
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -123,11 +127,11 @@ def _read_table(path: Path) -> pd.DataFrame:
     return table
 
 
-def _is_number(column: pd.Series) -> bool:
+def _is_number(column: Column) -> bool:
     return bool(pd.api.types.is_numeric_dtype(column.dtype) and not pd.api.types.is_bool_dtype(column.dtype))
 
 
-def _find_time(table: pd.DataFrame) -> str | None:
+def _find_time(table: Table) -> str | None:
     for column in table.columns:
         if column.lower() in TIME_NAMES:
             return column
@@ -139,14 +143,14 @@ def _find_time(table: pd.DataFrame) -> str | None:
     return None
 
 
-def _is_counter(column: pd.Series) -> bool:
+def _is_counter(column: Column) -> bool:
     if len(column) < 3 or not pd.api.types.is_integer_dtype(column.dtype):
         return False
     first = column.iloc[0]
     return first in (0, 1) and bool((column.to_numpy() == np.arange(len(column)) + first).all())
 
 
-def _find_value(table: pd.DataFrame, time_column: str | None, path: Path) -> str:
+def _find_value(table: Table, time_column: str | None, path: Path) -> str:
     numeric = [c for c in table.columns if c != time_column and _is_number(table[c])]
     if not numeric:
         raise DomainError(f"{path} has no column of numbers among {', '.join(table.columns)}; name one with --value")
@@ -161,8 +165,8 @@ def _find_value(table: pd.DataFrame, time_column: str | None, path: Path) -> str
     return telling[0]
 
 
-def _numbers(column: pd.Series, path: Path) -> np.ndarray:
-    numbers = pd.to_numeric(column, errors="coerce") if column.dtype != bool else column * np.nan
+def _numbers(column: Column, path: Path) -> np.ndarray:
+    numbers: Column = pd.to_numeric(column, errors="coerce") if column.dtype != bool else column * np.nan
     bad = column[numbers.isna() & column.notna()]
     if len(bad):
         raise DomainError(
@@ -172,7 +176,7 @@ def _numbers(column: pd.Series, path: Path) -> np.ndarray:
     return numbers.to_numpy(dtype=np.float64, na_value=np.nan)
 
 
-def _times(column: pd.Series, path: Path) -> tuple[pd.DatetimeIndex | None, str | None]:
+def _times(column: Column, path: Path) -> tuple[pd.DatetimeIndex | None, str | None]:
     """The index that the column of times makes, None for a regular grid, and what was assumed."""
     if _is_number(column):
         return _epoch_times(column, path)
@@ -189,7 +193,7 @@ def _times(column: pd.Series, path: Path) -> tuple[pd.DatetimeIndex | None, str 
     return (index, None) if zoned else (index.tz_localize(None), None)
 
 
-def _parse_times(column: pd.Series) -> pd.Series:
+def _parse_times(column: Column) -> Column:
     text = column.astype(str).where(column.notna())
     parsed = pd.to_datetime(text, utc=True, errors="coerce", format="ISO8601")
     if parsed.isna().any():
@@ -201,7 +205,7 @@ def _parse_times(column: pd.Series) -> pd.Series:
     return parsed
 
 
-def _epoch_times(column: pd.Series, path: Path) -> tuple[pd.DatetimeIndex | None, str | None]:
+def _epoch_times(column: Column, path: Path) -> tuple[pd.DatetimeIndex | None, str | None]:
     if column.isna().any():
         row = column.index[column.isna()][0]
         raise DomainError(f"{path}, line {row}: {column.name} is empty; every row needs its time")

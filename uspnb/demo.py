@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 
 from .errors import DomainError
 from .series import Series, read_series
@@ -18,7 +19,7 @@ def demo_series(ticks: int | None = None) -> Series:
         DomainError: the package is not installed, or fewer than two ticks are asked for.
     """
     try:
-        from bokeh.sampledata.sea_surface_temperature import sea_surface_temperature
+        table = importlib.import_module("bokeh.sampledata.sea_surface_temperature").sea_surface_temperature
     except (ImportError, RuntimeError) as error:
         raise DomainError(
             "the demonstration replays a series of the package bokeh_sampledata, which is not installed; "
@@ -26,6 +27,5 @@ def demo_series(ticks: int | None = None) -> Series:
         ) from error
     if ticks is not None and ticks < 2:
         raise DomainError(f"ticks = {ticks} must be at least 2")
-    table = sea_surface_temperature.iloc[:ticks]
-    series = read_series(table["temperature"].rename("sea surface temperature"))
+    series = read_series(table["temperature"].iloc[:ticks].rename("sea surface temperature"))
     return dataclasses.replace(series, units="degC")

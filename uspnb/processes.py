@@ -105,7 +105,7 @@ def autoregression(
     return Path("autoregression", x[-n:], oracle[-n:], known)
 
 
-def _fgn_covariance(hurst: float, lags: int) -> Series:
+def _fgn_covariance(hurst: float, lags: int) -> Float[np.ndarray, "lags"]:
     k, power = np.arange(lags, dtype=float), 2 * hurst
     return 0.5 * (np.abs(k + 1) ** power - 2 * k**power + np.abs(k - 1) ** power)
 
@@ -117,7 +117,7 @@ def _davies_harte(rng: np.random.Generator, n: int, hurst: float) -> Series:
     return np.fft.fft(np.sqrt(eigenvalues / (2 * n)) * noise).real[:n]
 
 
-def _gaussian_forecast(x: Series, covariance: Series, memory: int = 1000) -> Series:
+def _gaussian_forecast(x: Series, covariance: Float[np.ndarray, "lags"], memory: int = 1000) -> Series:
     """E[x_t | past] of a zero-mean stationary Gaussian series by Durbin and Levinson, from at most `memory` ticks."""
     n = len(x)
     forecast, phi, variance = np.zeros(n), np.zeros(0), covariance[0]

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from jax.core import Tracer
 
 from .array_types import Array, Bool, Count, Flag, Float, Int, Scalar
 from .errors import DomainError
@@ -273,7 +274,7 @@ class PredictionResult:
     request_id: str | None = dataclasses.field(default=None, metadata={"static": True})
 
     def __repr__(self) -> str:
-        if isinstance(self.reference_prediction, jax.core.Tracer) or np.ndim(self.reference_prediction) > 0:
+        if isinstance(self.reference_prediction, Tracer) or np.ndim(self.reference_prediction) > 0:
             return f"PredictionResult(shape {np.shape(self.reference_prediction)})"
         return (
             f"PredictionResult({float(self.reference_prediction):.6g} in [{float(self.confidence_lower):.6g}, "

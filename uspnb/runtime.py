@@ -12,7 +12,7 @@ from pathlib import Path
 
 os.environ.setdefault("PJRT_NPROC", "1")
 
-import jax  # noqa: E402  (the variable above must be set before the first import of jax)
+import jax  # after the variable above, which must be set before the first import of jax
 
 jax.config.update("jax_enable_x64", True)
 
@@ -36,8 +36,9 @@ def enable_compilation_cache(directory: str | os.PathLike[str] | None = None) ->
         The folder in use, or None where it cannot be written (the programs are then compiled anew each time) or where
         the user already named a cache by `JAX_COMPILATION_CACHE_DIR`.
     """
-    if directory is None and jax.config.jax_compilation_cache_dir:
-        return Path(jax.config.jax_compilation_cache_dir)
+    named = jax.config.values["jax_compilation_cache_dir"]
+    if directory is None and named:
+        return Path(named)
     folder = Path(directory) if directory is not None else compilation_cache_dir()
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -151,7 +151,7 @@ def read_times(times: Any) -> tuple[Int[np.ndarray, "time"], tuple[str, ...]]:
         index = pd.Index(array)
     if pd.api.types.is_integer_dtype(index.dtype):
         if index.hasnans:
-            _refuse_missing(index.isna())
+            _refuse_missing(np.asarray(index.isna()))
         return index.to_numpy(dtype=np.int64), ()
     if isinstance(index, pd.PeriodIndex):
         index = index.to_timestamp()

@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 import jax
 import numpy as np
+from jax.core import Tracer
 
 from ..errors import ConfigError
 
@@ -137,14 +138,15 @@ class PredictorConfig:
     learning_rate_minimum: float = _declare(1e-6, "sensitivity", "least JKO step asked for by a user; the flow's own floor is `jko_step_floor`", low=0.0, high=1.0)
     jko_step_floor: float = _declare(0.02, "sensitivity", "least JKO step of the flow, so that weights never stall", low=0.0, high=1.0)
     jko_step_ceiling: float = _declare(0.5, "sensitivity", "largest JKO step of the flow", low=1e-3, high=1.0)
+    jko_recovery_step: float = _declare(0.9, "sensitivity", "JKO step in the grace period after an alarm, when the weights come back from uniform", low=0.0, high=1.0)
     jko_domain_length: float = _declare(1.0, "sensitivity", "characteristic length L of the entropy window L^2/sigma^2", unit="scale", low=1e-3, high=1e3)
-    score_forgetting: float = _declare(0.97, "sensitivity", "forgetting of a kernel's log score", unit="1/tick", low=0.5, high=0.9999)
+    score_forgetting: float = _declare(0.985, "sensitivity", "forgetting of a kernel's log score", unit="1/tick", low=0.5, high=0.9999)
     score_scale_rate: float = _declare(0.03, "sensitivity", "rate of a kernel's own error scale", unit="1/tick", low=0.001, high=0.5)
     confidence_floor: float = _declare(1e-4, "sensitivity", "least confidence of a kernel", low=1e-12, high=0.25)
     forecast_clip: float = _declare(8.0, "sensitivity", "bound of a kernel's forecast around the last value", unit="innovation scale", low=1.0, high=1e3)
-    kernel_ridge_lambda: float = _declare(1e-5, "sensitivity", "ridge of the regression on random features, per effective observation", low=1e-12, high=1.0, search=Search("deep", 1e-8, 1e-3, log=True))
+    kernel_ridge_lambda: float = _declare(1e-6, "sensitivity", "ridge of the regression on random features, per effective observation", low=1e-12, high=1.0, search=Search("deep", 1e-8, 1e-3, log=True))
     hilbert_filter_ridge: float = _declare(1e-3, "sensitivity", "ridge of the Wiener-Hopf filters, per effective observation", unit="scale^2", low=1e-12, high=10.0)
-    hilbert_score_forgetting: float = _declare(0.98, "sensitivity", "forgetting of the log score that aggregates orders and features", unit="1/tick", low=0.5, high=1.0)
+    hilbert_score_forgetting: float = _declare(0.985, "sensitivity", "forgetting of the log score that aggregates orders and features", unit="1/tick", low=0.5, high=1.0)
     hilbert_forgetting: float = _declare(0.9985, "sensitivity", "forgetting of the slow Wiener-Hopf filter and the random features", unit="1/tick", low=0.9, high=1.0)
     hilbert_fast_forgetting: float = _declare(0.98, "sensitivity", "forgetting of the fast, short filter", unit="1/tick", low=0.8, high=1.0)
     log_sig_forgetting: float = _declare(0.998, "sensitivity", "forgetting of the log-signature regression", unit="1/tick", low=0.9, high=1.0)
@@ -261,7 +263,7 @@ def check_value(name: str, value: Any) -> Any:
         ConfigError: unknown name, wrong type, value out of range or not among the choices.
     """
     about, default = declaration(name), DEFAULTS[name]
-    if not about.static and (isinstance(value, jax.core.Tracer) or type(value) is object or value is None):
+    if not about.static and _is_placeholder(value):
         return value
     if isinstance(value, (np.ndarray, np.generic, jax.Array)):
         if not about.static and value.ndim > 0:
@@ -281,10 +283,27 @@ def check_value(name: str, value: Any) -> Any:
     if about.choices and value not in about.choices:
         raise ConfigError(f"{name} = {value!r} is not one of {', '.join(map(repr, about.choices))}")
     if kind in (int, float):
-        value = kind(value)
+        try:
+            value = int(value) if kind is int else float(value)
+        except OverflowError:
+            raise ConfigError(f"{name} is too large for a float; its range is {_range_text(about)}") from None
         if not about.low <= value <= about.high:
-            raise ConfigError(f"{name} = {value!r} is outside its range [{about.low:g}, {about.high:g}]")
+            raise ConfigError(f"{name} = {value!r} is outside its range {_range_text(about)}")
     return value
+
+
+def _is_placeholder(value: Any) -> bool:
+    """Whether JAX has put something of its own in a traced field: a tracer, a shape, an argument's description."""
+    if isinstance(value, (jax.Array, np.ndarray, np.generic)):
+        return isinstance(value, Tracer)
+    return value is None or type(value) is object or type(value).__module__.partition(".")[0] == "jax"
+
+
+def _range_text(about: Declaration) -> str:
+    def text(bound: float) -> str:
+        return str(int(bound)) if math.isfinite(bound) and bound == int(bound) and abs(bound) < 1e15 else f"{bound:g}"
+
+    return f"[{text(about.low)}, {text(about.high)}]"
 
 
 def _check_order(config: PredictorConfig, low: str, high: str) -> None:

@@ -17,6 +17,7 @@ JUMP_MADS = 5.0
 KPSS_CRITICAL = 0.463
 _GRID = np.linspace(0.02, 0.98, 33)
 _ALIASES = 50
+_DENSE_UP_TO = 256
 
 
 class WhittleEstimate(NamedTuple):
@@ -55,7 +56,7 @@ def fractional_noise_spectrum(frequency: Float[np.ndarray, "frequencies"], hurst
     total = w[:, 0] ** -power + np.sum((2 * np.pi * j + w) ** -power + (2 * np.pi * j - w) ** -power, axis=1)
     edge = 2 * np.pi * (_ALIASES + 0.5)
     tail = ((edge + w[:, 0]) ** (1 - power) + (edge - w[:, 0]) ** (1 - power)) / (2 * np.pi * (power - 1))
-    return (1 - np.cos(w[:, 0])) * (total + tail)
+    return 2 * np.sin(w[:, 0] / 2) ** 2 * (total + tail)
 
 
 @functools.lru_cache(maxsize=16)
@@ -64,6 +65,22 @@ def _whittle_table(length: int) -> tuple[Float[np.ndarray, "grid frequencies"], 
     frequency = 2 * np.pi * np.arange(1, (length - 1) // 2 + 1) / length
     density = np.stack([fractional_noise_spectrum(frequency, h) for h in _GRID])
     return 1.0 / density, np.mean(np.log(density), axis=1)
+
+
+@functools.lru_cache(maxsize=16)
+def _fourier_rows(length: int) -> Float[np.ndarray, "rows length"]:
+    """Cosines, then sines, of the Fourier frequencies of `length` increments."""
+    phase = 2 * np.pi * np.outer(np.arange(1, (length - 1) // 2 + 1), np.arange(length)) / length
+    return np.concatenate([np.cos(phase), np.sin(phase)])
+
+
+def _power(noise: Float[Array, "increments"]) -> Float[Array, "frequencies"]:
+    """Periodogram at the Fourier frequencies; a product is faster than an FFT of a short, often prime length."""
+    length = noise.shape[0]
+    if length <= _DENSE_UP_TO:
+        return jnp.sum((_fourier_rows(length) @ noise).reshape(2, -1) ** 2, axis=0)
+    spectrum = jnp.fft.rfft(noise)[1 : (length - 1) // 2 + 1]
+    return spectrum.real**2 + spectrum.imag**2
 
 
 def whittle_exponent(path: Float[Array, "window"], config: PredictorConfig) -> WhittleEstimate:
@@ -88,8 +105,7 @@ def whittle_exponent(path: Float[Array, "window"], config: PredictorConfig) -> W
     clean, sound = centred_path(path, count)
     noise = clean if config.input_kind == "increments" else clean[1:] - clean[:-1]
     inverse, log_mean = _whittle_table(noise.shape[0])
-    spectrum = jnp.fft.rfft(noise)[1 : inverse.shape[1] + 1]
-    power = spectrum.real**2 + spectrum.imag**2
+    power = _power(noise)
     total = jnp.sum(power)
     share = jnp.maximum(inverse @ power / jnp.maximum(total, jnp.finfo(path.dtype).tiny), jnp.finfo(path.dtype).tiny)
     score = jnp.log(share) + log_mean

@@ -61,7 +61,8 @@ def semimartingale_split(path: Float[Array, "window"], count: Count) -> Semimart
     # n / (n - 1) makes up for the product that a window of n increments lacks.
     lacking = number / jnp.maximum(number - 1.0, 1.0)
     bipower = 0.5 * np.pi * lacking * jnp.sum(jnp.abs(increment[1:] * increment[:-1]))
-    share = jnp.where(quadratic > 0.0, jnp.maximum(0.0, 1.0 - bipower / jnp.where(quadratic > 0.0, quadratic, 1.0)), 0.0)
+    moves = quadratic > 0.0
+    share = jnp.where(moves, jnp.maximum(0.0, 1.0 - bipower / jnp.where(moves, quadratic, 1.0)), 0.0)
     known = jnp.where(finite, 1.0, jnp.nan).astype(path.dtype)
     kept = jnp.where(enough, known, 0.0 * known)
     return SemimartingaleSplit(

@@ -37,7 +37,7 @@ class PaleyWienerTest(NamedTuple):
 
 @functools.lru_cache(maxsize=16)
 def _hann(window: int) -> Float[np.ndarray, "window"]:
-    return np.sin(np.pi * (np.arange(window) + 0.5) / window)**2
+    return np.sin(np.pi * (np.arange(window) + 0.5) / window) ** 2
 
 
 def tapered_spectrum(path: Float[Array, "window"]) -> tuple[Float[Array, "frequencies"], Flag]:
@@ -101,7 +101,8 @@ def paley_wiener_integral(path: Float[Array, "window"], config: PredictorConfig)
         integral = int_{|w| <= pi} |log S(w)| / (1 + w^2) dw
 
     S is the tapered periodogram, of mean one over the band, averaged over 3 neighbouring bins, floored at the smallest
-    normal number so that a spectral hole is large but finite.  White noise gives about 1.4, a line spectrum above 50.
+    normal number so that a spectral hole is large but finite.  In 128 ticks white noise gives about 1.6 and a clean
+    sinusoid 28.
 
     Args:
         path: the window, oldest first [any units].

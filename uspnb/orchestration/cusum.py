@@ -14,7 +14,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from ..array_types import Array, Count, Flag, Float, Int, Scalar
+from ..array_types import Array, Bool, Count, Flag, Float, Int, Scalar
 from ..config.schema import PredictorConfig
 from ..errors import DomainError
 from ..records import CHART_NAMES
@@ -30,8 +30,11 @@ OVERSHOOT = 1.166
 # Squares and products are skewed, and a skewed sum passes a threshold sooner than Siegmund's normal one: measured on
 # residuals of Gaussian, Student-t3 and AR(.8) series that are in no benchmark.
 SKEW_FACTOR = (1.0, 1.2, 1.07)
-THRESHOLD_STEP = (0.5, 1.0, 1.0)
-THRESHOLD_RANGE = ((3.0, 6.0, 6.0), (12.0, 24.0, 24.0))
+THRESHOLD_STEP = 0.1
+THRESHOLD_RANGE = (0.5, 4.0)
+# A residual that shrinks is as often the predictor learning as the process calming, so that side asks for more.
+CALM_FACTOR = 1.5
+LARGEST_CORRELATION = 0.9
 
 
 class Alarm(NamedTuple):
@@ -41,7 +44,8 @@ class Alarm(NamedTuple):
         raised: an alarm, after the grace period has been respected.
         chart: index into CHART_NAMES of the chart that fired, `RELEASE` for a released level, -1 for none.
         onset_ago: ticks since the firing chart last stood at zero; 0 where there is no alarm.
-        statistic: the larger cumulative sum of each chart, before any reset [scale].
+        statistic: the larger cumulative sum of each chart, before any reset; the scale chart's downward sum counts
+            for two thirds [scale].
         threshold: what each was compared with [scale].
         up, down: the mean chart's sums, before any reset [scale].
         in_grace: whether further alarms are suppressed.
@@ -129,7 +133,7 @@ def update_charts(
     G+ <- max(0, G+ + x - k), G- <- max(0, G- - x - k), with x the chart's standardised quantity and k its slack; an
     alarm at max(G+, G-) > h (1 + beta ln(max(kappa, 3)/3)) outside the grace period.  An alarm resets the sums and
     shortens the memory of what counts as usual.  With `cusum_target_arl` the thresholds adapt,
-    h <- clip(h + c (alarm - 1/ARL)), so that dependence and volatility clustering do not shorten the run length.
+    h <- clip(h + c h_0 (alarm - 1/ARL)), so that dependence and volatility clustering do not shorten the run length.
 
     Args:
         residual: y_t less the reference forecast for t [y]; read only where `scored`.
@@ -142,6 +146,7 @@ def update_charts(
     """
     residual = jnp.where(scored, residual, 0.0)
     base = jnp.where(jnp.isnan(charts.threshold), initial_thresholds(config), charts.threshold)
+    before = charts
     charts, signal = _standardise(config, charts, residual, base)
     slack = _slacks(config)
     settled = charts.seen > WARM_UP
@@ -152,14 +157,14 @@ def update_charts(
 
     factor = 1.0 + config.cusum_kurtosis_beta * jnp.log(jnp.maximum(kurtosis, 3.0) / 3.0)
     threshold = base * factor
-    statistic = jnp.maximum(up, down)
+    statistic = jnp.maximum(up, down / jnp.asarray([1.0, CALM_FACTOR, 1.0]))
     excess = statistic / threshold
     free = charts.grace <= 0
     fired = (excess > 1.0) & free & scored
     raised = jnp.any(fired) | released
     winner = jnp.argmax(excess)
     chart = jnp.where(released, RELEASE, jnp.where(raised, winner, -1))
-    longer = jnp.where(up >= down, since_up, since_down)
+    longer = jnp.where(up >= statistic, since_up, since_down)
     onset = jnp.where(released, config.outlier_release_steps - 1, jnp.where(raised, longer[winner] - 1, 0))
 
     adapted = _adapt_thresholds(config, base, fired)
@@ -172,7 +177,7 @@ def update_charts(
         seen=jnp.where(raised, jnp.minimum(charts.seen, RESTART_AGE), charts.seen),
         grace=jnp.where(raised, config.grace_period_steps, jnp.maximum(charts.grace - 1, 0)),
     )
-    kept = jax.tree.map(lambda a, b: jnp.where(scored | released, a, b), new, charts)
+    kept = jax.tree.map(lambda a, b: jnp.where(scored | released, a, b), new, before)
     alarm = Alarm(raised, chart, onset, statistic, threshold, up[0], down[0], new.grace > 0)
     return kept, alarm
 
@@ -198,12 +203,17 @@ def _standardise(
     slow = jnp.maximum(1.0 / (n + 1.0), SLOW_RATE) * jnp.clip(1.0 - climbing, 0.0, 1.0)
     center = charts.center + slow * (raw - charts.center)
     width = jnp.sqrt(charts.width**2 + slow * (jnp.square(raw - charts.center) - charts.width**2))
+    # Neighbours that agree make a sum wander; the variance of a sum of AR(1) residuals grows by (1 + r) / (1 - r).
+    correlation = jnp.clip(charts.center[2] / jnp.maximum(charts.power, 1e-6), 0.0, LARGEST_CORRELATION)
+    wander = jnp.sqrt((1.0 + correlation) / (1.0 - correlation))
+    signal = signal.at[0].set(z / wander)
     new = charts._replace(
         scale=scale * jnp.sqrt(1.0 + rate * (z * z - 1.0)),
         magnitude=magnitude * (1.0 + slow[1] * (ratio - 1.0)),
         # The mean chart is in units of its own scale already, and its target is zero.
         center=center.at[0].set(0.0),
         width=width.at[0].set(1.0),
+        power=charts.power + slow[2] * (z * z - charts.power),
         previous=z,
         seen=n + 1,
     )
@@ -211,9 +221,10 @@ def _standardise(
 
 
 def _adapt_thresholds(
-    config: PredictorConfig, threshold: Float[Array, "chart"], fired: Float[Array, "chart"]
+    config: PredictorConfig, threshold: Float[Array, "chart"], fired: Bool[Array, "chart"]
 ) -> Float[Array, "chart"]:
     per_tick = 1.0 / (CHARTS * jnp.maximum(config.cusum_target_arl, 1.0))
-    low, high = (jnp.asarray(bound) for bound in THRESHOLD_RANGE)
-    moved = jnp.clip(threshold + jnp.asarray(THRESHOLD_STEP) * (fired - per_tick), low, high)
+    start = initial_thresholds(config)
+    low, high = THRESHOLD_RANGE
+    moved = jnp.clip(threshold + THRESHOLD_STEP * start * (fired - per_tick), low * start, high * start)
     return jnp.where(config.cusum_target_arl > 0, moved, threshold)

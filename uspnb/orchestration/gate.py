@@ -49,7 +49,8 @@ def inspect(
 
     Stale: now - timestamp > max(`staleness_ttl_ns`, `staleness_intervals` intervals); sparse: the interval since the
     last accepted tick > max(`besov_nyquist_interval_ns`, `sparse_intervals` intervals), where the interval is declared
-    or the median of the last fifteen.  Outlier: |y - level| > `sigma_bound` scales.  `outlier_release_steps` outliers in
+    or the median of the last fifteen; before
+    the second tick nothing is known of the clock and nothing is stale or sparse.  Outlier: |y - level| > `sigma_bound` scales.  `outlier_release_steps` outliers in
     a row that agree with one another are a new level; so are four times as many that do not, for nothing is rejected
     for ever.
     """
@@ -61,7 +62,7 @@ def inspect(
     elapsed = tick.timestamp_ns - gate.last_timestamp_ns
     out_of_order = gate.clock_started & (elapsed <= 0)
     sparse_limit = jnp.maximum(config.besov_nyquist_interval_ns, config.sparse_intervals * interval)
-    sparse = gate.clock_started & (elapsed > sparse_limit)
+    sparse = gate.clock_started & (interval > 0) & (elapsed > sparse_limit)
     stale = _stale(config, modes, tick, interval)
 
     fit = finite & ~out_of_order
@@ -105,7 +106,7 @@ def _stale(config: PredictorConfig, modes: ModeState, tick: Observation, interva
     limit = jnp.maximum(config.staleness_ttl_ns, config.staleness_intervals * interval)
     # Hysteresis: once stale, age must fall well below the limit.
     limit = limit * jnp.where(modes.stale, config.inference_recovery_hysteresis, 1.0)
-    return (tick.now_ns - tick.timestamp_ns) > limit
+    return (interval > 0) & ((tick.now_ns - tick.timestamp_ns) > limit)
 
 
 def _outlier(

@@ -68,10 +68,11 @@ def jko_step(
     moved = source + learning_rate * (target - source)
     moved = moved / jnp.sum(moved)
     transport = volatility_coupled_sinkhorn(source, target, cost, ema_variance, config)
-    remaining = volatility_coupled_sinkhorn(moved, target, cost, ema_variance, config)
+    remaining = volatility_coupled_sinkhorn(moved, target, cost, ema_variance, config, transport.target_potential)
     before = transport.reg_ot_cost + relative_entropy(source, target)
     after = remaining.reg_ot_cost + relative_entropy(moved, target)
-    falls = after <= before
+    # Nothing is known of a free energy whose transport did not converge; the step is then taken on the record alone.
+    falls = (after <= before) | ~transport.converged | ~remaining.converged
     return jnp.where(falls, moved, source), transport, before, jnp.where(falls, after, before)
 
 

@@ -103,6 +103,8 @@ def _advance(
     confidence = kernel_confidences(config, score)
     epsilon = compute_sinkhorn_epsilon(score.volatility_variance, config)
     window, learning_rate = compute_adaptive_jko_params(score.volatility_variance, epsilon, config)
+    # The track record outlives an alarm, so the weights come back from uniform at once.
+    learning_rate = jnp.where(alarm.in_grace, jnp.maximum(learning_rate, config.jko_recovery_step), learning_rate)
     fusion = fuse_kernel_outputs(
         means, confidence, state.weight, score.volatility_variance, learning_rate, config, roughness.emergency
     )

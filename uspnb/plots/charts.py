@@ -51,4 +51,5 @@ def charts_plot(data: pd.DataFrame, theme: str = "light", last: bool = True, hei
     )
     options = figure_options(theme, "Alarm charts", height, last)
     options["xlabel"] = data.attrs["xlabel"] if last else ""
-    return hv.Overlay(parts).opts(ylabel="sum / threshold", **options)
+    figure: Any = hv.Overlay(parts)
+    return figure.opts(ylabel="sum / threshold", **options)

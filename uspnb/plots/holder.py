@@ -50,6 +50,7 @@ def holder_plot(data: pd.DataFrame, theme: str = "light", last: bool = True, hei
     options["xlabel"] = data.attrs["xlabel"] if last else ""
     seen = np.append(data["exponent"].to_numpy()[np.isfinite(data["exponent"])], threshold)
     margin = 0.05 + 0.05 * float(np.ptp(seen))
-    return hv.Overlay(parts).opts(
+    figure: Any = hv.Overlay(parts)
+    return figure.opts(
         ylabel="Holder exponent", ylim=(float(seen.min()) - margin, float(seen.max()) + margin), **options
     )

@@ -32,8 +32,5 @@ def overview(ds: xr.Dataset, theme: str = "light", asset: Any = None) -> hv.Layo
         holder_plot(holder_data(ds, asset), theme, last=False),
         charts_plot(charts_data(ds, asset), theme, last=True),
     ]
-    return (
-        hv.Layout(figures)
-        .cols(1)
-        .opts(shared_axes=True, merge_tools=True, sizing_mode="stretch_width", backend="bokeh")
-    )
+    layout: Any = hv.Layout(figures).cols(1)
+    return layout.opts(shared_axes=True, merge_tools=True, sizing_mode="stretch_width", backend="bokeh")

@@ -38,4 +38,5 @@ def weights_plot(data: pd.DataFrame, theme: str = "light", last: bool = True, he
     ]
     options = figure_options(theme, "Weights of the kernels", height, last)
     options["xlabel"] = data.attrs.get("xlabel", "time") if last else ""
-    return hv.Overlay(parts).opts(ylabel="weight", ylim=(0, 1), **options)
+    figure: Any = hv.Overlay(parts)
+    return figure.opts(ylabel="weight", ylim=(0, 1), **options)

@@ -17,15 +17,10 @@ from ...config.schema import PredictorConfig
 from ..base import KernelInputs, KernelOutput
 from .drift import Estimate, MomentState, estimate, learn, moments_init
 from .entropy import entropy_report
-from .galerkin import HALF_WIDTH, Tables, held_out_residual, load_tables, solve, value_at
-from .ladder import (
-    LadderState,
-    compute_entropy_ratio,
-    ladder_init,
-    next_rung,
-    scale_dgm_architecture,
-    update_ladder,
-)
+from .galerkin import Tables, held_out_residual, load_tables, solve, value_at
+from .ladder import LadderState, ladder_init, next_rung, update_ladder
+from .ladder import compute_entropy_ratio as compute_entropy_ratio
+from .ladder import scale_dgm_architecture as scale_dgm_architecture
 
 CALIBRATION_RATE = 0.03
 CALIBRATION_BOUNDS = (0.1, 10.0)
@@ -54,7 +49,7 @@ class Diagnostics(NamedTuple):
     """What the kernel says about itself at a tick.
 
     Attributes:
-        drift_slope: b'(z) as the mean slope -theta of the drift over the states visited [1/tick].
+        drift_slope: -theta, the mean slope of b over the states visited [1/tick].
         diffusion: s^2 at the newest value [s_t^2 per tick].
         residual: root mean square of the equation's residual at points outside the solve [z per tick].
         entropy: H[V(0, .)] over the grid [nats, in cells of the z grid].
@@ -119,8 +114,8 @@ def solve_tick(tables: Tables, fitted: Estimate, z: Scalar) -> Solution:
     return Solution(
         mean=mean,
         square=square,
-        start=tables.grid + tables.grid_start @ layers[:, 0],
-        middle=tables.grid + 0.5 * (tables.grid_middle @ layers[:, 0]),
+        start=jnp.asarray(tables.grid) + tables.grid_start @ layers[:, 0],
+        middle=jnp.asarray(tables.grid) + 0.5 * (tables.grid_middle @ layers[:, 0]),
         residual=held_out_residual(tables, layers, fitted.drift, fitted.diffusion),
     )
 
@@ -159,9 +154,8 @@ def step(config: PredictorConfig, state: State, inputs: KernelInputs, key: Key) 
     moments = learn(state.moments, inputs.increment, inputs.learn)
     moments, fitted, z = estimate(moments, inputs.level, inputs.spread, config.kernel_ridge_lambda)
     solution = _solve_on_rung(config, state.ladder.raised, fitted, z)
-    report = entropy_report(
-        solution.start, solution.middle, 2.0 / config.dgm_entropy_num_bins, fitted.theta
-    )
+    cell = 2.0 / config.dgm_entropy_num_bins
+    report = entropy_report(solution.start, solution.middle, cell, fitted.theta)
     ladder, ratio = update_ladder(state.ladder, report.start, config.entropy_scaling_trigger, inputs.learn)
     mean, variance, clipped = _forecast(solution, fitted, z, inputs)
     diagnostics = Diagnostics(

@@ -30,9 +30,9 @@ STATE_SPLIT = 1.0
 
 
 def drift_basis(z: Any, xp: ModuleType = jnp) -> Any:
-    """1, z and two Hermite functions that carry curvature and bistability and vanish far out, at z clipped to the domain.
+    """1, z and two Hermite functions that carry curvature and bistability and vanish far out.
 
-    f = (1, z, (z^2 - 1) w, (z^3 - 3 z) w), w = exp(-z^2 / 6), along a new last axis.
+    f = (1, z, (z^2 - 1) w, (z^3 - 3 z) w), w = exp(-z^2 / 6), along a new last axis; z is clipped to the domain.
 
     Args:
         z: states, of any shape [z].
@@ -144,17 +144,20 @@ def load_tables(width: int, depth: int, cells: int, folder: Path = WEIGHTS_FOLDE
     solve_at, held_at = chebyshev_points(), chebyshev_points(3, 9)
     grid = np.linspace(-1.0, 1.0, cells + 1)
     edges = [np.stack([np.full(cells + 1, tau), grid], axis=1) for tau in (0.0, 0.5)]
-    counts = [len(solve_at), len(held_at), len(grid)]
+    counts = [len(solve_at), len(held_at), len(grid), len(grid)]
     everything = jet(trunk, np.concatenate([solve_at, held_at, *edges]))
+    cuts = np.cumsum(counts)[:-1]
     solve, held, start, middle = (
-        Jet(*parts) for parts in zip(*(np.split(p, np.cumsum(counts)) for p in map(np.asarray, everything)), strict=True)
+        Jet(*parts) for parts in zip(*(np.split(np.asarray(part), cuts) for part in everything), strict=True)
     )
     terms, held_terms = operator_terms(solve, solve_at), operator_terms(held, held_at)[:, :, :-1]
-    return Tables(trunk, gram_table(terms), held_terms, grid, start.value, middle.value)
+    return Tables(
+        trunk, gram_table(terms), held_terms, grid, np.asarray(start.value), np.asarray(middle.value)
+    )
 
 
 def solve_normal_equations(gram: Float[Array, "columns columns"]) -> Float[Array, "features 2"]:
-    """Output layers of the mean and the square from the gram of [A, r_mean, r_square], by Cholesky with a small ridge."""
+    """Output layers for both terminal values from the gram of [A, r_mean, r_square], by Cholesky with a small ridge."""
     k = gram.shape[0] - 2
     normal, right = gram[:k, :k], gram[:k, k:]
     loaded = normal + (RIDGE * jnp.trace(normal)) * jnp.eye(k)

@@ -34,7 +34,8 @@ RANK_TOLERANCE = 1e-9
 BASIS_PROBLEMS = 400
 FAMILY = (
     "b(z) = theta (mu - z) + c2 (z^2 - 1) w + c3 (z^3 - 3 z) w + c4 tanh(k z + m), w = exp(-z^2 / 6), "
-    "theta log-uniform on [0.003, 2.5], mu ~ N(0, .5), (c2, c3, c4) ~ N(0, A), A log-uniform on [1e-3, .3], k ~ U(0.3, 1.2), m ~ N(0, 1); "
+    "theta log-uniform on [0.003, 2.5], mu ~ N(0, .5), (c2, c3, c4) ~ N(0, A), A log-uniform on [1e-3, .3], "
+    "k ~ U(0.3, 1.2), m ~ N(0, 1); "
     "s^2(z) log-uniform on [1e-4, 5] times a partition of unity with log-normal (0.5) coefficients; z in [-4, 4]"
 )
 
@@ -62,13 +63,13 @@ def _system(jet: Any, points: Array, drift: Array, diffusion: Array) -> tuple[Ar
 
 
 def projection_loss(size: tuple[int, int], params: Any, keys: Array, points: Array, others: Array) -> Scalar:
-    """Mean logarithm of the relative residual that the solved output layer leaves on `others`, over the problems of `keys`."""
+    """Mean log of the relative residual that the solved output layer leaves on `others`, for the problems of `keys`."""
     here, there = raw_jet(*size, params, points), raw_jet(*size, params, others)
 
     def one(key: Array) -> Scalar:
         matrix, right = _system(here, points, *draw_problem(key, HALF_WIDTH * points[:, 1]))
         other, other_right = _system(there, others, *draw_problem(key, HALF_WIDTH * others[:, 1]))
-        scale = jnp.linalg.norm(right, axis=0)
+        scale = jnp.linalg.norm(right, axis=0, keepdims=True)
         normal = matrix.T @ matrix
         loaded = normal + TRAINING_RIDGE * jnp.trace(normal) * jnp.eye(normal.shape[0])
         layer = jax.scipy.linalg.cho_solve((jnp.linalg.cholesky(loaded), True), matrix.T @ (right / scale))
@@ -90,7 +91,8 @@ def output_basis(width: int, depth: int, params: Any, key: Key) -> Float[np.ndar
     _, singular, right = np.linalg.svd(at_rest, full_matrices=False)
     keep = singular > RANK_TOLERANCE * singular[0]
     whiten = right[keep].T / singular[keep] * np.sqrt(len(points))
-    draw = jax.jit(jax.vmap(lambda k: _system(jet, jnp.asarray(points), *draw_problem(k, HALF_WIDTH * points[:, 1]))))
+    at = jnp.asarray(points)
+    draw = jax.jit(jax.vmap(lambda k: _system(jet, at, *draw_problem(k, HALF_WIDTH * at[:, 1]))))
     matrices, rights = (np.asarray(part) for part in draw(jax.random.split(key, BASIS_PROBLEMS)))
     solutions = [
         np.linalg.lstsq(matrix @ whiten, side / np.sqrt(np.linalg.norm(side, axis=0)), rcond=1e-10)[0]

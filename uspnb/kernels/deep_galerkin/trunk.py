@@ -2,7 +2,8 @@
 
 In normalised coordinates, tau in [0, 1] (one tick) and xi = z / `HALF_WIDTH` in [-1, 1], the features are
 phi(tau, xi) = [1, xi, 1 - tau, (1 - tau) xi, trunk(tau, xi)] @ basis, where `basis` keeps the directions that solutions
-of the trained family use most.  What a tick needs of them, their values and derivatives at fixed points, does not depend on the data.
+of the trained family use most.  What a tick needs of them, their values and derivatives at fixed points, does not
+depend on the data.
 """
 
 from __future__ import annotations
@@ -25,12 +26,17 @@ from ...errors import ConfigError, IntegrityError
 HALF_WIDTH = 4.0
 WEIGHTS_FOLDER = Path(__file__).resolve().parent / "weights"
 FIRST_LAYER_SPREAD = 0.7
-FEATURE_LAYERS = 2
+LEAST_FEATURES = 64
 MANIFEST = "trunks.json"
 
 
+def feature_layers(width: int) -> int:
+    """How many of the last hidden layers give the features: enough for 64 of them, where the depth allows."""
+    return -(-LEAST_FEATURES // width)
+
+
 class Trunk(linen.Module):
-    """Perceptron of `depth` hidden layers of `width` tanh units on (tau, xi); its last two layers are the features."""
+    """Perceptron of `depth` hidden layers of `width` tanh units on (tau, xi); its last layers are the features."""
 
     width: int
     depth: int
@@ -45,7 +51,7 @@ class Trunk(linen.Module):
             dense = linen.Dense(self.width, kernel_init=start, bias_init=offset, param_dtype=point.dtype)
             hidden = jnp.tanh(dense(hidden))
             layers.append(hidden)
-        return jnp.concatenate(layers[-FEATURE_LAYERS:])
+        return jnp.concatenate(layers[-feature_layers(self.width) :])
 
 
 class TrunkWeights(NamedTuple):
@@ -130,7 +136,7 @@ def jet(trunk: TrunkWeights, points: Float[np.ndarray, "points 2"]) -> Jet:
         np.concatenate([zero, one, zero, 1.0 - tau], axis=1),
         np.zeros((len(points), 4)),
     )
-    blocks = zip(fixed, *layers[-FEATURE_LAYERS:], strict=True)
+    blocks = zip(fixed, *layers[-feature_layers(trunk.width) :], strict=True)
     return Jet(*(np.concatenate(block, axis=1) @ trunk.basis for block in blocks))
 
 

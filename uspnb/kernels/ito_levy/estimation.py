@@ -78,8 +78,9 @@ def estimate_init() -> LevyEstimate:
 def estimate_learn(estimate: LevyEstimate, forecast: Scalar, innovation: Scalar, learn: Flag) -> LevyEstimate:
     """Take in the innovation of an increment and the forecast of it; untouched where `learn` is False.
 
-    An innovation beyond 4 bipower standard deviations is a jump, once 30 ticks have made that deviation known.  The reversion learns from the increment with its jump
-    cut off at that threshold, for a jump says nothing about the drift.
+    An innovation beyond 4 bipower standard deviations is a jump, once 30 ticks have made that deviation known.  The
+    reversion learns from the increment with its jump cut off at that threshold, for a jump says nothing about the
+    drift.
 
     Args:
         estimate: sums so far.
@@ -116,8 +117,9 @@ def estimate_learn(estimate: LevyEstimate, forecast: Scalar, innovation: Scalar,
 def parameters(estimate: LevyEstimate, distance: Scalar, config: PredictorConfig) -> LevyParameters:
     """Read the parameters off the sums, jumps shrunk towards the configured prior.
 
-    The slope k of the regression on the distance estimates 1 - exp(-theta), so theta = -ln(1 - k), with exp(-theta) held
-    in [exp(-5), 1]: white-noise levels (k = 1) revert within the tick, and a negative autocorrelation is no diffusion.
+    The slope k of the regression on the distance estimates 1 - exp(-theta), so theta = -ln(1 - k), with exp(-theta)
+    held in [exp(-5), 1]: white-noise levels (k = 1) revert within the tick, and a negative autocorrelation is no
+    diffusion.
     The prior counts as `sde_diffusion_sigma` windows of ticks.
 
     Args:

@@ -1,4 +1,4 @@
-"""The switched scheme for dX = b(X) dt + sigma dW + dJ: explicit where the drift is mild, implicit where it is stiff."""
+"""The switched scheme for dX = b(X) dt + sigma dW + dJ: explicit where drift is mild, implicit where it is stiff."""
 
 from __future__ import annotations
 

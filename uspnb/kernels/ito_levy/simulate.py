@@ -1,4 +1,4 @@
-"""Paths of the estimated jump diffusion, for fan charts; not used by the tick, whose forecast is a mean, not a sample."""
+"""Paths of the estimated jump diffusion, for fan charts; the tick does not use them: its forecast is a mean."""
 
 from __future__ import annotations
 

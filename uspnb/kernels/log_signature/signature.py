@@ -72,7 +72,7 @@ def tensor_logarithm(levels: Levels) -> Levels:
     Source: Reutenauer, Free Lie Algebras (1993), section 1.4.
     """
     depth = len(levels)
-    series: list[Array | float] = [1.0 / depth] + [0.0] * (depth - 1)  # levels 0..depth-1 of the inner bracket
+    series: list[Array | float] = [1.0 / depth, *([0.0] * (depth - 1))]  # levels 0..depth-1 of the inner bracket
     for n in range(depth - 1, 0, -1):
         series = [1.0 / n, *(-term for term in _product_with(levels, series, depth - 1))]
     return tuple(_product_with(levels, series, depth))
@@ -85,7 +85,7 @@ def _product_with(levels: Levels, series: list[Array | float], depth: int) -> li
         total = levels[k - 1] * series[0]
         for j in range(1, k):
             tail = series[k - j]
-            if not isinstance(tail, float):  # a level of the series that is still empty
+            if isinstance(tail, Array):  # a level of the series that is still empty
                 total = total + _outer(levels[j - 1], tail)
         product.append(total)
     return product

@@ -1,0 +1,65 @@
+"""Settings of every test run, made before anything imports JAX or uspnb.
+
+Shapes and types in the signatures of uspnb are checked at each call (jaxtyping with beartype), implicit rank promotion
+raises, and compiled programs are kept between runs so that only changed code compiles again.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import types
+from pathlib import Path
+
+import pytest
+
+if "jax" in sys.modules or "uspnb" in sys.modules:
+    raise RuntimeError("jax or uspnb was imported before tests/conftest.py, whose settings would then be ignored")
+
+_ROOT = Path(__file__).resolve().parent.parent
+_CACHE = _ROOT / ".pytest_cache" / "xla"
+
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ.setdefault("JAX_NUMPY_RANK_PROMOTION", "raise")
+os.environ.setdefault("USPNB_CACHE_DIR", str(_CACHE))
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(_CACHE))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
+
+from beartype import BeartypeConf, beartype  # noqa: E402
+from hypothesis import HealthCheck, settings  # noqa: E402
+from jaxtyping import install_import_hook  # noqa: E402
+
+# Everywhere else `float` accepts an int (PEP 484).  jaxtyping takes the checker by its importable name only.
+_checker = types.ModuleType("uspnb_signature_checker")
+vars(_checker)["check"] = beartype(conf=BeartypeConf(is_pep484_tower=True))
+sys.modules[_checker.__name__] = _checker
+install_import_hook(
+    [
+        ".".join(path.relative_to(_ROOT).with_suffix("").parts)
+        for path in sorted((_ROOT / "uspnb").rglob("*.py"))
+        # A package's name would take in all its modules.  `PredictorConfig` holds tracers in its `float` fields while
+        # JAX traces it, and checks its values itself.
+        if path.stem != "__init__" and path != _ROOT / "uspnb" / "config" / "schema.py"
+    ],
+    f"{_checker.__name__}.check",
+)
+
+# One sequence of examples for everybody: a failure on CI is a failure here.  No deadline, because the first example
+# compiles; no example database, because derandomised runs do not read it.
+settings.register_profile(
+    "ci", derandomize=True, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Turn our own warnings into errors; a test that expects one says so with `pytest.warns`."""
+    # Not in pyproject.toml: there pytest would import uspnb before this file has set anything.
+    for name in ("StalenessWarning", "FrequencyWarning"):
+        config.addinivalue_line("filterwarnings", f"error::uspnb.errors.{name}")
+
+
+@pytest.fixture(scope="session")
+def project_root() -> Path:
+    """The folder of the project."""
+    return _ROOT

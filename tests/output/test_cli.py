@@ -1,0 +1,157 @@
+"""The command line: what it prints, writes and refuses."""
+
+from __future__ import annotations
+
+import importlib
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from uspnb import cli
+from uspnb.cli import main
+from uspnb.config.load import load_config, parse_config
+from uspnb.config.schema import PredictorConfig
+from uspnb.results import load
+from uspnb.series import read_series
+
+
+@pytest.fixture
+def replayed(monkeypatch, make_run):
+    """Commands replay through the synthetic run, so that these tests are about the command line alone."""
+    seen = []
+
+    def backtest(series, config=None, *, times=None, progress=True):
+        seen.append((series, config, progress))
+        return make_run(read_series(series, times), config)
+
+    monkeypatch.setattr(importlib.import_module("uspnb.backtest"), "backtest", backtest)
+    return seen
+
+
+@pytest.fixture
+def csv(tmp_path):
+    values = np.cumsum(np.random.default_rng(3).standard_normal((800, 2)), axis=0)
+    times = pd.date_range("2026-02-21T09:30", periods=800, freq="min", tz="UTC")
+    path = tmp_path / "two.csv"
+    pd.DataFrame({"time": times.strftime("%Y-%m-%dT%H:%M:%SZ"), "a": values[:, 0], "b": values[:, 1]}).to_csv(
+        path, index=False
+    )
+    return path
+
+
+def test_backtest_writes_report_and_archive(replayed, csv, tmp_path, capsys):
+    out, archive = tmp_path / "r.html", tmp_path / "run.zarr"
+    code = main(
+        ["backtest", str(csv), "--value", "a", "--out", str(out), "--save", str(archive), "--theme", "dark", "--quiet"]
+    )
+    printed = capsys.readouterr().out
+    assert code == 0 and f"Report: {out}" in printed and f"Result: {archive}" in printed
+    assert "last value" in printed and "rmse" in printed and "95% interval held" in printed and "2 alarms" in printed
+    assert out.read_text().startswith("<!DOCTYPE html>") and load(archive).sizes["time"] == 800
+    assert replayed[0][2] is False
+
+
+def test_backtest_of_several_assets_with_settings(replayed, csv, tmp_path, capsys):
+    settings = tmp_path / "config.toml"
+    settings.write_text("[orchestration]\nconfidence_level = 0.8\n")
+    out = tmp_path / "r.html"
+    assert (
+        main(["backtest", str(csv), "--value", "a,b", "--config", str(settings), "--asset", "b", "--out", str(out)])
+        == 0
+    )
+    printed = capsys.readouterr().out
+    assert "2 assets" in printed and "Asset b, one of 2." in out.read_text()
+    assert replayed[0][1].confidence_level == 0.8 and replayed[0][2] is True
+
+
+def test_demo_replays_sea_temperature(replayed, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["demo", "--ticks", "900"]) == 0
+    series = replayed[0][0]
+    assert len(series) == 900 and series.units == "degC" and series.has_times
+    assert str(tmp_path / "uspnb_report.html") in capsys.readouterr().out
+    assert "Half-hourly sea temperature" in (tmp_path / "uspnb_report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["nothing.csv"], "there is no file"),
+        (["two.csv"], "several columns of numbers: a, b"),
+        (["two.csv", "--value", "z"], "no column 'z'"),
+        (["two.csv", "--value", "a", "--config", "no.toml"], "no.toml"),
+        (["two.csv", "--value", "a", "--config", "bad.toml"], "bad.toml, line 2: unknown key 'cusum_hh'"),
+        (["two.csv", "--value", "a", "--out", "no/r.html"], "does not exist"),
+        (["two.csv", "--value", "a", "--save", "run.pkl"], "end it in .nc"),
+        (["two.csv", "--value", "a,b", "--asset", "c"], "--asset 'c' is not among the assets: a, b"),
+        (["two.csv", "--value", "a", "--asset", "a"], "not among the assets: none"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line_and_code_2_before_anything_runs(
+    replayed, csv, monkeypatch, capsys, arguments, reason
+):
+    monkeypatch.chdir(csv.parent)
+    (csv.parent / "bad.toml").write_text("[sensitivity]\ncusum_hh = 1.0\n")
+    assert main(["backtest", *arguments]) == 2
+    printed = capsys.readouterr()
+    assert printed.err.startswith("uspnb: error: ") and reason in printed.err and printed.err.count("\n") == 1
+    assert replayed == []
+
+
+def test_an_interrupt_is_code_130(monkeypatch, capsys):
+    def interrupted(options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "_config", interrupted)
+    assert main(["config"]) == 130
+    assert "interrupted" in capsys.readouterr().err
+
+
+def test_a_programming_error_is_not_swallowed(monkeypatch):
+    def broken(options):
+        raise RuntimeError("bug")
+
+    monkeypatch.setattr(cli, "_config", broken)
+    with pytest.raises(RuntimeError, match="bug"):
+        main(["config"])
+
+
+def test_config_prints_what_can_be_read_back(tmp_path, capsys):
+    for what in ("show", "template"):
+        assert main(["config", what]) == 0
+        text = capsys.readouterr().out
+        assert parse_config(text) == PredictorConfig()
+    path = tmp_path / "c.toml"
+    path.write_text(text.replace("confidence_level = 0.95", "confidence_level = 0.9"))
+    assert main(["config", "--config", str(path)]) == 0
+    assert parse_config(capsys.readouterr().out) == load_config(path) != PredictorConfig()
+
+
+def test_train_trunk_passes_its_arguments_on(monkeypatch, tmp_path, capsys):
+    from uspnb.kernels.deep_galerkin import training
+
+    seen = []
+    monkeypatch.setattr(training, "train_trunk", lambda *arguments: seen.append(arguments) or {"loss": 0.5})
+    main(["train-trunk", "--width", "16", "--depth", "3", "--seed", "4", "--steps", "5", "--out", str(tmp_path)])
+    assert seen == [(16, 3, 4, 5, tmp_path)] and '"loss": 0.5' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("arguments", "code"), [(["--version"], 0), (["--help"], 0), ([], 2), (["fly"], 2)])
+def test_argparse_speaks_for_itself(arguments, code, capsys):
+    with pytest.raises(SystemExit) as left:
+        main(arguments)
+    assert left.value.code == code
+
+
+def test_the_module_runs_and_help_does_not_load_the_drawing_libraries():
+    made = subprocess.run(
+        [sys.executable, "-m", "uspnb", "--version"], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert made.stdout.startswith("uspnb ")
+    script = "import sys, uspnb.cli as c\ntry: c.main(['--help'])\nexcept SystemExit: pass\n"
+    script += "print([m for m in ('holoviews', 'bokeh', 'panel') if m in sys.modules])"
+    made = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    assert made.stdout.rstrip().endswith("[]")
