@@ -48,7 +48,7 @@ def scan_chunks(
 ) -> tuple[PredictorState, np.ndarray]:
     """Run ticks of shape (T,) or (T, A) through the predictor in chunks of one compiled shape.
 
-    The last chunk is filled up with ticks that are marked as not real; they touch neither state nor rows.
+    The last chunk is filled up with ticks that are never processed; they touch neither state nor rows.
 
     Args:
         config: settings.
@@ -68,7 +68,7 @@ def scan_chunks(
     for start in range(0, total, length):
         real = min(length, total - start)
         piece = Observation(*(_filled(column[start : start + real], length) for column in ticks))
-        state, packed = donating_scan_rows(config, state, piece, np.arange(length) < real)
+        state, packed = donating_scan_rows(config, state, piece, np.int64(real))
         rows.append(np.asarray(packed)[:real])
         after_chunk(start + real)
     return state, np.concatenate(rows)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import numbers
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .array_types import Array, Bool, Float, Key
+from .array_types import Array, Count, Float, Key
 from .config.schema import STATIC_FIELDS, PredictorConfig
 from .errors import DomainError
 from .orchestration.step import (
@@ -24,17 +25,36 @@ from .records import Observation, PredictionResult, ProcessState
 from .runtime import enable_compilation_cache
 from .state import PredictorState
 
-_traces: dict[str, int] = {"step": 0, "step_batch": 0, "scan": 0}
+_traces: dict[str, int] = {"step": 0, "step_row": 0, "step_batch": 0, "scan": 0}
 
 
 def trace_count(name: str) -> int:
-    """How many times "step", "step_batch" or "scan" has been traced in this process; one per shape is right."""
+    """How many times a program has been traced in this process; one per shape and set of static fields is right.
+
+    Args:
+        name: "step", "step_batch" and "scan" of `FunctionalPredictor`, or "step_row" of `UniversalPredictor.step`.
+
+    Raises:
+        DomainError: there is no such program.
+    """
+    if name not in _traces:
+        raise DomainError(f"there is no program {name!r}; known are {', '.join(_traces)}")
     return _traces[name]
 
 
-def _step(config: PredictorConfig, state: PredictorState, tick: Observation) -> tuple[PredictorState, PredictionResult]:
+def _step(
+    config: PredictorConfig, state: PredictorState, tick: Observation, count: Count
+) -> tuple[PredictorState, PredictionResult]:
     _traces["step"] += 1
-    return orchestrate_step(config, state, tick)
+    new, row = _one_row(config, state, tick, count)
+    return new, unpack(row, result_layout(config))
+
+
+def _step_row(
+    config: PredictorConfig, state: PredictorState, tick: Observation, count: Count
+) -> tuple[PredictorState, Float[Array, "width"]]:
+    _traces["step_row"] += 1
+    return _one_row(config, state, tick, count)
 
 
 def _step_batch(
@@ -45,21 +65,37 @@ def _step_batch(
 
 
 def _scan_rows(
-    config: PredictorConfig, state: PredictorState, ticks: Observation, real: Bool[Array, "time"]
+    config: PredictorConfig, state: PredictorState, ticks: Observation, count: Count
 ) -> tuple[PredictorState, Float[Array, "time *batch width"]]:
     _traces["scan"] += 1
-    step = _rows_of_batch if ticks.value.ndim == 2 else _row_of_one
-    blank = (*ticks.value.shape[1:], result_layout(config).width)
+    return _rows(config, state, ticks, count)
 
-    def advance(carried: PredictorState, row: tuple[Observation, Array]) -> tuple[PredictorState, Array]:
-        tick, is_real = row
-        return jax.lax.cond(
-            is_real,
-            lambda: step(config, carried, tick),
-            lambda: (carried, jnp.full(blank, jnp.nan)),
-        )
 
-    return jax.lax.scan(advance, state, (ticks, real))
+def _rows(
+    config: PredictorConfig, state: PredictorState, ticks: Observation, count: Count
+) -> tuple[PredictorState, Float[Array, "time *batch width"]]:
+    """The first `count` ticks, one after another; rows of the others are NaN.
+
+    The number of ticks is an argument of the compiled loop, so that its body is the same program for one tick as for
+    many: XLA would unroll a loop of one tick, round it differently, and step by step would not equal a scan to the bit.
+    """
+    advance = _rows_of_batch if ticks.value.ndim == 2 else _row_of_one
+    rows = jnp.full((*ticks.value.shape, result_layout(config).width), jnp.nan, float)
+
+    def body(k: Count, carried: tuple[PredictorState, Array]) -> tuple[PredictorState, Array]:
+        state, rows = carried
+        tick = jax.tree.map(lambda column: jax.lax.dynamic_index_in_dim(column, k, keepdims=False), ticks)
+        state, row = advance(config, state, tick)
+        return state, jax.lax.dynamic_update_index_in_dim(rows, row, k, 0)
+
+    return jax.lax.fori_loop(0, count, body, (state, rows))
+
+
+def _one_row(
+    config: PredictorConfig, state: PredictorState, tick: Observation, count: Count
+) -> tuple[PredictorState, Float[Array, "width"]]:
+    new, rows = _rows(config, state, jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], tick), count)
+    return new, rows[0]
 
 
 def _row_of_one(
@@ -76,13 +112,7 @@ def _rows_of_batch(
     return new, jax.vmap(pack)(results)
 
 
-def _step_row(
-    config: PredictorConfig, state: PredictorState, tick: Observation
-) -> tuple[PredictorState, Float[Array, "width"]]:
-    _traces["step"] += 1
-    return _row_of_one(config, state, tick)
-
-
+ONE_TICK = np.int64(1)
 jitted_step = jax.jit(_step)
 jitted_step_batch = jax.jit(_step_batch)
 scan_rows = jax.jit(_scan_rows)
@@ -127,14 +157,21 @@ class FunctionalPredictor:
     def init_state(self, batch: int | None = None, *, key: Key | None = None) -> PredictorState:
         """The cold state of one series, or of `batch` series stacked along a leading axis.
 
+        Args:
+            batch: how many series, one without the leading axis where left out.
+            key: source of the random features, by default `config.seed`; all series of a batch draw the same.
+
         Raises:
-            DomainError: `batch` below 1.
+            DomainError: `batch` is not a whole number of at least 1.
         """
+        if batch is not None and (not isinstance(batch, numbers.Integral) or isinstance(batch, bool) or batch < 1):
+            raise DomainError(f"batch = {batch!r} must be a whole number of at least 1; leave it out for one series")
         if batch is None:
             return initialize_state(self.config, key)
-        if batch < 1:
-            raise DomainError(f"batch = {batch} must be at least 1")
-        return initialize_batched_states(self.config, batch)
+        if key is None:
+            return initialize_batched_states(self.config, int(batch))
+        one = initialize_state(self.config, key)
+        return jax.tree.map(lambda leaf: jnp.repeat(leaf[None], batch, axis=0), one)
 
     def step(
         self, state: PredictorState, tick: ProcessState | Observation, *, now_ns: int | None = None
@@ -149,7 +186,7 @@ class FunctionalPredictor:
         Returns:
             S_{t+1} and the forecast with its telemetry.
         """
-        new, result = jitted_step(self.config, state, _observation(tick, now_ns))
+        new, result = jitted_step(self.config, state, _observation(tick, now_ns), ONE_TICK)
         return new, _tagged(result, tick)
 
     def step_batch(
@@ -163,13 +200,15 @@ class FunctionalPredictor:
             now_ns: the time of processing; each tick's own timestamp where left out.
 
         Raises:
-            DomainError: the number of ticks is not that of the states.
+            DomainError: the number of ticks is not that of the states, or something among them is no tick.
         """
         if not isinstance(ticks, Observation):
-            rows = [tick.observation(now_ns) for tick in ticks]
+            rows = [_observation(tick, now_ns) for tick in ticks]
             if not rows:
                 raise DomainError("step_batch got no ticks; give one for each state")
             ticks = Observation(*(np.stack(column) for column in zip(*rows, strict=True)))
+        elif now_ns is not None:
+            ticks = ticks._replace(now_ns=np.full(np.shape(ticks.value), now_ns, np.int64))  # type: ignore[arg-type]
         batch = states.ticks.shape[0] if states.ticks.ndim else 0
         if np.shape(ticks.value) != (batch,):
             raise DomainError(
@@ -187,9 +226,16 @@ class FunctionalPredictor:
 
         Returns:
             The last state and the results with a leading time axis, on the host.
+
+        Raises:
+            DomainError: ticks without a time axis, or of another batch than the states.
         """
-        real = jnp.ones(np.shape(ticks.value)[0], bool)
-        last, rows = scan_rows(self.config, state, ticks, real)
+        if np.ndim(ticks.value) == 0 or np.shape(ticks.value)[1:] != state.ticks.shape:
+            raise DomainError(
+                f"scan got ticks of shape {np.shape(ticks.value)} for states of batch shape {state.ticks.shape}; give "
+                "(time,) for one series, (time, batch) for states from init_state(batch)"
+            )
+        last, rows = scan_rows(self.config, state, ticks, np.int64(np.shape(ticks.value)[0]))
         return last, unpack(np.asarray(rows), result_layout(self.config))
 
 
@@ -197,8 +243,14 @@ def observations(values: Any, timestamps_ns: Any, now_ns: Any = None, dispersion
     """Arrays of ticks for `scan`: values of shape (T,) or (T, B), timestamps of shape (T,) or that of the values.
 
     `now_ns` defaults to the timestamps (replay), the proxy to NaN (none).
+
+    Raises:
+        DomainError: values that are not real numbers.
     """
-    values = np.asarray(values, np.float64)
+    values = np.asarray(values)
+    if values.dtype.kind not in "fiu":
+        raise DomainError(f"the values have dtype {values.dtype}, not real numbers; convert them to float first")
+    values = values.astype(np.float64)
     stamps = np.asarray(timestamps_ns, np.int64)
     if stamps.ndim < values.ndim:
         stamps = np.broadcast_to(stamps.reshape(stamps.shape + (1,) * (values.ndim - stamps.ndim)), values.shape)

@@ -45,8 +45,8 @@ def pack(result: PredictionResult) -> Float[Array, "width"]:
     return jnp.concatenate([jnp.ravel(leaf).astype(jnp.float64) for leaf in jax.tree.leaves(result)])
 
 
-def unpack(rows: Float[np.ndarray, "... width"], layout: Layout) -> PredictionResult:
-    """The result whose leaves have the leading axes of `rows`; leaves are NumPy views where the dtype allows."""
+def unpack(rows: Float[np.ndarray, "... width"] | Float[Array, "... width"], layout: Layout) -> PredictionResult:
+    """The result whose leaves have the leading axes of `rows`; of NumPy rows they are views where the dtype allows."""
     leaves, start = [], 0
     for shape, dtype in zip(layout.shapes, layout.dtypes, strict=True):
         stop = start + math.prod(shape)

@@ -47,7 +47,9 @@ def timestamp_to_ns(timestamp: Any) -> int:
     elif isinstance(timestamp, np.datetime64):
         if np.isnat(timestamp):
             raise DomainError("timestamp is NaT; a tick needs the instant at which it was measured")
-        value = int(timestamp.astype("datetime64[ns]").astype(np.int64))
+        value = int(timestamp.astype("datetime64[s]").astype(np.int64)) * NANOSECONDS
+        if EARLIEST_NS <= value < 2**63:  # NumPy wraps round where nanoseconds do not fit
+            value = int(timestamp.astype("datetime64[ns]").astype(np.int64))
     elif isinstance(timestamp, datetime):
         if timestamp != timestamp:  # pandas.NaT is a datetime that does not equal itself
             raise DomainError("timestamp is NaT; a tick needs the instant at which it was measured")
@@ -65,7 +67,9 @@ def timestamp_to_ns(timestamp: Any) -> int:
             "or an integer of nanoseconds since 1970"
         )
     if not EARLIEST_NS <= value < 2**63:
-        raise DomainError(f"timestamp {value} ns does not fit 64 bits; the range is the years 1678 to 2262")
+        raise DomainError(
+            f"timestamp {timestamp} does not fit 64 bits of nanoseconds; the range is the years 1678 to 2262"
+        )
     return value
 
 
@@ -274,7 +278,11 @@ class PredictionResult:
     request_id: str | None = dataclasses.field(default=None, metadata={"static": True})
 
     def __repr__(self) -> str:
-        if isinstance(self.reference_prediction, Tracer) or np.ndim(self.reference_prediction) > 0:
+        if isinstance(self.reference_prediction, Tracer) or not isinstance(
+            self.reference_prediction, (float, np.ndarray, np.generic, jax.Array)
+        ):
+            return f"PredictionResult(of {type(self.reference_prediction).__name__})"
+        if np.ndim(self.reference_prediction) > 0:
             return f"PredictionResult(shape {np.shape(self.reference_prediction)})"
         return (
             f"PredictionResult({float(self.reference_prediction):.6g} in [{float(self.confidence_lower):.6g}, "

@@ -151,8 +151,8 @@ class RoughnessState(NamedTuple):
         exponent: last valid estimate, 0.5 before the first.
         valid: whether the last measurement was valid.
         whittle: the cross-check, NaN before the first.
-        baseline, deviation: slow mean of the exponent and its slow standard deviation.
-        measured: ticks with a valid measurement.
+        baseline, deviation: slow mean of the cross-check and its slow standard deviation.
+        measured: valid measurements.
         below_run: ticks in a row on which the breaker's condition held.
         emergency: whether the breaker is open.
     """
@@ -202,7 +202,10 @@ class PredictorState(NamedTuple):
 
 
 def empty_state(config: PredictorConfig, key: Key, kernels: tuple[PyTree, ...]) -> PredictorState:
-    """State before the first tick; every leaf is an array of its own, so that a live loop may donate it."""
+    """State before the first tick; every leaf is an array of its own, so that a live loop may donate it.
+
+    Every leaf names its dtype: a weakly typed one would make the second tick compile the program again.
+    """
 
     def zero() -> Scalar:
         return jnp.zeros(())
@@ -214,10 +217,10 @@ def empty_state(config: PredictorConfig, key: Key, kernels: tuple[PyTree, ...]) 
         return jnp.zeros((), bool)
 
     def per_chart(value: float = 0.0) -> Float[Array, "chart"]:
-        return jnp.full(CHART_COUNT, value)
+        return jnp.full(CHART_COUNT, value, float)
 
     def per_kernel(value: float = 0.0) -> Float[Array, "kernel"]:
-        return jnp.full(KERNEL_COUNT, value)
+        return jnp.full(KERNEL_COUNT, value, float)
 
     return PredictorState(
         ticks=none(),
@@ -225,20 +228,22 @@ def empty_state(config: PredictorConfig, key: Key, kernels: tuple[PyTree, ...]) 
         frame=FrameState(jnp.zeros(config.wtmm_buffer_size), none(), zero(), zero(), zero(), none()),
         gate=GateState(
             no(), none(), jnp.full(INTERVALS_KEPT, -1, jnp.int64), none(), none(), zero(), none(), zero(), zero(), no(),
-            none(), jnp.ones(()), jnp.full((), jnp.nan),
+            none(), jnp.ones(()), jnp.full((), jnp.nan, float),
         ),
         forecast=ForecastState(no(), *(zero() for _ in range(7)), per_kernel(), per_kernel(1.0)),
         score=ScoreState(
-            per_kernel(), per_kernel(1.0), jnp.ones(()), jnp.ones(()), none(), jnp.full(config.residual_window, jnp.nan)
+            per_kernel(), per_kernel(1.0), jnp.ones(()), jnp.ones(()), none(),
+            jnp.full(config.residual_window, jnp.nan, float),
         ),
         charts=ChartState(
             jnp.ones(()), jnp.ones(()), per_chart(), per_chart(1.0), jnp.ones(()), zero(), per_chart(), per_chart(),
             jnp.zeros(CHART_COUNT, jnp.int64), jnp.zeros(CHART_COUNT, jnp.int64), per_chart(jnp.nan), none(), none(),
         ),
         roughness=RoughnessState(
-            jnp.full((), 0.5), no(), jnp.full((), jnp.nan), jnp.full((), 0.5), jnp.full((), 0.1), none(), none(), no()
+            jnp.full((), 0.5, float), no(), jnp.full((), jnp.nan, float), jnp.full((), 0.5, float), zero(), none(),
+            none(), no(),
         ),
-        modes=ModeState(no(), none(), no(), none(), jnp.full((), jnp.nan)),
+        modes=ModeState(no(), none(), no(), none(), jnp.full((), jnp.nan, float)),
         weight=per_kernel(1.0 / KERNEL_COUNT),
         kernels=kernels,
     )

@@ -16,7 +16,7 @@ from .batching import scan_chunks
 from .config.load import load_config
 from .config.schema import STATIC_FIELDS, PredictorConfig
 from .errors import DomainError, FrequencyWarning, StalenessWarning
-from .functional import FunctionalPredictor, donating_step_row, observations, result_layout
+from .functional import ONE_TICK, FunctionalPredictor, donating_step_row, observations, result_layout
 from .packing import unpack
 from .records import PredictionResult, ProcessState
 from .results import to_dataset
@@ -35,11 +35,12 @@ class _Ring:
     """The last `limit` rows of float64 and their timestamps, in one block that grows to its limit and no further."""
 
     def __init__(self, limit: int, width: int) -> None:
-        self.limit, self.count = limit, 0
+        self.limit, self.count, self.skipped = limit, 0, 0
         self.rows = np.empty((min(limit, 256), width))
         self.stamps = np.empty(len(self.rows), np.int64)
 
     def append(self, rows: np.ndarray, stamps: np.ndarray) -> None:
+        self.skipped += max(len(rows) - self.limit, 0)
         for row, stamp in zip(rows[-self.limit :], stamps[-self.limit :], strict=True):
             if self.count >= len(self.rows) and len(self.rows) < self.limit:
                 longer = min(self.limit, 2 * len(self.rows))
@@ -48,6 +49,11 @@ class _Ring:
             place = self.count % len(self.rows)
             self.rows[place], self.stamps[place] = row, stamp
             self.count += 1
+
+    @property
+    def seen(self) -> int:
+        """Rows that were ever appended, those that went past the limit at once included."""
+        return self.count + self.skipped
 
     def ordered(self) -> tuple[np.ndarray, np.ndarray]:
         """Rows and timestamps, oldest first."""
@@ -76,8 +82,8 @@ class UniversalPredictor:
         clock: Callable[[], int | None] = time.time_ns,
         history_limit: int = HISTORY_LIMIT,
     ) -> None:
-        if history_limit < 1:
-            raise DomainError(f"history_limit = {history_limit} must be at least 1 tick")
+        if not isinstance(history_limit, int) or history_limit < 1:
+            raise DomainError(f"history_limit = {history_limit!r} must be a whole number of at least 1 tick")
         self._functional = FunctionalPredictor(config)
         self._clock = clock
         self._layout = result_layout(self.config)
@@ -125,6 +131,8 @@ class UniversalPredictor:
         needed = self.config.wtmm_buffer_size
         if len(series) < needed:
             raise DomainError(f"Insufficient history. Required: {needed} ticks, got {len(series)}")
+        if not series.has_times:
+            self._forget_clock()  # or the grid that stands in for times would lie before the last tick
         ticks = observations(series.values, series.timestamps_ns)
         self._state, rows = scan_chunks(self.config, self._state, ticks)
         if not series.has_times:
@@ -152,7 +160,9 @@ class UniversalPredictor:
         """
         if not isinstance(tick, ProcessState):
             raise DomainError(f"tick has type {type(tick).__name__}, expected ProcessState(magnitude, timestamp_utc)")
-        self._state, row = donating_step_row(self.config, self._state, tick.observation(self._clock()))
+        self._state, row = donating_step_row(
+            self.config, self._state, tick.observation(self._clock()), ONE_TICK
+        )
         row = np.asarray(row)
         self._ring.append(row[None], np.array([tick.timestamp_ns]))
         self._has_times = True
@@ -186,7 +196,7 @@ class UniversalPredictor:
         rows, stamps = self._ring.ordered()
         results = unpack(rows, self._layout)
         telemetry = results.telemetry
-        first = self._ring.count - len(rows)
+        first = self._ring.seen - len(rows)
         when = stamps.astype("datetime64[ns]") if self._has_times else np.arange(first, first + len(rows))
         series = Series(np.asarray(telemetry.observation), stamps, None, when)
         out = (self._last.reference_prediction, self._last.confidence_lower, self._last.confidence_upper)
@@ -203,11 +213,12 @@ class UniversalPredictor:
 
     def _warn(self, tick: ProcessState, result: PredictionResult) -> None:
         stale, sparse = bool(result.telemetry.stale), bool(result.telemetry.sparse)
+        when = np.datetime64(tick.timestamp_ns, "ns")
         if stale and not self._doubts[StalenessWarning]:
-            message = f"tick of {np.datetime64(tick.timestamp_ns, 'ns')} is older than its time to live; weights are held"
+            message = f"tick of {when} is older than its time to live; weights are held"
             warnings.warn(message, StalenessWarning, stacklevel=3)
         if sparse and not self._doubts[FrequencyWarning]:
-            message = f"tick of {np.datetime64(tick.timestamp_ns, 'ns')} comes later than the sampling limit; roughness may alias"
+            message = f"tick of {when} comes later than the sampling limit; roughness may alias"
             warnings.warn(message, FrequencyWarning, stacklevel=3)
         self._doubts = {StalenessWarning: stale, FrequencyWarning: sparse}
 
@@ -216,7 +227,7 @@ class UniversalPredictor:
         return f"UniversalPredictor({ticks} ticks accepted, {self._last!r})"
 
     def _repr_html_(self) -> str:
-        head = f"<b>UniversalPredictor</b>: {self._ring.count} ticks seen"
+        head = f"<b>UniversalPredictor</b>: {self._ring.seen} ticks seen"
         last = "" if self._last is None else self._last._repr_html_()
         return f"<div>{head}{last}{self.config._repr_html_()}</div>"
 

@@ -162,7 +162,7 @@ class PredictorConfig:
     robustness_dimension_threshold: float = _declare(1.5, "sensitivity", "fractal dimension 2 - H above which the path counts as rough", low=1.0, high=2.0)
     holder_persistence: int = _declare(16, "sensitivity", "ticks in a row that roughness must last to trip the breaker", unit="ticks", low=1, high=10_000)
     holder_hysteresis: float = _declare(0.05, "sensitivity", "how far the exponent must rise above the threshold to end the emergency", low=0.0, high=0.5)
-    holder_baseline_rate: float = _declare(0.002, "sensitivity", "rate of the process's own baseline of the exponent", unit="1/tick", low=1e-5, high=0.1)
+    holder_baseline_rate: float = _declare(0.001, "sensitivity", "rate of the process's own baseline of the Whittle exponent", unit="1/tick", low=1e-5, high=0.1)
     holder_baseline_sigmas: float = _declare(3.0, "sensitivity", "how many of its standard deviations the exponent must fall below its baseline", low=0.0, high=10.0)
 
     sigma_bound: float = _declare(20.0, "ingestion", "robust scales from the level beyond which a tick is an outlier", unit="scale", low=3.0, high=1e6)
@@ -257,7 +257,8 @@ def declaration(name: str) -> Declaration:
 def check_value(name: str, value: Any) -> Any:
     """Validate one value against its declaration and return it with the declared type.
 
-    Arrays of rank above zero and traced values (a batch of candidate settings, a value inside jit) pass through.
+    Traced values (a setting inside jit) pass through; an array of a traced field is a batch of candidate settings, all
+    of which must lie in the range.
 
     Raises:
         ConfigError: unknown name, wrong type, value out of range or not among the choices.
@@ -267,6 +268,7 @@ def check_value(name: str, value: Any) -> Any:
         return value
     if isinstance(value, (np.ndarray, np.generic, jax.Array)):
         if not about.static and value.ndim > 0:
+            _check_batch(name, about, np.asarray(value))
             return value
         value = value.item() if value.ndim == 0 else value
     kind = type(default)
@@ -290,6 +292,15 @@ def check_value(name: str, value: Any) -> Any:
         if not about.low <= value <= about.high:
             raise ConfigError(f"{name} = {value!r} is outside its range {_range_text(about)}")
     return value
+
+
+def _check_batch(name: str, about: Declaration, values: np.ndarray) -> None:
+    if values.dtype.kind not in "fiu":
+        raise ConfigError(f"{name} is an array of dtype {values.dtype}, expected numbers")
+    outside = ~((values >= about.low) & (values <= about.high))
+    if outside.any():
+        worst = values[outside].flat[0].item()
+        raise ConfigError(f"{name} holds {worst!r}, which is outside its range {_range_text(about)}")
 
 
 def _is_placeholder(value: Any) -> bool:

@@ -255,24 +255,45 @@ def _in_blocks(single: Callable[..., HolderEstimate], *arguments: Array) -> Hold
     return jax.tree.map(lambda leaf: leaf.reshape(blocks * _BLOCK)[:size], result)
 
 
+def _nothing(*_: Array) -> HolderEstimate:
+    return HolderEstimate(jnp.full((), jnp.nan), jnp.zeros((), bool), jnp.zeros((), jnp.int64))
+
+
 @functools.lru_cache(maxsize=32)
 def _batched_measure(scales: int, increments: bool) -> custom_vmap:
-    """`_measure` with its own rule under vmap: on a CPU, windows in blocks that stay in the cache."""
+    """`_measure` where it is due, with its own rule under vmap.
+
+    A `cond` on a batched flag would measure every window at every tick.  The rule keeps a scalar condition, whether any
+    member is due, and on a CPU takes the windows in blocks that stay in the cache.
+    """
     single = functools.partial(_measure, scales=scales, increments=increments)
-    measure = custom_vmap(single)
+
+    @custom_vmap
+    def measure(path: Array, count: Array, cone_c: Array, due: Array) -> HolderEstimate:
+        return lax.cond(due, single, _nothing, path, count, cone_c)
 
     @measure.def_vmap
     def _(size: int, batched: list[bool], *arguments: Array) -> tuple[HolderEstimate, HolderEstimate]:
-        full = tuple(
+        *full, due = (
             a if b else jnp.broadcast_to(a, (size, *a.shape)) for a, b in zip(arguments, batched, strict=True)
         )
-        result = lax.platform_dependent(*full, cpu=functools.partial(_in_blocks, single), default=jax.vmap(single))
-        return result, HolderEstimate(True, True, True)  # type: ignore[arg-type]
+
+        def everywhere(*rest: Array) -> HolderEstimate:
+            return lax.platform_dependent(*rest, cpu=functools.partial(_in_blocks, single), default=jax.vmap(single))
+
+        def nowhere(*rest: Array) -> HolderEstimate:
+            return jax.vmap(_nothing)(*rest)
+
+        result = lax.cond(jnp.any(due), everywhere, nowhere, *full)
+        masked = HolderEstimate(jnp.where(due, result.exponent, jnp.nan), result.valid & due, result.lines * due)
+        return masked, HolderEstimate(True, True, True)  # type: ignore[arg-type]
 
     return measure
 
 
-def holder_exponent(path: Float[Array, "window"], count: Count, config: PredictorConfig) -> HolderEstimate:
+def holder_exponent(
+    path: Float[Array, "window"], count: Count, config: PredictorConfig, due: Flag | bool = True
+) -> HolderEstimate:
     """Holder exponent H of the newest `count` ticks of a window, by WTMM.
 
         W(a, b) = 1/a sum_k x_k psi((k - b) / a),   psi(u) = (1 - u^2) exp(-u^2 / 2) / sqrt(2 pi)
@@ -285,6 +306,7 @@ def holder_exponent(path: Float[Array, "window"], count: Count, config: Predicto
         path: the window, oldest first [any units]; older entries than the newest `count` are ignored.
         count: how many entries are real ticks.
         config: `wtmm_scales`, `input_kind` (static), `besov_cone_c` (traced).
+        due: whether to measure at all; where not, the estimate is not valid and costs nothing.
 
     Returns:
         Exponent, validity flag and number of lines.  Nothing raises: a constant, linear, non-finite or too short
@@ -292,4 +314,4 @@ def holder_exponent(path: Float[Array, "window"], count: Count, config: Predicto
     """
     measure = _batched_measure(config.wtmm_scales, config.input_kind == "increments")
     cone_c = jnp.asarray(config.besov_cone_c, path.dtype)
-    return measure(path, jnp.asarray(count), cone_c)
+    return measure(path, jnp.asarray(count, jnp.int64), cone_c, jnp.asarray(due))

@@ -12,7 +12,7 @@ from ..kernels.ito_levy import ItoLevyDiagnostics
 from ..records import Observation, PredictionResult, Telemetry
 from ..state import PredictorState
 from .cusum import Alarm
-from .gate import Verdict
+from .gate import LARGEST, Verdict
 from .identify import Character
 from .jko import FusionResult
 from .modes import Collapse
@@ -69,7 +69,9 @@ def emit(
     telemetry = Telemetry(
         observation=tick.value,
         accepted=accepted,
-        z_score=jnp.where(frame.count > 1, (tick.value - frame.level) / frame.spread, jnp.nan),
+        z_score=jnp.where(
+            frame.count > 1, jnp.clip((tick.value - frame.level) / frame.spread, -LARGEST, LARGEST), jnp.nan
+        ),
         prediction=forecast_of(old.mean),
         lower=forecast_of(old.lower),
         upper=forecast_of(old.upper),
@@ -122,7 +124,7 @@ def emit(
         entropy_window=computed(outcome.entropy_window),
         volatility=jnp.sqrt(after.score.volatility_variance),
         clipped=computed(outcome.clipped),
-        dgm_entropy=computed(outcome.galerkin.entropy),
+        dgm_entropy=computed(outcome.galerkin.mean_entropy),
         dgm_expected_entropy=computed(outcome.galerkin.expected_entropy),
         distance_to_collapse=computed(outcome.collapse.distance),
         entropy_ratio=computed(outcome.galerkin.entropy_ratio),

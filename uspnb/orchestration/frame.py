@@ -8,7 +8,7 @@ from ..array_types import Flag, Scalar
 from ..state import FrameState
 
 SCALE_RATE = 0.02
-LEVEL_RATE = 0.002
+LEVEL_RATE = 0.001
 WINSOR = 4.0
 WARM_UP = 20
 WARM_UP_WINSOR = 1e4

@@ -12,6 +12,9 @@ from ..records import Observation
 from ..state import FrameState, GateState, ModeState
 
 LARGEST = 1e305
+# The frame's floor of every scale: a sigma that stands there has seen no spread at all.
+SMALLEST_SCALE = 1e-300
+LARGEST_MOVE = 1e100
 AGREEMENT = 0.25
 STREAK_FACTOR = 4
 REPEAT_RATE = 0.005
@@ -115,7 +118,8 @@ def _outlier(
     distance = jnp.abs(value - frame.level)
     sigma = jnp.maximum(frame.spread, frame.scale)
     # A history without any spread says nothing about how far the next value may lie.
-    judged = (frame.count >= HISTORY_NEEDED) & (sigma > config.numerical_epsilon * jnp.abs(frame.level) * 2.0)
+    floor = jnp.maximum(config.numerical_epsilon * jnp.abs(frame.level), SMALLEST_SCALE)
+    judged = (frame.count >= HISTORY_NEEDED) & (sigma > 2.0 * floor)
     beyond = fit & judged & (distance / sigma > config.sigma_bound)
     agrees = jnp.abs(value - gate.outlier_value) <= AGREEMENT * distance
     run = jnp.where(agrees & (gate.outlier_run > 0), gate.outlier_run + 1, 1)
@@ -146,7 +150,8 @@ def _repeats(
     freezes = (run >= config.frozen_signal_min_steps) & improbable
 
     recent = _recent(config, frame, value)
-    variance = jnp.var(recent / frame.scale)
+    # A constant series leaves a scale at its floor, and a move in its units has no finite variance.
+    variance = jnp.var(jnp.clip(recent / frame.scale, -LARGEST_MOVE, LARGEST_MOVE))
     moves = variance > config.frozen_signal_recovery_ratio * gate.short_variance
     moving = jnp.where(gate.frozen & moves, gate.moving_run + 1, 0)
     thawed = (moving >= config.frozen_signal_recovery_steps) | released

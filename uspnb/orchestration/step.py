@@ -27,6 +27,7 @@ KERNELS = (hilbert, deep_galerkin, ito_levy, log_signature)
 PATH_BOUND = 1e6
 VOLATILE = 1.5
 PROXY_RATE = 0.02
+FIRST_COUNTED = 4
 
 
 def initialize_state(config: PredictorConfig, key: Key | None = None) -> PredictorState:
@@ -78,22 +79,23 @@ def _advance(
 ) -> tuple[PredictorState, Outcome]:
     value = verdict.value
     residuals = score_forecasts(state.forecast, value, verdict.accepted)
-    usual = residuals.scored & ~verdict.gap & ~verdict.frozen
+    # The scale of the first increments says nothing yet; an error counted in it would take long to forget.
+    counted = residuals.scored & ~verdict.frozen & (state.frame.count >= FIRST_COUNTED)
+    usual = counted & ~verdict.gap
     score = update_scores(config, state.score, residuals, usual)
     tails = kurtosis(score.residuals, score.scored)
     quantile = track_quantile(
-        state.modes.quantile, residuals.fused, state.forecast.scale, config, residuals.scored & ~verdict.frozen
+        state.modes.quantile, residuals.fused, state.forecast.scale, config, counted
     )
     charts, alarm = update_charts(
-        config, state.charts, residuals.reference, residuals.scored & ~verdict.frozen & ~verdict.released,
+        config, state.charts, residuals.reference, counted & ~verdict.released,
         verdict.released, tails,
     )
 
     frame = push(state.frame, value, verdict.released, config.numerical_epsilon)
     frame = hold_scales(frame, state.frame, verdict.frozen)
     path = jnp.clip((frame.window - value) / frame.scale, -PATH_BOUND, PATH_BOUND)
-    count = jnp.minimum(frame.count, path.shape[0])
-    roughness, character = identify(config, state.roughness, path, count)
+    roughness, character = identify(config, state.roughness, path, frame.count)
 
     volatility = jnp.sqrt(score.volatility_variance)
     inputs = _kernel_inputs(config, state, frame, path, residuals, usual, volatility, roughness.exponent)
@@ -130,7 +132,7 @@ def _advance(
     )
     galerkin = outputs[1].diagnostics
     modes, collapse = watch_entropy(
-        config, state.modes, galerkin.entropy, galerkin.expected_entropy, window, inputs.volatile
+        config, state.modes, galerkin.mean_entropy, galerkin.expected_entropy, window, inputs.volatile
     )
     new = state._replace(
         frame=frame,

@@ -7,10 +7,13 @@ the terminal values z and z^2, and the entropy of the solution is watched (`entr
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.custom_batching import custom_vmap
 
 from ...array_types import Array, Count, Flag, Float, Key, Scalar
 from ...config.schema import PredictorConfig
@@ -126,10 +129,41 @@ def _solve_on_rung(config: PredictorConfig, raised: Flag, fitted: Estimate, z: S
     above = next_rung(config) if config.dgm_adaptive_architecture else None
     if above is None:
         return solve_tick(base, fitted, z)
-    larger = load_tables(*above, cells)
-    return jax.lax.cond(
-        raised, lambda *rest: solve_tick(larger, *rest), lambda *rest: solve_tick(base, *rest), fitted, z
-    )
+    return _rung_solver(base, load_tables(*above, cells))(raised, fitted, z)
+
+
+def _rung_solver(base: Tables, larger: Tables) -> Callable[[Flag, Estimate, Scalar], Solution]:
+    """The solve on the trunk that a flag names; a batch pays for the larger trunk only while a member is raised.
+
+    Under vmap a `cond` on a batched flag becomes a selection between both branches at every tick.  The rule below keeps
+    a scalar condition: whether any member of the batch is raised.
+    """
+
+    @custom_vmap
+    def on_rung(raised: Flag, fitted: Estimate, z: Scalar) -> Solution:
+        return jax.lax.cond(
+            raised, lambda *rest: solve_tick(larger, *rest), lambda *rest: solve_tick(base, *rest), fitted, z
+        )
+
+    @on_rung.def_vmap
+    def _(size: int, batched: Any, raised: Flag, fitted: Estimate, z: Scalar) -> tuple[Solution, Solution]:
+        def spread(leaf: Array, is_batched: bool) -> Array:
+            return leaf if is_batched else jnp.broadcast_to(leaf, (size, *leaf.shape))
+
+        raised, fitted, z = jax.tree.map(spread, (raised, fitted, z), tuple(batched))
+        low = jax.vmap(partial(solve_tick, base))(fitted, z)
+
+        def mixed() -> Solution:
+            high = jax.vmap(partial(solve_tick, larger))(fitted, z)
+
+            def choose(a: Array, b: Array) -> Array:
+                return jnp.where(raised.reshape(raised.shape + (1,) * (a.ndim - 1)), a, b)
+
+            return jax.tree.map(choose, high, low)
+
+        return jax.lax.cond(jnp.any(raised), mixed, lambda: low), jax.tree.map(lambda _: True, low)
+
+    return on_rung
 
 
 def step(config: PredictorConfig, state: State, inputs: KernelInputs, key: Key) -> tuple[State, KernelOutput]:
