@@ -10,7 +10,7 @@ from tqdm.auto import tqdm
 
 from .batching import scan_chunks
 from .config.schema import PredictorConfig
-from .functional import FunctionalPredictor, observations, result_layout
+from .functional import FunctionalPredictor, observations
 from .packing import unpack
 from .results import to_dataset
 from .series import read_series
@@ -43,9 +43,9 @@ def backtest(
     shown = read.values.size >= TICKS_WORTH_A_BAR if progress is None else progress
     with tqdm(total=read.values.shape[0], unit="tick", desc="backtest", disable=not shown) as bar:
         _, rows = scan_chunks(
-            predictor.config, predictor.init_state(assets), ticks, lambda done: bar.update(done - bar.n)
+            predictor, predictor.init_state(assets), ticks, lambda done: bar.update(done - bar.n)
         )
-    results = unpack(rows, result_layout(predictor.config))
+    results = unpack(rows, predictor.layout)
     following = tuple(
         np.asarray(leaf[-1])
         for leaf in (results.reference_prediction, results.confidence_lower, results.confidence_upper)

@@ -9,18 +9,20 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from .config.schema import PredictorConfig
-from .functional import donating_scan_rows
+from .functional import FunctionalPredictor
+from .programs import SERIES_LENGTH, filled
 from .records import Observation
 from .state import PredictorState
 
-LONGEST_CHUNK = 512
+LONGEST_CHUNK = 256
 SHORTEST_CHUNK = 16
 ROWS_PER_CHUNK = 32_768
 
 
-def chunk_length(assets: int) -> int:
-    """Ticks per compiled call: one shape for a single series, fewer ticks for many, so that memory stays bounded."""
+def chunk_length(assets: int | None) -> int:
+    """Ticks per compiled call: the series program's own length, or fewer for many assets, so that memory is bounded."""
+    if assets is None:
+        return SERIES_LENGTH
     bounded = min(LONGEST_CHUNK, max(SHORTEST_CHUNK, ROWS_PER_CHUNK // max(assets, 1)))
     return 1 << (bounded.bit_length() - 1)
 
@@ -41,7 +43,7 @@ def shard_assets(tree: Any, axis: int = 0) -> Any:
 
 
 def scan_chunks(
-    config: PredictorConfig,
+    predictor: FunctionalPredictor,
     state: PredictorState,
     ticks: Observation,
     after_chunk: Callable[[int], None] = lambda done: None,
@@ -51,8 +53,8 @@ def scan_chunks(
     The last chunk is filled up with ticks that are never processed; they touch neither state nor rows.
 
     Args:
-        config: settings.
-        state: the state to start from; it is donated.
+        predictor: whose programs to run.
+        state: the state to start from.
         ticks: observations, on the host.
         after_chunk: called with the number of ticks done.
 
@@ -61,20 +63,14 @@ def scan_chunks(
     """
     batched = np.ndim(ticks.value) == 2
     total = np.shape(ticks.value)[0]
-    length = chunk_length(np.shape(ticks.value)[1] if batched else 1)
+    length = chunk_length(np.shape(ticks.value)[1] if batched else None)
     if batched:
         state = shard_assets(state)
     rows = []
     for start in range(0, total, length):
         real = min(length, total - start)
-        piece = Observation(*(_filled(column[start : start + real], length) for column in ticks))
-        state, packed = donating_scan_rows(config, state, piece, np.int64(real))
-        rows.append(np.asarray(packed)[:real])
+        piece = Observation(*(filled(column[start : start + real], length) for column in ticks))
+        state, packed = predictor.advance(state, piece, real)
+        rows.append(packed)
         after_chunk(start + real)
     return state, np.concatenate(rows)
-
-
-def _filled(column: np.ndarray, length: int) -> np.ndarray:
-    """The column with its last row repeated up to `length`."""
-    column = np.asarray(column)
-    return np.concatenate([column, np.repeat(column[-1:], length - column.shape[0], axis=0)])

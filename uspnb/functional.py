@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import numbers
 from collections.abc import Sequence
 from typing import Any
@@ -11,132 +10,26 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .array_types import Array, Count, Float, Key
-from .config.schema import STATIC_FIELDS, PredictorConfig
+from .array_types import Float, Key
+from .config.schema import PredictorConfig
 from .errors import DomainError
-from .orchestration.step import (
-    initialize_batched_states,
-    initialize_state,
-    orchestrate_step,
-    orchestrate_step_batch,
+from .orchestration.step import initialize_batched_states, initialize_state
+from .packing import unpack
+from .programs import (
+    SERIES_LENGTH,
+    filled,
+    result_layout,
+    run_batch,
+    run_series,
+    static_part,
+    trace_count,
+    traced_part,
 )
-from .packing import Layout, layout_of, pack, unpack
 from .records import Observation, PredictionResult, ProcessState
 from .runtime import enable_compilation_cache
 from .state import PredictorState
 
-_traces: dict[str, int] = {"step": 0, "step_row": 0, "step_batch": 0, "scan": 0}
-
-
-def trace_count(name: str) -> int:
-    """How many times a program has been traced in this process; one per shape and set of static fields is right.
-
-    Args:
-        name: "step", "step_batch" and "scan" of `FunctionalPredictor`, or "step_row" of `UniversalPredictor.step`.
-
-    Raises:
-        DomainError: there is no such program.
-    """
-    if name not in _traces:
-        raise DomainError(f"there is no program {name!r}; known are {', '.join(_traces)}")
-    return _traces[name]
-
-
-def _step(
-    config: PredictorConfig, state: PredictorState, tick: Observation, count: Count
-) -> tuple[PredictorState, PredictionResult]:
-    _traces["step"] += 1
-    new, row = _one_row(config, state, tick, count)
-    return new, unpack(row, result_layout(config))
-
-
-def _step_row(
-    config: PredictorConfig, state: PredictorState, tick: Observation, count: Count
-) -> tuple[PredictorState, Float[Array, "width"]]:
-    _traces["step_row"] += 1
-    return _one_row(config, state, tick, count)
-
-
-def _step_batch(
-    config: PredictorConfig, states: PredictorState, ticks: Observation
-) -> tuple[PredictorState, PredictionResult]:
-    _traces["step_batch"] += 1
-    return orchestrate_step_batch(config, states, ticks)
-
-
-def _scan_rows(
-    config: PredictorConfig, state: PredictorState, ticks: Observation, count: Count
-) -> tuple[PredictorState, Float[Array, "time *batch width"]]:
-    _traces["scan"] += 1
-    return _rows(config, state, ticks, count)
-
-
-def _rows(
-    config: PredictorConfig, state: PredictorState, ticks: Observation, count: Count
-) -> tuple[PredictorState, Float[Array, "time *batch width"]]:
-    """The first `count` ticks, one after another; rows of the others are NaN.
-
-    The number of ticks is an argument of the compiled loop, so that its body is the same program for one tick as for
-    many: XLA would unroll a loop of one tick, round it differently, and step by step would not equal a scan to the bit.
-    """
-    advance = _rows_of_batch if ticks.value.ndim == 2 else _row_of_one
-    rows = jnp.full((*ticks.value.shape, result_layout(config).width), jnp.nan, float)
-
-    def body(k: Count, carried: tuple[PredictorState, Array]) -> tuple[PredictorState, Array]:
-        state, rows = carried
-        tick = jax.tree.map(lambda column: jax.lax.dynamic_index_in_dim(column, k, keepdims=False), ticks)
-        state, row = advance(config, state, tick)
-        return state, jax.lax.dynamic_update_index_in_dim(rows, row, k, 0)
-
-    return jax.lax.fori_loop(0, count, body, (state, rows))
-
-
-def _one_row(
-    config: PredictorConfig, state: PredictorState, tick: Observation, count: Count
-) -> tuple[PredictorState, Float[Array, "width"]]:
-    new, rows = _rows(config, state, jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], tick), count)
-    return new, rows[0]
-
-
-def _row_of_one(
-    config: PredictorConfig, state: PredictorState, tick: Observation
-) -> tuple[PredictorState, Float[Array, "width"]]:
-    new, result = orchestrate_step(config, state, tick)
-    return new, pack(result)
-
-
-def _rows_of_batch(
-    config: PredictorConfig, states: PredictorState, ticks: Observation
-) -> tuple[PredictorState, Float[Array, "batch width"]]:
-    new, results = orchestrate_step_batch(config, states, ticks)
-    return new, jax.vmap(pack)(results)
-
-
-ONE_TICK = np.int64(1)
-jitted_step = jax.jit(_step)
-jitted_step_batch = jax.jit(_step_batch)
-scan_rows = jax.jit(_scan_rows)
-# A live loop gives its state away; whoever still reads the old state uses the programs above.
-donating_step_row = jax.jit(_step_row, donate_argnums=1)
-donating_scan_rows = jax.jit(_scan_rows, donate_argnums=1)
-
-
-def result_layout(config: PredictorConfig) -> Layout:
-    """Layout of a packed result; it depends on the static fields of the configuration alone."""
-    return _layout(_static_part(config))
-
-
-def _static_part(config: PredictorConfig) -> PredictorConfig:
-    """The configuration with every traced field at its default: a key that is hashable under a trace too."""
-    return PredictorConfig(**{name: getattr(config, name) for name in STATIC_FIELDS})
-
-
-@functools.cache
-def _layout(static: PredictorConfig) -> Layout:
-    state = jax.eval_shape(initialize_state, static)
-    number, whole = jax.ShapeDtypeStruct((), jnp.float64), jax.ShapeDtypeStruct((), jnp.int64)
-    _, result = jax.eval_shape(orchestrate_step, static, state, Observation(number, whole, whole, number))
-    return layout_of(result)
+__all__ = ["FunctionalPredictor", "observations", "tagged", "trace_count"]
 
 
 class FunctionalPredictor:
@@ -153,6 +46,22 @@ class FunctionalPredictor:
         if not isinstance(self.config, PredictorConfig):
             raise DomainError(f"config has type {type(config).__name__}, expected PredictorConfig; see load_config")
         enable_compilation_cache()
+        self.static, self.knobs = static_part(self.config), jnp.asarray(traced_part(self.config))
+        self.layout = result_layout(self.config)
+
+    def advance(
+        self, state: PredictorState, ticks: Observation, count: int
+    ) -> tuple[PredictorState, Float[np.ndarray, "time *batch width"]]:
+        """The first `count` ticks of a buffer, packed: what every other method here is made of.
+
+        Args:
+            state: one state for columns of shape (SERIES_LENGTH,), stacked states for (time, batch).
+            ticks: the buffer.
+            count: how many of its ticks are real.
+        """
+        run = run_batch if np.ndim(ticks.value) == 2 else run_series
+        state, rows = run(self.static, self.knobs, state, ticks, np.int64(count))
+        return state, np.asarray(rows)[:count]
 
     def init_state(self, batch: int | None = None, *, key: Key | None = None) -> PredictorState:
         """The cold state of one series, or of `batch` series stacked along a leading axis.
@@ -186,8 +95,14 @@ class FunctionalPredictor:
         Returns:
             S_{t+1} and the forecast with its telemetry.
         """
-        new, result = jitted_step(self.config, state, _observation(tick, now_ns), ONE_TICK)
-        return new, _tagged(result, tick)
+        new, row = self.step_row(state, _observation(tick, now_ns))
+        return new, tagged(unpack(row, self.layout), tick)
+
+    def step_row(self, state: PredictorState, tick: Observation) -> tuple[PredictorState, Float[np.ndarray, "width"]]:
+        """`step` with the result as one packed row."""
+        buffer = Observation(*(np.full(SERIES_LENGTH, leaf) for leaf in tick))  # type: ignore[arg-type]
+        new, rows = self.advance(state, buffer, 1)
+        return new, rows[0]
 
     def step_batch(
         self, states: PredictorState, ticks: Sequence[ProcessState] | Observation, *, now_ns: int | None = None
@@ -215,7 +130,8 @@ class FunctionalPredictor:
                 f"step_batch got ticks of shape {np.shape(ticks.value)} for states of batch {batch}; "
                 "one tick for each state, and states from init_state(batch)"
             )
-        return jitted_step_batch(self.config, states, ticks)
+        new, rows = self.advance(states, jax.tree.map(lambda column: np.asarray(column)[None], ticks), 1)
+        return new, unpack(rows[0], self.layout)
 
     def scan(self, state: PredictorState, ticks: Observation) -> tuple[PredictorState, PredictionResult]:
         """Many ticks in one compiled call; the same numbers as step by step.
@@ -235,8 +151,15 @@ class FunctionalPredictor:
                 f"scan got ticks of shape {np.shape(ticks.value)} for states of batch shape {state.ticks.shape}; give "
                 "(time,) for one series, (time, batch) for states from init_state(batch)"
             )
-        last, rows = scan_rows(self.config, state, ticks, np.int64(np.shape(ticks.value)[0]))
-        return last, unpack(np.asarray(rows), result_layout(self.config))
+        total = np.shape(ticks.value)[0]
+        length = SERIES_LENGTH if np.ndim(ticks.value) == 1 else total
+        rows = []
+        for start in range(0, total, length):
+            real = min(length, total - start)
+            piece = Observation(*(filled(np.asarray(column)[start : start + real], length) for column in ticks))  # type: ignore[arg-type]
+            state, done = self.advance(state, piece, real)
+            rows.append(done)
+        return state, unpack(np.concatenate(rows), self.layout)
 
 
 def observations(values: Any, timestamps_ns: Any, now_ns: Any = None, dispersion_proxy: Any = None) -> Observation:
@@ -267,7 +190,8 @@ def _observation(tick: ProcessState | Observation, now_ns: int | None) -> Observ
     return tick if now_ns is None else tick._replace(now_ns=np.int64(now_ns))  # type: ignore[arg-type]
 
 
-def _tagged(result: PredictionResult, tick: ProcessState | Observation) -> PredictionResult:
+def tagged(result: PredictionResult, tick: ProcessState | Observation) -> PredictionResult:
+    """The result with the tick's own label as its request id."""
     tag = tick.state_tag if isinstance(tick, ProcessState) else None
     if tag is None:
         return result

@@ -16,7 +16,7 @@ from .batching import scan_chunks
 from .config.load import load_config
 from .config.schema import STATIC_FIELDS, PredictorConfig
 from .errors import DomainError, FrequencyWarning, StalenessWarning
-from .functional import ONE_TICK, FunctionalPredictor, donating_step_row, observations, result_layout
+from .functional import FunctionalPredictor, observations, tagged
 from .packing import unpack
 from .records import PredictionResult, ProcessState
 from .results import to_dataset
@@ -86,7 +86,7 @@ class UniversalPredictor:
             raise DomainError(f"history_limit = {history_limit!r} must be a whole number of at least 1 tick")
         self._functional = FunctionalPredictor(config)
         self._clock = clock
-        self._layout = result_layout(self.config)
+        self._layout = self._functional.layout
         self._ring = _Ring(history_limit, self._layout.width)
         self._state = self._functional.init_state()
         self._doubts = {StalenessWarning: False, FrequencyWarning: False}
@@ -100,8 +100,8 @@ class UniversalPredictor:
 
     @property
     def state(self) -> PredictorState:
-        """A copy of the present state; it stays valid while the predictor goes on."""
-        return jax.tree.map(lambda leaf: leaf.copy(), self._state)
+        """The present state; it stays valid while the predictor goes on."""
+        return self._state
 
     @property
     def last_result(self) -> PredictionResult | None:
@@ -134,7 +134,7 @@ class UniversalPredictor:
         if not series.has_times:
             self._forget_clock()  # or the grid that stands in for times would lie before the last tick
         ticks = observations(series.values, series.timestamps_ns)
-        self._state, rows = scan_chunks(self.config, self._state, ticks)
+        self._state, rows = scan_chunks(self._functional, self._state, ticks)
         if not series.has_times:
             self._forget_clock()
         else:
@@ -160,22 +160,10 @@ class UniversalPredictor:
         """
         if not isinstance(tick, ProcessState):
             raise DomainError(f"tick has type {type(tick).__name__}, expected ProcessState(magnitude, timestamp_utc)")
-        self._state, row = donating_step_row(
-            self.config, self._state, tick.observation(self._clock()), ONE_TICK
-        )
-        row = np.asarray(row)
+        self._state, row = self._functional.step_row(self._state, tick.observation(self._clock()))
         self._ring.append(row[None], np.array([tick.timestamp_ns]))
         self._has_times = True
-        result = unpack(row, self._layout)
-        if tick.state_tag is not None:
-            result = PredictionResult(
-                result.reference_prediction,
-                result.confidence_lower,
-                result.confidence_upper,
-                result.operating_mode,
-                result.telemetry,
-                tick.state_tag,
-            )
+        result = tagged(unpack(row, self._layout), tick)
         self._last = result
         self._warn(tick, result)
         if self.config.strict_domain and bool(result.telemetry.outlier):
@@ -263,7 +251,7 @@ class ConfigReloadablePredictor(UniversalPredictor):
         same_shape = all(getattr(new, name) == getattr(self.config, name) for name in STATIC_FIELDS)
         self._functional = FunctionalPredictor(new)
         if not same_shape:
-            self._layout = result_layout(new)
+            self._layout = self._functional.layout
             self._ring = _Ring(self._ring.limit, self._layout.width)
             self._state = self._functional.init_state()
             self._last = None

@@ -94,7 +94,7 @@ def run_length_of(threshold: Scalar, slack: Scalar | float) -> Scalar:
     return (jnp.exp(b) - b - 1.0) / (4.0 * slack * slack)
 
 
-def _threshold_of(run_length: Scalar, slack: Scalar) -> Scalar:
+def _threshold_of(run_length: Scalar, slack: Float[Array, "chart"]) -> Float[Array, "chart"]:
     target = 4.0 * slack * slack * run_length
     b = jnp.log1p(target)
     for _ in range(6):
@@ -111,7 +111,9 @@ def initial_thresholds(config: PredictorConfig) -> Float[Array, "chart"]:
     slack = _slacks(config)
     fixed = run_length_of(jnp.asarray(config.cusum_h, float), config.cusum_k)
     run_length = jnp.where(config.cusum_target_arl > 0, CHARTS * config.cusum_target_arl, fixed)
-    return _threshold_of(run_length, slack) * jnp.asarray(SHAPE_FACTOR)
+    # A threshold that the user has named is taken as it is.
+    mean_factor = jnp.where(config.cusum_target_arl > 0, SHAPE_FACTOR[0], 1.0)
+    return _threshold_of(run_length, slack) * jnp.asarray(SHAPE_FACTOR).at[0].set(mean_factor)
 
 
 def _slacks(config: PredictorConfig) -> Float[Array, "chart"]:

@@ -1,0 +1,130 @@
+"""The compiled programs: one loop over ticks for a series, one for a batch, shared by everything that steps.
+
+The number of ticks is an argument of the loop and the length of its buffers is fixed, so one program per set of static
+fields serves a single tick and a whole history, rounds alike in both, and compiles once.  Traced fields of the
+configuration travel as one vector: changing them recompiles nothing and a batch of settings is a `vmap` over it.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .array_types import Array, Count, Float
+from .config.schema import DEFAULTS, STATIC_FIELDS, TRACED_FIELDS, PredictorConfig
+from .errors import DomainError
+from .orchestration.step import initialize_state, orchestrate_step, orchestrate_step_batch
+from .packing import Layout, layout_of, pack
+from .records import Observation
+from .state import PredictorState
+
+SERIES_LENGTH = 128
+
+_traces: dict[str, int] = {"series": 0, "batch": 0}
+
+
+def trace_count(name: str) -> int:
+    """How many times the program for a "series" or a "batch" has been traced in this process.
+
+    One per set of static fields (and, for a batch, per shape) is right.
+
+    Raises:
+        DomainError: there is no such program.
+    """
+    if name not in _traces:
+        raise DomainError(f"there is no program {name!r}; known are {', '.join(_traces)}")
+    return _traces[name]
+
+
+def static_part(config: PredictorConfig) -> PredictorConfig:
+    """The configuration with every traced field at its default: the part that a program is compiled for."""
+    return PredictorConfig(**{name: getattr(config, name) for name in STATIC_FIELDS})
+
+
+def traced_part(config: PredictorConfig) -> Float[np.ndarray, "knob"]:
+    """The traced fields in their declared order; whole numbers fit float64 exactly below 2^53."""
+    return np.array([float(getattr(config, name)) for name in TRACED_FIELDS])
+
+
+def joined(static: PredictorConfig, knobs: Float[Array, "knob"]) -> PredictorConfig:
+    """The configuration that has both parts; inside a program its traced fields are tracers."""
+    values = {
+        name: knobs[k].astype(jnp.int64) if isinstance(DEFAULTS[name], int) else knobs[k]
+        for k, name in enumerate(TRACED_FIELDS)
+    }
+    return PredictorConfig(**{name: getattr(static, name) for name in STATIC_FIELDS}, **values)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def run_series(
+    static: PredictorConfig, knobs: Array, state: PredictorState, ticks: Observation, count: Count
+) -> tuple[PredictorState, Float[Array, "time width"]]:
+    """The first `count` ticks of one series; rows of the others are NaN.
+
+    Args:
+        static, knobs: the two parts of the configuration.
+        state: state of one series.
+        ticks: columns of shape (SERIES_LENGTH,).
+        count: how many of them are real.
+
+    Returns:
+        The state after them and packed results.
+    """
+    _traces["series"] += 1
+    config = joined(static, knobs)
+
+    def advance(state: PredictorState, tick: Observation) -> tuple[PredictorState, Array]:
+        new, result = orchestrate_step(config, state, tick)
+        return new, pack(result)
+
+    return _loop(advance, static, state, ticks, count)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def run_batch(
+    static: PredictorConfig, knobs: Array, states: PredictorState, ticks: Observation, count: Count
+) -> tuple[PredictorState, Float[Array, "time batch width"]]:
+    """`run_series` over a batch: states with a leading axis, ticks of shape (time, batch)."""
+    _traces["batch"] += 1
+    config = joined(static, knobs)
+
+    def advance(states: PredictorState, tick: Observation) -> tuple[PredictorState, Array]:
+        new, results = orchestrate_step_batch(config, states, tick)
+        return new, jax.vmap(pack)(results)
+
+    return _loop(advance, static, states, ticks, count)
+
+
+def _loop(advance, static: PredictorConfig, state: PredictorState, ticks: Observation, count: Count):
+    rows = jnp.full((*ticks.value.shape, result_layout(static).width), jnp.nan, float)
+
+    def body(k: Count, carried: tuple[PredictorState, Array]) -> tuple[PredictorState, Array]:
+        state, rows = carried
+        tick = jax.tree.map(lambda column: jax.lax.dynamic_index_in_dim(column, k, keepdims=False), ticks)
+        state, row = advance(state, tick)
+        return state, jax.lax.dynamic_update_index_in_dim(rows, row, k, 0)
+
+    return jax.lax.fori_loop(0, count, body, (state, rows))
+
+
+def result_layout(config: PredictorConfig) -> Layout:
+    """Layout of a packed result; it depends on the static fields of the configuration alone."""
+    return _layout(static_part(config))
+
+
+@functools.cache
+def _layout(static: PredictorConfig) -> Layout:
+    state = jax.eval_shape(initialize_state, static)
+    number, whole = jax.ShapeDtypeStruct((), jnp.float64), jax.ShapeDtypeStruct((), jnp.int64)
+    _, result = jax.eval_shape(orchestrate_step, static, state, Observation(number, whole, whole, number))
+    return layout_of(result)
+
+
+def filled(column: np.ndarray, length: int) -> np.ndarray:
+    """The column with its last row repeated up to `length`."""
+    column = np.asarray(column)
+    missing = length - column.shape[0]
+    return column if missing == 0 else np.concatenate([column, np.repeat(column[-1:], missing, axis=0)])
