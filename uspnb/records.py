@@ -98,6 +98,8 @@ class ProcessState:
         DomainError: magnitude is not one real number, the timestamp is naive or names no instant.
     """
 
+    __no_type_check__ = True  # the constructor judges what it is given, in words for a person
+
     magnitude: float
     timestamp_utc: Any
     state_tag: str | None = None
@@ -173,6 +175,8 @@ class Telemetry:
     `observation` to `chart_statistic` speak of the tick that has just come; `kernel_mean`, `kernel_scale`, `weight` of
     the forecast just made for the next one.  Units "y" are those of the input, "s" those of the frame's scale.
     """
+
+    __no_type_check__ = True  # leaves are scalars in a tick, columns in a run, bare shapes while JAX traces
 
     # the tick
     observation: Scalar  # y_t [y]; as it came, NaN included
@@ -269,6 +273,8 @@ class PredictionResult:
         telemetry: the `Telemetry` of this tick.
         request_id: the `state_tag` of the tick.
     """
+
+    __no_type_check__ = True  # as in Telemetry
 
     reference_prediction: Scalar
     confidence_lower: Scalar

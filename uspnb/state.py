@@ -120,7 +120,8 @@ class ChartState(NamedTuple):
         scale: lagged EMA scale of the reference residual [y].
         magnitude: slow mean of its absolute value [y].
         center, width: slow mean and standard deviation of the quantity on each chart.
-        power: slow mean of the squared standardised residual.
+        drift: short mean of each chart's signal.
+        wander: slow mean of its square, over what independent signals would have.
         previous: winsorised standardised residual of the tick before.
         up, down: upper and lower cumulative sums of each chart [scale].
         since_up, since_down: ticks since each of them last stood at zero.
@@ -133,7 +134,8 @@ class ChartState(NamedTuple):
     magnitude: Scalar
     center: Float[Array, "chart"]
     width: Float[Array, "chart"]
-    power: Scalar
+    drift: Float[Array, "chart"]
+    wander: Float[Array, "chart"]
     previous: Scalar
     up: Float[Array, "chart"]
     down: Float[Array, "chart"]
@@ -236,7 +238,7 @@ def empty_state(config: PredictorConfig, key: Key, kernels: tuple[PyTree, ...]) 
             jnp.full(config.residual_window, jnp.nan, float),
         ),
         charts=ChartState(
-            jnp.ones(()), jnp.ones(()), per_chart(), per_chart(1.0), jnp.ones(()), zero(), per_chart(), per_chart(),
+            jnp.ones(()), jnp.ones(()), per_chart(), per_chart(1.0), per_chart(), per_chart(1.0), zero(), per_chart(), per_chart(),
             jnp.zeros(CHART_COUNT, jnp.int64), jnp.zeros(CHART_COUNT, jnp.int64), per_chart(jnp.nan), none(), none(),
         ),
         roughness=RoughnessState(

@@ -34,7 +34,8 @@ THRESHOLD_STEP = 0.2
 THRESHOLD_RANGE = (0.5, 4.0)
 # A residual that shrinks is as often the predictor learning as the process calming, so that side asks for more.
 CALM_FACTOR = 1.5
-LARGEST_CORRELATION = 0.9
+DRIFT_RATE = 0.1
+LARGEST_WANDER = 25.0
 
 
 class Alarm(NamedTuple):
@@ -222,17 +223,20 @@ def _standardise(
     slow = jnp.maximum(1.0 / (n + 1.0), SLOW_RATE) * jnp.clip(1.0 - climbing, 0.0, 1.0)
     center = charts.center + slow * (raw - charts.center)
     width = jnp.sqrt(charts.width**2 + slow * (jnp.square(raw - charts.center) - charts.width**2))
-    # Neighbours that agree make a sum wander; the variance of a sum of AR(1) residuals grows by (1 + r) / (1 - r).
-    correlation = jnp.clip(charts.center[2] / jnp.maximum(charts.power, 1e-6), 0.0, LARGEST_CORRELATION)
-    wander = jnp.sqrt((1.0 + correlation) / (1.0 - correlation))
-    signal = signal.at[0].set(z / wander)
+    # Residuals that agree with their neighbours, or volatility that clusters, make a sum wander further than its
+    # variance says.  A short mean of the signal shows by how much: of independent signals it has variance a / (2 - a).
+    drift = charts.drift + DRIFT_RATE * (signal - charts.drift)
+    wander = charts.wander + slow * (drift**2 * ((2.0 - DRIFT_RATE) / DRIFT_RATE) - charts.wander)
+    corrected = jnp.asarray([True, True, False])
+    signal = jnp.where(corrected, signal / jnp.sqrt(jnp.clip(wander, 1.0, LARGEST_WANDER)), signal)
     new = charts._replace(
         scale=scale * jnp.sqrt(1.0 + rate * (z * z - 1.0)),
         magnitude=magnitude * (1.0 + slow[1] * (ratio - 1.0)),
         # The mean chart is in units of its own scale already, and its target is zero.
         center=center.at[0].set(0.0),
         width=width.at[0].set(1.0),
-        power=charts.power + slow[2] * (z * z - charts.power),
+        drift=drift,
+        wander=wander,
         previous=z,
         seen=n + 1,
     )

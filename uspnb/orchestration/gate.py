@@ -52,10 +52,9 @@ def inspect(
 
     Stale: now - timestamp > max(`staleness_ttl_ns`, `staleness_intervals` intervals); sparse: the interval since the
     last accepted tick > max(`besov_nyquist_interval_ns`, `sparse_intervals` intervals), where the interval is declared
-    or the median of the last fifteen; before
-    the second tick nothing is known of the clock and nothing is stale or sparse.  Outlier: |y - level| > `sigma_bound` scales.  `outlier_release_steps` outliers in
-    a row that agree with one another are a new level; so are four times as many that do not, for nothing is rejected
-    for ever.
+    or the median of the last fifteen; before the second tick nothing is known of the clock and nothing is stale or
+    sparse.  Outlier: |y - level| > `sigma_bound` scales.  `outlier_release_steps` outliers in a row that agree with one
+    another are a new level; so are four times as many that do not, for nothing is rejected for ever.
     """
     finite = jnp.isfinite(tick.value) & (jnp.abs(tick.value) <= LARGEST)
     last = frame.window[-1]
@@ -172,5 +171,3 @@ def _repeats(
 def _recent(config: PredictorConfig, frame: FrameState, value: Scalar) -> Float[Array, "recent"]:
     kept = frame.window[-(config.frozen_signal_min_steps - 1) :]
     return jnp.concatenate([kept, value[None]]) - value
-
-

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 import jax.numpy as jnp
 from jax.scipy.special import ndtri
 
@@ -39,5 +38,3 @@ def track_quantile(
     miss = (size > start * half_unit).astype(float)
     moved = start + config.interval_rate * start * (miss - (1.0 - config.confidence_level))
     return jnp.where(scored, jnp.clip(moved, SMALLEST, LARGEST), start)
-
-

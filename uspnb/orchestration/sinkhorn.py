@@ -10,7 +10,6 @@ import jax.numpy as jnp
 from ..array_types import Array, Flag, Float, Int, Scalar
 from ..config.schema import PredictorConfig
 
-
 TOLERANCE_SHARE = 0.1
 LOWERING = 0.2
 LONGEST_STEP = 40.0
@@ -48,7 +47,8 @@ def compute_sinkhorn_epsilon(ema_variance: Scalar, config: PredictorConfig) -> S
     Source: seed 003, section 2.1.
     """
     sigma = jnp.sqrt(jnp.maximum(jax.lax.stop_gradient(ema_variance), config.numerical_epsilon))
-    coupled = jnp.maximum(config.sinkhorn_epsilon_min, config.sinkhorn_epsilon_0 * (1.0 + config.sinkhorn_alpha * sigma))
+    followed = config.sinkhorn_epsilon_0 * (1.0 + config.sinkhorn_alpha * sigma)
+    coupled = jnp.maximum(config.sinkhorn_epsilon_min, followed)
     return jax.lax.stop_gradient(coupled if config.sinkhorn_coupled else jnp.asarray(config.epsilon, float))
 
 
