@@ -1,9 +1,9 @@
 """uspnb: a notebook-native workbench for online probabilistic prediction.
 
-    import uspnb
-    ds = uspnb.backtest(series)            # every forecast, interval, weight and alarm as one xarray.Dataset
-    p = uspnb.UniversalPredictor()         # or tick by tick
-    result = p.step(uspnb.ProcessState(value, timestamp))
+import uspnb
+ds = uspnb.backtest(series)            # every forecast, interval, weight and alarm as one xarray.Dataset
+p = uspnb.UniversalPredictor()         # or tick by tick
+result = p.step(uspnb.ProcessState(value, timestamp))
 """
 
 from . import runtime as runtime  # first: precision and threads are set before JAX allocates

@@ -42,12 +42,15 @@ def backtest(
     ticks = observations(read.values, read.timestamps_ns)
     shown = read.values.size >= TICKS_WORTH_A_BAR if progress is None else progress
     with tqdm(total=read.values.shape[0], unit="tick", desc="backtest", disable=not shown) as bar:
-        _, rows = scan_chunks(
-            predictor, predictor.init_state(assets), ticks, lambda done: bar.update(done - bar.n)
-        )
+
+        def advance_bar(done: int) -> None:
+            bar.update(done - bar.n)
+
+        _, rows = scan_chunks(predictor, predictor.init_state(assets), ticks, advance_bar)
     results = unpack(rows, predictor.layout)
-    following = tuple(
-        np.asarray(leaf[-1])
-        for leaf in (results.reference_prediction, results.confidence_lower, results.confidence_upper)
+    following = (
+        np.asarray(results.reference_prediction[-1]),
+        np.asarray(results.confidence_lower[-1]),
+        np.asarray(results.confidence_upper[-1]),
     )
     return to_dataset(results.telemetry, following, read, predictor.config)

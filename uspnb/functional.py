@@ -100,7 +100,7 @@ class FunctionalPredictor:
 
     def step_row(self, state: PredictorState, tick: Observation) -> tuple[PredictorState, Float[np.ndarray, "width"]]:
         """`step` with the result as one packed row."""
-        buffer = Observation(*(np.full(SERIES_LENGTH, leaf) for leaf in tick))  # type: ignore[arg-type]
+        buffer = Observation(*(np.full(SERIES_LENGTH, leaf) for leaf in tick))
         new, rows = self.advance(state, buffer, 1)
         return new, rows[0]
 
@@ -123,7 +123,7 @@ class FunctionalPredictor:
                 raise DomainError("step_batch got no ticks; give one for each state")
             ticks = Observation(*(np.stack(column) for column in zip(*rows, strict=True)))
         elif now_ns is not None:
-            ticks = ticks._replace(now_ns=np.full(np.shape(ticks.value), now_ns, np.int64))  # type: ignore[arg-type]
+            ticks = ticks._replace(now_ns=np.full(np.shape(ticks.value), now_ns, np.int64))
         batch = states.ticks.shape[0] if states.ticks.ndim else 0
         if np.shape(ticks.value) != (batch,):
             raise DomainError(
@@ -156,7 +156,7 @@ class FunctionalPredictor:
         rows = []
         for start in range(0, total, length):
             real = min(length, total - start)
-            piece = Observation(*(filled(np.asarray(column)[start : start + real], length) for column in ticks))  # type: ignore[arg-type]
+            piece = Observation(*(filled(np.asarray(column)[start : start + real], length) for column in ticks))
             state, done = self.advance(state, piece, real)
             rows.append(done)
         return state, unpack(np.concatenate(rows), self.layout)
@@ -179,7 +179,7 @@ def observations(values: Any, timestamps_ns: Any, now_ns: Any = None, dispersion
         stamps = np.broadcast_to(stamps.reshape(stamps.shape + (1,) * (values.ndim - stamps.ndim)), values.shape)
     now = stamps if now_ns is None else np.broadcast_to(np.asarray(now_ns, np.int64), values.shape)
     proxy = np.full(values.shape, np.nan) if dispersion_proxy is None else np.asarray(dispersion_proxy, np.float64)
-    return Observation(values, stamps, now, proxy)  # type: ignore[arg-type]
+    return Observation(values, stamps, now, proxy)
 
 
 def _observation(tick: ProcessState | Observation, now_ns: int | None) -> Observation:
@@ -187,7 +187,7 @@ def _observation(tick: ProcessState | Observation, now_ns: int | None) -> Observ
         return tick.observation(now_ns)
     if not isinstance(tick, Observation):
         raise DomainError(f"tick has type {type(tick).__name__}, expected ProcessState or Observation")
-    return tick if now_ns is None else tick._replace(now_ns=np.int64(now_ns))  # type: ignore[arg-type]
+    return tick if now_ns is None else tick._replace(now_ns=np.int64(now_ns))
 
 
 def tagged(result: PredictionResult, tick: ProcessState | Observation) -> PredictionResult:

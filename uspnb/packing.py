@@ -7,7 +7,7 @@ evaluation, and a row unpacks to the same dataclasses with NumPy leaves.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -26,7 +26,7 @@ class Layout(NamedTuple):
         width: length of a row.
     """
 
-    structure: jax.tree_util.PyTreeDef
+    structure: Any
     shapes: tuple[tuple[int, ...], ...]
     dtypes: tuple[np.dtype, ...]
     width: int

@@ -8,6 +8,8 @@ configuration travel as one vector: changing them recompiles nothing and a batch
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -51,11 +53,12 @@ def traced_part(config: PredictorConfig) -> Float[np.ndarray, "knob"]:
 
 def joined(static: PredictorConfig, knobs: Float[Array, "knob"]) -> PredictorConfig:
     """The configuration that has both parts; inside a program its traced fields are tracers."""
-    values = {
+    values: dict[str, Any] = {
         name: knobs[k].astype(jnp.int64) if isinstance(DEFAULTS[name], int) else knobs[k]
         for k, name in enumerate(TRACED_FIELDS)
     }
-    return PredictorConfig(**{name: getattr(static, name) for name in STATIC_FIELDS}, **values)
+    values |= {name: getattr(static, name) for name in STATIC_FIELDS}
+    return PredictorConfig(**values)
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -98,7 +101,13 @@ def run_batch(
     return _loop(advance, static, states, ticks, count)
 
 
-def _loop(advance, static: PredictorConfig, state: PredictorState, ticks: Observation, count: Count):
+def _loop(
+    advance: Callable[[PredictorState, Observation], tuple[PredictorState, Array]],
+    static: PredictorConfig,
+    state: PredictorState,
+    ticks: Observation,
+    count: Count,
+) -> tuple[PredictorState, Array]:
     rows = jnp.full((*ticks.value.shape, result_layout(static).width), jnp.nan, float)
 
     def body(k: Count, carried: tuple[PredictorState, Array]) -> tuple[PredictorState, Array]:
@@ -118,12 +127,13 @@ def result_layout(config: PredictorConfig) -> Layout:
 @functools.cache
 def _layout(static: PredictorConfig) -> Layout:
     state = jax.eval_shape(initialize_state, static)
-    number, whole = jax.ShapeDtypeStruct((), jnp.float64), jax.ShapeDtypeStruct((), jnp.int64)
+    number: Any = jax.ShapeDtypeStruct((), jnp.float64)
+    whole: Any = jax.ShapeDtypeStruct((), jnp.int64)
     _, result = jax.eval_shape(orchestrate_step, static, state, Observation(number, whole, whole, number))
     return layout_of(result)
 
 
-def filled(column: np.ndarray, length: int) -> np.ndarray:
+def filled(column: Any, length: int) -> np.ndarray:
     """The column with its last row repeated up to `length`."""
     column = np.asarray(column)
     missing = length - column.shape[0]

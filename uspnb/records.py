@@ -26,12 +26,14 @@ class Observation(NamedTuple):
         timestamp_ns: when it was measured [ns since 1970 UTC].
         now_ns: when it is processed [ns since 1970 UTC]; replay passes the timestamp.
         dispersion_proxy: an outside estimate of the dispersion of the next tick [any unit], NaN where there is none.
+
+    The leaves are scalars, or columns of a batch or of a stretch of time; float64 and int64, NumPy's or JAX's.
     """
 
-    value: Scalar
-    timestamp_ns: Count
-    now_ns: Count
-    dispersion_proxy: Scalar
+    value: Any
+    timestamp_ns: Any
+    now_ns: Any
+    dispersion_proxy: Any
 
 
 def timestamp_to_ns(timestamp: Any) -> int:
@@ -136,7 +138,7 @@ class ProcessState:
         stamp = np.int64(self.timestamp_ns)
         proxy = np.nan if self.dispersion_proxy is None else self.dispersion_proxy
         now = stamp if now_ns is None else np.int64(now_ns)
-        return Observation(np.float64(self.magnitude), stamp, now, np.float64(proxy))  # type: ignore[arg-type]
+        return Observation(np.float64(self.magnitude), stamp, now, np.float64(proxy))
 
     def _repr_html_(self) -> str:
         when = np.datetime64(self.timestamp_ns, "ns")

@@ -102,7 +102,7 @@ class ScoreState(NamedTuple):
         volatility_variance: fast EMA of the squared residual over its slow scale, about 1.
         slow_variance: slow EMA of the squared residual [units of s_t squared].
         scored: residuals seen.
-        residuals: ring of the last residuals over their scale, newest last.
+        residuals: ring of the last residuals over their scale, newest last, NaN where there was none yet.
     """
 
     log_score: Float[Array, "kernel"]
@@ -125,7 +125,7 @@ class ChartState(NamedTuple):
         previous: winsorised standardised residual of the tick before.
         up, down: upper and lower cumulative sums of each chart [scale].
         since_up, since_down: ticks since each of them last stood at zero.
-        threshold: threshold of each chart before the kurtosis factor [scale].
+        threshold: threshold of each chart before the kurtosis factor [scale], NaN before the first counted residual.
         seen: residuals accumulated.
         grace: ticks of grace left.
     """
@@ -177,7 +177,7 @@ class ModeState(NamedTuple):
         clean_run: clean ticks in a row since it was.
         stale: whether ticks count as stale (with hysteresis).
         low_entropy_run: ticks in a row with an entropy below the collapse threshold.
-        quantile: conformal quantile of |residual| / scale.
+        quantile: conformal quantile of |residual| / scale, NaN before the first accepted tick.
     """
 
     degraded: Flag
@@ -229,21 +229,65 @@ def empty_state(config: PredictorConfig, key: Key, kernels: tuple[PyTree, ...]) 
         key=key,
         frame=FrameState(jnp.zeros(config.wtmm_buffer_size), none(), zero(), zero(), zero(), none()),
         gate=GateState(
-            no(), none(), jnp.full(INTERVALS_KEPT, -1, jnp.int64), none(), none(), zero(), none(), zero(), zero(), no(),
-            none(), jnp.ones(()), jnp.full((), jnp.nan, float),
+            no(),
+            none(),
+            jnp.full(INTERVALS_KEPT, -1, jnp.int64),
+            none(),
+            none(),
+            zero(),
+            none(),
+            zero(),
+            zero(),
+            no(),
+            none(),
+            jnp.ones(()),
+            jnp.full((), jnp.nan, float),
         ),
-        forecast=ForecastState(no(), *(zero() for _ in range(7)), per_kernel(), per_kernel(1.0)),
+        forecast=ForecastState(
+            made=no(),
+            origin=zero(),
+            unit=zero(),
+            mean=zero(),
+            scale=zero(),
+            lower=zero(),
+            upper=zero(),
+            reference=zero(),
+            kernel_mean=per_kernel(),
+            kernel_scale=per_kernel(1.0),
+        ),
         score=ScoreState(
-            per_kernel(), per_kernel(1.0), jnp.ones(()), jnp.ones(()), none(),
+            per_kernel(),
+            per_kernel(1.0),
+            jnp.ones(()),
+            jnp.ones(()),
+            none(),
             jnp.full(config.residual_window, jnp.nan, float),
         ),
         charts=ChartState(
-            jnp.ones(()), jnp.ones(()), per_chart(), per_chart(1.0), per_chart(), per_chart(1.0), zero(), per_chart(), per_chart(),
-            jnp.zeros(CHART_COUNT, jnp.int64), jnp.zeros(CHART_COUNT, jnp.int64), per_chart(jnp.nan), none(), none(),
+            jnp.ones(()),
+            jnp.ones(()),
+            per_chart(),
+            per_chart(1.0),
+            per_chart(),
+            per_chart(1.0),
+            zero(),
+            per_chart(),
+            per_chart(),
+            jnp.zeros(CHART_COUNT, jnp.int64),
+            jnp.zeros(CHART_COUNT, jnp.int64),
+            per_chart(jnp.nan),
+            none(),
+            none(),
         ),
         roughness=RoughnessState(
-            jnp.full((), 0.5, float), no(), jnp.full((), jnp.nan, float), jnp.full((), 0.5, float), zero(), none(),
-            none(), no(),
+            jnp.full((), 0.5, float),
+            no(),
+            jnp.full((), jnp.nan, float),
+            jnp.full((), 0.5, float),
+            zero(),
+            none(),
+            none(),
+            no(),
         ),
         modes=ModeState(no(), none(), no(), none(), jnp.full((), jnp.nan, float)),
         weight=per_kernel(1.0 / KERNEL_COUNT),

@@ -286,7 +286,7 @@ def check_value(name: str, value: Any) -> Any:
         raise ConfigError(f"{name} = {value!r} is not one of {', '.join(map(repr, about.choices))}")
     if kind in (int, float):
         try:
-            value = int(value) if kind is int else float(value)
+            value = int(value) if kind is int else float(value)  # type: ignore[arg-type]
         except OverflowError:
             raise ConfigError(f"{name} is too large for a float; its range is {_range_text(about)}") from None
         if not about.low <= value <= about.high:
@@ -323,6 +323,4 @@ def _check_order(config: PredictorConfig, low: str, high: str) -> None:
         raise ConfigError(f"{low} = {a!r} must be below {high} = {b!r}")
 
 
-jax.tree_util.register_dataclass(
-    PredictorConfig, data_fields=list(TRACED_FIELDS), meta_fields=list(STATIC_FIELDS)
-)
+jax.tree_util.register_dataclass(PredictorConfig, data_fields=list(TRACED_FIELDS), meta_fields=list(STATIC_FIELDS))

@@ -217,9 +217,7 @@ def maxima_lines(
     return MaximaLines(jnp.concatenate([height[:1], higher]), jnp.asarray(np.log(scale), path.dtype), sound)
 
 
-def weighted_slope(
-    x: Float[Array, "points"], y: Float[Array, "points"], weight: Float[Array, "points"]
-) -> Scalar:
+def weighted_slope(x: Float[Array, "points"], y: Float[Array, "points"], weight: Float[Array, "points"]) -> Scalar:
     """Slope of the weighted least squares line of y on x, 0 where fewer than two points carry weight."""
     total = jnp.maximum(jnp.sum(weight), jnp.finfo(x.dtype).tiny)
     centred = x - jnp.sum(weight * x) / total

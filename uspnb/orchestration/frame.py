@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 
-from ..array_types import Flag, Scalar
+from ..array_types import Array, Flag, Float, Scalar
 from ..state import FrameState
 
 SCALE_RATE = 0.02
@@ -14,6 +14,7 @@ WARM_UP = 20
 WARM_UP_WINSOR = 1e4
 RESTART_AGE = 8
 UNSET = 1e3
+REACH = 50.0
 
 
 def push(frame: FrameState, value: Scalar, released: Flag, floor: float | Scalar) -> FrameState:
@@ -49,13 +50,36 @@ def push(frame: FrameState, value: Scalar, released: Flag, floor: float | Scalar
     rate = jnp.maximum(1.0 / (age + 1.0), LEVEL_RATE)
     spread = jnp.maximum(_follow(spread, deviation, rate, bound), smallest)
     level = level + rate * jnp.clip(deviation, -bound * spread, bound * spread)
+    window = jnp.concatenate([window[1:], value[None]])
+    level, spread, scale = _within_reach(window, level, spread, scale)
     return FrameState(
-        window=jnp.concatenate([window[1:], value[None]]),
+        window=window,
         count=frame.count + 1,
         level=level,
         spread=spread,
         scale=scale,
         age=age + 1,
+    )
+
+
+def _within_reach(
+    window: Float[Array, "window"], level: Scalar, spread: Scalar, scale: Scalar
+) -> tuple[Scalar, Scalar, Scalar]:
+    """Level, spread and scale held to what the window can account for.
+
+    A scale falls by one percent a tick at the most, so after values of 1e300 it would need 69,000 ticks to come back to
+    one.  No scale of increments exceeds the largest increment of the window; a slow level and spread may lie outside
+    its range, on a trend, but not by many times.
+    """
+    low, high = jnp.min(window), jnp.max(window)
+    reach = high - low
+    moving = (reach > 0) & jnp.isfinite(reach)
+    largest = jnp.max(jnp.abs(window[1:] - window[:-1]))
+    room = REACH * reach
+    return (
+        jnp.where(moving, jnp.clip(level, low - room, high + room), level),
+        jnp.where(moving, jnp.minimum(spread, room), spread),
+        jnp.where(moving, jnp.minimum(scale, largest), scale),
     )
 
 

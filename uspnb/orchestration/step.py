@@ -84,12 +84,14 @@ def _advance(
     usual = counted & ~verdict.gap
     score = update_scores(config, state.score, residuals, usual)
     tails = kurtosis(score.residuals, score.scored)
-    quantile = track_quantile(
-        state.modes.quantile, residuals.fused, state.forecast.scale, config, counted
-    )
+    quantile = track_quantile(state.modes.quantile, residuals.fused, state.forecast.scale, config, counted)
     charts, alarm = update_charts(
-        config, state.charts, residuals.reference, counted & ~verdict.released,
-        verdict.released, tails,
+        config,
+        state.charts,
+        residuals.reference,
+        counted & ~verdict.released,
+        verdict.released,
+        tails,
     )
 
     frame = push(state.frame, value, verdict.released, config.numerical_epsilon)
@@ -111,8 +113,13 @@ def _advance(
         means, confidence, state.weight, score.volatility_variance, learning_rate, config, roughness.emergency
     )
     weight = choose_weights(
-        config, fusion.updated_weights, state.weight,
-        emergency=roughness.emergency, alarm=alarm.raised, degraded=state.modes.degraded, in_grace=alarm.in_grace,
+        config,
+        fusion.updated_weights,
+        state.weight,
+        emergency=roughness.emergency,
+        alarm=alarm.raised,
+        degraded=state.modes.degraded,
+        in_grace=alarm.in_grace,
     )
 
     proxy, widening = _dispersion(state.gate.proxy, tick.dispersion_proxy)

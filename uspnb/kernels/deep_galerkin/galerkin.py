@@ -151,9 +151,7 @@ def load_tables(width: int, depth: int, cells: int, folder: Path = WEIGHTS_FOLDE
         Jet(*parts) for parts in zip(*(np.split(np.asarray(part), cuts) for part in everything), strict=True)
     )
     terms, held_terms = operator_terms(solve, solve_at), operator_terms(held, held_at)[:, :, :-1]
-    return Tables(
-        trunk, gram_table(terms), held_terms, grid, np.asarray(start.value), np.asarray(middle.value)
-    )
+    return Tables(trunk, gram_table(terms), held_terms, grid, np.asarray(start.value), np.asarray(middle.value))
 
 
 def solve_normal_equations(gram: Float[Array, "columns columns"]) -> Float[Array, "features 2"]:

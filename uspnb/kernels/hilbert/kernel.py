@@ -81,7 +81,7 @@ def slow_orders(lags: int) -> tuple[int, ...]:
     """Numbers of leading features of the slow filter that act as experts: about geometric, the longest included."""
     longest = lags + 2
     ladder = (1, 2, 3, 4, 6, 9, 12, 16, 24, 32, 40)
-    return tuple(k for k in ladder if k < longest) + (longest,)
+    return (*(k for k in ladder if k < longest), longest)
 
 
 def _expert_orders(config: PredictorConfig) -> np.ndarray:
@@ -194,7 +194,8 @@ def _features(
 ) -> tuple[Float[Array, "slow"], Float[Array, "fast"], Float[Array, "random"], Scalar]:
     """Rows of the three regressions and the unit of the third one's target."""
     newest_first = inputs.path[::-1]
-    increments = jnp.clip(newest_first[: config.hilbert_lags] - newest_first[1 : config.hilbert_lags + 1], -LAG_BOUND, LAG_BOUND)
+    differences = newest_first[: config.hilbert_lags] - newest_first[1 : config.hilbert_lags + 1]
+    increments = jnp.clip(differences, -LAG_BOUND, LAG_BOUND)
     # The level enters in the increments' units, so that the filter stays linear in y whatever the scale does.
     level = jnp.clip(-inputs.level / inputs.spread, -LEVEL_BOUND, LEVEL_BOUND) * inputs.spread
     slow = jnp.concatenate([jnp.ones(1), level[None], increments])

@@ -15,9 +15,7 @@ from ...array_types import Array, Float, Scalar
 from ..regression import RidgeState
 
 
-def nested_forecasts(
-    equations: RidgeState, features: Float[Array, "k"], ridge: Scalar | float
-) -> Float[Array, "k"]:
+def nested_forecasts(equations: RidgeState, features: Float[Array, "k"], ridge: Scalar | float) -> Float[Array, "k"]:
     """Forecasts of every order 1..k of the ridge regression at `features`.
 
     Args:
