@@ -1,0 +1,191 @@
+"""What a tick costs: `python benchmarks/speed.py [--stages step cold ...]`.
+
+Every number is a median of repeats, each stage in a process of its own, so that none warms another up.  Run it on a
+quiet machine: on one that is shared the numbers are those of the neighbours too.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tables import Table, parser, show
+
+import uspnb
+from uspnb import processes
+from uspnb.functional import trace_count
+from uspnb.records import Observation
+
+SEED = 7900
+SECOND = 1_000_000_000
+WARM_TICKS = 300
+COLUMNS = {"stage": "", "what": "", "value": ",.1f", "unit": ""}
+Rows = list[list[Any]]
+
+
+def backtest_stage(options: Any) -> Rows:
+    """Microseconds per tick of a replay after compilation."""
+    y = processes.autoregression(options.ticks, SEED).values
+    uspnb.backtest(y[:1024], progress=False)
+    spent = []
+    for _ in range(options.repeats):
+        began = time.perf_counter()
+        uspnb.backtest(y, progress=False)
+        spent.append((time.perf_counter() - began) / len(y) * 1e6)
+    return [["backtest", "a tick, median of repeats", statistics.median(spent), "us"],
+            ["backtest", "traces of the scan", float(trace_count("scan")), ""]]  # fmt: skip
+
+
+def step_stage(options: Any) -> Rows:
+    """Latency of `UniversalPredictor.step`, host work included."""
+    y = processes.autoregression(WARM_TICKS + options.ticks, SEED).values
+    predictor = uspnb.UniversalPredictor(clock=uspnb.replay_clock)
+    spent = np.empty(len(y))
+    for t, value in enumerate(y):
+        tick = uspnb.ProcessState(value, (t + 1) * SECOND)
+        began = time.perf_counter()
+        predictor.step(tick)
+        spent[t] = time.perf_counter() - began
+    steady = spent[WARM_TICKS:] * 1e6
+    middle, high, highest = np.quantile(steady, [0.5, 0.95, 0.999])
+    return [["step", "p50", float(middle), "us"], ["step", "p95", float(high), "us"],
+            ["step", "p99.9", float(highest), "us"], ["step", "traces", float(trace_count("step")), ""]]  # fmt: skip
+
+
+FIRST_PREDICTION = """
+import time
+began = time.perf_counter()
+import uspnb
+p = uspnb.UniversalPredictor(clock=uspnb.replay_clock)
+p.step(uspnb.ProcessState(1.0, 1_000_000_000))
+first = time.perf_counter() - began
+p.step(uspnb.ProcessState(1.5, 2_000_000_000))
+print(first, time.perf_counter() - began)
+"""
+
+
+def cold_stage(options: Any) -> Rows:
+    """Seconds from starting Python to the first and to the second forecast, without and with compiled programs."""
+    rows: Rows = []
+    for name, repeats in (("empty cache", 1), ("warm cache", options.repeats)):
+        with tempfile.TemporaryDirectory() as folder:
+            if name == "warm cache":
+                _first_prediction(folder)
+            spent = [_first_prediction(folder if name == "warm cache" else f"{folder}/{k}") for k in range(repeats)]
+        first, second = (statistics.median(times) for times in zip(*spent, strict=True))
+        rows += [["cold", f"{name}, first forecast", first, "s"], ["cold", f"{name}, second forecast", second, "s"]]
+    return rows
+
+
+def _first_prediction(cache: str) -> tuple[float, float]:
+    chosen = {k: v for k, v in os.environ.items() if k != "JAX_COMPILATION_CACHE_DIR"} | {"USPNB_CACHE_DIR": cache}
+    began = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, "-c", FIRST_PREDICTION], env=chosen, check=True, capture_output=True, text=True
+    )
+    whole = time.perf_counter() - began
+    first, second = map(float, done.stdout.split())
+    # What the interpreter itself took to start and to end is shared out to neither; it counts for both.
+    return first + (whole - second), whole
+
+
+def batch_stage(options: Any) -> Rows:
+    """One call of `step_batch` against a Python loop of `step` over the same assets."""
+    assets = options.assets
+    y = np.random.default_rng(SEED).standard_normal((WARM_TICKS, assets)).cumsum(axis=0)
+    predictor = uspnb.FunctionalPredictor()
+    states, state = predictor.init_state(assets), predictor.init_state()
+    calls, loops = [], []
+    for t in range(WARM_TICKS):
+        began = time.perf_counter()
+        states, result = predictor.step_batch(states, _observation(y[t], t))
+        result.reference_prediction.block_until_ready()
+        calls.append(time.perf_counter() - began)
+        began = time.perf_counter()
+        state, alone = predictor.step(state, _observation(y[t, 0], t))
+        alone.reference_prediction.block_until_ready()
+        loops.append(time.perf_counter() - began)
+    # The first half fills the windows, so that every stage of the tick has work to do.
+    call, loop = (statistics.median(spent[WARM_TICKS // 2 :]) for spent in (calls, loops))
+    return [["batch", f"step_batch of {assets:,} assets, a call", call * 1e3, "ms"],
+            ["batch", "slowest call", max(calls[WARM_TICKS // 2 :]) * 1e3, "ms"],
+            ["batch", "a loop of step over as many", loop * assets * 1e3, "ms"],
+            ["batch", "the loop over the batch", loop * assets / call, "times"]]  # fmt: skip
+
+
+def _observation(values: Any, tick: int) -> Observation:
+    shape = np.shape(values)
+    stamp = np.full(shape, (tick + 1) * SECOND, np.int64)
+    return Observation(np.asarray(values), stamp, stamp, np.full(shape, np.nan))  # type: ignore[arg-type]
+
+
+def memory_stage(options: Any) -> Rows:
+    """Growth of the process's memory while a predictor takes ticks, after its history is full."""
+    predictor = uspnb.UniversalPredictor(clock=uspnb.replay_clock, history_limit=1000)
+    noise = np.random.default_rng(SEED)
+    level, marks = 0.0, {}
+    for t in range(options.memory_ticks):
+        level += noise.standard_normal()
+        predictor.step(uspnb.ProcessState(level, (t + 1) * SECOND))
+        if t in (options.memory_ticks // 10, options.memory_ticks - 1):
+            marks[t] = (_resident_mib(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    (now_a, peak_a), (now_b, peak_b) = marks.values()
+    what = f"over the last nine tenths of {options.memory_ticks:,} ticks"
+    return [["memory", f"growth {what}", now_b - now_a, "MiB"],
+            ["memory", f"growth of the peak {what}", peak_b - peak_a, "MiB"],
+            ["memory", "peak", peak_b, "MiB"]]  # fmt: skip
+
+
+def _resident_mib() -> float:
+    status = Path("/proc/self/statm")
+    if not status.exists():
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return int(status.read_text().split()[1]) * resource.getpagesize() / 2**20
+
+
+STAGES: dict[str, Callable[[Any], Rows]] = {
+    "backtest": backtest_stage,
+    "step": step_stage,
+    "cold": cold_stage,
+    "batch": batch_stage,
+    "memory": memory_stage,
+}
+
+
+def main() -> None:
+    """Measure and print; a single stage runs here, several each in a process of its own."""
+    began = time.perf_counter()
+    line = parser(__doc__)
+    line.add_argument("--stages", nargs="+", choices=list(STAGES), default=list(STAGES), help="what to measure")
+    line.add_argument("--ticks", type=int, default=10_000, help="ticks of the stages backtest and step")
+    line.add_argument("--repeats", type=int, default=5, help="repeats of a stage")
+    line.add_argument("--assets", type=int, default=1000, help="assets of the stage batch")
+    line.add_argument("--memory-ticks", type=int, default=100_000, help="ticks of the stage memory")
+    options = line.parse_args()
+    if len(options.stages) == 1:
+        rows = STAGES[options.stages[0]](options)
+    else:
+        rows = [row for stage in options.stages for row in _elsewhere(stage, options)]
+    show([Table("Speed", COLUMNS, rows)], options, began)
+
+
+def _elsewhere(stage: str, options: Any) -> Rows:
+    sizes = {name: value for name, value in vars(options).items() if name not in ("stages", "json")}
+    words = [word for name, value in sizes.items() for word in (f"--{name.replace('_', '-')}", str(value))]
+    command = [sys.executable, __file__, "--json", *words, "--stages", stage]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    return [list(row.values()) for row in json.loads(done.stdout)["tables"][0]["rows"]]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,29 @@
+"""The README's Python runs as it stands there, and its relative links lead somewhere."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text()
+
+
+@pytest.mark.slow
+def test_python_of_the_readme_runs(capsys):
+    blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    assert len(blocks) == 1
+    names: dict = {}
+    exec(compile(blocks[0], "README.md", "exec"), names)
+    assert "uspnb" in capsys.readouterr().out
+    assert names["ds"].sizes["time"] == len(names["values"])
+    assert float(names["result"].reference_prediction) == pytest.approx(names["values"][500], abs=2.0)
+
+
+def test_relative_links_of_the_readme_exist():
+    links = [link for link in re.findall(r"\]\(([^)]+)\)", README) if "://" not in link]
+    assert links
+    missing = [link for link in links if not (ROOT / link).exists()]
+    assert missing == []
