@@ -41,10 +41,13 @@ class GateState(NamedTuple):
     Attributes:
         clock_started: whether `last_timestamp_ns` is known; a history without times leaves it unknown.
         last_timestamp_ns: timestamp of the last accepted tick.
+        backward_run: ticks in a row that lie before the last accepted one but follow each other.
+        backward_timestamp_ns: timestamp of the last such tick.
+        skipped: whether the tick before was rejected, so that the next increment spans two ticks.
         intervals_ns: the last intervals between accepted ticks, oldest first, -1 where there was none yet.
         outlier_run: outliers in a row that agree with one another.
         outlier_streak: outliers in a row, agreeing or not.
-        outlier_value: mean of the agreeing run [y].
+        outlier_value: the last value of that run [y].
         equal_run: ticks in a row with the same value.
         repeat_rate: how often a tick repeated the one before, over the history.
         repeat_rate_before: the same when the present run of equal values began.
@@ -56,6 +59,9 @@ class GateState(NamedTuple):
 
     clock_started: Flag
     last_timestamp_ns: Int[Array, ""]
+    backward_run: Count
+    backward_timestamp_ns: Int[Array, ""]
+    skipped: Flag
     intervals_ns: Int[Array, "interval"]
     outlier_run: Count
     outlier_streak: Count
@@ -231,6 +237,9 @@ def empty_state(config: PredictorConfig, key: Key, kernels: tuple[PyTree, ...]) 
         gate=GateState(
             no(),
             none(),
+            none(),
+            none(),
+            no(),
             jnp.full(INTERVALS_KEPT, -1, jnp.int64),
             none(),
             none(),

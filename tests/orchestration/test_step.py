@@ -116,7 +116,7 @@ def test_a_rejected_tick_touches_counters_and_modes_only(replay, walked, kind):
     after, told = replay([value], [stamp], state=state)
     for name in ("frame", "forecast", "score", "charts", "roughness", "weight", "kernels", "key"):
         _assert_same(getattr(after, name), getattr(state, name))
-    counters = {"outlier_run", "outlier_streak", "outlier_value"}
+    counters = {"backward_run", "backward_timestamp_ns", "skipped", "outlier_run", "outlier_streak", "outlier_value"}
     for name in set(state.gate._fields) - counters:
         np.testing.assert_array_equal(getattr(after.gate, name), getattr(state.gate, name), err_msg=name)
     assert int(after.ticks) == int(state.ticks) + 1

@@ -54,15 +54,19 @@ def inspect(
     last accepted tick > max(`besov_nyquist_interval_ns`, `sparse_intervals` intervals), where the interval is declared
     or the median of the last fifteen; before the second tick nothing is known of the clock and nothing is stale or
     sparse.  Outlier: |y - level| > `sigma_bound` scales.  `outlier_release_steps` outliers in a row that agree with one
-    another are a new level; so are four times as many that do not, for nothing is rejected for ever.
+    another are a new level; so are four times as many that do not, for nothing is rejected for ever.  As many ticks
+    that come in their own order, but before the last accepted one, mean that the last one's clock was wrong.
     """
+    skipped = gate.skipped
     finite = jnp.isfinite(tick.value) & (jnp.abs(tick.value) <= LARGEST)
     last = frame.window[-1]
     value = jnp.where(finite, tick.value, last)
 
     interval = typical_interval(config, gate)
     elapsed = tick.timestamp_ns - gate.last_timestamp_ns
-    out_of_order = gate.clock_started & (elapsed <= 0)
+    backward = gate.clock_started & (elapsed <= 0)
+    gate, clock_released = _clock(config, gate, tick, backward)
+    out_of_order = backward & ~clock_released
     sparse_limit = jnp.maximum(config.besov_nyquist_interval_ns, config.sparse_intervals * interval)
     sparse = gate.clock_started & (interval > 0) & (elapsed > sparse_limit)
     stale = _stale(config, modes, tick, interval)
@@ -71,12 +75,13 @@ def inspect(
     gate, outlier, released = _outlier(config, gate, frame, value, fit)
     accepted = fit & ~outlier
     gate = _repeats(config, gate, frame, value, accepted, released)
-    known = accepted & gate.clock_started
+    known = accepted & gate.clock_started & (elapsed > 0)
     intervals = jnp.concatenate([gate.intervals_ns[1:], elapsed[None]])
     gate = gate._replace(
         clock_started=gate.clock_started | accepted,
         last_timestamp_ns=jnp.where(accepted, tick.timestamp_ns, gate.last_timestamp_ns),
         intervals_ns=jnp.where(known, intervals, gate.intervals_ns),
+        skipped=jnp.where(out_of_order, gate.skipped, ~accepted),
     )
     verdict = Verdict(
         accepted=accepted,
@@ -87,10 +92,22 @@ def inspect(
         stale=stale,
         sparse=sparse & accepted,
         frozen=gate.frozen,
-        gap=sparse | released,
+        gap=sparse | released | clock_released | skipped,
         value=value,
     )
     return gate, verdict
+
+
+def _clock(config: PredictorConfig, gate: GateState, tick: Observation, backward: Flag) -> tuple[GateState, Flag]:
+    """Count ticks that lie before the last accepted one but follow each other; enough of them release the clock."""
+    follows = tick.timestamp_ns > gate.backward_timestamp_ns
+    run = jnp.where(follows & (gate.backward_run > 0), gate.backward_run + 1, 1)
+    released = backward & (run >= STREAK_FACTOR * config.outlier_release_steps)
+    gate = gate._replace(
+        backward_run=jnp.where(backward & ~released, run, 0),
+        backward_timestamp_ns=jnp.where(backward, tick.timestamp_ns, gate.backward_timestamp_ns),
+    )
+    return gate, released
 
 
 def typical_interval(config: PredictorConfig, gate: GateState) -> Scalar:
@@ -143,7 +160,8 @@ def _repeats(
     rate = jnp.maximum(1.0 / (frame.count + 1.0), REPEAT_RATE)
     repeat_rate = gate.repeat_rate + rate * (equal - gate.repeat_rate)
     before = jnp.where(equal, gate.repeat_rate_before, gate.repeat_rate)
-    improbable = before ** (config.frozen_signal_min_steps - 1) < config.frozen_signal_probability
+    # `run` equal values are run - 1 repeats; a long run is improbable even where short ones are common.
+    improbable = before ** (run - 1.0) < config.frozen_signal_probability
     if config.frozen_signal_strict:
         improbable = jnp.ones_like(improbable)
     freezes = (run >= config.frozen_signal_min_steps) & improbable

@@ -14,6 +14,7 @@ from ..state import ForecastState, ScoreState
 SLOW_RATE = 0.005
 WINSOR = 4.0
 LARGEST_RATIO = 1e6
+LEAST_VARIANCE = 1e-18
 
 
 class Residuals(NamedTuple):
@@ -72,17 +73,19 @@ def update_scores(config: PredictorConfig, score: ScoreState, residuals: Residua
     bound = jnp.where(n < 20, 10.0, WINSOR)
     kernel_error = score.kernel_error * jnp.sqrt(1.0 + rate * (jnp.minimum(error, bound) ** 2 - 1.0))
 
-    relative = residuals.standardised**2 / score.slow_variance
-    slow_rate = jnp.maximum(1.0 / (n + 2.0), SLOW_RATE)
-    slow = score.slow_variance * (1.0 + slow_rate * (jnp.minimum(relative, bound**2) - 1.0))
+    # The first residual sets the scale; a start at one would take a nearly exact series hundreds of ticks to forget.
+    start = jnp.where(n == 0, jnp.maximum(residuals.standardised**2, LEAST_VARIANCE), score.slow_variance)
+    relative = residuals.standardised**2 / start
+    slow_rate = jnp.maximum(1.0 / (n + 1.0), SLOW_RATE)
+    slow = start * (1.0 + slow_rate * (jnp.minimum(relative, bound**2) - 1.0))
     calm = jnp.minimum(relative, 100.0)
     volatility = score.volatility_variance + config.volatility_alpha * (calm - score.volatility_variance)
-    ring = jnp.concatenate([score.residuals[1:], (residuals.standardised / jnp.sqrt(score.slow_variance))[None]])
+    ring = jnp.concatenate([score.residuals[1:], (residuals.standardised / jnp.sqrt(start))[None]])
     new = ScoreState(
         log_score=log_score - jnp.max(log_score),
         kernel_error=jnp.clip(kernel_error, 1e-9, 1e6),
         volatility_variance=volatility,
-        slow_variance=jnp.clip(slow, 1e-18, 1e12),
+        slow_variance=jnp.clip(slow, LEAST_VARIANCE, 1e12),
         scored=n + 1,
         residuals=ring,
     )
