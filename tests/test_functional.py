@@ -182,8 +182,6 @@ def test_errors_at_the_edge(predictor: FunctionalPredictor) -> None:
     make = inspect.unwrap(FunctionalPredictor.__init__)
     with pytest.raises(DomainError, match="config has type dict, expected PredictorConfig; see load_config"):
         make(object.__new__(FunctionalPredictor), {})
-    with pytest.raises(DomainError, match="tick has type float, expected ProcessState or Observation"):
-        inspect.unwrap(FunctionalPredictor.step_batch)(predictor, many, [tick, 1.0, tick])
     for batch in (0, -1, True):
         with pytest.raises(DomainError, match="must be a whole number of at least 1"):
             predictor.init_state(batch)

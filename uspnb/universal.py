@@ -90,7 +90,7 @@ class UniversalPredictor:
         self._ring = _Ring(history_limit, self._layout.width)
         self._state = self._functional.init_state()
         self._doubts = {StalenessWarning: False, FrequencyWarning: False}
-        self._has_times = False
+        self._grid_in_history = False
         self._last: PredictionResult | None = None
 
     @property
@@ -137,8 +137,7 @@ class UniversalPredictor:
         self._state, rows = scan_chunks(self._functional, self._state, ticks)
         if not series.has_times:
             self._forget_clock()
-        else:
-            self._has_times = True
+            self._grid_in_history = True
         self._ring.append(rows, series.timestamps_ns)
         self._last = unpack(rows[-1], self._layout)
         final = self._last.telemetry
@@ -162,7 +161,6 @@ class UniversalPredictor:
             raise DomainError(f"tick has type {type(tick).__name__}, expected ProcessState(magnitude, timestamp_utc)")
         self._state, row = self._functional.step_row(self._state, tick.observation(self._clock()))
         self._ring.append(row[None], np.array([tick.timestamp_ns]))
-        self._has_times = True
         result = tagged(unpack(row, self._layout), tick)
         self._last = result
         self._warn(tick, result)
@@ -176,6 +174,8 @@ class UniversalPredictor:
     def history(self) -> xr.Dataset:
         """Every tick seen, up to the history limit, as the Dataset that `backtest` returns.
 
+        The time axis counts ticks where a history without times is part of it, else it holds the timestamps.
+
         Raises:
             DomainError: no tick has been seen yet.
         """
@@ -185,7 +185,7 @@ class UniversalPredictor:
         results = unpack(rows, self._layout)
         telemetry = results.telemetry
         first = self._ring.seen - len(rows)
-        when = stamps.astype("datetime64[ns]") if self._has_times else np.arange(first, first + len(rows))
+        when = stamps.astype("datetime64[ns]") if not self._grid_in_history else np.arange(first, first + len(rows))
         series = Series(np.asarray(telemetry.observation), stamps, None, when)
         out = (self._last.reference_prediction, self._last.confidence_lower, self._last.confidence_upper)
         return to_dataset(telemetry, out, series, self.config)

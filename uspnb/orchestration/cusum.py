@@ -209,9 +209,9 @@ def _standardise(
     n = charts.seen
     first = n == 0
     size = jnp.abs(residual)
-    scale = jnp.maximum(jnp.where(first, size, charts.scale), 1e-300)
+    scale = jnp.maximum(jnp.where(first, size, charts.scale), 1e-306)
     z = jnp.clip(residual / scale, -config.cusum_winsor, config.cusum_winsor)
-    magnitude = jnp.maximum(jnp.where(first, size, charts.magnitude), 1e-300)
+    magnitude = jnp.maximum(jnp.where(first, size, charts.magnitude), 1e-306)
     # E|z| of N(0, 1) is sqrt(2 / pi), so this winsorises at the same number of standard deviations.
     ratio = jnp.minimum(size / magnitude, config.cusum_winsor * jnp.sqrt(jnp.pi / 2.0))
     raw = jnp.stack([z, ratio**2, z * charts.previous])

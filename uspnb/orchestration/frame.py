@@ -38,7 +38,7 @@ def push(frame: FrameState, value: Scalar, released: Flag, floor: float | Scalar
     level = jnp.where(first, value, frame.level + shift)
     age = jnp.where(released, RESTART_AGE, frame.age)
 
-    smallest = jnp.maximum(floor * jnp.maximum(jnp.abs(value), jnp.abs(level)), 1e-300)
+    smallest = jnp.maximum(floor * jnp.maximum(jnp.abs(value), jnp.abs(level)), 1e-306)
     bound = jnp.where(age < WARM_UP, WARM_UP_WINSOR, WINSOR)
     increment = value - window[-1]
     unset = frame.scale <= UNSET * smallest

@@ -13,7 +13,7 @@ from ..state import FrameState, GateState, ModeState
 
 LARGEST = 1e305
 # The frame's floor of every scale: a sigma that stands there has seen no spread at all.
-SMALLEST_SCALE = 1e-300
+SMALLEST_SCALE = 1e-306
 LARGEST_MOVE = 1e100
 AGREEMENT = 0.25
 STREAK_FACTOR = 4

@@ -8,7 +8,7 @@ from __future__ import annotations
 import holoviews as hv
 
 if "bokeh" not in hv.Store.loaded_backends():
-    hv.extension("bokeh", logo=False)
+    hv.extension("bokeh", logo=False, inline=True)
 
 from .charts import charts_data, charts_plot
 from .forecast import forecast_data, forecast_plot

@@ -81,7 +81,7 @@ def test_entropy_falls_by_theta_over_the_tick_and_by_half_of_it_on_average(theta
     layers = galerkin.solve(tables, jnp.array([0.0, -theta, 0.0, 0.0]), min(2 * theta, 4.0) * jnp.ones(3))
     start = tables.grid + tables.grid_start @ layers[:, 0]
     middle = tables.grid + 0.5 * (tables.grid_middle @ layers[:, 0])
-    report = entropy.entropy_report(start, middle, 2.0 / 64, jnp.asarray(theta))
+    report = entropy.entropy_report(jnp.asarray(start), jnp.asarray(middle), 2.0 / 64, jnp.asarray(theta))
     assert float(report.terminal) == pytest.approx(np.log(64), abs=1e-12)
     assert float(report.start) == pytest.approx(np.log(64) - theta, abs=1e-2)
     assert float(report.average) == pytest.approx(float(report.expected), abs=1e-2)

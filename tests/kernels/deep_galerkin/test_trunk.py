@@ -78,6 +78,7 @@ def test_entropy_ratio_is_clipped():
 
 def test_ladder_goes_up_above_the_trigger_and_comes_down_with_hysteresis():
     state, yes = ladder.ladder_init(), jnp.asarray(True)
+    ratio = jnp.zeros(())
     for _ in range(60):
         state, ratio = ladder.update_ladder(state, jnp.asarray(1.0), 2.0, yes)
     assert float(ratio) == pytest.approx(1.0)
