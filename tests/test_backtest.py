@@ -83,9 +83,7 @@ def test_what_the_variables_say_of_one_another(single: xr.Dataset) -> None:
     np.testing.assert_array_equal(ds["observation"], TABLE[:, 1])
     scored = np.isfinite(ds["prediction"].values) & ~ds["rejected"].values
     assert not np.isfinite(ds["prediction"].values[0]) and scored[1:].sum() > 550
-    np.testing.assert_array_equal(
-        ds["residual"].values[scored], (ds["observation"] - ds["prediction"]).values[scored]
-    )
+    np.testing.assert_array_equal(ds["residual"].values[scored], (ds["observation"] - ds["prediction"]).values[scored])
     assert np.isnan(ds["residual"].values[~scored]).all()
     inside = np.isfinite(ds["prediction"].values)
     assert (ds["lower"] <= ds["prediction"]).values[inside].all()

@@ -340,9 +340,7 @@ def test_a_hundred_thousand_ticks() -> None:
     state, resident = PREDICTOR.init_state(), []
     for start in range(0, 100_000, 10_000):
         stop = start + 10_000
-        state, rows = scan_chunks(
-            PREDICTOR, state, observations(values[start:stop], np.arange(start, stop) * SECOND)
-        )
+        state, rows = scan_chunks(PREDICTOR, state, observations(values[start:stop], np.arange(start, stop) * SECOND))
         made = results(rows)
         weight = made.telemetry.weight
         highest = max(highest, float(np.abs(weight.sum(axis=1) - 1.0).max()))

@@ -5,13 +5,15 @@ from __future__ import annotations
 import dataclasses
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from uspnb.config.schema import PredictorConfig
-from uspnb.packing import Layout, layout_of, pack, unpack
+from uspnb.orchestration.step import initialize_state, orchestrate_step
+from uspnb.packing import Layout, layout_for, layout_of, pack, unpack
 from uspnb.programs import result_layout
-from uspnb.records import PredictionResult, Telemetry
+from uspnb.records import Observation, PredictionResult, Telemetry
 
 
 @pytest.fixture(scope="module")
@@ -72,3 +74,12 @@ def test_the_layout_follows_static_fields_alone() -> None:
     base = result_layout(PredictorConfig())
     assert result_layout(PredictorConfig(cusum_k=0.25)) is base
     assert result_layout(PredictorConfig(koopman_top_k=7)).width == base.width + 4
+
+
+def test_the_layout_read_off_the_annotations_is_that_of_a_traced_step() -> None:
+    """`layout_for` traces nothing; this traces the step once and compares every shape and dtype."""
+    config = PredictorConfig()
+    number, whole = jax.ShapeDtypeStruct((), jnp.float64), jax.ShapeDtypeStruct((), jnp.int64)
+    state = jax.eval_shape(initialize_state, config)
+    _, result = jax.eval_shape(orchestrate_step, config, state, Observation(number, whole, whole, number))
+    assert layout_of(result) == layout_for(config.koopman_top_k)

@@ -6,9 +6,11 @@ p = uspnb.UniversalPredictor()         # or tick by tick
 result = p.step(uspnb.ProcessState(value, timestamp))
 """
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from . import runtime as runtime  # first: precision and threads are set before JAX allocates
 from .backtest import backtest
-from .comparison import compare
 from .config.load import load_config
 from .config.schema import PredictorConfig
 from .errors import (
@@ -37,10 +39,25 @@ from .orchestration.step import (
     orchestrate_step_batch,
 )
 from .records import OperatingMode, PredictionResult, ProcessState, Telemetry
-from .results import load, save
 from .universal import ConfigReloadablePredictor, UniversalPredictor, replay_clock
 
+if TYPE_CHECKING:
+    from .comparison import compare
+    from .results import load, save
+
 __version__ = "0.1.0"
+
+# What brings pandas, xarray and SciPy with it is imported when first asked for: a live loop starts seconds sooner.
+_LATER = {"compare": "comparison", "load": "results", "save": "results"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module 'uspnb' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f".{_LATER[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
 
 __all__ = [
     "ConfigError",

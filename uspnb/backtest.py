@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import xarray as xr
-from tqdm.auto import tqdm
 
 from .batching import scan_chunks
 from .config.schema import PredictorConfig
 from .functional import FunctionalPredictor, observations
 from .packing import unpack
-from .results import to_dataset
-from .series import read_series
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 TICKS_WORTH_A_BAR = 20_000
 
@@ -36,6 +35,12 @@ def backtest(
     Raises:
         DomainError: a series or times that cannot be used; the message says why and what to do.
     """
+    # pandas and xarray take seconds to import; `import uspnb` for a live loop does without them.
+    from tqdm.auto import tqdm
+
+    from .results import to_dataset
+    from .series import read_series
+
     predictor = FunctionalPredictor(config)
     read = read_series(series, times)
     assets = read.values.shape[1] if read.values.ndim == 2 else None

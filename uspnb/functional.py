@@ -13,11 +13,11 @@ import numpy as np
 from .array_types import Float, Key
 from .config.schema import PredictorConfig
 from .errors import DomainError
-from .orchestration.step import initialize_batched_states, initialize_state
 from .packing import unpack
 from .programs import (
     SERIES_LENGTH,
     filled,
+    initial_state,
     result_layout,
     run_batch,
     run_series,
@@ -75,12 +75,9 @@ class FunctionalPredictor:
         """
         if batch is not None and (not isinstance(batch, numbers.Integral) or isinstance(batch, bool) or batch < 1):
             raise DomainError(f"batch = {batch!r} must be a whole number of at least 1; leave it out for one series")
-        if batch is None:
-            return initialize_state(self.config, key)
-        if key is None:
-            return initialize_batched_states(self.config, int(batch))
-        one = initialize_state(self.config, key)
-        return jax.tree.map(lambda leaf: jnp.repeat(leaf[None], batch, axis=0), one)
+        seed = jax.random.PRNGKey(self.config.seed) if key is None else key
+        one = initial_state(self.static, seed)
+        return one if batch is None else jax.tree.map(lambda leaf: jnp.repeat(leaf[None], batch, axis=0), one)
 
     def step(
         self, state: PredictorState, tick: ProcessState | Observation, *, now_ns: int | None = None

@@ -6,7 +6,10 @@ evaluation, and a row unpacks to the same dataclasses with NumPy leaves.
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import math
+import re
 from typing import Any, NamedTuple
 
 import jax
@@ -14,7 +17,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from .array_types import Array, Float
-from .records import PredictionResult
+from .kernels.base import KERNEL_NAMES
+from .records import CHART_NAMES, PredictionResult, Telemetry
 
 
 class Layout(NamedTuple):
@@ -30,6 +34,32 @@ class Layout(NamedTuple):
     shapes: tuple[tuple[int, ...], ...]
     dtypes: tuple[np.dtype, ...]
     width: int
+
+
+@functools.cache
+def layout_for(modes: int) -> Layout:
+    """Layout of the predictor's result, read off the annotations of `Telemetry`; no program is traced for it.
+
+    Args:
+        modes: spectral modes reported (`koopman_top_k`), the only length that settings change.
+    """
+    sizes = {"kernel": len(KERNEL_NAMES), "chart": len(CHART_NAMES), "mode": modes}
+
+    def shape_of(annotation: str) -> tuple[int, ...]:
+        named = re.search(r"""Array, ['"]([a-z ]*)['"]""", annotation)
+        return tuple(sizes[name] for name in named.group(1).split()) if named else ()
+
+    def like(name: str, annotation: str) -> np.ndarray:
+        kind = annotation.partition("[")[0]
+        whole = np.int32 if name == "operating_mode" else np.int64
+        dtype = {"Flag": np.bool_, "Bool": np.bool_, "Count": np.int64, "Int": whole}.get(kind, np.float64)
+        return np.zeros(shape_of(annotation), dtype)
+
+    telemetry = {field.name: like(field.name, str(field.type)) for field in dataclasses.fields(Telemetry)}
+    scalar: Any = np.zeros(())
+    mode: Any = telemetry["operating_mode"]
+    made: Any = Telemetry(**telemetry)  # type: ignore[arg-type]
+    return layout_of(PredictionResult(scalar, scalar, scalar, mode, made))
 
 
 def layout_of(result: PredictionResult) -> Layout:

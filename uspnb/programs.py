@@ -15,11 +15,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .array_types import Array, Count, Float
+from .array_types import Array, Count, Float, Key
 from .config.schema import DEFAULTS, STATIC_FIELDS, TRACED_FIELDS, PredictorConfig
 from .errors import DomainError
 from .orchestration.step import initialize_state, orchestrate_step, orchestrate_step_batch
-from .packing import Layout, layout_of, pack
+from .packing import Layout, layout_for, pack
 from .records import Observation
 from .state import PredictorState
 
@@ -121,16 +121,13 @@ def _loop(
 
 def result_layout(config: PredictorConfig) -> Layout:
     """Layout of a packed result; it depends on the static fields of the configuration alone."""
-    return _layout(static_part(config))
+    return layout_for(config.koopman_top_k)
 
 
-@functools.cache
-def _layout(static: PredictorConfig) -> Layout:
-    state = jax.eval_shape(initialize_state, static)
-    number: Any = jax.ShapeDtypeStruct((), jnp.float64)
-    whole: Any = jax.ShapeDtypeStruct((), jnp.int64)
-    _, result = jax.eval_shape(orchestrate_step, static, state, Observation(number, whole, whole, number))
-    return layout_of(result)
+@functools.partial(jax.jit, static_argnums=0)
+def initial_state(static: PredictorConfig, key: Key) -> PredictorState:
+    """The cold state of one series as one compiled program: a hundred small ones would each be compiled at start."""
+    return initialize_state(static, key)
 
 
 def filled(column: Any, length: int) -> np.ndarray:

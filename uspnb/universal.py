@@ -6,11 +6,10 @@ import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
-import xarray as xr
 
 from .batching import scan_chunks
 from .config.load import load_config
@@ -19,9 +18,10 @@ from .errors import DomainError, FrequencyWarning, StalenessWarning
 from .functional import FunctionalPredictor, observations, tagged
 from .packing import unpack
 from .records import PredictionResult, ProcessState
-from .results import to_dataset
-from .series import Series, read_series
 from .state import INTERVALS_KEPT, PredictorState
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 HISTORY_LIMIT = 20_000
 
@@ -122,6 +122,9 @@ class UniversalPredictor:
         Raises:
             DomainError: too short, or not a series of one asset.
         """
+        # pandas and xarray take seconds to import, and a live loop needs neither.
+        from .series import read_series
+
         series = read_series(values, times)
         if series.values.ndim != 1:
             raise DomainError(
@@ -181,6 +184,9 @@ class UniversalPredictor:
         """
         if self._last is None:
             raise DomainError("history() needs at least one tick; call step or fit_history first")
+        from .results import to_dataset
+        from .series import Series
+
         rows, stamps = self._ring.ordered()
         results = unpack(rows, self._layout)
         telemetry = results.telemetry
