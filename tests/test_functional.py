@@ -13,7 +13,7 @@ import pytest
 
 from uspnb.config.schema import PredictorConfig
 from uspnb.digest import sha256_pytree
-from uspnb.errors import DomainError
+from uspnb.errors import ConfigError, DomainError
 from uspnb.functional import FunctionalPredictor, observations
 from uspnb.orchestration.step import orchestrate_step
 from uspnb.programs import SERIES_LENGTH, result_layout, run_series, static_part, trace_count, traced_part
@@ -216,3 +216,11 @@ def test_there_is_no_count_of_an_unknown_program() -> None:
 
 def test_results_of_scan_are_plain_arrays(scanned: tuple[PredictorState, PredictionResult]) -> None:
     assert all(isinstance(leaf, np.ndarray) and leaf.shape[0] == TICKS for leaf in jax.tree.leaves(scanned[1]))
+
+
+def test_a_platform_that_is_not_there_is_refused_by_name() -> None:
+    assert jax.default_backend() == "cpu"
+    with pytest.raises(ConfigError, match=r"jax_platform = 'gpu' is not to be had here.*'cpu'.*uspnb\[gpu\]"):
+        FunctionalPredictor(PredictorConfig(jax_platform="gpu"))
+    state = FunctionalPredictor(PredictorConfig(jax_platform="cpu")).init_state()
+    assert {device.platform for leaf in jax.tree.leaves(state) for device in leaf.devices()} == {"cpu"}

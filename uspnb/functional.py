@@ -12,7 +12,7 @@ import numpy as np
 
 from .array_types import Float, Key
 from .config.schema import PredictorConfig
-from .errors import DomainError
+from .errors import ConfigError, DomainError
 from .packing import unpack
 from .programs import (
     SERIES_LENGTH,
@@ -26,10 +26,27 @@ from .programs import (
     traced_part,
 )
 from .records import Observation, PredictionResult, ProcessState
-from .runtime import enable_compilation_cache
+from .runtime import enable_compilation_cache, platform
 from .state import PredictorState
 
 __all__ = ["FunctionalPredictor", "observations", "tagged", "trace_count"]
+
+
+def device_for(name: str) -> jax.Device | None:
+    """The first device of a platform, None for "auto"; programs run where their state lies.
+
+    Raises:
+        ConfigError: JAX has no such platform here.
+    """
+    if name == "auto":
+        return None
+    try:
+        return jax.devices(name)[0]
+    except RuntimeError as error:
+        raise ConfigError(
+            f"jax_platform = {name!r} is not to be had here, JAX computes on {platform()!r}; install the platform "
+            "(pip install 'uspnb[gpu]' for NVIDIA GPUs) or set jax_platform = 'auto'"
+        ) from error
 
 
 class FunctionalPredictor:
@@ -48,6 +65,7 @@ class FunctionalPredictor:
         enable_compilation_cache()
         self.static, self.knobs = static_part(self.config), jnp.asarray(traced_part(self.config))
         self.layout = result_layout(self.config)
+        self._device = device_for(self.config.jax_platform)
 
     def advance(
         self, state: PredictorState, ticks: Observation, count: int
@@ -77,6 +95,8 @@ class FunctionalPredictor:
             raise DomainError(f"batch = {batch!r} must be a whole number of at least 1; leave it out for one series")
         seed = jax.random.PRNGKey(self.config.seed) if key is None else key
         one = initial_state(self.static, seed)
+        if self._device is not None:
+            one = jax.device_put(one, self._device)
         return one if batch is None else jax.tree.map(lambda leaf: jnp.repeat(leaf[None], batch, axis=0), one)
 
     def step(
