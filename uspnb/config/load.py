@@ -174,9 +174,6 @@ def _problem_of(section: str, key: str, value: Any) -> str | None:
         check_value(key, value)
     except ConfigError as error:
         return str(error)
-    except OverflowError:
-        about = DECLARATIONS[key]
-        return f"{key} is outside its range [{about.low:g}, {about.high:g}]: its value is too large for a number"
     return None
 
 

@@ -131,9 +131,8 @@ def _advance(
         unit=frame.scale,
         mean=mean,
         scale=scale,
-        # Two ticks show no scale, and an interval of no width would be a promise.
-        lower=jnp.where(frame.count >= FIRST_COUNTED - 1, mean - quantile * scale, jnp.nan),
-        upper=jnp.where(frame.count >= FIRST_COUNTED - 1, mean + quantile * scale, jnp.nan),
+        lower=mean - quantile * scale,
+        upper=mean + quantile * scale,
         reference=value + outputs[0].diagnostics.reference * frame.scale,
         kernel_mean=means,
         kernel_scale=score.kernel_error,
