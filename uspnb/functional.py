@@ -32,7 +32,7 @@ from .state import PredictorState
 __all__ = ["FunctionalPredictor", "observations", "tagged", "trace_count"]
 
 
-def device_for(name: str) -> jax.Device | None:
+def device_for(name: str) -> Any | None:
     """The first device of a platform, None for "auto"; programs run where their state lies.
 
     Raises:
