@@ -143,7 +143,7 @@ class PredictorConfig:
     score_forgetting: float = _declare(0.985, "sensitivity", "forgetting of a kernel's log score", unit="1/tick", low=0.5, high=0.9999)
     score_scale_rate: float = _declare(0.03, "sensitivity", "rate of a kernel's own error scale", unit="1/tick", low=0.001, high=0.5)
     confidence_floor: float = _declare(1e-4, "sensitivity", "least confidence of a kernel", low=1e-12, high=0.25)
-    forecast_clip: float = _declare(8.0, "sensitivity", "bound of a kernel's forecast around the last value", unit="innovation scale", low=1.0, high=1e3)
+    forecast_clip: float = _declare(8.0, "sensitivity", "bound of a kernel's forecast around the last value, where the window does not reach further", unit="innovation scale", low=1.0, high=1e3)
     kernel_ridge_lambda: float = _declare(1e-6, "sensitivity", "ridge of the regression on random features, per effective observation", low=1e-12, high=1.0, search=Search("deep", 1e-8, 1e-3, log=True))
     hilbert_filter_ridge: float = _declare(1e-3, "sensitivity", "ridge of the Wiener-Hopf filters, per effective observation", unit="scale^2", low=1e-12, high=10.0)
     hilbert_score_forgetting: float = _declare(0.985, "sensitivity", "forgetting of the log score that aggregates orders and features", unit="1/tick", low=0.5, high=1.0)

@@ -114,10 +114,11 @@ def fuse_kernel_outputs(
 
 
 def clip_forecasts(
-    means: Float[Array, "kernel"], bound: Scalar | float
+    means: Float[Array, "kernel"], path: Float[Array, "window"], bound: Scalar | float
 ) -> tuple[Float[Array, "kernel"], Bool[Array, "kernel"]]:
-    """Forecasts bounded around the last value, and which were."""
-    return jnp.clip(means, -bound, bound), jnp.abs(means) > bound
+    """Forecasts held to `bound` around the last value or to where the window has been, and which were."""
+    held = jnp.clip(means, jnp.minimum(-bound, jnp.min(path)), jnp.maximum(bound, jnp.max(path)))
+    return held, held != means
 
 
 def mixture_scale(

@@ -102,7 +102,7 @@ def _advance(
     volatility = jnp.sqrt(score.volatility_variance)
     inputs = _kernel_inputs(config, state, frame, path, residuals, usual, volatility, roughness.exponent)
     kernels, outputs = _run_kernels(config, state, inputs)
-    means, clipped = clip_forecasts(jnp.stack([output.mean for output in outputs]), config.forecast_clip)
+    means, clipped = clip_forecasts(jnp.stack([output.mean for output in outputs]), path, config.forecast_clip)
 
     confidence = kernel_confidences(config, score)
     epsilon = compute_sinkhorn_epsilon(score.volatility_variance, config)

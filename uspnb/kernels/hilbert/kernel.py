@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ...array_types import Array, Float, Key, Scalar
+from ...array_types import Array, Flag, Float, Key, Scalar
 from ...config.schema import PredictorConfig
 from ..base import KernelInputs, KernelOutput
 from ..regression import RidgeState, ridge_init, ridge_learn
@@ -17,8 +17,9 @@ from .projection import nested_forecasts
 FAST_LAGS = 4
 FAST_ORDERS = (1, 2, 3, 4, FAST_LAGS + 2)
 TARGET_BOUND = 6.0
-LAG_BOUND = 8.0
-LEVEL_BOUND = 6.0
+LARGEST_TARGET = 1e3
+LAG_BOUND = 100.0
+LEVEL_BOUND = 20.0
 EMBEDDING_BOUND = 4.0
 FORECAST_BOUND = 8.0
 WARM_UP = 20
@@ -149,7 +150,10 @@ def step(
     chosen = jnp.asarray(slow_orders(config.hilbert_lags)) - 1
     quick = jnp.asarray(FAST_ORDERS) - 1
     forecasts = jnp.concatenate([jnp.zeros(1), slow[chosen], fast[quick], random[None]])
-    forecasts = jnp.clip(forecasts, -FORECAST_BOUND, FORECAST_BOUND)
+    # A return to where the window has been is no wild forecast, however far the newest tick lies out.
+    low = jnp.minimum(-FORECAST_BOUND, jnp.min(inputs.path))
+    high = jnp.maximum(FORECAST_BOUND, jnp.max(inputs.path))
+    forecasts = jnp.clip(forecasts, low, high)
     weight = jax.nn.softmax(state.score)
     aggregate = weight @ forecasts
     state = state._replace(
@@ -179,14 +183,24 @@ def _learn(config: PredictorConfig, state: HilbertState, inputs: KernelInputs) -
     score = config.hilbert_score_forgetting * state.score - loss
     slow_score = REFERENCE_FORGETTING * state.slow_score - loss
     return state._replace(
-        slow=ridge_learn(state.slow, state.slow_pending, target, gamma, warm),
-        fast=ridge_learn(state.fast, state.fast_pending, target, config.hilbert_fast_forgetting, warm),
+        slow=_learn_row(state.slow, state.slow_pending, inputs.increment, gamma, warm),
+        fast=_learn_row(state.fast, state.fast_pending, inputs.increment, config.hilbert_fast_forgetting, warm),
         features=ridge_learn(state.features, state.features_pending, target / state.features_unit, gamma, warm),
         score=jnp.where(warm, score - jnp.max(score), state.score),
         slow_score=jnp.where(warm, slow_score - jnp.max(slow_score), state.slow_score),
         variance=jnp.where(learn, jnp.maximum(variance, 1e-12), state.variance),
         learned=state.learned + jnp.where(learn, 1.0, 0.0),
     )
+
+
+def _learn_row(
+    equations: RidgeState, row: Float[Array, "k"], increment: Scalar, forgetting: Scalar | float, learn: Flag
+) -> RidgeState:
+    """Take a row in with a weight that bounds its influence; both sides shrink alike, so the filter stays linear."""
+    target = jnp.clip(increment, -LARGEST_TARGET, LARGEST_TARGET)
+    size = jnp.maximum(jnp.abs(target), jnp.max(jnp.abs(row[2:])))
+    weight = jnp.minimum(1.0, TARGET_BOUND / jnp.maximum(size, TARGET_BOUND))
+    return ridge_learn(equations, row * weight, target * weight, forgetting, learn)
 
 
 def _features(
