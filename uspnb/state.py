@@ -210,7 +210,7 @@ class PredictorState(NamedTuple):
 
 
 def empty_state(config: PredictorConfig, key: Key, kernels: tuple[PyTree, ...]) -> PredictorState:
-    """State before the first tick; every leaf is an array of its own, so that a live loop may donate it.
+    """State before the first tick; every leaf is an array of its own, so that a caller may donate it.
 
     Every leaf names its dtype: a weakly typed one would make the second tick compile the program again.
     """

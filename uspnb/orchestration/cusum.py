@@ -28,7 +28,8 @@ WARM_UP = 60
 RESTART_AGE = 100
 OVERSHOOT = 1.166
 # Winsorised residuals pass Siegmund's normal threshold later than he says, skewed squares and products sooner.
-# Measured on 250 residual streams each of Gaussian, Student-t3 and AR(.8) series whose seeds are in no benchmark.
+# Measured on 250 residual streams each of Gaussian, Student-t3 and AR(.8) noise: the same kinds of stream as the alarm
+# benchmarks draw, from other seeds.
 SHAPE_FACTOR = (0.93, 1.25, 1.05)
 THRESHOLD_STEP = 0.2
 THRESHOLD_RANGE = (0.5, 4.0)
@@ -163,7 +164,7 @@ def update_charts(
         kurtosis: kappa of the last residuals.
 
     Source: Page, Continuous Inspection Schemes (Biometrika 1954); Lucas and Crosier, Fast Initial Response for CUSUM
-    (Technometrics 1982) for the run lengths; MATH notes of this project for scale and dependence.
+    (Technometrics 1982) for the run lengths; the scale and dependence charts are this project's own.
     """
     residual = jnp.where(scored, residual, 0.0)
     base = jnp.where(jnp.isnan(charts.threshold), initial_thresholds(config), charts.threshold)
