@@ -1,6 +1,8 @@
-# make run    a real series, predicted: installs into .venv, replays, compares, writes a report
+# make run    a real series, predicted: installs into .venv, replays, compares, writes a report, serves the live page
+# make lab    JupyterLab on the notebooks
 # make test   everything that CI runs: lint, types, architecture, notebooks, tests
 # make lint | notebooks | unit    the parts of it; lint is style, imports and types
+# make browser    Chromium for the tests of the pages, where there is none
 # make bench  the tables of accuracy, intervals, alarms and speed
 # make pins   compile requirements*.txt and environment.yml anew from pyproject.toml
 # make clean  remove .venv and everything generated
@@ -24,13 +26,16 @@ notebooks unit: export USPNB_CACHE_DIR ?= $(XLA_CACHE)
 notebooks unit: export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0.2
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint style imports types notebooks unit bench pins install install-test clean
+.PHONY: help run lab test lint style imports types notebooks unit browser bench pins install install-test clean
 
 help:
 	@sed -n '/^# make/,/^# Another/s/^# \{0,1\}//p' $(firstword $(MAKEFILE_LIST))
 
 run: $(VENV)/run.stamp
-	$(BIN)/uspnb demo
+	$(BIN)/uspnb demo --serve
+
+lab: $(VENV)/run.stamp
+	$(BIN)/uspnb lab
 
 test: lint notebooks unit
 
@@ -55,7 +60,11 @@ notebooks: $(VENV)/test.stamp
 	        --nbval-cell-timeout 120 --timeout 600 --junitxml $(REPORTS)/notebooks.xml notebooks; \
 	else echo "no notebooks yet"; fi
 
-unit: $(VENV)/test.stamp
+# Chromium for the tests of the pages; a machine that has one keeps it.
+browser: $(VENV)/test.stamp
+	@.ci/browser.sh $(BIN)/python
+
+unit: $(VENV)/test.stamp browser
 	@mkdir -p $(REPORTS)
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --junitxml $(REPORTS)/unit.xml $(PYTEST_ARGS)
 

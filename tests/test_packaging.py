@@ -122,7 +122,7 @@ def test_imports_of_the_package_are_declared(project_root: Path) -> None:
     table = project_table(project_root)["project"]
     always = {canonicalize_name(Requirement(text).name) for text in table["dependencies"]}
     optional = {canonicalize_name(Requirement(text).name) for text in table["optional-dependencies"]["demo"]}
-    for path in sorted((project_root / "uspnb").rglob("*.py")):
+    for path in sorted([*(project_root / "uspnb").rglob("*.py"), *(project_root / "widgets").rglob("*.py")]):
         tree = ast.parse(path.read_text())
         top_level = {id(node) for node in tree.body}
         for node in ast.walk(tree):
@@ -142,7 +142,8 @@ def test_wheel_holds_the_package_and_its_data(project_root: Path, tmp_path: Path
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         if (project_root / name).exists():
             shutil.copy(project_root / name, source / name)
-    shutil.copytree(project_root / "uspnb", source / "uspnb", ignore=shutil.ignore_patterns("__pycache__"))
+    for folder in ("uspnb", "widgets"):
+        shutil.copytree(project_root / folder, source / folder, ignore=shutil.ignore_patterns("__pycache__"))
     subprocess.run(
         [sys.executable, "-c", "import sys, setuptools.build_meta as b; b.build_wheel(sys.argv[1])", str(tmp_path)],
         cwd=source,
@@ -156,11 +157,20 @@ def test_wheel_holds_the_package_and_its_data(project_root: Path, tmp_path: Path
         (entry_points,) = (name for name in archive.namelist() if name.endswith("entry_points.txt"))
         assert "uspnb = uspnb.cli:main" in archive.read(entry_points).decode()
         assert any(name.endswith("licenses/LICENSE") for name in archive.namelist())
-    expected = {
-        path.relative_to(source).as_posix() for path in (source / "uspnb").rglob("*") if path.suffix or path.is_file()
-    }
-    assert held == {name for name in expected if Path(name).suffix in (".py", ".npz", ".json", ".typed")}
-    assert held == expected, "files in uspnb/ that no installed copy has"
+    expected = {path.relative_to(source) for path in (source / "uspnb").rglob("*") if path.is_file()}
+    assert {path.suffix for path in expected} <= {".py", ".npz", ".json", ".typed"}
+    expected |= {Path("uspnb") / path.relative_to(source) for path in (source / "widgets").rglob("*") if path.is_file()}
+    assert held == {path.as_posix() for path in expected}, "files of the project that no installed copy has, or others"
+
+
+def test_every_package_is_listed(project_root: Path) -> None:
+    """Setuptools takes a list, because the widgets stand outside uspnb/."""
+    table = project_table(project_root)["tool"]["setuptools"]
+    folders = [path.parent.relative_to(project_root) for path in (project_root / "uspnb").rglob("__init__.py")]
+    widgets = [path.parent.relative_to(project_root) for path in (project_root / "widgets").rglob("__init__.py")]
+    names = {".".join(path.parts) for path in folders} | {"uspnb." + ".".join(path.parts) for path in widgets}
+    assert sorted(table["packages"]) == sorted(names)
+    assert table["package-dir"] == {"uspnb." + ".".join(path.parts): path.as_posix() for path in widgets}
 
 
 def project_files(root: Path) -> list[Path]:
