@@ -11,12 +11,16 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from .errors import DomainError
 from .series import Series, read_series
 
 TIME_NAMES = ("time", "timestamp", "datetime", "date", "ds", "date_time", "utc", "when")
+MOST_BYTES = 200_000_000
+SEPARATORS = ",;\t"
+DECIMAL_COMMA = re.compile(r"\s*[+-]?\d*,\d+(?:[eE][+-]?\d+)?\s*")
+_PLAIN = re.compile(r"[-+.\deE]*\d[-+.\deE]*")
 _ZONE = re.compile(r"(?:[zZ]|UTC|GMT|[+-]\d\d:?\d\d)\s*$")
 _EPOCHS: tuple[tuple[float, Any], ...] = ((1e17, "ns"), (1e14, "us"), (1e11, "ms"), (1e8, "s"))
 
@@ -26,13 +30,14 @@ Column = Any
 
 
 class CsvOptions(BaseModel):
-    """What the user said about the file: its path, the column of times, the columns of values."""
+    """What the user said about the file: its path, the column of times, the columns of values, its largest size."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     path: Path
     time: str | None = None
     value: tuple[str, ...] = ()
+    most_bytes: int = Field(default=MOST_BYTES, gt=0)
 
     @field_validator("path")
     @classmethod
@@ -60,25 +65,38 @@ class CsvOptions(BaseModel):
         return tuple(names)
 
 
-def read_csv(path: Any, time: str | None = None, value: str | tuple[str, ...] | None = None) -> Series:
+def read_csv(
+    path: Any,
+    time: str | None = None,
+    value: str | tuple[str, ...] | None = None,
+    *,
+    most_bytes: int = MOST_BYTES,
+) -> Series:
     """Read a `Series` from a CSV file (comma, semicolon or tab; first line the names of the columns).
+
+    Where semicolons or tabs separate the columns, a column whose every value is a whole number or has a decimal comma
+    is read so, and `Series.notes` says it.
 
     Args:
         path: the file, UTF-8.
         time: column of times; without it, the first column that is named or reads like one, else a regular grid.
         value: column of values, or several separated by commas, which become assets; without it, the only column of
             numbers that is neither the time nor a row counter.
+        most_bytes: size beyond which the file is refused before it is read.
 
     Raises:
-        DomainError: no such file or column, a folder, bytes that are not UTF-8, no or several columns of numbers, a
-            time or a value that cannot be read; the message names the line or lists the columns.
+        DomainError: no such file or column, a folder, too large, bytes that are not UTF-8, no or several columns of
+            numbers, a time or a value that cannot be read; the message names the line or lists the columns.
     """
     try:
-        options = CsvOptions(path=path, time=time, value=() if value is None else value)  # type: ignore[arg-type]
+        options = CsvOptions.model_validate(
+            {"path": path, "time": time, "value": () if value is None else value, "most_bytes": most_bytes}
+        )
     except ValidationError as error:
         first = error.errors()[0]
         raise DomainError(f"{'.'.join(map(str, first['loc']))}: {first['msg'].removeprefix('Value error, ')}") from None
-    table = _read_table(options.path)
+    _refuse_large(options)
+    table, notes = _read_table(options.path)
     for column in (options.time, *options.value):
         if column is not None and column not in table.columns:
             raise DomainError(f"{options.path} has no column {column!r}; its columns are {', '.join(table.columns)}")
@@ -88,16 +106,37 @@ def read_csv(path: Any, time: str | None = None, value: str | tuple[str, ...] | 
     frame: Any = (
         pd.Series(values[:, 0], name=columns[0]) if len(columns) == 1 else pd.DataFrame(values, columns=list(columns))
     )
-    if time_column is None:
-        return read_series(frame)
-    index, note = _times(table[time_column], options.path)
-    if index is not None:
-        frame.index = index
+    told = [note for column, note in notes.items() if column in columns]
+    if time_column is not None:
+        index, note = _times(table[time_column], options.path)
+        told += [note] if note else []
+        if index is not None:
+            frame.index = index
     series = read_series(frame)
-    return dataclasses.replace(series, notes=(*series.notes, note)) if note else series
+    return dataclasses.replace(series, notes=(*series.notes, *told))
 
 
-def _read_table(path: Path) -> Table:
+def _refuse_large(options: CsvOptions) -> None:
+    size = options.path.stat().st_size
+    if size > options.most_bytes:
+        raise DomainError(
+            f"{options.path} has {size:,} bytes, beyond the bound most_bytes = {options.most_bytes:,}; leave columns "
+            "or rows out, save the series as netCDF or Zarr, or call read_csv with a larger most_bytes"
+        )
+
+
+def split_header(header: str) -> tuple[str, list[str] | None]:
+    """The separator of a table by its first line, and the names in it; None where it holds numbers only."""
+    separator = max(SEPARATORS, key=header.count)
+    cells = [cell.strip().strip('"') for cell in header.rstrip("\r\n").split(separator)]
+    headless = bool(header.strip()) and all(
+        _PLAIN.fullmatch(cell) or (separator != "," and DECIMAL_COMMA.fullmatch(cell)) for cell in cells
+    )
+    return separator, None if headless else cells
+
+
+def _read_table(path: Path) -> tuple[Table, dict[str, str]]:
+    """The table, its index the line of the file that a row stands in, and what was assumed of which column."""
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -105,10 +144,8 @@ def _read_table(path: Path) -> Table:
             f"{path} is not UTF-8 text: byte {error.object[error.start]:#04x} at position {error.start}; save it as "
             "UTF-8, or name a text file"
         ) from None
-    header = text.partition("\n")[0]
-    separator = max(",;\t", key=header.count)
-    cells = [cell.strip().strip('"') for cell in header.split(separator)]
-    headless = bool(header.strip()) and all(re.fullmatch(r"[-+.\deE]*\d[-+.\deE]*", cell) for cell in cells)
+    separator, names = split_header(text.partition("\n")[0])
+    headless = names is None
     try:
         table = pd.read_csv(
             io.StringIO(text),
@@ -116,15 +153,41 @@ def _read_table(path: Path) -> Table:
             header=None if headless else 0,
             skipinitialspace=True,
             skip_blank_lines=False,
+            low_memory=False,  # or a column may have a type per stretch of lines
         )
     except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise DomainError(f"{path} is not a table of comma-separated values: {str(error).strip()}") from None
+        raise DomainError(
+            f"{path} is not a table of comma-separated values: {str(error).strip()}{_COMMA_REMEDY * (separator == ',')}"
+        ) from None
+    if not isinstance(table.index, pd.RangeIndex):
+        raise DomainError(
+            f"{path}: the first line names {table.shape[1]} columns, but the lines below have more cells"
+            f"{_COMMA_REMEDY * (separator == ',')}"
+        )
     table = table[~table.isna().all(axis=1)]
     table.columns = [f"column_{i + 1}" if headless else str(c).strip() for i, c in enumerate(table.columns)]
     if table.empty:
         raise DomainError(f"{path} holds no rows of values")
     table.index = table.index + (1 if headless else 2)  # line of the file that a row stands in
-    return table
+    return _with_decimal_commas(table) if separator != "," else (table, {})
+
+
+_COMMA_REMEDY = "; where a comma is the decimal mark, separate the columns with semicolons or write 3.5"
+
+
+def _with_decimal_commas(table: Table) -> tuple[Table, dict[str, str]]:
+    notes = {}
+    for name in table.columns[~table.columns.duplicated(keep=False)]:
+        if _is_number(table[name]):
+            continue
+        text = table[name].dropna().astype(str)
+        if not text.str.contains(",", regex=False).any() or text.str.contains(".", regex=False).any():
+            continue
+        numbers = pd.to_numeric(text.str.replace(",", ".", regex=False), errors="coerce")
+        if not numbers.isna().any():
+            table = table.assign(**{name: numbers.reindex(table.index)})
+            notes[name] = f"commas in column {name} were read as decimal marks"
+    return table, notes
 
 
 def _is_number(column: Column) -> bool:
@@ -150,8 +213,18 @@ def _is_counter(column: Column) -> bool:
     return first in (0, 1) and bool((column.to_numpy() == np.arange(len(column)) + first).all())
 
 
+def _is_spoiled(column: Column) -> bool:
+    """Whether a column of text is one of numbers but for some cells."""
+    text = column.dropna()
+    if text.empty or pd.api.types.is_bool_dtype(column.dtype):
+        return False
+    numbers = pd.to_numeric(text, errors="coerce").notna()
+    commas = text.astype(str).map(lambda cell: bool(DECIMAL_COMMA.fullmatch(cell)))
+    return bool((numbers | commas).mean() >= 0.5)
+
+
 def _find_value(table: Table, time_column: str | None, path: Path) -> str:
-    numeric = [c for c in table.columns if c != time_column and _is_number(table[c])]
+    numeric = [c for c in table.columns if c != time_column and (_is_number(table[c]) or _is_spoiled(table[c]))]
     if not numeric:
         raise DomainError(f"{path} has no column of numbers among {', '.join(table.columns)}; name one with --value")
     # a first column that counts rows is no measurement
@@ -171,9 +244,18 @@ def _numbers(column: Column, path: Path) -> np.ndarray:
     if len(bad):
         raise DomainError(
             f"{path}, line {bad.index[0]}: {column.name} = {str(bad.iloc[0])!r} is not a number "
-            f"({len(bad)} such lines); leave the cell empty where a value is missing"
+            f"({len(bad)} such lines); {_remedy(str(bad.iloc[0]))}"
         )
     return numbers.to_numpy(dtype=np.float64, na_value=np.nan)
+
+
+def _remedy(cell: str) -> str:
+    if DECIMAL_COMMA.fullmatch(cell):
+        return (
+            "a decimal comma is read where semicolons separate the columns and the whole column is written so; write "
+            f"{cell.strip().replace(',', '.')} instead"
+        )
+    return "leave the cell empty where a value is missing"
 
 
 def _times(column: Column, path: Path) -> tuple[pd.DatetimeIndex | None, str | None]:

@@ -1,0 +1,118 @@
+"""`FeedSource`: ticks that a program or a cell puts in one by one."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from ..errors import DomainError
+from ..records import timestamp_to_ns
+from .base import Ticks
+from .buffer import TickBuffer
+from .items import ArrivalClock, real_proxy, real_value
+
+CAPACITY = 100_000
+
+
+class FeedSource:
+    """A source that is fed by hand.
+
+    Args:
+        capacity: ticks that may wait; `put` refuses the one beyond.
+        name, units: of the series.
+        live: False where the ticks belong to the past; each is then processed at its own timestamp.
+        clock: gives the time of a tick that comes without one [ns since 1970 UTC].
+    """
+
+    length: int | None = None
+    time_is_grid = False
+    notes: tuple[str, ...] = ()
+
+    def __init__(
+        self,
+        capacity: int = CAPACITY,
+        *,
+        name: str = "",
+        units: str = "",
+        live: bool = True,
+        clock: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self.name, self.units, self.live = name, units, live
+        self._buffer = TickBuffer(capacity)
+        self._arrival = ArrivalClock(clock)
+        self._wake: Callable[[], None] | None = None
+        self._closed = False
+        self._order = threading.Lock()  # two feeding threads: times and ticks keep one order
+
+    def put(self, value: Any, time: Any = None, proxy: Any = None) -> None:
+        """Feed one tick; it never waits.
+
+        Args:
+            value: y [input units]; NaN passes and is flagged by the gate.
+            time: aware datetime, numpy.datetime64 or integer of ns since 1970; the clock's where left out.
+            proxy: an outside estimate of the next tick's dispersion, above 0.
+
+        Raises:
+            DomainError: no real number, no instant, a full buffer, a closed source.
+        """
+        number, width = real_value(value), real_proxy(proxy)
+        stamp = None if time is None else timestamp_to_ns(time)
+        with self._order:
+            if self._closed:
+                raise DomainError(f"value = {number!r} came after the source was closed; open a new one")
+            if not self._buffer.offer(number, self._arrival() if stamp is None else stamp, width):
+                raise DomainError(
+                    f"value = {number!r} found {self._buffer.capacity} ticks waiting, the bound of the buffer; feed "
+                    "more slowly, let the session run, or give the source a larger capacity"
+                )
+        if self._wake is not None:
+            self._wake()
+
+    def start(self, wake: Callable[[], None]) -> None:
+        """Begin to tell of ticks; see `Source.start`."""
+        if self._closed:
+            raise DomainError("the source was closed; open a new one")
+        self._wake = wake
+        if len(self._buffer):
+            wake()
+
+    def take(self, most: int) -> Ticks:
+        """Up to `most` ticks that wait; see `Source.take`."""
+        return self._buffer.take(most)
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether the source was closed and all ticks were taken."""
+        return self._closed and self._buffer.empty
+
+    @property
+    def waiting(self) -> int:
+        """Ticks that were fed and not yet taken."""
+        return len(self._buffer)
+
+    def seek(self, k: int) -> None:
+        """Refused: what was fed is not kept.
+
+        Raises:
+            DomainError: always.
+        """
+        raise DomainError(not_replayable("a feed", k))
+
+    def close(self) -> None:
+        """End the feed; see `Source.close`."""
+        with self._order:
+            self._closed = True
+        self._buffer.stop()
+
+    def __repr__(self) -> str:
+        return f"FeedSource({self.name!r}, {len(self._buffer)} waiting)"
+
+
+def not_replayable(kind: str, k: Any) -> str:
+    """Why a source that is not kept cannot go to tick `k`, and what to do."""
+    return (
+        f"{kind} cannot go to tick {k!r}, because what it gave is not kept; restore a mark of the session, or replay "
+        "the series as an array, a CSV file or a saved run"
+    )

@@ -1,0 +1,164 @@
+"""`ReadingSource`: what all sources share that read in a thread of their own."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+from ..errors import DomainError
+from .base import SourceFault, Ticks
+from .buffer import TickBuffer
+from .feed import not_replayable
+from .items import ArrivalClock, Tick
+
+JOIN_S = 0.4
+MOST_WORDS = 300
+
+
+class ReadingSource:
+    """A source whose subclass reads in a daemon thread: it puts ticks and faults, and returns at the end.
+
+    Args:
+        name, units: of the series.
+        capacity: ticks read ahead; the reader waits while so many are there.
+        live: False where the ticks belong to the past; each is then processed at its own timestamp.
+        clock: gives the time of a tick that comes without one [ns since 1970 UTC].
+    """
+
+    kind = "this source"
+    length: int | None = None
+    time_is_grid = False
+
+    def __init__(
+        self, name: str, units: str, capacity: int, live: bool = True, clock: Callable[[], int] = time.time_ns
+    ) -> None:
+        self.name, self.units, self._live = name, units, live
+        self.notes: tuple[str, ...] = ()
+        self._buffer = TickBuffer(capacity)
+        self._arrival = ArrivalClock(clock)
+        self._stop = threading.Event()
+        self._state = "new"  # then reading; broken (a new start takes it up), ended, or closed
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._wake: Callable[[], None] = _nobody
+
+    def _read(self) -> None:
+        """Read until the end or until `_stop` is set; runs in the reader's thread."""
+        raise NotImplementedError
+
+    def _interrupt(self) -> None:
+        """Free the reader from what it waits for; called by `close`, in any thread."""
+
+    @property
+    def live(self) -> bool:
+        """Whether ticks come at their own pace; see `Source`."""
+        return self._live
+
+    def start(self, wake: Callable[[], None]) -> None:
+        """Begin to read, or take up again what broke; see `Source.start`."""
+        with self._lock:
+            if self._state == "closed":
+                raise DomainError(f"{self.kind} {self.name!r} was closed; open it again")
+            self._wake = wake
+            if self._state in ("new", "broken"):
+                self._state, before = "reading", self._thread
+                self._thread = threading.Thread(
+                    target=self._run, args=(before,), name=f"uspnb source {self.name}", daemon=True
+                )
+                self._thread.start()
+        if not self._buffer.empty:
+            wake()
+
+    def _run(self, before: threading.Thread | None) -> None:
+        if before is not None:
+            before.join()  # it has said its last word and is about to end
+        returned = False
+        try:
+            self._read()
+            returned = True
+        finally:
+            if not returned:  # a defect of ours; the source must not seem silent
+                self._break("the reader failed; the log has its traceback", can_continue=False)
+        if self._leave_reading("ended"):
+            self._wake()
+
+    def _put(self, tick: Tick) -> bool:
+        """Hand a tick over once there is room; False where the source was closed meanwhile."""
+        done = self._buffer.put(*tick)
+        self._wake()
+        return done
+
+    def _skip(self, reason: str, item: str) -> bool:
+        """Tell of an item that is no tick; reading goes on."""
+        done = self._buffer.put_fault(SourceFault(self.name, reason, item, can_continue=True))
+        self._wake()
+        return done
+
+    def _break(self, reason: str, can_continue: bool, item: str = "") -> None:
+        """Tell that reading ended; `_read` returns after it."""
+        if self._stop.is_set():
+            return  # closing looks like a broken connection from inside
+        fault = SourceFault(self.name, reason, item, can_continue)
+        if can_continue:
+            # Before the fault: who takes it may start again at once.
+            self._leave_reading("broken")
+            self._buffer.put_fault(fault)
+        else:
+            # After the fault: a source is not exhausted before its last fault was taken.
+            self._buffer.put_fault(fault)
+            self._leave_reading("ended")
+        self._wake()
+
+    def _leave_reading(self, state: str) -> bool:
+        with self._lock:
+            left = self._state == "reading"
+            if left:
+                self._state = state
+            return left
+
+    def take(self, most: int) -> Ticks:
+        """Up to `most` ticks that were read; see `Source.take`."""
+        return self._buffer.take(most)
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether the reader is at its end for good and all was taken."""
+        return self._state in ("ended", "closed") and self._buffer.empty
+
+    @property
+    def waiting(self) -> int:
+        """Ticks that were read and not yet taken."""
+        return len(self._buffer)
+
+    def seek(self, k: int) -> None:
+        """Refused: what was read is not kept.
+
+        Raises:
+            DomainError: always.
+        """
+        raise DomainError(not_replayable(self.kind, k))
+
+    def close(self) -> None:
+        """End the reader's thread within half a second; see `Source.close`."""
+        with self._lock:
+            self._state = "closed"
+            thread = self._thread
+        self._stop.set()
+        self._buffer.stop()
+        self._interrupt()
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(JOIN_S)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r}, {self._state}, {self.waiting} waiting)"
+
+
+def _nobody() -> None:
+    """Who is woken before `start`."""
+
+
+def told(error: BaseException) -> str:
+    """An exception as words: its type and what it says."""
+    text = str(error)[:MOST_WORDS]
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
