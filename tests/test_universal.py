@@ -17,6 +17,7 @@ from uspnb.config.load import config_to_toml
 from uspnb.config.schema import PredictorConfig
 from uspnb.digest import sha256_pytree
 from uspnb.errors import ConfigError, DomainError, FrequencyWarning, StalenessWarning
+from uspnb.functional import FunctionalPredictor
 from uspnb.programs import trace_count
 from uspnb.records import PredictionResult, ProcessState
 from uspnb.universal import ConfigReloadablePredictor, UniversalPredictor, replay_clock
@@ -333,3 +334,36 @@ def test_an_invalid_file_keeps_the_old_settings(reloadable: ConfigReloadablePred
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"missing\.toml"):
         ConfigReloadablePredictor(tmp_path / "missing.toml")
+
+
+def test_a_predictor_that_is_held_moves_for_its_holder_only(reloadable: ConfigReloadablePredictor) -> None:
+    tick = ProcessState(WALK[5], START + 5 * SECOND)
+    before = sha256_pytree(reloadable.state)
+    reloadable.hold("a session on tide")
+    said = r"must wait: a session on tide holds this predictor and moves it on; close that first"
+    for move in (
+        lambda: reloadable.step(tick),
+        lambda: reloadable.fit_history(WALK[:200]),
+        lambda: reloadable.hold("another"),
+        reloadable.check_and_reload_config,
+    ):
+        with pytest.raises(DomainError, match=said):
+            move()
+    assert sha256_pytree(reloadable.state) == before and reloadable.history().sizes["time"] == 5
+    reloadable.let_go()
+    assert reloadable.step(tick).telemetry.ticks == 6
+
+
+@pytest.mark.parametrize("grid", [False, True])
+def test_what_a_holder_made_is_taken_back(grid: bool) -> None:
+    plain, held = replayed(200), replayed(100)
+    held.hold("a session")
+    changed = FunctionalPredictor(PredictorConfig(cusum_k=0.75))
+    rows, stamps = plain._ring.ordered()
+    held.release(changed, plain.state, rows[100:], stamps[100:], grid=grid)
+    assert held.config.cusum_k == 0.75 and sha256_pytree(held.last_result) == sha256_pytree(plain.last_result)
+    np.testing.assert_array_equal(held.history()["observation"], WALK[:200])
+    times = np.arange(200) if grid else plain.history()["time"]
+    np.testing.assert_array_equal(held.history()["time"], times)
+    # after a grid any clock may follow, after times only later ones
+    assert bool(held.step(ProcessState(WALK[200], START)).telemetry.out_of_order) is not grid

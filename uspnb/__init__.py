@@ -43,12 +43,20 @@ from .universal import ConfigReloadablePredictor, UniversalPredictor, replay_clo
 
 if TYPE_CHECKING:
     from .comparison import compare
+    from .fleet import Fleet
     from .results import load, save
+    from .session import Session
 
 __version__ = "0.1.0"
 
 # What brings pandas, xarray and SciPy with it is imported when first asked for: a live loop starts seconds sooner.
-_LATER = {"compare": "comparison", "load": "results", "save": "results"}
+_LATER = {
+    "Fleet": "fleet",
+    "Session": "session",
+    "compare": "comparison",
+    "load": "results",
+    "save": "results",
+}
 
 
 def __getattr__(name: str) -> Any:
@@ -64,6 +72,7 @@ __all__ = [
     "ConfigMutationError",
     "ConfigReloadablePredictor",
     "DomainError",
+    "Fleet",
     "FrequencyWarning",
     "FunctionalPredictor",
     "FusionResult",
@@ -72,6 +81,7 @@ __all__ = [
     "PredictionResult",
     "PredictorConfig",
     "ProcessState",
+    "Session",
     "SinkhornResult",
     "StalenessWarning",
     "Telemetry",

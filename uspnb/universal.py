@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
+from .array_types import Float, Int
 from .batching import scan_chunks
 from .config.load import load_config
 from .config.schema import STATIC_FIELDS, PredictorConfig
 from .errors import DomainError, FrequencyWarning, StalenessWarning
 from .functional import FunctionalPredictor, observations, tagged
+from .html_tables import headline
 from .packing import unpack
 from .records import PredictionResult, ProcessState
 from .state import INTERVALS_KEPT, PredictorState
@@ -92,6 +94,17 @@ class UniversalPredictor:
         self._doubts = {StalenessWarning: False, FrequencyWarning: False}
         self._grid_in_history = False
         self._last: PredictionResult | None = None
+        self._held_by = ""
+
+    @property
+    def functional(self) -> FunctionalPredictor:
+        """The stateless predictor in use."""
+        return self._functional
+
+    @property
+    def history_limit(self) -> int:
+        """Ticks that `history()` can give back."""
+        return self._ring.limit
 
     @property
     def config(self) -> PredictorConfig:
@@ -122,6 +135,7 @@ class UniversalPredictor:
         Raises:
             DomainError: too short, or not a series of one asset.
         """
+        self._refuse_while_held("fit_history")
         # pandas and xarray take seconds to import, and a live loop needs neither.
         from .series import read_series
 
@@ -162,6 +176,7 @@ class UniversalPredictor:
         """
         if not isinstance(tick, ProcessState):
             raise DomainError(f"tick has type {type(tick).__name__}, expected ProcessState(magnitude, timestamp_utc)")
+        self._refuse_while_held("step")
         self._state, row = self._functional.step_row(self._state, tick.observation(self._clock()))
         self._ring.append(row[None], np.array([tick.timestamp_ns]))
         result = tagged(unpack(row, self._layout), tick)
@@ -196,14 +211,54 @@ class UniversalPredictor:
         out = (self._last.reference_prediction, self._last.confidence_lower, self._last.confidence_upper)
         return to_dataset(telemetry, out, series, self.config)
 
-    def _forget_clock(self) -> None:
-        gate = self._state.gate
-        self._state = self._state._replace(
-            gate=gate._replace(
-                clock_started=jax.numpy.zeros((), bool),
-                intervals_ns=jax.numpy.full(INTERVALS_KEPT, -1, np.int64),
+    def hold(self, by: str) -> None:
+        """Have nothing but `by` move this predictor on until it is let go.
+
+        Raises:
+            DomainError: something else holds it.
+        """
+        self._refuse_while_held("another holder")
+        self._held_by = by
+
+    def let_go(self) -> None:
+        """End of `hold`."""
+        self._held_by = ""
+
+    def release(
+        self,
+        functional: FunctionalPredictor,
+        state: PredictorState,
+        rows: Float[np.ndarray, "time width"],
+        stamps: Int[np.ndarray, "time"],
+        *,
+        grid: bool,
+    ) -> None:
+        """Take back what a holder has made: settings, state, and the ticks on the way.
+
+        Args:
+            functional: of the same static fields as before.
+            state: S_t.
+            rows: packed results of the ticks.
+            stamps: their timestamps [ns since 1970 UTC].
+            grid: whether those stand for no times; then the next tick may carry any timestamp.
+        """
+        self.let_go()
+        self._functional = functional
+        self._state = clock_forgotten(state) if grid and len(rows) else state
+        if len(rows):
+            self._grid_in_history = self._grid_in_history or grid
+            self._ring.append(rows, stamps)
+            self._last = unpack(rows[-1], self._layout)
+
+    def _refuse_while_held(self, what: str) -> None:
+        if self._held_by:
+            raise DomainError(
+                f"{what} must wait: {self._held_by} holds this predictor and moves it on; close that first, or use a "
+                "predictor of your own"
             )
-        )
+
+    def _forget_clock(self) -> None:
+        self._state = clock_forgotten(self._state)
 
     def _warn(self, tick: ProcessState, result: PredictionResult) -> None:
         stale, sparse = bool(result.telemetry.stale), bool(result.telemetry.sparse)
@@ -221,9 +276,17 @@ class UniversalPredictor:
         return f"UniversalPredictor({ticks} ticks accepted, {self._last!r})"
 
     def _repr_html_(self) -> str:
-        head = f"<b>UniversalPredictor</b>: {self._ring.seen} ticks seen"
+        held = f", held by {self._held_by}" if self._held_by else ""
         last = "" if self._last is None else self._last._repr_html_()
-        return f"<div>{head}{last}{self.config._repr_html_()}</div>"
+        return headline("UniversalPredictor", f"{self._ring.seen} ticks seen{held}") + last + self.config._repr_html_()
+
+
+def clock_forgotten(state: PredictorState) -> PredictorState:
+    """The state with its clock unset, so that the next tick may carry any timestamp."""
+    gate = state.gate._replace(
+        clock_started=jax.numpy.zeros((), bool), intervals_ns=jax.numpy.full(INTERVALS_KEPT, -1, np.int64)
+    )
+    return state._replace(gate=gate)
 
 
 class ConfigReloadablePredictor(UniversalPredictor):
@@ -247,6 +310,7 @@ class ConfigReloadablePredictor(UniversalPredictor):
         Raises:
             ConfigError: the changed file cannot be used.
         """
+        self._refuse_while_held("check_and_reload_config")
         stamp = self._file_stamp()
         if stamp == self._stamp:
             return False

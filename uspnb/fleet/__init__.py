@@ -1,0 +1,8 @@
+"""Many series at once: `Fleet`, the engine behind the fleet page."""
+
+from .asset_view import AssetView
+from .fleet import Fleet
+from .fleet_stream import FleetStream
+from .status import AssetStatus, FleetStatus
+
+__all__ = ["AssetStatus", "AssetView", "Fleet", "FleetStatus", "FleetStream"]

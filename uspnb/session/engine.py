@@ -1,0 +1,99 @@
+"""What the commands of a session do, in the worker thread that obeys them."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from ..config.schema import PredictorConfig
+from ..functional import FunctionalPredictor
+from ..sources import Source
+from ..universal import clock_forgotten
+from .history import Labels
+from .status import Mark
+from .worker import Worker
+
+
+class Engine(Worker):
+    """A worker that obeys; the methods are put into its mailbox and called by its thread only."""
+
+    def on_run(self) -> None:
+        if not self._standing.active or self._standing.silent:
+            self._begin()
+        self._standing.ask(playing=True)
+
+    def on_step(self, count: int) -> None:
+        self._standing.ask(steps=count)
+        self._begin()
+
+    def on_pause(self) -> None:
+        self._standing.begun = True
+        self._standing.stand_still()
+        if not self._standing.faulted and not self._standing.finished:
+            self._standing.clear()
+
+    def on_toggle(self) -> None:
+        if self._standing.active and not self._standing.silent:
+            self.on_pause()
+        else:
+            self.on_run()
+
+    def on_speed(self, speed: float | None) -> None:
+        self._pace.rebase(speed)
+
+    def on_seek(self, tick: int) -> None:
+        done = self.computation.ticks
+        if tick > done:
+            self._standing.ask(goal=tick)
+            self._begin()
+            return
+        if tick < done:
+            self.computation.cut_to(tick)
+            self.events.add(tick, "seek", f"went back from tick {done} to tick {tick}")
+        self._moved()
+
+    def on_restore(self, mark: Mark) -> None:
+        done = self.computation.ticks
+        if mark.tick <= done:
+            self.computation.restore(mark.kept)
+            self.events.add(mark.tick, "restore", f"went from tick {done} to mark {mark.label!r} at tick {mark.tick}")
+            self._moved()
+        elif self.source.length is not None:
+            self.on_seek(mark.tick)
+        else:
+            told = f"mark {mark.label!r} at tick {mark.tick} lies beyond the end of history, which was cut; it is gone"
+            self._standing.message = told
+            self.events.add(done, "restore", told)
+
+    def on_configure(self, config: PredictorConfig, changes: dict[str, Any]) -> None:
+        self.computation.configure(FunctionalPredictor(config))
+        told = ", ".join(f"{name} = {value!r}" for name, value in changes.items())
+        self.events.add(self.computation.ticks, "settings", told)
+
+    def on_attach(self, source: Source, labels: Labels) -> None:
+        while self.computation.behind:
+            self.recompute()
+        old, self.source = self.source, source
+        old.close()
+        # Once ticks were counted, their times and those of other sources have no common axis.
+        counted = self.labels.grid and self.computation.ticks > 0
+        self.labels = dataclasses.replace(labels, grid=labels.grid or counted)
+        self.base, self.source_number = self.computation.ticks, self.source_number + 1
+        if self._prepared:
+            state = self.computation.state
+            forget = old.time_is_grid or source.time_is_grid
+            self.computation.restart_here(clock_forgotten(state) if forget else state)
+        self._standing.finished = self._started = False
+        self._standing.clear()
+        self._begin()
+        self.events.add(self.base, "source", f"reads from {source.name or type(source).__name__} from here on")
+
+    def _moved(self) -> None:
+        """The record ends elsewhere now: the source goes there too, and whatever was in the way is over."""
+        if self.source.length is not None:
+            self.source.seek(self.computation.ticks - self.base)
+            self._held = None
+        self._standing.begun, self._standing.finished = True, False
+        self._standing.goal, self._standing.steps = None, 0
+        self._standing.clear()
+        self._begin()
