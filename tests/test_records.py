@@ -155,7 +155,7 @@ def test_representations_say_what_matters() -> None:
     result = example_result()
     assert repr(result) == "PredictionResult(1 in [1, 1], mode=calibration)"
     page = result._repr_html_()
-    for word in ("prediction", "interval", "calibration", "weights (hilbert, deep_galerkin", "Holder exponent"):
+    for word in ("prediction", "interval", "calibration", "weights", "deep_galerkin", "Holder exponent"):
         assert word in page
     for field in ("cusum_up", "free_energy", "dgm_entropy", "transport_plan"):
         assert f">{field}<" in result.telemetry._repr_html_()

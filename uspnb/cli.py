@@ -1,4 +1,4 @@
-"""The command line: `uspnb demo`, `backtest`, `train-trunk`, `config`.
+"""The command line: `uspnb demo`, `backtest`, `serve`, `lab`, `train-trunk`, `config`.
 
 A command imports what it needs when it runs, so that help and errors come at once.
 """
@@ -6,7 +6,11 @@ A command imports what it needs when it runs, so that help and errors come at on
 from __future__ import annotations
 
 import argparse
+import importlib
+import importlib.util
 import json
+import os
+import subprocess
 import sys
 from collections.abc import Sequence
 from importlib import metadata
@@ -23,6 +27,8 @@ if TYPE_CHECKING:
 
 INTERRUPTED = 130
 REFUSED = 2
+APPS = ("live", "fleet", "explore")
+PORT = 5006
 MOST_ASSETS = 10
 
 
@@ -56,6 +62,9 @@ def _parser() -> argparse.ArgumentParser:
     demo = commands.add_parser("demo", help="replay a real series (half-hourly sea temperature) and write a report")
     _add_output(demo, default="uspnb_report.html")
     demo.add_argument("--ticks", type=int, metavar="N", help="replay the first N ticks only")
+    demo.add_argument("--serve", action="store_true", help="then serve the live app on the series, until Ctrl-C")
+    demo.add_argument("--serve-seconds", type=float, metavar="S", help="serve for so long, without a terminal too")
+    demo.add_argument("--port", type=int, help=f"where to serve; {PORT}, or a free one if that is taken")
     demo.set_defaults(run=_demo)
 
     backtest = commands.add_parser("backtest", help="run the predictor over a CSV file and write a report")
@@ -65,6 +74,12 @@ def _parser() -> argparse.ArgumentParser:
     backtest.add_argument("--asset", metavar="COL", help="which of several assets the report shows")
     _add_output(backtest, default=None)
     backtest.set_defaults(run=_backtest)
+
+    _add_serve(commands.add_parser("serve", help="serve the live, fleet and explore apps to a browser"))
+    lab = commands.add_parser("lab", help="open JupyterLab on the notebooks, on this machine alone")
+    lab.add_argument("--port", type=int, default=8888, help="where it listens; the next free one if that is taken")
+    lab.add_argument("--no-browser", action="store_true", help="print the address and open nothing")
+    lab.set_defaults(run=_lab)
 
     trunk = commands.add_parser("train-trunk", help="train a trunk network of the deep_galerkin kernel anew")
     trunk.add_argument("--width", type=int, default=32, help="units of a hidden layer")
@@ -83,6 +98,28 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_serve(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("app", nargs="?", choices=APPS, default="live", help="what --source is for, and what opens")
+    parser.add_argument("--port", type=int, default=PORT, help=f"by default {PORT}; 0 takes a free one")
+    parser.add_argument("--address", default="127.0.0.1", help="where to listen; by default on this machine alone")
+    parser.add_argument(
+        "--source", metavar="WHAT", help="CSV file, saved run (.nc, .zarr), ws:// or http:// address, or sea"
+    )
+    parser.add_argument("--follow", action="store_true", help="the CSV file is still being written to")
+    parser.add_argument("--time", metavar="COL", help="column of times of the CSV file")
+    parser.add_argument("--value", metavar="COL", help="column of values of the CSV file")
+    parser.add_argument("--config", type=Path, metavar="FILE.toml", help="settings; the defaults if left out")
+    parser.add_argument(
+        "--allow-origin", action="append", default=[], metavar="HOST[:PORT]", help="a proxy's name, may be repeated"
+    )
+    parser.add_argument(
+        "--password-env", metavar="NAME", help="environment variable that holds the password visitors must type"
+    )
+    parser.add_argument("--open", action="store_true", help="open the page in this machine's browser")
+    parser.add_argument("--serve-seconds", type=float, metavar="S", help="end after so long")
+    parser.set_defaults(run=_serve)
+
+
 def _add_output(parser: argparse.ArgumentParser, default: str | None) -> None:
     told = "no report if left out" if default is None else f"by default {default}"
     parser.add_argument(
@@ -97,7 +134,114 @@ def _add_output(parser: argparse.ArgumentParser, default: str | None) -> None:
 def _demo(options: argparse.Namespace) -> int:
     from .demo import demo_series
 
-    return _replay(demo_series(options.ticks), "Half-hourly sea temperature", options)
+    code = _replay(demo_series(options.ticks), "Half-hourly sea temperature", options)
+    if not options.serve and options.serve_seconds is None:
+        return code
+    if options.serve_seconds is None and not _has_person():
+        print("Not served, as nobody is at a terminal here; uspnb serve does it anywhere.")
+        return code
+    settings = {"config": _settings(options.config), "seconds": options.serve_seconds}
+    _server().serve("live", port=_port_for_demo(options.port), announce=_say, **settings)
+    return code
+
+
+def _has_person() -> bool:
+    return os.environ.get("CI", "").lower() not in ("1", "true") and (sys.stdin.isatty() or sys.stdout.isatty())
+
+
+def _port_for_demo(wanted: int | None) -> int:
+    """The port asked for; without one the usual port, or a free one where that is taken."""
+    if wanted is not None:
+        return wanted
+    import socket
+
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", PORT))
+        except OSError:
+            return 0
+    return PORT
+
+
+def _server() -> Any:
+    """The module that serves; the widgets stand above this room, so that it is fetched by its name."""
+    try:
+        return importlib.import_module("uspnb.widgets.apps.server")
+    except ModuleNotFoundError as error:
+        raise DomainError(f"serving needs the package {error.name}, which is not installed") from error
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
+
+
+def _serve(options: argparse.Namespace) -> int:
+    password = None
+    if options.password_env is not None:
+        password = os.environ.get(options.password_env, "")
+        if not password:
+            raise DomainError(
+                f"the environment variable {options.password_env} holds no password; set it before serving"
+            )
+    given = {"follow": options.follow or None, "time": options.time, "value": options.value}
+    chosen = {name: value for name, value in given.items() if value is not None}
+    if chosen and not str(options.source or "").lower().endswith((".csv", ".tsv", ".txt")):
+        raise DomainError(f"--{next(iter(chosen))} is for a CSV file; name one with --source FILE.csv")
+    # refused before the libraries of the pages are loaded
+    importlib.import_module("uspnb.widgets.apps.reach").check_reach(
+        options.app, options.address, options.port, password
+    )
+    _server().serve(
+        options.app,
+        port=options.port,
+        address=options.address,
+        source=options.source,
+        config=_settings(options.config),
+        allow_origin=options.allow_origin,
+        password=password,
+        open_browser=options.open,
+        source_options=chosen,
+        seconds=options.serve_seconds,
+        announce=_say,
+    )
+    return 0
+
+
+def _lab(options: argparse.Namespace) -> int:
+    if importlib.util.find_spec("jupyterlab") is None:
+        raise DomainError("JupyterLab is not installed; install it with: pip install 'uspnb[demo]'")
+    if not 0 <= options.port <= 65_535:
+        raise DomainError(f"port {options.port} is not a whole number from 0 to 65535")
+    command = [sys.executable, "-m", "jupyterlab", *lab_arguments(_notebooks(), options.port, options.no_browser)]
+    with subprocess.Popen(command) as lab:
+        while True:
+            try:
+                return lab.wait()
+            except KeyboardInterrupt:
+                continue  # the interrupt has reached JupyterLab too, which ends its kernels first
+
+
+def lab_arguments(folder: Path, port: int, no_browser: bool) -> list[str]:
+    """What JupyterLab is started with: on the loopback address, asking nobody for news, updates or extensions."""
+    made = [
+        f"--ServerApp.root_dir={folder}",
+        "--ServerApp.ip=127.0.0.1",
+        f"--ServerApp.port={port}",
+        "--ServerApp.answer_yes=True",
+        "--LabApp.news_url=None",
+        "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+        "--LabApp.extension_manager=readonly",
+    ]
+    return [*made, "--no-browser"] if no_browser else made
+
+
+def _notebooks() -> Path:
+    """The folder of notebooks of a checkout, here or where the package stands; else the folder we are in."""
+    for folder in (Path.cwd() / "notebooks", Path(__file__).resolve().parent.parent / "notebooks"):
+        if any(folder.glob("*.ipynb")):
+            return folder
+    return Path.cwd()
 
 
 def _backtest(options: argparse.Namespace) -> int:
@@ -150,7 +294,7 @@ def _settings(path: Path | None) -> PredictorConfig:
 
 
 def _comparison_text(comparison: xr.Dataset) -> str:
-    from .report_tables import comparison_table
+    from .report import comparison_table
 
     several = "asset" in comparison.dims
     labels = comparison["asset"].values.tolist() if several else [None]

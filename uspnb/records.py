@@ -13,6 +13,7 @@ from jax.core import Tracer
 
 from .array_types import Array, Bool, Count, Flag, Float, Int, Scalar
 from .errors import DomainError
+from .html_tables import headline, pairs_table
 
 NANOSECONDS = 1_000_000_000
 EARLIEST_NS = -(2**63) + 1
@@ -141,8 +142,9 @@ class ProcessState:
         return Observation(np.float64(self.magnitude), stamp, now, np.float64(proxy))
 
     def _repr_html_(self) -> str:
-        when = np.datetime64(self.timestamp_ns, "ns")
-        return _html_table("ProcessState", {"magnitude": self.magnitude, "time (UTC)": when, "tag": self.state_tag})
+        rows = {"magnitude": self.magnitude, "time (UTC)": np.datetime64(self.timestamp_ns, "ns")}
+        told = {"tag": self.state_tag, "dispersion proxy": self.dispersion_proxy}
+        return pairs_table("ProcessState", rows | {name: value for name, value in told.items() if value is not None})
 
 
 class OperatingMode:
@@ -260,7 +262,21 @@ class Telemetry:
     ticks: Count  # accepted ticks so far
 
     def _repr_html_(self) -> str:
-        return _html_table("Telemetry", {f.name: getattr(self, f.name) for f in dataclasses.fields(self)})
+        rows = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        return pairs_table("Telemetry", rows, _SECTIONS)
+
+
+# heading before a field, where telemetry is shown
+_SECTIONS = {
+    "observation": "The tick",
+    "prediction": "The forecast that was made for it",
+    "rejected": "Rejection and clock",
+    "reference_residual": "Alarm charts",
+    "holder_exponent": "Identification",
+    "weight": "Transport of the weights",
+    "dgm_entropy": "Diagnostics of the kernels",
+    "degraded": "Modes",
+}
 
 
 @jax.tree_util.register_dataclass
@@ -299,30 +315,15 @@ class PredictionResult:
 
     def _repr_html_(self) -> str:
         if np.ndim(self.reference_prediction) > 0:
-            return f"<b>PredictionResult</b> of shape {np.shape(self.reference_prediction)}"
+            return headline("PredictionResult", f"of shape {np.shape(self.reference_prediction)}")
         t = self.telemetry
-        weights = ", ".join(f"{float(w):.2f}" for w in np.asarray(t.weight))
-        return _html_table(
-            "PredictionResult",
-            {
-                "prediction": float(self.reference_prediction),
-                "interval": f"{float(self.confidence_lower):.6g} to {float(self.confidence_upper):.6g}",
-                "mode": OperatingMode.to_string(self.operating_mode),
-                "weights (hilbert, deep_galerkin, ito_levy, log_signature)": weights,
-                "Holder exponent": float(t.holder_exponent),
-                "alarm": bool(t.alarm),
-                "request": self.request_id,
-            },
-        )
-
-
-def _html_table(title: str, rows: dict[str, Any]) -> str:
-    def text(value: Any) -> str:
-        if isinstance(value, (jax.Array, np.ndarray)):
-            value = np.array2string(np.asarray(value), precision=5, threshold=8)
-        elif isinstance(value, float):
-            value = f"{value:.6g}"
-        return str(value).replace("&", "&amp;").replace("<", "&lt;")
-
-    body = "".join(f"<tr><td style='text-align:left'>{k}</td><td>{text(v)}</td></tr>" for k, v in rows.items())
-    return f"<table><caption><b>{title}</b></caption><tbody>{body}</tbody></table>"
+        shares = zip(("hilbert", "deep_galerkin", "ito_levy", "log_signature"), np.asarray(t.weight), strict=True)
+        rows: dict[str, Any] = {
+            "prediction": float(self.reference_prediction),
+            "interval": f"{float(self.confidence_lower):.6g} to {float(self.confidence_upper):.6g}",
+            "mode": OperatingMode.to_string(self.operating_mode),
+            "weights": ", ".join(f"{name} {float(share):.2f}" for name, share in shares),
+            "Holder exponent": float(t.holder_exponent),
+            "alarm": bool(t.alarm),
+        }
+        return pairs_table("PredictionResult", rows | ({} if self.request_id is None else {"request": self.request_id}))

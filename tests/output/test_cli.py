@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import socket
 import subprocess
 import sys
+import types
 
 import numpy as np
 import pandas as pd
@@ -117,6 +119,124 @@ def test_a_programming_error_is_not_swallowed(monkeypatch):
     monkeypatch.setattr(cli, "_config", broken)
     with pytest.raises(RuntimeError, match="bug"):
         main(["config"])
+
+
+@pytest.fixture
+def server(monkeypatch):
+    """What the server would be asked for, without one."""
+    asked = []
+    module = types.ModuleType("uspnb.widgets.apps.server")
+    vars(module)["serve"] = lambda app, **settings: asked.append((app, settings))
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    return asked
+
+
+def test_serve_passes_its_arguments_on(server, monkeypatch, tmp_path):
+    monkeypatch.setenv("UNDER_TEST", "open sesame")
+    settings = tmp_path / "config.toml"
+    settings.write_text("[orchestration]\nconfidence_level = 0.8\n")
+    more = ["--source", "a.csv", "--follow", "--value", "a", "--allow-origin", "a.example", "--allow-origin", "b:80"]
+    reach = ["--address", "0.0.0.0", "--port", "0", "--password-env", "UNDER_TEST", "--serve-seconds", "2"]
+    assert main(["serve", "explore", *reach, *more, "--config", str(settings), "--open"]) == 0
+    app, given = server[0]
+    assert app == "explore" and given["source"] == "a.csv" and given["source_options"] == {"follow": True, "value": "a"}
+    assert (given["address"], given["port"], given["password"], given["seconds"]) == ("0.0.0.0", 0, "open sesame", 2.0)
+    assert given["allow_origin"] == ["a.example", "b:80"] and given["open_browser"] is True
+    assert given["config"].confidence_level == 0.8
+
+
+def test_serve_is_for_this_machine_alone_unless_told_otherwise(server):
+    assert main(["serve"]) == 0
+    app, given = server[0]
+    assert (app, given["address"], given["port"], given["password"]) == ("live", "127.0.0.1", 5006, None)
+    assert given["source"] is None and given["source_options"] == {} and given["open_browser"] is False
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["--address", "0.0.0.0"], "no password is set"),
+        (["--address", "192.0.2.7"], "can be reached from other machines"),
+        (["--address", "some.host.example"], "--password-env NAME"),
+        (["--password-env", "NOT_SET_UNDER_TEST"], "holds no password"),
+        (["--port", "70000"], "from 0 to 65535"),
+        (["--port", "-1"], "from 0 to 65535"),
+        (["--follow"], "name one with --source FILE.csv"),
+        (["--time", "t", "--source", "run.nc"], "--time is for a CSV file"),
+        (["--config", "no.toml"], "no.toml"),
+    ],
+)
+def test_what_cannot_be_served_is_one_line_and_code_2(server, monkeypatch, tmp_path, capsys, arguments, reason):
+    monkeypatch.chdir(tmp_path)
+    assert main(["serve", *arguments]) == 2
+    printed = capsys.readouterr()
+    assert printed.err.startswith("uspnb: error: ") and reason in printed.err and printed.err.count("\n") == 1
+    assert server == []
+
+
+@pytest.mark.parametrize(("variables", "terminal"), [({"CI": "true"}, True), ({}, False)])
+def test_demo_does_not_wait_where_nobody_is(replayed, server, tmp_path, monkeypatch, capsys, variables, terminal):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("CI", raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    for stream in ("stdin", "stdout"):
+        monkeypatch.setattr(getattr(sys, stream), "isatty", lambda: terminal)
+    assert main(["demo", "--ticks", "900", "--serve"]) == 0
+    assert server == [] and "uspnb serve" in capsys.readouterr().out
+
+
+def test_demo_serves_after_the_report(replayed, server, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            taken.bind(("127.0.0.1", 5006))
+            taken.listen()
+        except OSError:
+            pass  # somebody else has it, which serves as well
+        assert main(["demo", "--ticks", "900", "--serve-seconds", "1"]) == 0
+    app, given = server[0]
+    assert (app, given["port"], given["seconds"]) == ("live", 0, 1.0)
+    assert (tmp_path / "uspnb_report.html").exists()
+    assert main(["demo", "--ticks", "900", "--serve-seconds", "1", "--port", "6001", "--quiet"]) == 0
+    assert server[1][1]["port"] == 6001
+
+
+def test_lab_starts_jupyterlab_on_the_notebooks_and_asks_nobody_for_news(monkeypatch, project_root):
+    started = []
+
+    class Lab:
+        def __init__(self, command):
+            started.append(command)
+            self.interrupts = [KeyboardInterrupt, 0]
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            return None
+
+        def wait(self):
+            came = self.interrupts.pop(0)
+            if came == 0:
+                return 0
+            raise came
+
+    monkeypatch.setattr(cli.subprocess, "Popen", Lab)
+    monkeypatch.chdir(project_root)
+    assert main(["lab", "--port", "9001", "--no-browser"]) == 0
+    command = started[0]
+    assert command[:3] == [sys.executable, "-m", "jupyterlab"]
+    assert f"--ServerApp.root_dir={project_root / 'notebooks'}" in command and "--ServerApp.port=9001" in command
+    assert "--ServerApp.ip=127.0.0.1" in command and "--LabApp.news_url=None" in command and "--no-browser" in command
+    assert main(["lab", "--port", "70000"]) == 2
+
+
+def test_lab_says_what_is_missing(monkeypatch, capsys):
+    monkeypatch.setattr(cli.importlib.util, "find_spec", lambda name: None)
+    assert main(["lab"]) == 2
+    assert "pip install 'uspnb[demo]'" in capsys.readouterr().err
 
 
 def test_config_prints_what_can_be_read_back(tmp_path, capsys):

@@ -11,8 +11,7 @@ import pytest
 from uspnb.comparison import compare
 from uspnb.config.schema import PredictorConfig
 from uspnb.errors import DomainError
-from uspnb.report import write_report
-from uspnb.report_tables import (
+from uspnb.plots.report_tables import (
     alarm_table,
     changed_settings,
     comparison_table,
@@ -21,6 +20,7 @@ from uspnb.report_tables import (
     number,
     summary_rows,
 )
+from uspnb.report import write_report
 
 
 class Page(html.parser.HTMLParser):

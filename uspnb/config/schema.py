@@ -18,6 +18,7 @@ import numpy as np
 from jax.core import Tracer
 
 from ..errors import ConfigError
+from ..html_tables import columns_table, folded
 
 Tier = Literal["fast", "deep"]
 
@@ -218,21 +219,17 @@ class PredictorConfig:
             )
 
     def _repr_html_(self) -> str:
-        changed = {f.name for f in dataclasses.fields(self) if getattr(self, f.name) != f.default}
+        fields = dataclasses.fields(self)
+        changed = [i for i, f in enumerate(fields) if not np.array_equal(getattr(self, f.name), DEFAULTS[f.name])]
         rows = []
-        for field in dataclasses.fields(self):
+        for field in fields:
             about = declaration(field.name)
-            mark = "font-weight:bold" if field.name in changed else ""
-            rows.append(
-                f"<tr style='{mark}'><td style='text-align:left'>{field.name}</td><td>{getattr(self, field.name)!r}</td>"
-                f"<td>{field.default!r}</td><td style='text-align:left'>{about.section}</td>"
-                f"<td style='text-align:left'>{about.meaning}{f' [{about.unit}]' if about.unit else ''}</td></tr>"
-            )
-        head = "".join(f"<th>{name}</th>" for name in ("field", "value", "default", "section", "meaning"))
-        return (
-            f"<details><summary><b>PredictorConfig</b>: {len(changed)} of {len(rows)} fields changed from their "
-            f"defaults</summary><table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></details>"
-        )
+            meaning = f"{about.meaning} [{about.unit}]" if about.unit else about.meaning
+            rows.append((field.name, repr(getattr(self, field.name)), repr(field.default), about.section, meaning))
+        head = ("field", "value", "default", "section", "meaning")
+        own = columns_table("", head, [rows[i] for i in changed]) if changed else ""
+        told = f"{len(changed)} of {len(rows)} fields changed from their defaults"
+        return own + folded("PredictorConfig", told, columns_table("", head, rows, changed))
 
 
 DECLARATIONS: dict[str, Declaration] = {

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-import holoviews as hv
 import numpy as np
 import pandas as pd
 import xarray as xr
 
+from .drawing import hv
+from .hover import hover_line, hover_rows
 from .style import ALARM, CHART_COLOURS, OBSERVED, figure_options, one_series, time_label
 from .thinning import thin_lines
+from .wording import number
 
 
 def charts_data(ds: xr.Dataset, asset: Any = None) -> pd.DataFrame:
@@ -44,11 +46,17 @@ def charts_plot(data: pd.DataFrame, theme: str = "light", last: bool = True, hei
             color=OBSERVED, line_dash="dashed", line_width=1.4, backend="bokeh"
         )
     )
-    parts.append(
-        hv.Points((alarms, np.ones(len(alarms))), ["time", share], label="alarm").opts(
-            marker="inverted_triangle", size=9, color=ALARM, backend="bokeh"
+    if len(alarms):  # the legend names no mark that is not there
+        parts.append(
+            hv.Points((alarms, np.ones(len(alarms))), ["time", share], label="alarm").opts(
+                marker="inverted_triangle", size=9, color=ALARM, backend="bokeh"
+            )
         )
-    )
+    rows = hover_rows(len(data), data["alarm"].to_numpy())
+    shares = data[names].to_numpy(dtype=np.float64)[rows]
+    told = {name: [f"{number(float(v))} of its threshold" for v in shares[:, i]] for i, name in enumerate(names)}
+    told["alarm"] = ["yes" if flag else "no" for flag in data["alarm"].to_numpy()[rows]]
+    parts.append(hover_line(data, rows, np.fmax.reduce(shares, axis=1), told, share))
     options = figure_options(theme, "Alarm charts", height, last)
     options["xlabel"] = data.attrs["xlabel"] if last else ""
     figure: Any = hv.Overlay(parts)

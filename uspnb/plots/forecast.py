@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-import holoviews as hv
 import numpy as np
 import pandas as pd
 import xarray as xr
 
-from .style import ALARM, FORECAST, OBSERVED, ONSET, figure_options, label, one_series, time_label
+from .drawing import hv
+from .hover import hover_line, hover_rows, with_ends, with_unit
+from .style import ALARM, FORECAST, OBSERVED, ONSET, figure_options, label, one_series, time_label, unit_of
 from .thinning import thin_band, thin_lines
+from .wording import moment
 
 
 def forecast_data(ds: xr.Dataset, asset: Any = None) -> pd.DataFrame:
@@ -22,6 +24,7 @@ def forecast_data(ds: xr.Dataset, asset: Any = None) -> pd.DataFrame:
     frame.attrs = {
         "ylabel": label(ds["observation"], "value"),
         "xlabel": time_label(ds),
+        "unit": unit_of(ds["observation"]),
         "level": float(ds.attrs.get("confidence_level", np.nan)),
     }
     return frame
@@ -41,7 +44,7 @@ def forecast_plot(data: pd.DataFrame, theme: str = "light", last: bool = True, h
             color=FORECAST, alpha=0.25, line_alpha=0, backend="bokeh"
         ),
         hv.Curve((lines["time"], lines["observation"]), "time", value, label="observation").opts(
-            color=OBSERVED, line_width=1.5, tools=["hover"], backend="bokeh"
+            color=OBSERVED, line_width=1.5, backend="bokeh"
         ),
         hv.Curve((lines["time"], lines["prediction"]), "time", value, label="forecast").opts(
             color=FORECAST, line_width=1.2, backend="bokeh"
@@ -50,13 +53,29 @@ def forecast_plot(data: pd.DataFrame, theme: str = "light", last: bool = True, h
             marker="diamond", size=9, fill_alpha=0, line_width=1.6, color=ONSET, backend="bokeh"
         ),
         hv.Points((alarms["time"], alarms["observation"]), ["time", value], label="alarm").opts(
-            marker="inverted_triangle", size=9, color=ALARM, tools=["hover"], backend="bokeh"
+            marker="inverted_triangle", size=9, color=ALARM, backend="bokeh"
         ),
+        _tooltips(data, value, interval),
     ]
+    parts = [part for part in parts if len(part)]  # the legend names no mark that is not there
     options = figure_options(theme, "Forecast", height, last)
     options["xlabel"] = data.attrs["xlabel"] if last else ""
     figure: Any = hv.Overlay(parts)
     return figure.opts(ylabel=data.attrs["ylabel"], ylim=_value_range(data), **options)
+
+
+def _tooltips(data: pd.DataFrame, value: hv.Dimension, interval: str) -> hv.Curve:
+    rows = hover_rows(len(data), data["alarm"].to_numpy())
+    at, unit = data.iloc[rows], data.attrs["unit"]
+    began = zip(at["alarm"], at["onset_time"], strict=True)
+    told = {
+        "observation": with_unit(at["observation"], unit),
+        "forecast": with_unit(at["prediction"], unit),
+        interval: with_ends(at["lower"], at["upper"], unit),
+        "alarm": [(f"yes, change began {moment(t)}" if pd.notna(t) else "yes") if flag else "no" for flag, t in began],
+    }
+    height = np.where(np.isfinite(at["observation"]), at["observation"], at["prediction"])
+    return hover_line(data, rows, height, told, value)
 
 
 def _value_range(data: pd.DataFrame) -> tuple[float | None, float | None]:

@@ -10,6 +10,7 @@ import pandas as pd
 import xarray as xr
 
 from ..errors import DomainError
+from .onsets import onset_rows
 
 # after Okabe and Ito 2008, chosen among theirs for contrast on both backgrounds
 KERNEL_COLOURS = {"hilbert": "#2f86c8", "deep_galerkin": "#e69f00", "ito_levy": "#14a37f", "log_signature": "#cc79a7"}
@@ -100,7 +101,7 @@ def one_series(ds: xr.Dataset, asset: Any = None) -> xr.Dataset:
         ds = ds.isel(asset=labels.index(chosen))
     elif asset is not None:
         raise DomainError(f"asset {asset!r} was named, but the result holds a single series; leave `asset` out")
-    rows = ds["change_onset"].values
+    rows = onset_rows(ds)
     times = ds["time"].values
     missing = np.datetime64("NaT", "ns") if times.dtype.kind == "M" else np.nan
     at = times[np.where(np.isfinite(rows), rows, 0).astype(int)]
@@ -111,10 +112,16 @@ def one_series(ds: xr.Dataset, asset: Any = None) -> xr.Dataset:
     return ds
 
 
+def unit_of(variable: xr.DataArray) -> str:
+    """The unit of a variable as a reader wants it: nothing for a pure number or an unnamed unit."""
+    units = str(variable.attrs.get("units", ""))
+    return "" if units in ("1", "input units") else units
+
+
 def label(variable: xr.DataArray, name: str) -> str:
     """Axis label of a variable: what it is and its unit."""
-    units = str(variable.attrs.get("units", ""))
-    return name if units in ("", "1", "input units") else f"{name} [{units}]"
+    units = unit_of(variable)
+    return f"{name} [{units}]" if units else name
 
 
 def time_label(ds: xr.Dataset) -> str:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import holoviews as hv
 import xarray as xr
 
 from .charts import charts_data, charts_plot
+from .drawing import hv
 from .forecast import forecast_data, forecast_plot
 from .holder import holder_data, holder_plot
 from .style import check_theme

@@ -1,0 +1,122 @@
+"""The tables of a report: alarms, comparison, summary and settings, as frames and as HTML."""
+
+from __future__ import annotations
+
+import html
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from ..config.load import parse_config
+from ..config.schema import DECLARATIONS, DEFAULTS
+from .onsets import onset_rows
+from .wording import moment, number
+
+MOST_ALARMS = 300
+
+
+def alarm_table(ds: xr.Dataset) -> pd.DataFrame:
+    """One row per alarm: time, chart, began (the estimated onset), observation, forecast; `asset` if several."""
+    names = [str(m) for m in str(ds["alarm_chart"].attrs["flag_meanings"]).split()]
+    first = int(np.asarray(ds["alarm_chart"].attrs["flag_values"])[0])
+    rows = np.argwhere(ds["alarm"].values)
+    at = tuple(rows.T)
+    times = ds["time"].values
+    made = {
+        "time": times[at[0]],
+        "chart": [names[int(code) - first] for code in ds["alarm_chart"].values[at]],
+        "began": _began(times, onset_rows(ds)[at]),
+        "observation": ds["observation"].values[at],
+        "forecast": ds["prediction"].values[at],
+    }
+    if "asset" in ds.dims:
+        made["asset"] = ds["asset"].values[at[1]]
+    return pd.DataFrame(made)
+
+
+def _began(times: np.ndarray, onset: np.ndarray) -> pd.Series:
+    began = pd.Series(times[np.where(np.isfinite(onset), onset, 0).astype(int)])
+    whole = began.astype("Int64") if times.dtype.kind == "i" else began  # numbers of ticks stay whole beside a hole
+    return whole.where(np.isfinite(onset))
+
+
+def comparison_table(comparison: xr.Dataset, asset: Any = None) -> pd.DataFrame:
+    """One row per forecaster, one column per metric: the score and, in brackets, its ratio to last value's."""
+    if "asset" in comparison.dims:
+        comparison = comparison.isel(asset=0) if asset is None else comparison.sel(asset=asset)
+    rows = {}
+    for name in comparison["forecaster"].values:
+        cells = {}
+        for metric, title in zip(comparison["metric"].values, comparison["metric_name"].values, strict=True):
+            score = float(comparison["score"].sel(forecaster=name, metric=metric))
+            relative = float(comparison["relative"].sel(forecaster=name, metric=metric))
+            if metric == "coverage":
+                cells[str(title)] = f"{score:.1%}"
+            else:
+                cells[str(title)] = number(score) + (f" ({relative:.3f})" if np.isfinite(relative) else "")
+        rows[str(name).replace("_", " ")] = cells
+    return pd.DataFrame(rows).T
+
+
+def summary_rows(ds: xr.Dataset, asset: Any = None) -> dict[str, str]:
+    """What happened in a run, in words and numbers."""
+    if "asset" in ds.dims:
+        ds = ds.isel(asset=0) if asset is None else ds.sel(asset=asset)
+    units = str(ds["observation"].attrs.get("units", ""))
+    unit = "" if units == "input units" else f" {units}"
+    held = [f"{float(ds[name].mean()):.1%} {name}" for name in ("degraded", "emergency")]
+    return {
+        "ticks": f"{ds.sizes['time']:,} from {moment(ds['time'].values[0])} to {moment(ds['time'].values[-1])}",
+        "refused by the gate": f"{int(ds['rejected'].sum()):,}",
+        "alarms": f"{int(ds['alarm'].sum()):,}",
+        "time in other modes": ", ".join(held),
+        "next value": (
+            f"{number(float(ds['next_prediction']))}{unit}, {float(ds.attrs['confidence_level']):.0%} interval "
+            f"{number(float(ds['next_lower']))} to {number(float(ds['next_upper']))}"
+        ),
+    }
+
+
+def changed_settings(ds: xr.Dataset) -> dict[str, tuple[Any, Any, str]]:
+    """Fields whose value is not the default: value, default, meaning."""
+    config = parse_config(str(ds.attrs["config"]), source="the configuration stored in the result")
+    return {
+        name: (getattr(config, name), default, DECLARATIONS[name].meaning)
+        for name, default in DEFAULTS.items()
+        if getattr(config, name) != default
+    }
+
+
+def html_table(frame: pd.DataFrame, index: bool = False, numeric: bool = True) -> str:
+    """A frame as an HTML table, every cell escaped; wide ones scroll within their box."""
+    columns = ([""] if index else []) + [str(c) for c in frame.columns]
+    head = "".join(f"<th>{html.escape(name)}</th>" for name in columns)
+    body = []
+    for label, row in zip(frame.index, frame.itertuples(index=False), strict=True):
+        cells = [f"<th scope='row'>{html.escape(str(label))}</th>"] if index else []
+        cells += [f"<td>{html.escape(_cell(value))}</td>" for value in row]
+        body.append(f"<tr>{''.join(cells)}</tr>")
+    kind = "numbers" if numeric else "words"
+    rows = f"<thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody>"
+    # what scrolls must be reachable by keyboard
+    box = "<div class='scroll' tabindex='0' role='group' aria-label='table'>"
+    return f"{box}<table class='{kind}'>{rows}</table></div>"
+
+
+def html_pairs(rows: dict[str, str]) -> str:
+    """Names and what they are, as an HTML description list."""
+    return "<dl>" + "".join(f"<dt>{html.escape(k)}</dt><dd>{html.escape(v)}</dd>" for k, v in rows.items()) + "</dl>"
+
+
+def _cell(value: Any) -> str:
+    if value is pd.NaT or value is pd.NA:
+        return "not known"
+    if isinstance(value, (np.datetime64, pd.Timestamp)):
+        return moment(value)
+    if isinstance(value, (bool, np.bool_)):
+        return str(bool(value))
+    if isinstance(value, (float, np.floating)):
+        return number(float(value))
+    return str(value)

@@ -1,0 +1,171 @@
+"""Two runs of one series over one another: forecasts, whose error is smaller, alarms, weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from ..errors import DomainError
+from .drawing import hv
+from .hover import hover_line, hover_rows, with_ends, with_unit
+from .style import OBSERVED, check_theme, figure_options, label, one_series, time_label, unit_of
+from .thinning import thin_band, thin_lines
+from .weights import weights_data, weights_plot
+
+FIRST, SECOND = "#2f86c8", "#e69f00"
+NAMES = ("a", "b")
+TWO = ("prediction", "lower", "upper", "alarm")
+
+
+def two_runs_data(a: xr.Dataset, b: xr.Dataset, names: tuple[str, str] = NAMES, asset: Any = None) -> pd.DataFrame:
+    """One row per tick that both runs hold: time, observation, the forecasts, ends and alarms of both, the difference.
+
+    `error_difference` is the sum, so far, of |error of a| - |error of b| [input units] over the ticks for which both
+    had a forecast: where it falls, a is the better one.
+
+    Raises:
+        DomainError: the runs have no tick in common, or another observation at the same time.
+    """
+    first, second = (_columns(one_series(ds, asset)) for ds in (a, b))
+    frame = first.merge(second, on="time", suffixes=("_a", "_b"))
+    if frame.empty:
+        raise DomainError(f"the runs {names[0]!r} and {names[1]!r} have no tick in common; open two runs of one series")
+    if not np.array_equal(frame["observation_a"], frame["observation_b"], equal_nan=True):
+        raise DomainError(
+            f"the runs {names[0]!r} and {names[1]!r} observed different values at the same times; "
+            "open two runs of one series"
+        )
+    frame = frame.rename(columns={"observation_a": "observation"}).drop(columns="observation_b")
+    with np.errstate(over="ignore", invalid="ignore"):
+        observed = frame["observation"].to_numpy()
+        errors = [np.abs(observed - frame[f"prediction_{run}"].to_numpy()) for run in NAMES]
+        difference = errors[0] - errors[1]
+    frame["error_difference"] = np.cumsum(np.where(np.isfinite(difference), difference, 0.0))
+    frame.attrs = {
+        "names": tuple(names),
+        "ylabel": label(a["observation"], "value"),
+        "unit": unit_of(a["observation"]),
+        "xlabel": time_label(a),
+    }
+    return frame
+
+
+def _columns(ds: xr.Dataset) -> pd.DataFrame:
+    frame = pd.DataFrame({name: ds[name].values for name in ("time", "observation", *TWO)})
+    frame["alarm"] = frame["alarm"].astype(bool)
+    return frame.drop_duplicates("time", keep="last")
+
+
+def two_forecasts_plot(data: pd.DataFrame, theme: str = "light", last: bool = True, height: int = 300) -> hv.Overlay:
+    """The observation with both forecasts and intervals, from `two_runs_data`."""
+    value = hv.Dimension("value", label=data.attrs["ylabel"])
+    parts: list[Any] = []
+    for run, name, colour in zip(NAMES, data.attrs["names"], (FIRST, SECOND), strict=True):
+        band = thin_band(data, f"lower_{run}", f"upper_{run}").dropna()
+        ends = (band["time"], band[f"lower_{run}"], band[f"upper_{run}"])
+        area = hv.Area(ends, "time", [value, f"upper_{run}"], label=f"interval of {name}")
+        parts.append(area.opts(color=colour, alpha=0.22, line_alpha=0, backend="bokeh"))
+    lines = thin_lines(data, ["observation", "prediction_a", "prediction_b"])
+    first, second = data.attrs["names"]
+    shown = (("observation", "observation", OBSERVED), ("prediction_a", first, FIRST), ("prediction_b", second, SECOND))
+    for column, name, colour in shown:
+        curve = hv.Curve((lines["time"], lines[column]), "time", value, label=name)
+        parts.append(curve.opts(color=colour, line_width=1.4, backend="bokeh"))
+    parts.append(_tooltips(data, value))
+    options = figure_options(theme, "Forecasts of both runs", height, last)
+    options["xlabel"] = data.attrs["xlabel"] if last else ""
+    figure: Any = hv.Overlay(parts)
+    return figure.opts(ylabel=data.attrs["ylabel"], **options)
+
+
+def _tooltips(data: pd.DataFrame, value: hv.Dimension) -> hv.Curve:
+    rows = hover_rows(len(data), (data["alarm_a"] | data["alarm_b"]).to_numpy())
+    at, unit = data.iloc[rows], data.attrs["unit"]
+    told = {"observation": with_unit(at["observation"], unit)}
+    for run, name in zip(NAMES, data.attrs["names"], strict=True):
+        told[f"forecast of {name}"] = with_unit(at[f"prediction_{run}"], unit)
+        told[f"interval of {name}"] = with_ends(at[f"lower_{run}"], at[f"upper_{run}"], unit)
+        told[f"alarm of {name}"] = ["yes" if flag else "no" for flag in at[f"alarm_{run}"]]
+    return hover_line(data, rows, at["observation"].to_numpy(), told, value)
+
+
+def error_difference_plot(data: pd.DataFrame, theme: str = "light", last: bool = True, height: int = 170) -> hv.Overlay:
+    """The sum so far of the difference of the absolute errors, from `two_runs_data`; where it falls, a is better."""
+    first, second = data.attrs["names"]
+    unit, total = data.attrs["unit"], hv.Dimension("difference", label="sum of differences")
+    lines = thin_lines(data, ["error_difference"])
+    ends = data["time"].iloc[[0, -1]]
+    rows = hover_rows(len(data), np.zeros(len(data), bool))
+    height_at = data["error_difference"].to_numpy()[rows]
+    parts: list[Any] = [
+        hv.Curve((ends, [0.0, 0.0]), "time", total, label="equal").opts(
+            color=OBSERVED, line_dash="dashed", line_width=1.4, backend="bokeh"
+        ),
+        hv.Curve(
+            (lines["time"], lines["error_difference"]), "time", total, label=f"falls where {first} is better"
+        ).opts(color=FIRST, line_width=1.4, backend="bokeh"),
+        hover_line(data, rows, height_at, {"so far": with_unit(height_at, unit)}, total),
+    ]
+    options = figure_options(theme, f"|error of {first}| - |error of {second}|, summed", height, last)
+    options["xlabel"] = data.attrs["xlabel"] if last else ""
+    figure: Any = hv.Overlay(parts)
+    return figure.opts(ylabel=f"sum [{unit}]" if unit else "sum", **options)
+
+
+def two_alarms_plot(data: pd.DataFrame, theme: str = "light", last: bool = True, height: int = 130) -> hv.Overlay:
+    """The alarms of both runs, one lane each, from `two_runs_data`."""
+    lane = hv.Dimension("lane", label="run")
+    ends = data["time"].iloc[[0, -1]]
+    parts: list[Any] = []
+    for run, name, colour, at in zip(NAMES, data.attrs["names"], (FIRST, SECOND), (1.0, 0.0), strict=True):
+        parts.append(hv.Curve((ends, [at, at]), "time", lane).opts(color=OBSERVED, line_width=0.8, backend="bokeh"))
+        alarms = data.loc[data[f"alarm_{run}"], "time"].to_numpy()
+        marks = hv.Points((alarms, np.full(len(alarms), at)), ["time", lane], label=f"alarm of {name}")
+        parts.append(marks.opts(marker="inverted_triangle", size=9, color=colour, backend="bokeh"))
+    rows = hover_rows(len(data), (data["alarm_a"] | data["alarm_b"]).to_numpy())
+    flags = {run: data[f"alarm_{run}"].to_numpy()[rows] for run in NAMES}
+    told = {
+        f"alarm of {name}": ["yes" if flag else "no" for flag in flags[run]]
+        for run, name in zip(NAMES, data.attrs["names"], strict=True)
+    }
+    parts.append(hover_line(data, rows, np.full(len(rows), 0.5), told, lane))
+    options = figure_options(theme, "Alarms of both runs", height, last)
+    options["xlabel"] = data.attrs["xlabel"] if last else ""
+    figure: Any = hv.Overlay(parts)
+    # the legend names the lanes: a long name beside the axis would push this panel out of line with the others
+    return figure.opts(ylabel="", yticks=[(1.0, ""), (0.0, "")], ylim=(-0.5, 1.5), **options)
+
+
+def compare_runs(
+    a: xr.Dataset, b: xr.Dataset, names: tuple[str, str] = NAMES, theme: str = "light", asset: Any = None
+) -> hv.Layout:
+    """Forecasts, errors, alarms and weights of two runs of one series on one time axis.
+
+    Args:
+        a, b: results of `backtest` or `history`; the ticks that both hold are compared.
+        names: what the runs are called in the figure.
+        theme: "light" or "dark".
+        asset: which asset of several, by its label; the first where it is left out.
+
+    Raises:
+        DomainError: an unknown theme or asset, no tick in common, or different observations.
+    """
+    check_theme(theme)
+    if len(names) != 2 or names[0] == names[1]:
+        raise DomainError(f"names = {names!r} must be two different names, one for each run")
+    data = two_runs_data(a, b, (str(names[0]), str(names[1])), asset)
+    figures = [
+        two_forecasts_plot(data, theme, last=False),
+        error_difference_plot(data, theme, last=False),
+        two_alarms_plot(data, theme, last=False),
+    ]
+    for ds, name, last in ((a, names[0], False), (b, names[1], True)):
+        shares = weights_data(ds, asset)
+        shares = shares[shares["time"].isin(data["time"])]
+        shares.attrs = {"xlabel": data.attrs["xlabel"]}
+        figures.append(weights_plot(shares, theme, last, title=f"Weights of {name}"))
+    layout: Any = hv.Layout(figures).cols(1)
+    return layout.opts(shared_axes=True, merge_tools=True, sizing_mode="stretch_width", backend="bokeh")
