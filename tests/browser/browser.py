@@ -1,0 +1,194 @@
+"""Chromium for the tests, and a served app in a process of its own.
+
+Loaded by path from `conftest.py`, because test folders are no packages.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+PICTURES = ROOT / "build" / "screenshots"
+FLAGS = [
+    "--no-sandbox",
+    "--headless",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+SIZES = {"wide": (1280, 800), "narrow": (390, 844)}
+HOME = re.compile(r"^(?:(?:https?|wss?)://(?:127\.0\.0\.1|localhost|\[::1\])(?::\d+)?(?:/|$)|data:|blob:|about:)")
+START_S = 90.0
+# Pairs of texts or controls that lie over one another, seen through open shadow roots; what is hidden, or a part of
+# the other, or scrolled out of its box does not count.
+OVERLAPS = """() => {
+  const boxes = [];
+  (function walk(root) {
+    for (const e of root.querySelectorAll("*")) {
+      if (e.shadowRoot) walk(e.shadowRoot);
+      if (!/^(BUTTON|INPUT|SELECT|LABEL|H1|H2|P|TD|TH|OUTPUT|SUMMARY|A|PRE|LI|CAPTION|SPAN)$/.test(e.tagName)) continue;
+      if (!e.checkVisibility({ visibilityProperty: true, opacityProperty: true, contentVisibilityAuto: true })) continue;
+      if (e.closest("[hidden], .skip, caption, .bk-Figure, [aria-hidden=true]")) continue;
+      const said = e.tagName === "INPUT" || e.tagName === "SELECT" || e.textContent.trim();
+      const box = e.getBoundingClientRect();
+      if (!said || box.width < 2 || box.height < 2 ) continue;
+      const scroller = e.closest(".scroll, pre");
+      if (scroller && scroller !== e) {
+        const frame = scroller.getBoundingClientRect();
+        if (box.bottom > frame.bottom || box.top < frame.top) continue;
+        if (scroller.querySelector("thead")?.contains(e)) continue;
+      }
+      boxes.push([e, box]);
+    }
+  })(document);
+  const inside = (a, b) => { for (let e = b; e; e = e.parentNode || e.host) if (e === a) return true; return false; };
+  const found = [];
+  for (let i = 0; i < boxes.length; i++) for (let j = i + 1; j < boxes.length; j++) {
+    const [a, p] = boxes[i], [b, q] = boxes[j];
+    const wide = Math.min(p.right, q.right) - Math.max(p.left, q.left);
+    const high = Math.min(p.bottom, q.bottom) - Math.max(p.top, q.top);
+    if (wide > 2 && high > 3 && !inside(a, b) && !inside(b, a))
+      found.push([a.outerHTML.slice(0, 140), b.outerHTML.slice(0, 140)]);
+  }
+  return found;
+}"""
+
+
+def chromium_path() -> str | None:
+    """The system's Chromium; None where Playwright's own has to serve."""
+    for name in ("chromium", "chromium-browser", "google-chrome"):
+        found = shutil.which(name)
+        if found:
+            return found
+    return None
+
+
+class Watched:
+    """A page of a fresh browser context whose requests and errors are written down.
+
+    Attributes:
+        page: Playwright's page.
+        requests: addresses that it asked for.
+        errors: exceptions that its scripts did not catch.
+    """
+
+    def __init__(self, browser: Any, **options: Any) -> None:
+        wide, high = SIZES["wide"]
+        settings = {"viewport": {"width": wide, "height": high}, "accept_downloads": True} | options
+        self.context = browser.new_context(**settings)
+        self.page = self.context.new_page()
+        self.page.set_default_timeout(20_000)
+        self.requests: list[str] = []
+        self.errors: list[str] = []
+        self.page.on("request", lambda request: self.requests.append(request.url))
+        self.page.on("websocket", lambda socket: self.requests.append(socket.url))
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+
+    def close(self) -> None:
+        """Close it and say what it did that it should not have done."""
+        self.context.close()
+        strangers = [url for url in self.requests if not HOME.match(url)]
+        assert not strangers, f"the page asked other machines: {strangers}"
+        assert not self.errors, f"the page's scripts failed: {self.errors}"
+
+
+class Served:
+    """`uspnb serve` as a process.
+
+    Attributes:
+        address: scheme, host and port.
+        lines: what it printed so far.
+    """
+
+    def __init__(self, *arguments: str, environment: dict[str, str] | None = None) -> None:
+        command = [sys.executable, "-m", "uspnb", "serve", *arguments, "--port", "0"]
+        surroundings = os.environ | {"PYTHONUNBUFFERED": "1"} | (environment or {})
+        surroundings.pop("JAX_NUMPY_RANK_PROMOTION", None)
+        self.process = subprocess.Popen(
+            command, cwd=ROOT, env=surroundings, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        self.lines: list[str] = []
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        self.address = self._wait_for_address()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.lines.append(line)
+
+    def _wait_for_address(self) -> str:
+        until = time.monotonic() + START_S
+        while time.monotonic() < until:
+            for line in list(self.lines):
+                found = re.search(r"served at (http://[^/ ]+)/", line)
+                if found:
+                    return found[1]
+            if self.process.poll() is not None:
+                break
+            time.sleep(0.05)
+        self.end()
+        raise AssertionError(f"the server did not come up: {''.join(self.lines)}")
+
+    def health(self) -> dict[str, Any]:
+        """What the server says about itself."""
+        with urllib.request.urlopen(f"{self.address}/health", timeout=20) as answer:
+            return json.loads(answer.read())
+
+    def wait_until(self, what: str, at_most: int, timeout: float = 60.0) -> None:
+        """Wait until a figure of `health` has fallen to a bound."""
+        until = time.monotonic() + timeout
+        health = self.health()
+        while health[what] > at_most:
+            assert time.monotonic() < until, f"{what} stays above {at_most}: {health}"
+            time.sleep(0.25)
+            health = self.health()
+
+    def wait_until_warm(self) -> None:
+        """Wait until nothing compiles any more in the background."""
+        until = time.monotonic() + 120.0
+        while time.monotonic() < until:
+            with contextlib.suppress(urllib.error.URLError):
+                if self.health()["warm"]:
+                    return
+            time.sleep(0.2)
+        raise AssertionError(f"the server did not become warm: {''.join(self.lines)}")
+
+    def end(self) -> int:
+        """Interrupt it as Ctrl-C does, and say with which code it ended."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+            try:
+                self.process.wait(60.0)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait(10.0)
+        self._reader.join(5.0)
+        return self.process.returncode
+
+
+@contextlib.contextmanager
+def served(*arguments: str, environment: dict[str, str] | None = None) -> Iterator[Served]:
+    """A server that ends with the block."""
+    made = Served(*arguments, environment=environment)
+    try:
+        yield made
+    finally:
+        made.end()

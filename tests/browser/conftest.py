@@ -1,0 +1,85 @@
+"""A browser for each test that wants one, whose page must stay on this machine and must not fail."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+
+def _load(name: str) -> Any:
+    known = f"uspnb_tests_{name}"
+    if known not in sys.modules:
+        spec = importlib.util.spec_from_file_location(known, Path(__file__).parent / f"{name}.py")
+        assert spec is not None and spec.loader is not None
+        sys.modules[known] = module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+    return sys.modules[known]
+
+
+launching = _load("browser")
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    """One browser per file of tests."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=launching.chromium_path(), args=launching.FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def chromium_page(chromium: Browser) -> Iterator[Page]:
+    """A fresh page; the test fails if it asked another machine for anything, or if one of its scripts failed."""
+    watched = launching.Watched(chromium)
+    yield watched.page
+    watched.close()
+
+
+@pytest.fixture
+def new_page(chromium: Browser) -> Iterator[Callable[..., Page]]:
+    """Makes watched pages with options of their own: `viewport`, `color_scheme`, `permissions`."""
+    opened: list[Any] = []
+
+    def make(**options: Any) -> Page:
+        opened.append(launching.Watched(chromium, **options))
+        return opened[-1].page
+
+    yield make
+    for watched in opened:
+        watched.close()
+
+
+@pytest.fixture(scope="session")
+def screenshots() -> Path:
+    """Where pictures go that somebody shall look at."""
+    launching.PICTURES.mkdir(parents=True, exist_ok=True)
+    return launching.PICTURES
+
+
+@pytest.fixture(scope="module")
+def live_server() -> Iterator[Any]:
+    """`uspnb serve`, warm, for the tests of one file."""
+    with launching.served() as server:
+        server.wait_until_warm()
+        yield server
+        assert server.end() in (0, 130), "".join(server.lines)
+        assert "Traceback" not in "".join(server.lines), "".join(server.lines)
+
+
+@pytest.fixture(scope="session")
+def overlaps() -> str:
+    """The script that finds texts and controls that lie over one another."""
+    return launching.OVERLAPS
+
+
+@pytest.fixture(scope="session")
+def serving() -> Any:
+    """Starts further servers: `with serving("live", "--source", path) as server`."""
+    return launching.served

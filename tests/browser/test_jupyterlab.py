@@ -1,0 +1,297 @@
+"""The workbench in a real JupyterLab: notebook 05 as a person would use it, a reload, a cell that blocks."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.timeout(280)
+
+HERE = Path(__file__).parent
+VIEW = ".jp-OutputArea-output .uspnb-live"
+CONTROLS = ".jp-OutputArea-output .uspnb-controls"
+ERROR = ".jp-OutputArea-output[data-mime-type*='error']"
+SOON, LATE = 30_000, 120_000  # in milliseconds, as Playwright counts
+
+# The kernel of the notebook in front, and how to ask it for the value of an expression without a cell.
+IN_KERNEL = """async (code) => {
+  const kernel = jupyterapp.shell.currentWidget.sessionContext.session.kernel;
+  const future = kernel.requestExecute({ code, silent: false, store_history: false });
+  let text = "";
+  future.onIOPub = (message) => {
+    if (message.header.msg_type === "stream") text += message.content.text;
+    if (message.header.msg_type === "error") text += "ERROR " + message.content.evalue;
+  };
+  await future.done;
+  return text;
+}"""
+# Controls and labels whose boxes lie over one another by more than a hair's breadth.
+OVERLAPS = """(root) => {
+  const shown = [...root.querySelectorAll("button, input, select, label, .noUi-target, .widget-readout, .widget-html")]
+    .filter((e) => e.getClientRects().length && e.textContent.trim() + e.tagName !== "LABEL")
+    .map((e) => [e, e.getBoundingClientRect()]);
+  const found = [];
+  for (const [a, p] of shown) for (const [b, q] of shown) {
+    if (a === b || a.contains(b) || b.contains(a)) continue;
+    const wide = Math.min(p.right, q.right) - Math.max(p.left, q.left);
+    const high = Math.min(p.bottom, q.bottom) - Math.max(p.top, q.top);
+    if (wide > 2 && high > 2) found.push([a.outerHTML.slice(0, 120), b.outerHTML.slice(0, 120)]);
+  }
+  return found;
+}"""
+BLOCK = "before = session.status.ticks; time.sleep(1.0); went_on = session.status.ticks - before"
+# Run code in the kernel and count the states that the view draws in the second after its first 0.1 s.
+WHILE_BLOCKED = """async ([inKernel, code, view]) => {
+  const states = () => Number(document.querySelector(view).dataset.states);
+  const pause = (ms) => new Promise((done) => setTimeout(done, ms));
+  const ended = eval(inKernel)(code);
+  await pause(100);
+  const before = states();
+  await pause(800);
+  const drawn = states() - before;
+  await ended;
+  return drawn;
+}"""
+IDLE = "() => window.jupyterapp?.shell?.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'"
+
+WATCHED = """\
+import time
+import uspnb
+from uspnb import processes
+from uspnb.widgets import show
+session = uspnb.Session(processes.mean_shift(30_000, seed=1, at=600, size=5.0).values, name="steps", speed=100.0)
+session.step()
+session.wait()
+show(session)
+"""
+
+
+def _server_module() -> Any:
+    name = "uspnb_tests_jupyter_server"
+    if name not in sys.modules:
+        found = importlib.util.spec_from_file_location(name, HERE / "jupyter_server.py")
+        assert found is not None and found.loader is not None
+        module = sys.modules[name] = importlib.util.module_from_spec(found)
+        found.loader.exec_module(module)
+    return sys.modules[name]
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory) -> Iterator[Any]:
+    """One JupyterLab for the tests of this file."""
+    with _server_module().jupyter_server(tmp_path_factory.mktemp("jupyter")) as server:
+        yield server
+
+
+@pytest.fixture
+def small_notebook(tmp_path) -> Path:
+    """A notebook with one session, shown."""
+    cell = {
+        "cell_type": "code", "id": "one", "metadata": {}, "execution_count": None, "outputs": [], "source": WATCHED,
+    }  # fmt: skip
+    about = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
+    path = tmp_path / "watched.ipynb"
+    path.write_text(json.dumps({"cells": [cell], "metadata": about, "nbformat": 4, "nbformat_minor": 5}))
+    return path
+
+
+def run_all(page, address: str) -> None:
+    """Open a notebook, run all its cells, and wait until the live view draws."""
+    page.goto(address)
+    page.wait_for_function(IDLE, timeout=LATE)
+    page.evaluate("async () => { await jupyterapp.commands.execute('notebook:run-all-cells') }")
+    assert page.locator(ERROR).count() == 0, page.locator(ERROR).first.inner_text()
+    page.wait_for_selector(VIEW, timeout=SOON, state="attached")
+    page.wait_for_selector(CONTROLS, timeout=SOON, state="attached")
+
+
+def ask(page, expression: str) -> str:
+    """What the kernel prints for an expression, while its cells may be running."""
+    return page.evaluate(IN_KERNEL, f"print({expression})").strip()
+
+
+def run(page, code: str) -> None:
+    """Run code in the kernel."""
+    said = page.evaluate(IN_KERNEL, code)
+    assert "ERROR" not in said, said
+
+
+def seen(page, name: str) -> str:
+    """A figure that the live view keeps about itself: `ticks`, `gaps`, `frames`, `phase`."""
+    return page.eval_on_selector(VIEW, f"element => element.dataset.{name}")
+
+
+def until(page, expression: str) -> None:
+    """Wait until the kernel says True."""
+    for _ in range(150):
+        if ask(page, expression) == "True":
+            return
+        page.wait_for_timeout(100)
+    raise AssertionError(f"never true: {expression}; status {ask(page, 'session.status')}")
+
+
+def bring(page, element: str) -> None:
+    """Scroll something into sight: a notebook leaves out what is far away, and what is not seen is not drawn."""
+    page.evaluate("(element) => document.querySelector(element).scrollIntoView({ block: 'start' })", element)
+
+
+def until_drawn(page, ticks: int) -> None:
+    """Wait until the live view has drawn so many ticks."""
+    page.wait_for_function(
+        "([view, ticks]) => Number(document.querySelector(view)?.dataset.ticks) >= ticks",
+        arg=[VIEW, ticks],
+        timeout=SOON,
+    )
+
+
+def press(page, name: str) -> None:
+    """Press a button of the controls."""
+    page.locator(CONTROLS).get_by_role("button", name=name, exact=True).click()
+
+
+def test_notebook_05_is_alive(lab, chromium_page, project_root):
+    page = chromium_page
+    run_all(page, lab.open(project_root / "notebooks" / "05_live_in_the_notebook.ipynb", "alive"))
+    assert ask(page, "session.status.phase, session.status.ticks") == "paused 1500"
+    bring(page, VIEW)
+    until_drawn(page, 1500)
+
+    press(page, "Play")
+    until(page, "session.status.phase == 'running'")
+    until_drawn(page, 1510)
+    press(page, "Pause")
+    until(page, "session.status.phase == 'paused'")
+    page.wait_for_timeout(300)
+    ticks = int(ask(page, "session.status.ticks"))
+    press(page, "Step")
+    until(page, f"session.status.ticks == {ticks + 1}")
+    until_drawn(page, ticks + 1)
+
+    move_a_slider(page)
+    type_out_of_range(page)
+    choose_an_alarm(page)
+    export(page, lab.folder)
+    assert seen(page, "gaps") == "0"
+
+
+def move_a_slider(page) -> None:
+    """By keyboard, as a person without a mouse would."""
+    before = float(ask(page, "session.config.cusum_k"))
+    handle = page.locator(CONTROLS).get_by_role("slider", name="cusum k")
+    handle.focus()
+    page.keyboard.press("ArrowRight")
+    until(page, f"session.config.cusum_k > {before}")
+    code = page.locator(CONTROLS).locator(".uspnb-control-code")
+    page.wait_for_function("() => document.querySelector('.uspnb-control-code').textContent.includes('cusum_k=')")
+    page.locator(CONTROLS).get_by_role("button", name="Copy as code").click()
+    assert code.inner_text() == ask(page, "session.settings_code()")
+
+
+def type_out_of_range(page) -> None:
+    kept = ask(page, "session.config.cusum_k")
+    box = page.locator(CONTROLS).get_by_role("spinbutton", name="cusum_k:")
+    box.fill("99")
+    box.press("Enter")
+    page.locator(CONTROLS).get_by_role("alert").filter(has_text="outside its range").wait_for(timeout=SOON)
+    assert float(box.input_value()) == float(kept) and ask(page, "session.config.cusum_k") == kept
+
+
+def choose_an_alarm(page) -> None:
+    row = page.locator(CONTROLS).locator("button.uspnb-control-alarm:visible").first
+    tick = int(row.inner_text().split()[0])
+    row.focus()
+    page.keyboard.press("Enter")
+    page.wait_for_function(
+        "([view, tick]) => Number(document.querySelector(view).dataset.crosshair) === tick",
+        arg=[VIEW, tick],
+        timeout=SOON,
+    )
+    assert ask(page, "bench.controls.transport.scrub.value") == str(tick)
+
+
+def export(page, folder: Path) -> None:
+    controls = page.locator(CONTROLS)
+    for name in ("taken.zarr", "taken.nc"):
+        box = controls.get_by_role("textbox", name="Where to write")
+        box.fill(name)
+        box.press("Enter")
+        press(page, "Export")
+        controls.get_by_role("status").filter(has_text=f"written to {name}").wait_for(timeout=SOON)
+    assert (folder / "taken.zarr" / "zarr.json").is_file() and (folder / "taken.nc").is_file()
+    controls.get_by_role("link", name="taken.nc").wait_for(timeout=SOON)
+
+
+def test_a_reload_reattaches(lab, chromium_page, small_notebook):
+    page = chromium_page
+    run_all(page, lab.open(small_notebook, "reload"))
+    press(page, "Play")
+    until_drawn(page, 50)
+    page.evaluate("() => jupyterapp.commands.execute('docmanager:save')")
+    page.wait_for_function("() => !jupyterapp.shell.currentWidget.context.model.dirty")
+    page.reload()
+    page.wait_for_selector(VIEW, timeout=LATE, state="attached")
+    # It went on while nobody looked, and the view that came back has all of it and goes on.
+    ticks = int(ask(page, "session.status.ticks"))
+    until_drawn(page, ticks)
+    until_drawn(page, ticks + 100)
+    assert seen(page, "gaps") == "0" and seen(page, "first") == "0"
+    press(page, "Pause")
+    until(page, "session.status.phase == 'paused'")
+    press(page, "Play")
+    until(page, "session.status.phase == 'running'")
+    run(page, "session.close()")
+
+
+def test_a_cell_that_blocks_stops_nothing(lab, chromium_page, small_notebook, record_property):
+    page = chromium_page
+    run_all(page, lab.open(small_notebook, "blocks"))
+    press(page, "Play")
+    until_drawn(page, 50)
+    drawn_before = int(seen(page, "ticks"))
+    states = page.evaluate(WHILE_BLOCKED, [IN_KERNEL, BLOCK, VIEW])
+    went_on = int(ask(page, "went_on"))
+    record_property("ticks_while_blocked", went_on)
+    record_property("states_drawn_while_blocked", states)
+    print(f"while a cell blocked for a second: {went_on} ticks computed, {states} states drawn")
+    assert 80 <= went_on <= 130  # set speed: 100 a second, and the cell takes a little longer than its sleep
+    # Acknowledgements travel in a subshell of the kernel; without one the view would stop after two frames.
+    assert states >= 4
+    until_drawn(page, drawn_before + went_on)
+    assert seen(page, "gaps") == "0"
+    run(page, "session.close()")
+
+
+def test_looks(lab, chromium_page, small_notebook, screenshots):
+    page = chromium_page
+    run_all(page, lab.open(small_notebook, "looks"))
+    run(page, "session.seek(1500)")
+    until(page, "session.status.ticks == 1500 and session.status.at_rest")
+    until_drawn(page, 1500)
+    for theme in ("Light", "Dark"):
+        command = "(theme) => jupyterapp.commands.execute('apputils:change-theme', { theme })"
+        page.evaluate(command, f"JupyterLab {theme}")
+        page.wait_for_function(
+            "(light) => document.body.dataset.jpThemeLight === light", arg=str(theme == "Light").lower()
+        )
+        for width, height in ((1280, 800), (390, 844)):
+            page.set_viewport_size({"width": width, "height": height})
+            for part, element in (("view", VIEW), ("controls", CONTROLS)):
+                name = f"jupyterlab-{part}-{theme.lower()}-{width}.png"
+                look(page, element, width, screenshots / name)
+    run(page, "session.close()")
+
+
+def look(page, element: str, width: int, picture: Path) -> None:
+    """Take a picture, and see that nothing stands out to the right and no two texts of the controls overlap."""
+    bring(page, element)
+    page.wait_for_timeout(600)
+    page.screenshot(path=picture)
+    box = page.locator(element).bounding_box()
+    assert box is not None and box["x"] >= 0 and box["x"] + box["width"] <= width
+    assert page.eval_on_selector(element, OVERLAPS) == []

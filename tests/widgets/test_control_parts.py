@@ -1,0 +1,210 @@
+"""The parts that controls are made of: badges, alarm table, setting rows, throttle.  No session runs here."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import threading
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from uspnb.config.schema import PredictorConfig
+from uspnb.errors import DomainError
+from uspnb.session.settings import Setting, settings_of
+from uspnb.widgets.alarm_table import ROWS, AlarmTable
+from uspnb.widgets.badges import HEALTH, MODES, PHASES, Badges, badges_html, progress_text
+from uspnb.widgets.controls import Throttle
+from uspnb.widgets.setting_row import SettingRow, is_wide, slider_step
+from uspnb.widgets.transport import LADDER, rung
+
+
+def status(**changed: Any) -> Any:
+    """What a session says, with some of it changed."""
+    plain = dict(
+        phase="running", message="", ticks=1200, total=3000, waiting=0, speed=None, rate=480.4, alarms=3, rejected=2,
+        mode="inference", health="ok", error=None,
+    )  # fmt: skip
+    return SimpleNamespace(**(plain | changed))
+
+
+SETTINGS = {setting.name: setting for setting in settings_of(PredictorConfig())}
+
+
+def setting(name: str, **changed: Any) -> Setting:
+    """A setting as its declaration has it, with some of it changed."""
+    return dataclasses.replace(SETTINGS[name], **changed)
+
+
+def test_every_word_a_session_uses_has_a_badge():
+    from uspnb.records import OperatingMode
+    from uspnb.session.status import HEALTHS
+    from uspnb.session.status import PHASES as phases
+
+    assert set(PHASES) == set(phases)
+    assert set(HEALTH) == set(HEALTHS)
+    assert set(MODES) == set(OperatingMode.NAMES)
+
+
+def test_badges_say_in_words_what_they_colour():
+    html = badges_html(status(phase="paused", mode="diagnostic", health="emergency"))
+    for word in ("paused", "diagnostic", "emergency"):
+        assert f"<b>{word}</b>" in html
+
+
+def test_badges_escape_what_a_source_says():
+    shown = Badges()
+    shown.refresh(status(error="line <script>alert(1)</script> is no number"))
+    assert "<script>" not in shown.message.value and 'role="alert"' in shown.message.value
+    shown.refresh(status())
+    assert shown.message.layout.display == "none"
+
+
+@pytest.mark.parametrize(
+    ("changed", "text"),
+    [
+        ({}, "tick 1,200 of 3,000, 480 ticks a second, 3 alarms, 2 refused"),
+        ({"phase": "paused", "alarms": 1}, "tick 1,200 of 3,000, 1 alarm, 2 refused"),
+        ({"total": None, "rate": 0.5, "waiting": 7}, "tick 1,200, 0.5 ticks a second, 7 waiting, 3 alarms, 2 refused"),
+    ],
+)
+def test_progress_in_words(changed, text):
+    assert progress_text(status(**changed)) == text
+
+
+def alarms(count: int) -> pd.DataFrame:
+    ticks = 100 * np.arange(1, count + 1)
+    return pd.DataFrame(
+        {
+            "tick": ticks,
+            "time": pd.date_range("2026-01-05", periods=count, freq="h"),
+            "chart": ["mean", "level_release"] * (count // 2) + ["scale"] * (count % 2),
+            "onset_tick": np.where(ticks == 100, np.nan, ticks - 7.0),
+        }
+    )
+
+
+def test_alarm_rows_are_buttons_that_jump():
+    jumps: list[int] = []
+    table = AlarmTable(jumps.append)
+    table.refresh(alarms(3))
+    assert table.ticks == (300, 200, 100)
+    table.rows[1].click()
+    assert jumps == [200]
+    assert "level release" in table.rows[1].description and "began 193" in table.rows[1].tooltip
+    assert "began" not in table.rows[2].tooltip
+    assert [r.layout.display for r in table.rows] == [""] * 3 + ["none"] * (ROWS - 3)
+
+
+def test_alarms_of_a_grid_show_no_time():
+    table = AlarmTable(lambda tick: None, has_times=False)
+    table.refresh(alarms(1).assign(time=[100]))
+    assert "2026" not in table.rows[0].tooltip
+
+
+def test_older_alarms_stay_in_sight_while_newer_ones_come():
+    table = AlarmTable(lambda tick: None)
+    table.refresh(alarms(14))
+    assert table.newer.disabled and not table.older.disabled
+    table.older.click()
+    reading = table.ticks
+    assert reading == (800, 700, 600, 500, 400, 300)
+    table.refresh(alarms(16))
+    assert table.ticks == reading
+    table.refresh(alarms(2))
+    assert table.ticks == (200, 100)
+    table.refresh(alarms(0))
+    assert table.ticks == () and "none yet" in table.head.value
+
+
+def test_every_setting_fits_its_slider():
+    for name in SETTINGS:
+        row = SettingRow(setting(name), lambda **values: None)
+        s = row.setting
+        for value in (s.low, s.default, s.high):
+            row.show(value)
+            assert row.box.value == value
+            assert s.low <= row._from_scale(row.slider.value) <= s.high
+        assert s.meaning in row.slider.tooltip and s.meaning in row.box.tooltip and name in row.box.tooltip
+
+
+@pytest.mark.parametrize("name", list(SETTINGS))
+def test_ends_of_the_slider_are_ends_of_the_range(name):
+    seen: dict[str, float] = {}
+    row = SettingRow(setting(name), lambda **values: seen.update(values))
+    low, high = row.setting.low, row.setting.high
+    row.slider.value = 10.0**row.slider.max if is_wide(row.setting) else row.slider.max
+    assert seen[name] == pytest.approx(high, rel=5e-3)
+    row.slider.value = 10.0**row.slider.min if is_wide(row.setting) else row.slider.min
+    assert seen[name] == pytest.approx(low, rel=5e-3, abs=1e-12)
+
+
+def test_slider_values_are_written_as_a_person_would():
+    seen: dict[str, float] = {}
+    row = SettingRow(setting("cusum_k"), lambda **values: seen.update(values))
+    row.slider.value = 0.30000000000000004
+    assert seen == {"cusum_k": 0.3} and row.box.value == 0.3
+    row = SettingRow(setting("cusum_target_arl"), lambda **values: seen.update(values))
+    row.slider.value = 1234.5678
+    assert seen["cusum_target_arl"] == 1230.0
+    row = SettingRow(setting("grace_period_steps"), lambda **values: seen.update(values))
+    row.slider.value = 49.7
+    assert seen["grace_period_steps"] == 50 and isinstance(seen["grace_period_steps"], int)
+
+
+def test_a_value_out_of_range_is_explained_and_the_old_one_kept():
+    def configure(**values: float) -> None:
+        if values["cusum_k"] > 2:
+            raise DomainError(f"cusum_k = {values['cusum_k']} is outside its range [0.05, 2]")
+
+    row = SettingRow(setting("cusum_k"), configure)
+    row.box.value = 7.0
+    assert row.box.value == row.slider.value == row.value == 0.5
+    assert row.notice.text == "cusum_k = 7.0 is outside its range [0.05, 2]; cusum_k stays 0.5"
+    assert 'role="alert"' in row.notice.value and row.notice.layout.display == ""
+    row.box.value = 0.7
+    assert row.value == row.slider.value == 0.7 and row.notice.text == "" and row.notice.layout.display == "none"
+
+
+def test_showing_a_value_orders_nothing():
+    def configure(**values: float) -> None:
+        raise AssertionError(f"the session was told {values}")
+
+    SettingRow(setting("cusum_k"), configure).show(1.5)
+    SettingRow(setting("epsilon"), configure).show(0.5)
+
+
+@pytest.mark.parametrize(("asked", "step"), [(0.00975, 0.01), (0.245, 0.5), (0.005, 0.005), (0.02, 0.02), (1.0, 1.0)])
+def test_steps_are_round_numbers(asked, step):
+    assert slider_step(setting("cusum_k", step=asked)) == pytest.approx(step)
+
+
+def test_speeds_fall_on_the_nearest_rung():
+    assert [rung(v) for v in (None, 1.0, 3.0, 450.0, 1e9, 1e-3)] == [math.inf, 1, 2, 500, LADDER[-1], LADDER[0]]
+
+
+def test_a_throttle_calls_at_once_and_once_more_after_the_last_request():
+    calls: list[float] = []
+    done, now = threading.Event(), [0.0]
+
+    def act() -> None:
+        calls.append(now[0])
+        if len(calls) == 2:
+            done.set()
+
+    throttle = Throttle(act, interval=0.05, clock=lambda: now[0])
+    for _ in range(20):
+        throttle()
+    assert calls == [0.0]
+    assert done.wait(5)
+    assert len(calls) == 2
+    now[0] = 1.0
+    throttle()
+    assert calls == [0.0, 0.0, 1.0]
+    throttle.close()
+    now[0] = 2.0
+    throttle()
+    assert len(calls) == 3

@@ -1,0 +1,97 @@
+"""Exports on their way to the reader: written aside, fetched once or more over HTTP, removed with the page."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import tempfile
+import zipfile
+from pathlib import Path
+from typing import Any, ClassVar
+
+from tornado.iostream import StreamClosedError
+from tornado.web import HTTPError, RequestHandler
+
+from uspnb.errors import DomainError
+
+KINDS: dict[str, str] = {".nc": "netCDF (.nc)", ".html": "Report (.html)", ".zarr": "Zarr (.zip)"}
+_TYPES = {".nc": "application/x-netcdf", ".html": "text/html; charset=utf-8", ".zip": "application/zip"}
+_PIECE = 1 << 20
+
+
+class Downloads:
+    """Files that may be fetched, each under a name nobody can guess.
+
+    One folder per page; `close` removes it.
+    """
+
+    offered: ClassVar[dict[str, Path]] = {}
+
+    def __init__(self) -> None:
+        self._folder = Path(tempfile.mkdtemp(prefix="uspnb-export-"))
+        self._keys: list[str] = []
+
+    def write(self, session: Any, kind: str, stem: str) -> dict[str, str]:
+        """Export a session and offer the file.
+
+        Args:
+            session: what is exported; its `export(path)` does the work.
+            kind: one of `KINDS`.
+            stem: name of the file without its ending.
+
+        Returns:
+            `url` relative to the page, and `name`.
+
+        Raises:
+            DomainError: another kind, or a session that has nothing to export.
+        """
+        if kind not in KINDS:
+            raise DomainError(f"export {kind!r} is not one of {', '.join(KINDS)}")
+        self._clear()
+        target = session.export(self._folder / f"{stem}{kind}")
+        path = _zipped(Path(target)) if kind == ".zarr" else Path(target)
+        key = secrets.token_urlsafe(24)
+        self._keys.append(key)
+        self.offered[key] = path
+        return {"url": f"export/{key}/{path.name}", "name": path.name}
+
+    def _clear(self) -> None:
+        for key in self._keys:
+            self.offered.pop(key, None)
+        self._keys.clear()
+        shutil.rmtree(self._folder, ignore_errors=True)
+        self._folder.mkdir(parents=True, exist_ok=True)
+
+    def close(self) -> None:
+        """Remove the files."""
+        self._clear()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _zipped(folder: Path) -> Path:
+    made = folder.with_name(folder.name + ".zip")
+    with zipfile.ZipFile(made, "w", zipfile.ZIP_STORED) as archive:  # the chunks are compressed already
+        for path in sorted(folder.rglob("*")):
+            if path.is_file():
+                archive.write(path, path.relative_to(folder.parent))
+    return made
+
+
+class DownloadHandler(RequestHandler):
+    """Sends an offered file; its key is the permission, since only the page that asked was told it."""
+
+    async def get(self, key: str, name: str) -> None:
+        path = Downloads.offered.get(key)
+        if path is None or path.name != name or not path.is_file():
+            raise HTTPError(404, "this export is gone; export again")
+        self.set_header("Content-Type", _TYPES.get(path.suffix, "application/octet-stream"))
+        self.set_header("Content-Disposition", f'attachment; filename="{path.name}"')
+        self.set_header("Content-Length", str(path.stat().st_size))
+        self.set_header("Cache-Control", "no-store")
+        with path.open("rb") as file:
+            while piece := file.read(_PIECE):
+                self.write(piece)
+                try:
+                    await self.flush()
+                except StreamClosedError:
+                    return  # the reader has left

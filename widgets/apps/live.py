@@ -1,0 +1,272 @@
+"""The live app: choose a series or bring one, watch it being predicted, and control the run."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import panel as pn
+
+from uspnb.config.schema import DEFAULTS
+from uspnb.errors import DomainError, UspnbError
+from uspnb.session import Session
+
+from ..live_pane import LivePane
+from .choices import CHOICES, SEA, chosen
+from .downloads import KINDS, Downloads
+from .elements import Alarms, Badges, Keeping, Sensitivity, Transport
+from .opening import Opening
+from .page import Notice, ThemeLink, page
+from .site import Site
+from .wording import alarm_rows, setting_rows, speeds, status_words
+
+SPEED = 100.0
+REFRESH_MS = 250
+VIEW_HEIGHT = 600
+_LEAD = "What is predicted, which view of the process carries it, and when the process changed."
+
+
+def live_page(site: Site) -> pn.Template:
+    """The live app for one visitor."""
+    made = LivePage(site)
+    site.on_page_end(made.close)
+    pn.state.onload(made.start)
+    return made.template()
+
+
+class LivePage:
+    """One visitor's page: the session it looks at, the view of it, and the controls.
+
+    A page owns its session, and closes it with itself, unless the server reads a live source; that one is shared.
+    """
+
+    def __init__(self, site: Site) -> None:
+        self.site = site
+        self.session: Session | None = None
+        self.view: LivePane | None = None
+        self._title = ""
+        self._seen: dict[str, Any] = {}
+        self._closed = False
+        self._document = pn.state.curdoc
+        self._downloads = Downloads()
+        self.theme, self.notice = ThemeLink(), Notice()
+        self.badges = Badges(margin=(0, 0, 10, 0))
+        self.transport = Transport(self._act, speeds=speeds())
+        self.alarms = Alarms(self._act)
+        self.sensitivity = Sensitivity(self._act)
+        self.keeping = Keeping(self._act, formats=list(KINDS.items()))
+        self._place = pn.Column(sizing_mode="stretch_width", margin=0, min_height=VIEW_HEIGHT)
+        self._settings_place = pn.Column(sizing_mode="stretch_width", margin=0)
+        self.opening = Opening(self._open_choice, self.open, self.notice, site.most_bytes)
+        self.theme.param.watch(lambda event: self._dress(), "value")
+
+    def template(self) -> pn.Template:
+        """The page."""
+        column = {"sizing_mode": "stretch_width", "margin": 0}
+        chooses = self.site.shared is None and self.site.source is None
+        side = [self.transport, self.alarms, self.keeping]
+        for part in side[1:]:
+            part.margin = (12, 0, 0, 0)
+        return page(
+            "live",
+            "Live",
+            _LEAD,
+            self.theme,
+            bar=self.opening.layout if chooses else None,
+            main=pn.Column(self.notice, self.badges, self._place, **column),
+            side=pn.Column(*side, **column),
+            foot=self._settings_place,
+        )
+
+    def start(self) -> None:
+        """Begin once the page stands in the browser: what is only fetched, by a robot for one, computes nothing."""
+        if self._closed:
+            return
+        try:
+            if self.site.shared is not None:
+                self._show(self.site.shared)
+            elif self.site.source is not None:
+                self._show(self.site.own_session(speed=SPEED))
+            else:
+                wanted = (pn.state.session_args or {}).get("series", [SEA.encode()])[0].decode(errors="replace")
+                self.opening.select(wanted if wanted in CHOICES else SEA)
+        except UspnbError as error:
+            self.notice.refuse(str(error))
+        pn.state.add_periodic_callback(self.refresh, period=REFRESH_MS)
+
+    def _open_choice(self, key: str) -> None:
+        choice = chosen(key)
+        self.open(choice.make(), choice.title)
+
+    def open(self, series: Any, title: str) -> None:
+        """Replay a series in place of what is shown.
+
+        Raises:
+            DomainError: it is no series.
+        """
+        session = self.site.own_session(series, title=title, speed=SPEED)
+        self._title = title
+        self._show(session)
+        self.notice.tell("; ".join(getattr(series, "notes", ())))
+
+    def _show(self, session: Session) -> None:
+        self._leave()
+        self.session = session
+        self.view = LivePane(session, theme=self.theme.value, height=VIEW_HEIGHT, sizing_mode="stretch_width")
+        self.view.on_command(self._on_view_command)
+        self._place.objects = [self.view]
+        self._seen = {}
+        self.transport.param.update(seekable=session.seekable, paced=not session.live)
+        self.sensitivity = Sensitivity(self._act, settings=setting_rows(session))
+        self._settings_place.objects = [self.sensitivity]
+        self.refresh()
+
+    def _leave(self) -> None:
+        """Let go of the session that is shown; one of our own ends, aside because its last chunk has to finish."""
+        if self.view is not None:
+            self.view.close()
+        if self.session is not None and self.session is not self.site.shared:
+            threading.Thread(target=self.session.close, name="uspnb-page-close").start()
+        self.view = self.session = None
+
+    def close(self) -> None:
+        """The visitor has left."""
+        self._closed = True
+        self._leave()
+        self.opening.close()
+        self._downloads.close()
+
+    def _dress(self) -> None:
+        if self.view is not None:
+            self.view.theme = self.theme.value
+
+    def refresh(self) -> None:
+        """Bring badges, alarms, settings and marks up to what the session says now."""
+        session = self.session
+        if session is None or self._closed:
+            return
+        status = status_words(session)
+        self._put(status=status)
+        alarms = (status["alarms"], status["revision"])
+        if self._seen.get("alarms") != alarms:
+            self._seen["alarms"] = alarms
+            self.alarms.param.update(rows=alarm_rows(session), total=status["alarms"])
+        if self._seen.get("config") is not session.config:
+            self._seen["config"] = session.config
+            values = {setting.name: setting.value for setting in session.settings}
+            self.sensitivity.param.update(values=values, code=session.settings_code())
+        marks = [{"key": mark.label, "text": f"{mark.label} (tick {mark.tick:,})"} for mark in session.marks]
+        if marks != self.keeping.marks:
+            self.keeping.marks = marks
+
+    def _put(self, status: dict[str, Any]) -> None:
+        if status != self.badges.status:
+            self.badges.status = status
+            self.transport.status = status
+
+    def _on_view_command(self, name: str, value: Any = None) -> str:
+        """The view's own buttons for an export and a snapshot; what is returned is shown in the view."""
+        self._act({"act": {"export": "export", "snapshot": "mark"}[name], "value": value})
+        return self.notice.text if self.notice.kind == "error" else self.keeping.said
+
+    def _act(self, asked: dict[str, Any]) -> None:
+        """Do what the reader asked for, or say why not."""
+        act = str(asked.get("act", ""))
+        acts: dict[str, Callable[[Any], None]] = {
+            "look": self._look,
+            "jump": self._look,
+            "newest": lambda value: self._follow(),
+            "seek": lambda value: self._command("seek", int(value)),
+            "speed": lambda value: self._command("speed", float(value) if value else None),
+            "mark": self._mark,
+            "restore": lambda value: self._command("restore", str(value)),
+            "export": self._export,
+            "defaults": lambda value: self._configure(_changed_back(self._running())),
+        }
+        try:
+            if act == "configure":
+                self._configure({str(asked.get("name")): asked.get("value")})
+            elif act in acts:
+                acts[act](asked.get("value"))
+        except (UspnbError, ValueError, TypeError) as error:
+            self.notice.refuse(str(error))
+        else:
+            if self.notice.kind == "error":
+                self.notice.tell("")
+        self.refresh()
+
+    def _running(self) -> Session:
+        if self.session is None:
+            raise DomainError("no series is open; choose one first")
+        return self.session
+
+    def _look(self, tick: Any) -> None:
+        if self.view is not None:
+            self.view.jump(int(tick))
+
+    def _follow(self) -> None:
+        if self.view is not None:
+            self.view.follow()
+
+    def _command(self, name: str, value: Any = None) -> None:
+        session = self._running()
+        session.command(name, value)
+
+    def _mark(self, label: Any) -> None:
+        mark = self._running().mark(str(label or "")[:40])
+        self.keeping.said = f"Kept as {mark.label}."
+
+    def _configure(self, changes: dict[str, Any]) -> None:
+        session = self._running()
+        try:
+            if changes:
+                session.configure(**{name: _number(session, name, value) for name, value in changes.items()})
+        except UspnbError as error:
+            self.sensitivity.param.update(wrong="")
+            self.sensitivity.param.update(wrong=str(error))
+            return
+        self.sensitivity.wrong = ""
+
+    def _export(self, kind: Any) -> None:
+        session, kind = self._running(), str(kind or ".nc")
+        if self.keeping.busy:
+            raise DomainError("an export is being written already; wait for it")
+        self.keeping.param.update(busy=True, said="Writing the export...")
+        arguments = (session, kind, _file_stem(self._title or session.title))
+        threading.Thread(target=self._write_export, args=arguments, name="uspnb-page-export").start()
+
+    def _write_export(self, session: Session, kind: str, stem: str) -> None:
+        try:
+            offer, said = self._downloads.write(session, kind, stem), ""
+        except (UspnbError, OSError) as error:
+            offer, said = {}, f"The export failed: {error}"
+
+        def tell() -> None:
+            self.keeping.param.update(busy=False, said=said or f"{offer['name']} is ready.", download=offer)
+
+        if not self._closed:
+            self._document.add_next_tick_callback(tell)
+
+
+def _number(session: Session, name: str, value: Any) -> Any:
+    """What the reader typed, as the number that the setting holds."""
+    if not isinstance(value, str):
+        return value
+    try:
+        number = float(value.replace(",", ".") if value.count(",") == 1 and "." not in value else value)
+    except ValueError:
+        raise DomainError(f"{name} = {value!r} is not a number; write it like 0.5") from None
+    whole = isinstance(DEFAULTS[name], int) and number.is_integer()
+    return int(number) if whole else number
+
+
+def _changed_back(session: Session) -> dict[str, Any]:
+    return {setting.name: setting.default for setting in session.settings if setting.value != setting.default}
+
+
+def _file_stem(title: str) -> str:
+    """The title as the name of a file, wherever it will be saved."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", Path(title).stem).strip("-.")[:60] or "uspnb-run"

@@ -1,0 +1,45 @@
+"""Who may reach a server, decided before anything heavy is imported."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+
+from uspnb.errors import DomainError
+
+LOOPBACK = "127.0.0.1"
+APPS: dict[str, tuple[str, str]] = {
+    "live": ("Live", "Watch one series being predicted, tick by tick."),
+    "fleet": ("Fleet", "Many series at once; open the one that needs you."),
+    "explore": ("Explore", "Look into a finished run, or compare two."),
+}
+
+
+def check_reach(app: str, address: str, port: int, password: str | None) -> None:
+    """Refuse what must not or cannot be served.
+
+    Raises:
+        DomainError: see `serve`.
+    """
+    if app not in APPS:
+        raise DomainError(f"there is no app {app!r}; choose among {', '.join(APPS)}")
+    if isinstance(port, bool) or not isinstance(port, int) or not 0 <= port <= 65_535:
+        raise DomainError(f"port {port!r} is not a whole number from 0 to 65535")
+    if password is not None and (not password or os.path.isfile(password)):
+        # Panel takes the name of a file for a list of users
+        raise DomainError("the password is empty or the name of a file; choose another")
+    if password is None and not is_loopback(address):
+        raise DomainError(
+            f"address {address} can be reached from other machines, and no password is set; name the environment "
+            f"variable that holds one, --password-env NAME, or serve on this machine alone, --address {LOOPBACK}"
+        )
+
+
+def is_loopback(address: str) -> bool:
+    """Whether an address is one that only this machine can use."""
+    if address == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,105 @@
+"""What all pages of one server share: settings, the source that was named, and the one session of a live source."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import panel as pn
+
+from uspnb.config.schema import PredictorConfig
+from uspnb.session import Session
+from uspnb.sources.opening import open_source
+
+from .uploads import MOST_BYTES
+
+
+@dataclasses.dataclass
+class Site:
+    """One server.
+
+    Attributes:
+        app: which app `source` is meant for.
+        config: settings of every predictor that a page starts.
+        source: what the server was told to show, None for the pages' own choice; anything that `open_source` takes, a
+            saved run for `explore`, or a `Session` that runs already.
+        source_options: how to open it.
+        most_bytes: largest file that a page may be handed.
+        warm: set once the programs of a session are compiled.
+    """
+
+    app: str = "live"
+    config: PredictorConfig = dataclasses.field(default_factory=PredictorConfig)
+    source: Any = None
+    source_options: dict[str, Any] = dataclasses.field(default_factory=dict)
+    most_bytes: int = MOST_BYTES
+    warm: threading.Event = dataclasses.field(default_factory=threading.Event)
+    _closing: list[Callable[[], None]] = dataclasses.field(default_factory=list)
+    _pages: list[Callable[[Any], None]] = dataclasses.field(default_factory=list)
+    _shared: Session | None = None
+
+    def on_close(self, act: Callable[[], None]) -> None:
+        """Have something done when the server ends; last registered, first done."""
+        self._closing.append(act)
+
+    def close(self) -> None:
+        """End the pages that are open, then what the server holds."""
+        while self._pages:
+            self._pages[-1](None)
+        while self._closing:
+            self._closing.pop()()
+
+    def on_page_end(self, act: Callable[[], None]) -> None:
+        """Have something done once, when the page that is being made is left, or when the server ends."""
+
+        def once(session_context: Any) -> None:
+            if once in self._pages:
+                self._pages.remove(once)
+                act()
+
+        self._pages.append(once)
+        pn.state.on_session_destroyed(once)
+
+    def opened(self) -> Any:
+        """The source, opened anew.
+
+        Raises:
+            DomainError: it cannot be opened.
+        """
+        return open_source(self.source, **self.source_options)
+
+    def start_source(self) -> None:
+        """Start the session that all pages share, if the source is one that cannot be replayed.
+
+        Raises:
+            DomainError: the source cannot be opened.
+        """
+        if self.source is None or self.app != "live":
+            return
+        if isinstance(self.source, Session):
+            self._shared = self.source
+            return
+        source = self.opened()
+        if source.length is not None:
+            source.close()
+            return
+        self._shared = Session(source, self.config, autostart=True)
+        self.on_close(self._shared.close)
+
+    @property
+    def shared(self) -> Session | None:
+        """The session of a live source, None where every page replays for itself."""
+        return self._shared
+
+    def own_session(self, series: Any = None, *, title: str = "", speed: float | None = None) -> Session:
+        """A session for one page, which closes it.
+
+        Args:
+            series: what to replay; the server's source if it is left out.
+            title: what the page calls it.
+            speed: ticks a second.
+        """
+        source = self.opened() if series is None else open_source(series)
+        return Session(source, self.config, speed=speed, name=title, autostart=True)

@@ -1,0 +1,23 @@
+"""The current settings as Python code, with a button that copies them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import anywidget
+import traitlets
+
+
+class CopyCode(anywidget.AnyWidget):
+    """A button "Copy as code" and the code under it.
+
+    Args:
+        code: what the button copies; set the trait to change it.
+    """
+
+    _esm = Path(__file__).parent / "copy_code.js"
+
+    code = traitlets.Unicode("").tag(sync=True)
+
+    def __init__(self, code: str = "") -> None:
+        super().__init__(code=code)

@@ -1,0 +1,280 @@
+// ---------------------------------------------------------------------------------------------------------------
+// One display: two canvases (plots; crosshair and readings over them) redrawn by animation frame, and what is round
+// them.  `initialize` runs once per widget, `render` once per display.
+// ---------------------------------------------------------------------------------------------------------------
+
+const NARROW = 640;
+const SUMMARY_MS = 5000;
+const READINGS_MS = 100;
+
+class View extends Handled {
+  constructor(link, el) {
+    super();
+    this.link = link;
+    this.stretch = new Stretch(this);
+    this.ranges = Object.fromEntries(PANELS.map(({ key }) => [key, new ValueRange(key === "charts" ? 0.4 : 0.55)]));
+    this.widths = new Map();
+    this.measures = new Map();
+    this.gutter = 48;
+    this.pointer = this.pinned = this.brushed = null;
+    this.stale = { plots: true, over: true };
+    this.states = 0;
+    this.summaryAt = this.overAt = 0;
+    this.build(el);
+    this.restyle();
+    this.observer = new ResizeObserver(() => this.resized());
+    this.observer.observe(this.stage);
+    this.unwatch = watchTheme(() => this.restyle());
+    listenPointer(this);
+    listenKeys(this);
+    link.attach(this);
+    this.status(link.status);
+    this.connection(!link.gone);
+  }
+
+  // -- elements ---------------------------------------------------------------------------------------------------
+
+  build(el) {
+    const { link } = this;
+    this.act = {
+      toggle: () => link.command("toggle"),
+      step: () => link.command("step", 1),
+      slower: () => this.changeSpeed(false),
+      faster: () => this.changeSpeed(true),
+      follow: () => (this.stretch.follow ? this.stretch.leave() : this.toNewest()),
+      picture: () => this.savePicture(),
+      export: () => link.command("export"),
+      help: () => this.help.toggle(),
+    };
+    for (const [name, action] of Object.entries(this.act)) {
+      this.act[name] = () => {
+        action();
+        this.redraw();
+      };
+    }
+    this.toolbar = new Toolbar(this.act);
+    this.plots = element("canvas", "uspnb-plots", { role: "img" });
+    this.over = element("canvas", "uspnb-over", { "aria-hidden": "true" });
+    this.stage = element("div", "uspnb-stage", {}, [this.plots, this.over]);
+    this.readings = element("div", "uspnb-readings");
+    this.reason = element("p", "uspnb-reason");
+    this.banner = element("div", "uspnb-banner", { role: "alert" });
+    this.notice = element("div", "uspnb-notice", { role: "status" });
+    this.spoken = element("div", "uspnb-spoken", { "aria-live": "polite" });
+    this.banner.hidden = this.notice.hidden = true;
+    this.root = element("div", "uspnb-live", { tabindex: "0", role: "application", "data-lm-suppress-shortcuts": "true" });
+    this.help = new Help(this.root);
+    this.root.append(
+      this.toolbar.element, this.banner, this.stage, this.readings, this.reason, this.notice, this.help.element, this.spoken,
+    );
+    this.root.setAttribute("aria-roledescription", "live chart");
+    this.root.uspnb = { delays: link.delays, stamps: link.stamps, link, view: this };
+    el.append(this.root);
+  }
+
+  get meta() {
+    return this.link.meta;
+  }
+
+  get mostRows() {
+    return this.meta.rows || 10000;
+  }
+
+  /** The older ticks where the stretch shown begins before those that the browser keeps, else the newest. */
+  get store() {
+    const { ring, archive } = this.link;
+    if (!archive?.count || this.stretch.follow || !ring.count) return ring;
+    return this.stretch.x0 < ring.xAt(ring.low) && ring.low > 0 ? archive : ring;
+  }
+
+  get showsNewest() {
+    const { ring } = this.link;
+    return this.store === ring && ring.count > 0 && this.stretch.x1 >= ring.xAt(ring.high - 1);
+  }
+
+  restyle() {
+    const { model } = this.link;
+    const theme = themeOf(model.get("theme") || "auto");
+    this.theme = THEMES[theme];
+    this.root.dataset.theme = theme;
+    this.toolbar.element.hidden = model.get("toolbar") === false;
+    this.stage.style.height = `${Math.max(340, this.link.height - (model.get("toolbar") === false ? 34 : 82))}px`;
+    this.redraw();
+  }
+
+  resized() {
+    const box = this.stage.getBoundingClientRect();
+    const ratio = Math.min(window.devicePixelRatio || 1, 2.5);
+    this.width = box.width;
+    this.height = box.height;
+    this.ratio = ratio;
+    for (const canvas of [this.plots, this.over]) {
+      canvas.width = Math.round(box.width * ratio);
+      canvas.height = Math.round(box.height * ratio);
+    }
+    this.narrow = box.width < NARROW;
+    this.small = this.narrow ? 11 : 12;
+    this.root.dataset.narrow = String(this.narrow);
+    this.widths.clear();
+    this.stale.plots = true;
+    // A canvas that changed its size is empty; drawing at once spares a white flash.
+    if (this.width > 0) this.draw();
+  }
+
+  destroy() {
+    this.observer.disconnect();
+    this.unwatch();
+    this.link.detach(this);
+    cancelAnimationFrame(this.asked);
+    clearTimeout(this.noticeTimer);
+    clearTimeout(this.later);
+    this.root.remove();
+  }
+
+  // -- what the link tells ----------------------------------------------------------------------------------------
+
+  newTicks(reset) {
+    if (reset) {
+      for (const range of Object.values(this.ranges)) range.reset();
+      this.pinned = null;
+    }
+    this.redraw(true, false);
+  }
+
+  olderTicks() {
+    this.redraw();
+  }
+
+  newMeta() {
+    this.redraw();
+  }
+
+  status(status) {
+    this.root.dataset.phase = status.phase ?? "new";
+    this.toolbar.show(status, this.meta, this.stretch.follow);
+    if (status.notice && status.notice.id !== this.noticed) this.announce(status.notice);
+    this.showBanner();
+    this.redraw(false, !this.link.ring?.count);
+  }
+
+  jumpTo({ tick }) {
+    if (!Number.isFinite(tick)) return;
+    this.stretch.jump(tick);
+    this.pinned = tick;
+    this.redraw();
+  }
+
+  connection(there) {
+    this.lost = !there;
+    this.showBanner();
+  }
+
+  showBanner() {
+    const { status } = this.link;
+    const fault = status.phase === "faulted" ? status.message || status.error || "the source has failed" : "";
+    const text = this.lost ? "Connection lost; the picture stands still." : fault;
+    this.banner.hidden = !text;
+    if (this.banner.textContent !== text) this.banner.textContent = text;
+  }
+
+  announce({ id, text }) {
+    this.noticed = id;
+    if (!text) return;
+    this.notice.textContent = text;
+    this.notice.hidden = false;
+    clearTimeout(this.noticeTimer);
+    this.noticeTimer = setTimeout(() => (this.notice.hidden = true), 6000);
+  }
+
+  /** The width of a text that is written often. */
+  measured(ctx, text) {
+    const key = `${ctx.font}|${text}`;
+    let width = this.measures.get(key);
+    if (width === undefined) {
+      if (this.measures.size > 2000) this.measures.clear();
+      this.measures.set(key, (width = ctx.measureText(text).width));
+    }
+    return width;
+  }
+
+  /** Room for a reading that grows as needed and never shrinks, so that heads do not dance. */
+  widthOf(ctx, key, text) {
+    const needed = Math.ceil(this.measured(ctx, text.replace(/[0-9]/g, "0")) / 6) * 6;
+    const kept = Math.max(this.widths.get(key) ?? 0, needed);
+    this.widths.set(key, kept);
+    return kept;
+  }
+
+  // -- drawing ----------------------------------------------------------------------------------------------------
+
+  /** Draw soon; readings that only follow the newest tick change ten times a second at most, to be readable. */
+  redraw(plots = true, over = true) {
+    this.stale.plots ||= plots;
+    this.stale.over ||= over;
+    this.asked ??= requestAnimationFrame(() => this.draw());
+  }
+
+  draw() {
+    cancelAnimationFrame(this.asked);
+    this.asked = undefined;
+    const { ring } = this.link;
+    if (ring && this.width > 40) {
+      const gutter = this.gutter;
+      if (this.stale.plots) drawPlots(this);
+      this.stale.over ||= this.crosshair !== null || gutter !== this.gutter;
+      const wait = this.overAt + READINGS_MS - performance.now();
+      if (this.stale.over || 0 >= wait) {
+        drawOver(this);
+        this.overAt = performance.now();
+        clearTimeout(this.later);
+        this.later = undefined;
+        this.stale.over = false;
+      } else this.later ??= setTimeout(() => this.redraw(false), wait);
+      this.stale.plots = false;
+      this.report();
+    }
+    this.link.drawn();
+  }
+
+  /** What tests and benchmarks read. */
+  report() {
+    const { ring, frames } = this.link;
+    const { dataset } = this.root;
+    const state = `${ring.high}/${this.link.received}`;
+    if (state !== this.lastState) this.states++;
+    this.lastState = state;
+    dataset.ticks = ring.high;
+    dataset.first = ring.origin;
+    dataset.gaps = ring.missing;
+    dataset.frames = frames;
+    dataset.states = this.states;
+    dataset.crosshair = this.crosshair ?? "";
+    this.speak();
+  }
+
+  speak() {
+    const now = performance.now();
+    const row = this.shownRow;
+    if (!row || now - this.summaryAt < SUMMARY_MS) return;
+    const text = summaryOf(row, this.link.status, this.meta, this.ranges.forecast);
+    if (this.spoken.textContent === text) return;
+    this.summaryAt = now;
+    this.spoken.textContent = text;
+    this.plots.setAttribute("aria-label", `Four charts on one time axis: ${PANELS.map((p) => p.describe).join("; ")}.`);
+  }
+
+  savePicture() {
+    const picture = document.createElement("canvas");
+    picture.width = this.plots.width;
+    picture.height = this.plots.height;
+    const ctx = picture.getContext("2d");
+    ctx.drawImage(this.plots, 0, 0);
+    ctx.drawImage(this.over, 0, 0);
+    const link = element("a", "", {
+      href: picture.toDataURL("image/png"),
+      download: `${(this.meta.title || "uspnb").replace(/[^\w-]+/g, "_")}.png`,
+    });
+    link.click();
+    this.announce({ id: this.noticed, text: "The picture was saved by the browser." });
+  }
+}
