@@ -13,10 +13,13 @@ README = (ROOT / "README.md").read_text()
 
 @pytest.mark.slow
 def test_python_of_the_readme_runs(capsys):
-    blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    assert len(blocks) == 1
+    live, plain = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     names: dict = {}
-    exec(compile(blocks[0], "README.md", "exec"), names)
+    exec(compile(live, "README.md", "exec"), names)
+    names["session"].wait(phase="paused")
+    assert names["session"].status.ticks == 510
+    names["session"].close()
+    exec(compile(plain, "README.md", "exec"), names)
     assert "uspnb" in capsys.readouterr().out
     assert names["ds"].sizes["time"] == len(names["values"])
     assert float(names["result"].reference_prediction) == pytest.approx(names["values"][500], abs=2.0)
