@@ -3,7 +3,7 @@
 # make test   everything that CI runs: lint, types, architecture, notebooks, tests
 # make lint | notebooks | unit    the parts of it; lint is style, imports and types
 # make browser    Chromium for the tests of the pages, where there is none
-# make bench  the tables of accuracy, intervals, alarms and speed
+# make bench  the tables of accuracy, intervals, alarms, speed, live session, fleet and live view (half an hour)
 # make pins   compile requirements*.txt and environment.yml anew from pyproject.toml
 # make clean  remove .venv and everything generated
 #
@@ -69,7 +69,7 @@ unit: $(VENV)/test.stamp browser
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --junitxml $(REPORTS)/unit.xml $(PYTEST_ARGS)
 
 bench: $(VENV)/test.stamp
-	@for name in accuracy intervals alarms roughness speed; do \
+	@for name in accuracy intervals alarms roughness speed session fleet live_view; do \
 	    echo "== $$name"; $(BIN)/python benchmarks/$$name.py || exit 1; \
 	done
 

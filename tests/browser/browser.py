@@ -36,29 +36,33 @@ FLAGS = [
 SIZES = {"wide": (1280, 800), "narrow": (390, 844)}
 HOME = re.compile(r"^(?:(?:https?|wss?)://(?:127\.0\.0\.1|localhost|\[::1\])(?::\d+)?(?:/|$)|data:|blob:|about:)")
 START_S = 90.0
-# Pairs of texts or controls that lie over one another, seen through open shadow roots; what is hidden, or a part of
-# the other, or scrolled out of its box does not count.
+# Pairs of texts or controls that lie over one another, seen through open shadow roots.  What is hidden, part of the
+# other, or scrolled out of a box does not count; a head that stays in place while rows pass under it neither.
 OVERLAPS = """() => {
   const boxes = [];
+  const above = (e) => e.assignedSlot || e.parentElement || (e.getRootNode().host ?? null);
+  function seen(e) {
+    let { left, right, top, bottom } = e.getBoundingClientRect();
+    for (let up = above(e); up; up = above(up)) {
+      if (getComputedStyle(up).overflow === "visible") continue;
+      const frame = up.getBoundingClientRect();
+      left = Math.max(left, frame.left); right = Math.min(right, frame.right);
+      top = Math.max(top, frame.top); bottom = Math.min(bottom, frame.bottom);
+    }
+    return { left, right, top, bottom };
+  }
   (function walk(root) {
     for (const e of root.querySelectorAll("*")) {
       if (e.shadowRoot) walk(e.shadowRoot);
-      if (!/^(BUTTON|INPUT|SELECT|LABEL|H1|H2|P|TD|TH|OUTPUT|SUMMARY|A|PRE|LI|CAPTION|SPAN)$/.test(e.tagName)) continue;
+      if (!/^(BUTTON|INPUT|SELECT|LABEL|H1|H2|P|TD|TH|OUTPUT|SUMMARY|A|PRE|LI|SPAN)$/.test(e.tagName)) continue;
       if (!e.checkVisibility({ visibilityProperty: true, opacityProperty: true, contentVisibilityAuto: true })) continue;
-      if (e.closest("[hidden], .skip, caption, .bk-Figure, [aria-hidden=true]")) continue;
+      if (e.closest(".skip, caption, .bk-Figure, thead, [aria-hidden=true]")) continue;
+      const box = seen(e);
       const said = e.tagName === "INPUT" || e.tagName === "SELECT" || e.textContent.trim();
-      const box = e.getBoundingClientRect();
-      if (!said || box.width < 2 || box.height < 2 ) continue;
-      const scroller = e.closest(".scroll, pre");
-      if (scroller && scroller !== e) {
-        const frame = scroller.getBoundingClientRect();
-        if (box.bottom > frame.bottom || box.top < frame.top) continue;
-        if (scroller.querySelector("thead")?.contains(e)) continue;
-      }
-      boxes.push([e, box]);
+      if (said && box.right - box.left > 1 && box.bottom - box.top > 1) boxes.push([e, box]);
     }
   })(document);
-  const inside = (a, b) => { for (let e = b; e; e = e.parentNode || e.host) if (e === a) return true; return false; };
+  const inside = (a, b) => { for (let e = b; e; e = above(e)) if (e === a) return true; return false; };
   const found = [];
   for (let i = 0; i < boxes.length; i++) for (let j = i + 1; j < boxes.length; j++) {
     const [a, p] = boxes[i], [b, q] = boxes[j];

@@ -25,8 +25,8 @@ def live(page: Page) -> None:
 
 
 def fleet(page: Page) -> None:
-    page.locator(".uspnb-fleet .row").first.wait_for(timeout=LONG_MS)
-    page.wait_for_timeout(1_500)
+    page.locator(".uspnb-fleet .row .value", has_text=re.compile(r"\d")).first.wait_for(timeout=LONG_MS)
+    page.wait_for_timeout(3_000)
 
 
 def explore(page: Page) -> None:

@@ -19,7 +19,7 @@ import pytest
 import xarray as xr
 from playwright.sync_api import Page, expect
 
-pytestmark = [pytest.mark.timeout(200), pytest.mark.filterwarnings("ignore::DeprecationWarning")]
+pytestmark = [pytest.mark.timeout(280), pytest.mark.filterwarnings("ignore::DeprecationWarning")]
 
 VIEW = ".uspnb-live"
 expect.set_options(timeout=20_000)
@@ -274,7 +274,7 @@ def test_fleet_lists_series_and_opens_one(chromium_page, live_server):
     page = chromium_page
     page.goto(f"{live_server.address}/fleet")
     row = page.locator(".uspnb-fleet .row").first
-    row.wait_for(timeout=2 * SLOW_MS)
+    row.wait_for(timeout=3 * SLOW_MS)
     row.click()
     page.locator(VIEW).wait_for(timeout=SLOW_MS)
     until(page, lambda: ticks(page) > 5, "the opened series stands still")

@@ -13,6 +13,8 @@ function h(tag, attributes = {}, ...children) {
 }
 
 const count = (n) => Math.round(n).toLocaleString("en");
+// A date and a time of day, each in one piece wherever the line is broken.
+const whole = (text) => text.split(" ").flatMap((part) => [h("span", { className: "whole" }, part), " "]);
 let ids = 0;
 
 // Where the process stands, in badges; only the sentence is read out by a screen reader.
@@ -92,7 +94,7 @@ function alarms(model) {
     body.replaceChildren(...model.rows.map((row) => h("tr", {},
       h("td", {}, h("button", { type: "button", className: "link", "aria-label": `Jump to tick ${count(row.tick)}`,
         onclick: () => model.send_msg({ act: "jump", value: row.tick }) }, count(row.tick))),
-      h("td", {}, row.time), h("td", {}, row.chart), h("td", {}, row.began))));
+      h("td", {}, ...whole(row.time)), h("td", {}, row.chart), h("td", {}, ...whole(row.began)))));
     const shown = model.rows.length;
     box.hidden = !shown;
     note.textContent = !shown ? "No alarm so far."

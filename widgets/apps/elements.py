@@ -7,7 +7,6 @@ elements, drawn by `controls.js`; `model.send_msg` of the page arrives at `on_ac
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, ClassVar
 
 import panel as pn
@@ -24,7 +23,7 @@ class Element(pn.custom.JSComponent):
     kind = param.String(doc="which function of controls.js draws it")
 
     _esm = FOLDER / "controls.js"
-    _stylesheets: ClassVar[list[Path]] = [FOLDER / "elements.css"]
+    _stylesheets: ClassVar[list[Any]] = [FOLDER / "elements.css"]
 
     def __init__(self, on_act: Act | None = None, **params: Any) -> None:
         self._on_act = on_act

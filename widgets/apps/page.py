@@ -62,7 +62,7 @@ class Notice(pn.custom.JSComponent):
       return box;
     }
     """
-    _stylesheets: ClassVar[list[Path]] = [FOLDER / "elements.css"]
+    _stylesheets: ClassVar[list[Any]] = [FOLDER / "elements.css"]
 
     def __init__(self, **params: Any) -> None:
         super().__init__(**{"sizing_mode": "stretch_width", "margin": 0} | params)

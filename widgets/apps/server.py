@@ -124,7 +124,9 @@ def build(site: Site, *, port: int, address: str, allow_origin: Sequence[str] = 
         return sum(len(made[0].get_sessions(f"/{name}")) for name in APPS) if made else 0
 
     guarded: dict[str, Any] = {name: _guarded(name, site) for name in APPS}
-    signing = {"basic_auth": password, "cookie_secret": secrets.token_hex(32)} if password is not None else {}
+    signing: dict[str, Any] = (
+        {"basic_auth": password, "cookie_secret": secrets.token_hex(32)} if password is not None else {}
+    )
     try:
         server = get_server(
             guarded,

@@ -43,7 +43,7 @@ class Upload(pn.custom.JSComponent):
     received = param.Dict(default={}, doc="id of the upload, bytes that have come, and whether to stop")
 
     _esm = FOLDER / "upload.js"
-    _stylesheets: ClassVar[list[Path]] = [FOLDER / "elements.css"]
+    _stylesheets: ClassVar[list[Any]] = [FOLDER / "elements.css"]
 
     def __init__(self, on_file: Callable[[Path, str], None], on_refusal: Callable[[str], None], **params: Any) -> None:
         self._on_file, self._on_refusal = on_file, on_refusal

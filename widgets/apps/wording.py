@@ -58,12 +58,12 @@ def alarm_rows(session: Session) -> list[dict[str, Any]]:
     table = session.alarms().tail(MOST_ALARMS).iloc[::-1]
     return [
         {
-            "tick": int(row.tick),
-            "time": moment(row.time),
-            "chart": str(row.chart).replace("_", " "),
-            "began": moment(row.onset_time) if session.has_times else moment(row.onset_tick),
+            "tick": int(row["tick"]),
+            "time": moment(row["time"]),
+            "chart": str(row["chart"]).replace("_", " "),
+            "began": moment(row["onset_time" if session.has_times else "onset_tick"]),
         }
-        for row in table.itertuples(index=False)
+        for row in table.to_dict("records")
     ]
 
 
