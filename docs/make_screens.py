@@ -91,7 +91,9 @@ def _fleet_ready(page: Page) -> None:
 
 def _explore_ready(page: Page) -> None:
     page.get_by_text("Drag in a panel to select").wait_for(timeout=LONG_MS)
-    page.wait_for_timeout(1_000)
+    page.get_by_label("Compare with").select_option(label="Sea temperature, quicker to forget")
+    page.get_by_role("region", name="Scores").wait_for(timeout=LONG_MS)
+    page.wait_for_timeout(2_000)
 
 
 def _served(app: str, ready: Callable[[Page], None]) -> Callable[[Browser], None]:

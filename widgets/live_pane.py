@@ -79,6 +79,10 @@ class LivePane(AnyWidgetComponent):
         """Show the stretch round a tick and set the crosshair on it."""
         self._set("target", {"tick": int(tick), "id": next(self._jumps)})
 
+    def follow(self) -> None:
+        """Show the newest tick, and those that come."""
+        self._set("target", {"tick": None, "id": next(self._jumps)})
+
     def on_command(self, hook: Hook) -> None:
         """Have `hook(name, value)` carry out "export" and "snapshot"; a string that it returns is shown in the view."""
         self._link.on_command(hook)

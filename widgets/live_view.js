@@ -158,9 +158,10 @@ class View extends Handled {
   }
 
   jumpTo({ tick }) {
-    if (!Number.isFinite(tick)) return;
-    this.stretch.jump(tick);
-    this.pinned = tick;
+    if (Number.isFinite(tick)) {
+      this.stretch.jump(tick);
+      this.pinned = tick;
+    } else this.toNewest();
     this.redraw();
   }
 

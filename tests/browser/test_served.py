@@ -273,7 +273,7 @@ def test_explore_opens_saved_runs_and_refuses_others(chromium_page, live_server,
 def test_fleet_lists_series_and_opens_one(chromium_page, live_server):
     page = chromium_page
     page.goto(f"{live_server.address}/fleet")
-    row = page.locator(".uspnb-fleet .row").first
+    row = page.locator(".uspnb-fleet .body .row").first
     row.wait_for(timeout=3 * SLOW_MS)
     row.click()
     page.locator(VIEW).wait_for(timeout=SLOW_MS)

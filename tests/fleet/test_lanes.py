@@ -30,8 +30,8 @@ def test_two_processes_give_the_bits_of_one_and_a_helper_that_dies_is_told(narro
         for one in (alone, fleet):
             one.step(40)
             assert one.wait(timeout=240.0).ticks == 40
-        kept = [one.record.columns_of(shown, 0, 40)[1] for one in (alone, fleet)]
-        np.testing.assert_array_equal(*kept)
+        first, second = (one.record.columns_of(shown, 0, 40)[1] for one in (alone, fleet))
+        np.testing.assert_array_equal(first, second)
         helpers = [lane._helper for _, lane in fleet._lanes or () if isinstance(lane, ProcessLane)]
         assert len(helpers) == 1 and helpers[0].poll() is None
         helpers[0].kill()

@@ -18,7 +18,7 @@ from uspnb.errors import IntegrityError, UspnbError
 from .comparing import alarms_of, compared, facts_at, settings_that_differ
 from .elements import Alarms, Element
 from .opening import styled
-from .page import FOLDER, Notice, ThemeLink, page
+from .page import FOLDER, Notice, ThemeLink, page, soon
 from .runs import DEMO, OTHER, demonstration, saved
 from .site import Site
 from .uploads import Upload
@@ -157,10 +157,10 @@ class ExplorePage:
         others = [NOBODY, *(run for run in self.runs if run != name)]
         kept = self.other.value if self.other.value in others else NOBODY
         self.other.param.update(options=others, value=kept)
-        if self.runs[name] is None:
+        ds = self.runs[name]
+        if ds is None:
             self._compute(name)
             return
-        ds = self.runs[name]
         ticks = ds.sizes["time"]
         width = min(WIDTH, ticks)
         self.span.param.update(ticks=ticks, width=width, start=ticks - width, tick=ticks - 1)
@@ -181,7 +181,7 @@ class ExplorePage:
             except UspnbError as error:
                 ds, reason = None, str(error)
             if not self._closed:
-                self._document.add_next_tick_callback(lambda: arrived(ds, reason))
+                soon(self._document, lambda: arrived(ds, reason))
 
         def arrived(ds: xr.Dataset | None, reason: str) -> None:
             if ds is None:

@@ -19,7 +19,7 @@ from .choices import CHOICES, SEA, chosen
 from .downloads import KINDS, Downloads
 from .elements import Alarms, Badges, Keeping, Sensitivity, Transport
 from .opening import Opening
-from .page import Notice, ThemeLink, page
+from .page import Notice, ThemeLink, page, soon
 from .site import Site
 from .wording import alarm_rows, setting_rows, speeds, status_words
 
@@ -248,7 +248,7 @@ class LivePage:
             self.keeping.param.update(busy=False, said=said or f"{offer['name']} is ready.", download=offer)
 
         if not self._closed:
-            self._document.add_next_tick_callback(tell)
+            soon(self._document, tell)
 
 
 def _number(session: Session, name: str, value: Any) -> Any:

@@ -5,7 +5,8 @@ Everything comes from this machine: one style sheet, one script and one icon und
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -119,6 +120,13 @@ def page(
     for name, value in variables.items():
         made.add_variable(name, value)
     return made
+
+
+def soon(document: Any, act: Callable[[], None]) -> None:
+    """Have a page do something on its own thread, called from any other; nothing where the page has gone meanwhile."""
+    # Bokeh takes a document apart when its page is left, whoever still holds it
+    with contextlib.suppress(AttributeError):
+        document.add_next_tick_callback(act)
 
 
 def error_page(app: str, text: str) -> pn.Template:
