@@ -9,9 +9,9 @@ import numpy as np
 
 from ..array_types import Float, Int
 from ..config.schema import PredictorConfig
+from ..live_status import SessionStatus
 from ..packing import Layout
 from ..records import OperatingMode
-from .status import AssetStatus
 
 if TYPE_CHECKING:
     from .fleet import Fleet
@@ -62,7 +62,7 @@ class AssetView:
         return self._fleet.record.ticks
 
     @property
-    def status(self) -> AssetStatus:
+    def status(self) -> SessionStatus:
         """Where the asset stands."""
         now, record = self._fleet.status, self._fleet.record
         row, place = record.latest()[self._place], record.kept.place
@@ -70,7 +70,7 @@ class AssetView:
         degraded = known and bool(row[place["degraded"]])
         emergency = known and bool(row[place["emergency"]])
         health = "emergency" if emergency else "doubtful" if degraded else "ok"
-        return AssetStatus(
+        return SessionStatus(
             phase=now.phase,
             message=now.message,
             ticks=now.ticks,

@@ -38,9 +38,7 @@ class FleetStream:
         credits: frames that may be under way unacknowledged.
     """
 
-    def __init__(
-        self, fleet: Fleet, send: Callable[[bytes], None], rows: int = SPARK_TICKS, credits: int = 2
-    ) -> None:
+    def __init__(self, fleet: Fleet, send: Callable[[bytes], None], rows: int = SPARK_TICKS, credits: int = 2) -> None:
         if rows < 2 or credits < 1:
             raise DomainError(f"rows = {rows} must be at least 2 and credits = {credits} at least 1")
         self._fleet, self._send, self._credits = fleet, send, credits

@@ -1,4 +1,4 @@
-"""What a fleet says about itself, and about one of its assets."""
+"""What a fleet says about itself."""
 
 from __future__ import annotations
 
@@ -48,37 +48,6 @@ class FleetStatus:
     degraded: int = 0
     emergency: int = 0
     error: str | None = None
-
-    @property
-    def at_rest(self) -> bool:
-        """Whether nothing moves until somebody asks for it."""
-        return self.phase not in ("starting", "running")
-
-    def as_dict(self) -> dict[str, Any]:
-        """The same as plain values that JSON can hold."""
-        return dataclasses.asdict(self)
-
-
-@dataclasses.dataclass(frozen=True)
-class AssetStatus:
-    """Where one asset stands, in the words of a session of one series."""
-
-    phase: str = "new"
-    message: str = ""
-    ticks: int = 0
-    total: int | None = None
-    waiting: int = 0
-    speed: float | None = None
-    rate: float = 0.0
-    alarms: int = 0
-    rejected: int = 0
-    mode: str = "inference"
-    degraded: bool = False
-    emergency: bool = False
-    health: str = "ok"
-    source: str = ""
-    error: str | None = None
-    revision: int = 0
 
     @property
     def at_rest(self) -> bool:
