@@ -233,6 +233,8 @@ def lab_arguments(folder: Path, port: int, no_browser: bool) -> list[str]:
         "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
         "--LabApp.extension_manager=readonly",
     ]
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        made.append("--allow-root")  # a container's only user; nobody else can reach the loopback address
     return [*made, "--no-browser"] if no_browser else made
 
 

@@ -55,7 +55,8 @@ OVERLAPS = """() => {
     for (const e of root.querySelectorAll("*")) {
       if (e.shadowRoot) walk(e.shadowRoot);
       if (!/^(BUTTON|INPUT|SELECT|LABEL|H1|H2|P|TD|TH|OUTPUT|SUMMARY|A|PRE|LI|SPAN)$/.test(e.tagName)) continue;
-      if (!e.checkVisibility({ visibilityProperty: true, opacityProperty: true, contentVisibilityAuto: true })) continue;
+      const ways = { visibilityProperty: true, opacityProperty: true, contentVisibilityAuto: true };
+      if (!e.checkVisibility(ways)) continue;
       if (e.closest(".skip, caption, .bk-Figure, thead, [aria-hidden=true]")) continue;
       const box = seen(e);
       const said = e.tagName === "INPUT" || e.tagName === "SELECT" || e.textContent.trim();

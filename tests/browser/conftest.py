@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import axe_playwright_python
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
@@ -77,6 +78,21 @@ def live_server() -> Iterator[Any]:
 def overlaps() -> str:
     """The script that finds texts and controls that lie over one another."""
     return launching.OVERLAPS
+
+
+@pytest.fixture(scope="session")
+def grave_findings() -> Callable[[Page], list[str]]:
+    """What axe finds serious or critical on a page, shadow roots included; the rest is printed."""
+    script = next(Path(axe_playwright_python.__file__).parent.rglob("axe.min.js"))
+
+    def find(page: Page) -> list[str]:
+        page.add_script_tag(path=str(script))
+        found: list[dict[str, Any]] = page.evaluate("axe.run()")["violations"]
+        told = [f"{v['impact']}: {v['id']}, {v['help']}: {[node['target'] for node in v['nodes']][:4]}" for v in found]
+        print("\n".join(told))
+        return [text for text in told if text.startswith(("serious", "critical"))]
+
+    return find
 
 
 @pytest.fixture(scope="session")

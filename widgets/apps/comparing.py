@@ -91,9 +91,10 @@ def compared(first: xr.Dataset, second: xr.Dataset) -> tuple[list[list[str]], st
 
 
 def _difference(first: float, second: float, share: bool) -> str:
+    # adding zero turns a rounded -0 into 0
     if share:
-        return f"{100 * (second - first):+.1f} points"
-    return f"{second / first - 1:+.2%}" if first > 0 else "none" if first == second else "not known"
+        return f"{round(100 * (second - first), 1) + 0.0:+.1f} points"
+    return f"{round(second / first - 1, 4) + 0.0:+.2%}" if first > 0 else "none" if first == second else "not known"
 
 
 def _verdict(a: xr.Dataset, b: xr.Dataset, rows: np.ndarray, ticks: int) -> str:

@@ -92,7 +92,7 @@ class ExplorePage:
         self._beside = pn.Column(self.scores, self.differing, self.others_alarms, **_WIDE)
         self.run.param.watch(lambda event: self._guarded(self._choose), "value")
         self.other.param.watch(lambda event: self._guarded(self._compare), "value")
-        self.theme.param.watch(lambda *events: self._guarded(self._draw), ["value", "narrow"])
+        self.theme.param.watch(lambda *events: self._guarded(self._draw), ["value", "narrow", "told"])
 
     def template(self) -> pn.Template:
         """The page."""
@@ -199,7 +199,7 @@ class ExplorePage:
 
     def _draw(self) -> None:
         ds = self._shown()
-        if ds is not None:
+        if ds is not None and self.theme.told:  # a picture takes a second; none is drawn on a guess
             window = window_of(ds, self.span.start, self.span.width)
             figures = plots.linked(window, theme=self.theme.value).bokeh()
             if self.theme.narrow:

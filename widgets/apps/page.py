@@ -25,11 +25,16 @@ class ThemeLink(pn.custom.JSComponent):
 
     value = param.Selector(default="light", objects=list(THEMES), doc="the colours that the page shows now")
     narrow = param.Boolean(default=False, doc="whether the page is at most 600 pixels wide")
+    told = param.Boolean(default=False, doc="whether the page has said so, or all this is a guess yet")
 
     _esm = """
     export function render({ model }) {
       const narrow = window.matchMedia("(max-width: 600px)");
-      const tell = () => { model.value = document.documentElement.dataset.theme; model.narrow = narrow.matches; };
+      const tell = () => {
+        model.value = document.documentElement.dataset.theme;
+        model.narrow = narrow.matches;
+        model.told = true;
+      };
       window.addEventListener("uspnb-theme", tell);
       narrow.addEventListener("change", tell);
       tell();

@@ -240,12 +240,19 @@ def _run(
 
 
 def _warm_up(site: Site) -> None:
-    """Compile the programs of a session before the first page needs them; failing is that page's to tell."""
+    """Load what the pages import and compile a session's programs before a visitor needs them.
+
+    Failing is for the page to tell that then fails in the same way.
+    """
     values = np.cumsum(np.random.default_rng(0).standard_normal(WARM_UP_TICKS))
     try:
+        importlib.import_module(f".{site.app}", __package__)
         with site.own_session(values, title="warm-up") as session:
             session.wait(timeout=300.0)
-    except (UspnbError, TimeoutError, OSError) as error:
+        for name in APPS:
+            importlib.import_module(f".{name}", __package__)
+        importlib.import_module("uspnb.plots.brushing")
+    except (UspnbError, TimeoutError, OSError, ImportError) as error:
         _logger.warning("warming up failed: %s", error)
     finally:
         site.warm.set()
