@@ -236,6 +236,7 @@ def test_a_reload_reattaches(lab, chromium_page, small_notebook):
     page.wait_for_function("() => !jupyterapp.shell.currentWidget.context.model.dirty")
     page.reload()
     page.wait_for_selector(VIEW, timeout=LATE, state="attached")
+    bring(page, VIEW)
     # It went on while nobody looked, and the view that came back has all of it and goes on.
     ticks = int(ask(page, "session.status.ticks"))
     until_drawn(page, ticks)
