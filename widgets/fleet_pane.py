@@ -10,6 +10,7 @@ from panel.custom import AnyWidgetComponent
 from uspnb.fleet import Fleet
 
 from .fleet_link import Chosen, FleetLink, checked_fleet, css, esm
+from .page_thread import on_page
 
 if TYPE_CHECKING:
     from bokeh.document import Document
@@ -84,10 +85,7 @@ class FleetPane(AnyWidgetComponent):
 
     def _set(self, name: str, value: Any) -> None:
         """Set a parameter, on the page's own thread where there is a page."""
-        if self._shown_in:
-            self._shown_in[0].add_next_tick_callback(lambda: self._put(name, value))
-        else:
-            self._put(name, value)
+        on_page(self._shown_in, lambda: self._put(name, value))
 
     def _put(self, name: str, value: Any) -> None:
         self.param.update(**{name: value})

@@ -11,6 +11,7 @@ from panel.custom import AnyWidgetComponent
 from .live_arguments import THEMES, Shown, checked_view
 from .live_esm import css, esm
 from .live_link import Hook, LiveLink
+from .page_thread import on_page
 
 if TYPE_CHECKING:
     from bokeh.document import Document
@@ -108,10 +109,7 @@ class LivePane(AnyWidgetComponent):
         def apply() -> None:
             self.param.update(**{name: value})
 
-        if self._pages:
-            self._pages[0].add_next_tick_callback(apply)
-        else:
-            apply()
+        on_page(self._pages, apply)
 
     def _heard(self, *events: Any) -> None:
         for event in events:
