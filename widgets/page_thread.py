@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def on_page(pages: Sequence[Document], act: Callable[[], None]) -> None:
-    """Have the first page's own thread call `act()`; without a page it is called here, for one that was left not at all.
+    """Have the thread of the first page call `act()`; without a page call it here, for one that was left not at all.
 
     Args:
         pages: documents that show the component.
