@@ -114,8 +114,9 @@ def test_rows_that_are_fed_give_what_the_table_gives(replayed: Fleet) -> None:
             assert fleet.feed(row.to_dict(), when) == ()
         fleet.run()
         fleet.wait(until=TICKS, timeout=120.0)
-        assert fleet.window("cycle")["prediction"].values.tolist()[1:] == (
-            replayed.window("cycle")["prediction"].values.tolist()[1:]
+        assert (
+            fleet.window("cycle")["prediction"].values.tolist()[1:]
+            == (replayed.window("cycle")["prediction"].values.tolist()[1:])
         )
         assert fleet.status.phase == "running"  # more may come
 
