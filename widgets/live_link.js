@@ -5,6 +5,7 @@
 
 const BROWSER_ROWS = 20000;
 const QUIET_MS = 6000;
+const GREET_MS = 3000;
 const GONE_MS = 10000;
 const DELAYS_KEPT = 2000;
 const WINDOW_MS = 500;
@@ -84,6 +85,7 @@ class Link {
 
   hello() {
     this.undrawn.length = 0;
+    this.helloAt = performance.now();
     this.send("hello", { client: this.client, id: ++this.ids });
   }
 
@@ -152,6 +154,8 @@ class Link {
   watch() {
     const now = performance.now();
     const quiet = now - this.heard;
+    // A greeting can be lost while the host is still putting a reloaded page together.
+    if (!this.frames && now - this.helloAt > GREET_MS) this.hello();
     if (QUIET_MS > quiet) {
       this.asked = 0;
       if (this.gone) {
