@@ -53,7 +53,8 @@ class View extends Handled {
       };
     }
     this.toolbar = new Toolbar(this.act);
-    this.plots = element("canvas", "uspnb-plots", { role: "img" });
+    const charts = `Four charts on one time axis: ${PANELS.map((p) => p.describe).join("; ")}.`;
+    this.plots = element("canvas", "uspnb-plots", { role: "img", "aria-label": charts });
     this.over = element("canvas", "uspnb-over", { "aria-hidden": "true" });
     this.stage = element("div", "uspnb-stage", {}, [this.plots, this.over]);
     this.readings = element("div", "uspnb-readings");
@@ -261,7 +262,6 @@ class View extends Handled {
     if (this.spoken.textContent === text) return;
     this.summaryAt = now;
     this.spoken.textContent = text;
-    this.plots.setAttribute("aria-label", `Four charts on one time axis: ${PANELS.map((p) => p.describe).join("; ")}.`);
   }
 
   savePicture() {

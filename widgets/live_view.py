@@ -11,6 +11,7 @@ import traitlets
 from .live_arguments import Shown, checked_view
 from .live_esm import css, esm
 from .live_link import Hook, LiveLink
+from .notebook_frame import send_frame
 
 # Echoes of what the front end has set would double the messages, and nobody reads them.
 _FROM_PAGE = {"sync": True, "echo_update": False}
@@ -89,12 +90,10 @@ class LiveView(anywidget.AnyWidget):
         super().close()
 
     def _set(self, name: str, value: Any) -> None:
-        if name != "frame":
+        if name == "frame":
+            send_frame(self.comm, value)
+        else:
             setattr(self, name, value)
-        elif self.comm is not None:
-            # Past the trait: while another thread holds notifications back, two frames would be merged into one.
-            update = {"method": "update", "state": {}, "buffer_paths": [["frame"]]}
-            self.comm.send(data=update, buffers=[value])
 
     def _heard(self, change: Any) -> None:
         self._link.receive(change["name"], change["new"])

@@ -24,6 +24,7 @@ def _load(name: str) -> Any:
 
 
 launching = _load("browser")
+live = _load("live_host")
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +42,16 @@ def chromium_page(chromium: Browser) -> Iterator[Page]:
     watched = launching.Watched(chromium)
     yield watched.page
     watched.close()
+
+
+@pytest.fixture
+def host(chromium: Browser) -> Iterator[Any]:
+    """The live view's module in a bare page, with a stand-in for JupyterLab and Panel."""
+    context = chromium.new_context(viewport=live.WIDE, color_scheme="light")
+    made = live.Host(context.new_page())
+    yield made
+    context.close()
+    assert made.faults == []
 
 
 @pytest.fixture

@@ -2,37 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
-
-def _load(name: str) -> Any:
-    known = f"uspnb_tests_{name}"
-    if known not in sys.modules:
-        spec = importlib.util.spec_from_file_location(known, Path(__file__).parent / f"{name}.py")
-        assert spec is not None and spec.loader is not None
-        sys.modules[known] = module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-    return sys.modules[known]
-
-
-live = _load("live_host")
+live = sys.modules["uspnb_tests_live_host"]  # loaded by conftest.py
 AT, WIDE, NARROW, rows_of = live.AT, live.WIDE, live.NARROW, live.rows_of
-
-
-@pytest.fixture
-def host(chromium) -> Iterator[Any]:
-    context = chromium.new_context(viewport=WIDE, color_scheme="light")
-    made = live.Host(context.new_page())
-    yield made
-    context.close()
-    assert made.faults == []
 
 
 # -- hands --------------------------------------------------------------------------------------------------------

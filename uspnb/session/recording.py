@@ -61,11 +61,7 @@ class Recording:
             OSError: the disk does not take them; nothing is lost and the call may be repeated.
         """
         while self.count + coming > self.spilled + self.limit:
-            stop = min(self.spilled + self.portion, self.count)
-            rows, stamps = self._copy(self.spilled, stop)
-            with self._disk:
-                self._archive.write(self.spilled, rows, stamps)
-            self.spilled = stop
+            self._spill()
 
     def spill_all(self) -> None:
         """Write the rows that are not on disk yet.
@@ -74,11 +70,15 @@ class Recording:
             OSError: the disk does not take them.
         """
         while self.spilled < self.count:
-            stop = min(self.spilled + self.portion, self.count)
-            rows, stamps = self._copy(self.spilled, stop)
-            with self._disk:
-                self._archive.write(self.spilled, rows, stamps)
-            self.spilled = stop
+            self._spill()
+
+    def _spill(self) -> None:
+        stop = min(self.spilled + self.portion, self.count)
+        with self._lock:
+            rows, stamps = self._slice(self.spilled, stop)
+        with self._disk:
+            self._archive.write(self.spilled, rows, stamps)
+        self.spilled = stop
 
     def append(self, rows: Float[np.ndarray, "time width"], stamps: Int[np.ndarray, "time"]) -> None:
         """Add rows for which `make_room` has been called."""
@@ -158,10 +158,6 @@ class Recording:
         if not parts:
             return rows, stamps
         return np.concatenate([*(p[0] for p in parts), rows]), np.concatenate([*(p[1] for p in parts), stamps])
-
-    def _copy(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
-        with self._lock:
-            return self._slice(start, stop)
 
     def _slice(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
         capacity = len(self._rows)

@@ -200,7 +200,8 @@ def _changed(file: BinaryIO, path: Path, last: bytes) -> str:
     if (now.st_ino, now.st_dev) != (held.st_ino, held.st_dev):
         return "was replaced by another file"
     place = file.tell()
-    if now.st_size < place:
-        return f"became shorter: {now.st_size:,} bytes where {place:,} were read"
     file.seek(place - len(last))
-    return "" if file.read(len(last)) == last else "was written anew"
+    found = file.read(len(last))
+    if len(found) < len(last):
+        return f"became shorter: {os.fstat(file.fileno()).st_size:,} bytes where {place:,} were read"
+    return "" if found == last else "was written anew"
