@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -96,3 +97,79 @@ def test_folder_that_cannot_be_made_gives_none(tmp_path: Path) -> None:
     before = jax.config.values["jax_compilation_cache_dir"]
     assert runtime.enable_compilation_cache(obstacle / "xla") is None
     assert jax.config.values["jax_compilation_cache_dir"] == before
+
+
+def test_settings_that_jax_has_read_already_cannot_change() -> None:
+    jnp.ones(1).block_until_ready()
+    before = os.environ.get("XLA_FLAGS")
+    with pytest.raises(RuntimeError, match=r"would change XLA_FLAGS, but JAX has already begun.*right after"):
+        runtime.configure(deterministic=True)
+    with pytest.raises(RuntimeError, match="would change XLA_CLIENT_MEM_FRACTION, XLA_PYTHON_CLIENT_ALLOCATOR"):
+        runtime.configure(allocator="bfc", memory_fraction=0.5)
+    assert os.environ.get("XLA_FLAGS") == before
+    assert not runtime.configure().deterministic  # asks for nothing, and says what is in force
+
+
+@pytest.mark.parametrize(
+    ("given", "flags", "threads", "told"),
+    [
+        ({"allocator": "pool"}, "", "1", "allocator = 'pool' is not one of default, platform"),
+        ({"memory_fraction": 0.0}, "", "1", "memory_fraction = 0.0 must be above 0 and at most 1"),
+        ({"memory_fraction": float("nan")}, "", "1", "memory_fraction = nan must be above 0"),
+        ({"device": "tpu"}, "", "1", "device = 'tpu' is not one of auto, cpu, gpu"),
+        ({"deterministic": True}, "--xla_gpu_deterministic_ops=0", "1", "determinism needs true; take it out"),
+        ({"deterministic": True}, "--xla_gpu_autotune_level=4", "1", "xla_gpu_autotune_level=4, determinism needs 0"),
+        ({"deterministic": True}, "", "4", "PJRT_NPROC = 4 lets reductions split by thread"),
+    ],
+)
+def test_settings_that_contradict_one_another(
+    given: dict[str, Any], flags: str, threads: str, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XLA_FLAGS", flags)
+    monkeypatch.setenv("PJRT_NPROC", threads)
+    with pytest.raises(ValueError, match=told):
+        runtime.configure(**given)
+    assert os.environ["XLA_FLAGS"] == flags
+
+
+def test_memory_settings_reach_the_variables_that_jax_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtime.xla_bridge, "backends_are_initialized", lambda: False)
+    for name in ("XLA_PYTHON_CLIENT_ALLOCATOR", "XLA_CLIENT_MEM_FRACTION", "XLA_PYTHON_CLIENT_MEM_FRACTION"):
+        monkeypatch.setenv(name, "")  # so that they are as before afterwards
+        monkeypatch.delenv(name)
+    settings = runtime.configure(allocator="platform", memory_fraction=0.7)
+    assert (settings.allocator, settings.memory_fraction) == ("platform", "0.7")
+    from jaxlib.xla_client import generate_pjrt_gpu_plugin_options
+
+    options = generate_pjrt_gpu_plugin_options()
+    assert options["allocator"] == "platform" and options["memory_fraction"] == 0.7
+    # Both names at once are an error of JAX, so the one that is there is the one that is set.
+    monkeypatch.delenv("XLA_CLIENT_MEM_FRACTION")
+    monkeypatch.setenv("XLA_PYTHON_CLIENT_MEM_FRACTION", "0.9")
+    runtime.configure(memory_fraction=0.5)
+    assert generate_pjrt_gpu_plugin_options()["memory_fraction"] == 0.5
+
+
+HASHES = """
+from uspnb import runtime
+settings = runtime.configure(deterministic=True)
+assert settings.deterministic and runtime.configure(deterministic=True) == settings
+import numpy as np, uspnb
+from uspnb.functional import observations
+from uspnb.processes import autoregression
+from uspnb.telemetry.parity_lines import exact_hash
+functional = uspnb.FunctionalPredictor()
+values = autoregression(600, 11).values
+state, result = functional.scan(functional.init_state(), observations(values, np.arange(600) * 10**9))
+assert runtime.configure(deterministic=True) == settings
+told = result.telemetry
+print(exact_hash(np.asarray(told.weight).ravel()), exact_hash(np.asarray(told.transport_cost)))
+print(exact_hash(np.asarray(result.reference_prediction)))
+"""
+
+
+def test_two_fresh_processes_give_the_same_bits() -> None:
+    """The hashes of a parity log, over 600 ticks; benchmarks/service.py compiles anew in each process as well."""
+    cache = {name: os.environ[name] for name in ("JAX_COMPILATION_CACHE_DIR", "USPNB_CACHE_DIR")}
+    first, second = (in_fresh_process(HASHES, **cache) for _ in range(2))
+    assert len(first.split()) == 3 and first == second

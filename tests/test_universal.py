@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
 import warnings
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,14 +11,13 @@ import pandas as pd
 import pytest
 
 from uspnb.backtest import backtest
-from uspnb.config.load import config_to_toml
 from uspnb.config.schema import PredictorConfig
 from uspnb.digest import sha256_pytree
-from uspnb.errors import ConfigError, DomainError, FrequencyWarning, StalenessWarning
+from uspnb.errors import DomainError, FrequencyWarning, StalenessWarning
 from uspnb.functional import FunctionalPredictor
 from uspnb.programs import trace_count
 from uspnb.records import PredictionResult, ProcessState
-from uspnb.universal import ConfigReloadablePredictor, UniversalPredictor, replay_clock
+from uspnb.universal import UniversalPredictor, replay_clock
 
 SECOND = 10**9
 START = 1_771_675_200 * SECOND
@@ -279,79 +276,23 @@ def test_representations() -> None:
     assert "0 ticks seen" in UniversalPredictor()._repr_html_()
 
 
-def written(path: Path, config: PredictorConfig) -> None:
-    path.write_text(config_to_toml(config), encoding="utf-8")
-
-
-@pytest.fixture
-def reloadable(tmp_path: Path) -> ConfigReloadablePredictor:
-    path = tmp_path / "config.toml"
-    written(path, PredictorConfig())
-    predictor = ConfigReloadablePredictor(path, clock=replay_clock)
-    for k in range(5):
-        predictor.step(ProcessState(WALK[k], START + k * SECOND))
-    return predictor
-
-
-def test_an_unchanged_file_is_not_read_again(reloadable: ConfigReloadablePredictor) -> None:
-    assert reloadable.check_and_reload_config() is False
-    text = reloadable.config_path.read_text(encoding="utf-8")
-    reloadable.config_path.write_text(text + "\n# a remark\n", encoding="utf-8")
-    assert reloadable.check_and_reload_config() is False
-    assert reloadable.config == PredictorConfig()
-
-
-def test_a_traced_change_keeps_the_state(reloadable: ConfigReloadablePredictor) -> None:
-    before, traces = sha256_pytree(reloadable.state), trace_count("series")
-    written(reloadable.config_path, PredictorConfig(confidence_level=0.5, cusum_k=0.25))
-    assert reloadable.check_and_reload_config() is True
-    assert reloadable.config.cusum_k == 0.25 and sha256_pytree(reloadable.state) == before
-    assert reloadable.step(ProcessState(WALK[5], START + 5 * SECOND)).telemetry.ticks == 6
-    assert trace_count("series") == traces and reloadable.check_and_reload_config() is False
-
-
-def test_a_static_change_starts_anew(reloadable: ConfigReloadablePredictor) -> None:
-    written(reloadable.config_path, PredictorConfig(koopman_top_k=7))
-    assert reloadable.check_and_reload_config() is True
-    assert int(reloadable.state.ticks) == 0 and reloadable.last_result is None
-    with pytest.raises(DomainError, match="at least one tick"):
-        reloadable.history()
-
-
-@pytest.mark.parametrize("text", ["[sensitivity]\ncusum_k = 9.0\n", "[sensitivity\n", "[sensitivity]\ncusum_kk = 1\n"])
-def test_an_invalid_file_keeps_the_old_settings(reloadable: ConfigReloadablePredictor, text: str) -> None:
-    before = sha256_pytree(reloadable.state)
-    reloadable.config_path.write_text(text, encoding="utf-8")
-    for _ in range(2):  # it says so every time until the file is right
-        with pytest.raises(ConfigError):
-            reloadable.check_and_reload_config()
-    assert reloadable.config == PredictorConfig() and sha256_pytree(reloadable.state) == before
-    reloadable.step(ProcessState(WALK[5], START + 5 * SECOND))
-    written(reloadable.config_path, dataclasses.replace(PredictorConfig(), cusum_k=0.25))
-    assert reloadable.check_and_reload_config() is True
-
-
-def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"missing\.toml"):
-        ConfigReloadablePredictor(tmp_path / "missing.toml")
-
-
-def test_a_predictor_that_is_held_moves_for_its_holder_only(reloadable: ConfigReloadablePredictor) -> None:
+def test_a_predictor_that_is_held_moves_for_its_holder_only() -> None:
+    held = replayed(5)
     tick = ProcessState(WALK[5], START + 5 * SECOND)
-    before = sha256_pytree(reloadable.state)
-    reloadable.hold("a session on tide")
+    before = sha256_pytree(held.state)
+    held.hold("a session on tide")
     said = r"must wait: a session on tide holds this predictor and moves it on; close that first"
     for move in (
-        lambda: reloadable.step(tick),
-        lambda: reloadable.fit_history(WALK[:200]),
-        lambda: reloadable.hold("another"),
-        reloadable.check_and_reload_config,
+        lambda: held.step(tick),
+        lambda: held.fit_history(WALK[:200]),
+        lambda: held.hold("another"),
+        lambda: held.change_settings(held.functional, held.state),
     ):
         with pytest.raises(DomainError, match=said):
             move()
-    assert sha256_pytree(reloadable.state) == before and reloadable.history().sizes["time"] == 5
-    reloadable.let_go()
-    assert reloadable.step(tick).telemetry.ticks == 6
+    assert sha256_pytree(held.state) == before and held.history().sizes["time"] == 5
+    held.let_go()
+    assert held.step(tick).telemetry.ticks == 6
 
 
 @pytest.mark.parametrize("grid", [False, True])

@@ -19,6 +19,7 @@ from .errors import (
     DomainError,
     FrequencyWarning,
     IntegrityError,
+    ReloadWarning,
     StalenessWarning,
     UspnbError,
 )
@@ -39,7 +40,8 @@ from .orchestration.step import (
     orchestrate_step_batch,
 )
 from .records import OperatingMode, PredictionResult, ProcessState, Telemetry
-from .universal import ConfigReloadablePredictor, UniversalPredictor, replay_clock
+from .reloading import ConfigReloadablePredictor
+from .universal import UniversalPredictor, replay_clock
 
 if TYPE_CHECKING:
     from .comparison import compare
@@ -81,6 +83,7 @@ __all__ = [
     "PredictionResult",
     "PredictorConfig",
     "ProcessState",
+    "ReloadWarning",
     "Session",
     "SinkhornResult",
     "StalenessWarning",

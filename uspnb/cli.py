@@ -1,4 +1,4 @@
-"""The command line: `uspnb demo`, `backtest`, `serve`, `lab`, `train-trunk`, `config`.
+"""The command line: `uspnb demo`, `backtest`, `serve`, `lab`, `run`, `inspect`, `parity`, `train-trunk`, `config`.
 
 A command imports what it needs when it runs, so that help and errors come at once.
 """
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 INTERRUPTED = 130
 REFUSED = 2
+DIFFERS = 1
 APPS = ("live", "fleet", "explore")
 PORT = 5006
 MOST_ASSETS = 10
@@ -80,6 +81,18 @@ def _parser() -> argparse.ArgumentParser:
     lab.add_argument("--port", type=int, default=8888, help="where it listens; the next free one if that is taken")
     lab.add_argument("--no-browser", action="store_true", help="print the address and open nothing")
     lab.set_defaults(run=_lab)
+
+    from .service.command import add_arguments, run
+
+    service = commands.add_parser("run", help="serve series until SIGTERM: snapshots, telemetry, metrics, clean stops")
+    add_arguments(service)
+    service.set_defaults(run=run)
+    inspect = commands.add_parser("inspect", help="verify a snapshot or an emergency dump and print it as a table")
+    inspect.add_argument("files", nargs="+", metavar="FILE", help="what `uspnb run` or save_snapshot wrote")
+    inspect.set_defaults(run=_inspect)
+    parity = commands.add_parser("parity", help="verify one parity log, or say where two runs first differ")
+    parity.add_argument("logs", nargs="+", metavar="A.log", help="one log, or two")
+    parity.set_defaults(run=_parity)
 
     trunk = commands.add_parser("train-trunk", help="train a trunk network of the deep_galerkin kernel anew")
     trunk.add_argument("--width", type=int, default=32, help="units of a hidden layer")
@@ -308,6 +321,31 @@ def _comparison_text(comparison: xr.Dataset) -> str:
     if len(labels) > MOST_ASSETS:
         blocks.append(f"... and {len(labels) - MOST_ASSETS} more assets")
     return "\n\n".join(blocks) + "\n(in brackets: relative to last value, below 1 is better)"
+
+
+def _inspect(options: argparse.Namespace) -> int:
+    from .snapshots import inspect_file
+
+    found = [inspect_file(file) for file in options.files]
+    print("\n\n".join(about.text() for about in found))
+    return 0 if all(about.valid for about in found) else DIFFERS
+
+
+def _parity(options: argparse.Namespace) -> int:
+    from .telemetry import compare, verify
+
+    if len(options.logs) > 2:
+        raise DomainError(f"{len(options.logs)} logs were named; name one to verify it, or two to compare them")
+    verified = [verify(path) for path in options.logs]
+    for path, about in zip(options.logs, verified, strict=True):
+        state = "intact" if about.ok else f"NOT INTACT from line {about.first_bad_line} on"
+        print(f"{path}: {about.lines} lines, {state}{'; ' if about.reason else ''}{about.reason}")
+    whole = all(about.ok for about in verified)
+    if len(options.logs) == 1:
+        return 0 if whole else DIFFERS
+    comparison = compare(*options.logs)
+    print(comparison.text())
+    return 0 if whole and comparison.equal else DIFFERS
 
 
 def _train_trunk(options: argparse.Namespace) -> int:

@@ -33,3 +33,7 @@ class StalenessWarning(UserWarning):
 
 class FrequencyWarning(UserWarning):
     """Ticks are further apart than the sampling limit; the roughness estimate may alias."""
+
+
+class ReloadWarning(UserWarning):
+    """A changed configuration file cannot be used; the settings in force stay."""

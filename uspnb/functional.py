@@ -81,6 +81,11 @@ class FunctionalPredictor:
         state, rows = run(self.static, self.knobs, state, ticks, np.int64(count))
         return state, np.asarray(rows)[:count]
 
+    def warm(self, state: PredictorState) -> None:
+        """Compile and load the program of one series, which may take many seconds; the state is left untouched."""
+        zeros = np.zeros(SERIES_LENGTH, np.int64)
+        self.advance(state, Observation(np.zeros(SERIES_LENGTH), zeros, zeros, np.full(SERIES_LENGTH, np.nan)), 0)
+
     def init_state(self, batch: int | None = None, *, key: Key | None = None) -> PredictorState:
         """The cold state of one series, or of `batch` series stacked along a leading axis.
 

@@ -9,12 +9,146 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import NamedTuple
 
 os.environ.setdefault("PJRT_NPROC", "1")
 
 import jax  # after the variable above, which must be set before the first import of jax
+from jax._src import xla_bridge  # JAX tells nowhere else whether it has begun to compute
 
 jax.config.update("jax_enable_x64", True)
+
+# docs/determinism.md says what each of them does, and which variables have none of it any more.
+DETERMINISTIC_FLAGS: dict[str, str] = {
+    "xla_gpu_exclude_nondeterministic_ops": "true",
+    "xla_gpu_deterministic_ops": "true",
+    "xla_gpu_autotune_level": "0",
+    "xla_cpu_multi_thread_eigen": "false",
+    "xla_allow_excess_precision": "false",
+}
+DETERMINISTIC_SETTINGS: dict[str, str] = {
+    "jax_default_prng_impl": "threefry2x32",
+    "jax_default_matmul_precision": "highest",
+}
+ALLOCATORS = ("default", "platform", "bfc", "cuda_async", "vmm")
+
+
+class RuntimeSettings(NamedTuple):
+    """What `configure` has put in force.
+
+    Attributes:
+        deterministic: whether equal inputs give equal bits in every process on this kind of machine.
+        xla_flags: the flags that XLA reads when JAX begins to compute.
+        threads: host threads of XLA's CPU client.
+        allocator, memory_fraction: how memory of a GPU is taken; "" is JAX's own choice.
+    """
+
+    deterministic: bool
+    xla_flags: str
+    threads: str
+    allocator: str
+    memory_fraction: str
+
+
+def configure(
+    deterministic: bool = False,
+    *,
+    device: str = "auto",
+    allocator: str | None = None,
+    memory_fraction: float | None = None,
+) -> RuntimeSettings:
+    """Settle how XLA computes, before JAX computes anything.
+
+    Args:
+        deterministic: whether two processes must give the same bits: kernels without atomic additions or timed
+            choices, one host thread, no precision beyond the declared one, and the counter-based random generator.
+        device: "cpu" leaves a GPU alone; "auto" and "gpu" change nothing here, as a predictor asks for its device.
+        allocator: of GPU memory, one of "default", "platform", "bfc", "cuda_async", "vmm"; left as it is where None.
+        memory_fraction: share of a GPU's memory that an allocator with a pool takes, in (0, 1]; likewise.
+
+    Returns:
+        What is in force.
+
+    Raises:
+        RuntimeError: JAX has already begun to compute and the settings asked for differ from those that it read.
+        ValueError: an unknown device or allocator, a fraction outside (0, 1], or a flag in `XLA_FLAGS` or a thread
+            count in `PJRT_NPROC` that contradicts determinism.
+
+    Source: seed 000, sections 5 and 17, in terms of current XLA.
+    """
+    if device not in ("auto", "cpu", "gpu"):
+        raise ValueError(f"device = {device!r} is not one of auto, cpu, gpu")
+    if allocator is not None and allocator not in ALLOCATORS:
+        raise ValueError(f"allocator = {allocator!r} is not one of {', '.join(ALLOCATORS)}")
+    if memory_fraction is not None and not 0.0 < memory_fraction <= 1.0:
+        raise ValueError(f"memory_fraction = {memory_fraction!r} must be above 0 and at most 1")
+    wanted: dict[str, str] = {}
+    if deterministic:
+        wanted["XLA_FLAGS"] = _flags_with(os.environ.get("XLA_FLAGS", ""))
+        if os.environ["PJRT_NPROC"] != "1":
+            raise ValueError(
+                f"PJRT_NPROC = {os.environ['PJRT_NPROC']} lets reductions split by thread; unset it or set it to 1"
+            )
+    if allocator is not None:
+        wanted["XLA_PYTHON_CLIENT_ALLOCATOR"] = allocator
+    if memory_fraction is not None:
+        wanted[_fraction_name()] = f"{memory_fraction:g}"
+    changed = {name: value for name, value in wanted.items() if os.environ.get(name, "") != value}
+    if changed and xla_bridge.backends_are_initialized():
+        raise RuntimeError(
+            f"configure() would change {', '.join(sorted(changed))}, but JAX has already begun to compute and read "
+            "them; call uspnb.runtime.configure right after `import uspnb`, before any predictor is made"
+        )
+    os.environ.update(changed)
+    if device == "cpu" and not xla_bridge.backends_are_initialized():
+        jax.config.update("jax_platforms", "cpu")
+    if deterministic:
+        for name, value in DETERMINISTIC_SETTINGS.items():
+            jax.config.update(name, value)
+    return _in_force()
+
+
+def _flag_values(flags: str) -> dict[str, str]:
+    """Name and value of each flag; one without a value is switched on, and 1 and 0 are other words for it."""
+    values: dict[str, str] = {}
+    for flag in flags.split():
+        name, told, value = flag.lstrip("-").partition("=")
+        value = value.lower() if told else "true"
+        on_off = DETERMINISTIC_FLAGS.get(name) in ("true", "false")
+        values[name] = {"1": "true", "0": "false"}.get(value, value) if on_off else value
+    return values
+
+
+def _flags_with(present: str) -> str:
+    """The flags of the user and those of determinism.
+
+    Raises:
+        ValueError: one of the user's flags contradicts them.
+    """
+    held = _flag_values(present)
+    for name, value in DETERMINISTIC_FLAGS.items():
+        if held.get(name, value) != value:
+            raise ValueError(f"XLA_FLAGS holds --{name}={held[name]}, determinism needs {value}; take it out")
+    missing = [f"--{name}={value}" for name, value in DETERMINISTIC_FLAGS.items() if name not in held]
+    return " ".join([*present.split(), *missing])
+
+
+def _fraction_name() -> str:
+    """The variable of the memory fraction: JAX refuses both names at once, and the older one may be set outside."""
+    old, new = "XLA_PYTHON_CLIENT_MEM_FRACTION", "XLA_CLIENT_MEM_FRACTION"
+    return old if old in os.environ else new
+
+
+def _in_force() -> RuntimeSettings:
+    flags, threads = os.environ.get("XLA_FLAGS", ""), os.environ["PJRT_NPROC"]
+    settings = all(jax.config.values[name] == value for name, value in DETERMINISTIC_SETTINGS.items())
+    return RuntimeSettings(
+        settings and threads == "1" and _flag_values(flags).items() >= DETERMINISTIC_FLAGS.items(),
+        flags,
+        threads,
+        os.environ.get("XLA_PYTHON_CLIENT_ALLOCATOR", ""),
+        os.environ.get(_fraction_name(), ""),
+    )
 
 
 def compilation_cache_dir() -> Path:

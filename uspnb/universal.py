@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,14 +14,17 @@ import numpy as np
 
 from .array_types import Float, Int
 from .batching import scan_chunks
-from .config.load import load_config
-from .config.schema import STATIC_FIELDS, PredictorConfig
+from .config.schema import PredictorConfig
 from .errors import DomainError, FrequencyWarning, StalenessWarning
 from .functional import FunctionalPredictor, observations, tagged
+from .history_ring import HistoryRing
 from .html_tables import headline
 from .packing import unpack
 from .records import PredictionResult, ProcessState
+from .snapshot_keeper import Loaded, SnapshotKeeper, Where, load_state, payload_maker
+from .snapshots import SnapshotStatus, Written, config_from, read_snapshot
 from .state import INTERVALS_KEPT, PredictorState
+from .telemetry import TelemetryBuffer
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -33,37 +37,6 @@ def replay_clock() -> None:
     return None
 
 
-class _Ring:
-    """The last `limit` rows of float64 and their timestamps, in one block that grows to its limit and no further."""
-
-    def __init__(self, limit: int, width: int) -> None:
-        self.limit, self.count, self.skipped = limit, 0, 0
-        self.rows = np.empty((min(limit, 256), width))
-        self.stamps = np.empty(len(self.rows), np.int64)
-
-    def append(self, rows: np.ndarray, stamps: np.ndarray) -> None:
-        self.skipped += max(len(rows) - self.limit, 0)
-        for row, stamp in zip(rows[-self.limit :], stamps[-self.limit :], strict=True):
-            if self.count >= len(self.rows) and len(self.rows) < self.limit:
-                longer = min(self.limit, 2 * len(self.rows))
-                self.rows = np.resize(self.rows, (longer, self.rows.shape[1]))
-                self.stamps = np.resize(self.stamps, longer)
-            place = self.count % len(self.rows)
-            self.rows[place], self.stamps[place] = row, stamp
-            self.count += 1
-
-    @property
-    def seen(self) -> int:
-        """Rows that were ever appended, those that went past the limit at once included."""
-        return self.count + self.skipped
-
-    def ordered(self) -> tuple[np.ndarray, np.ndarray]:
-        """Rows and timestamps, oldest first."""
-        kept = min(self.count, len(self.rows))
-        places = (np.arange(kept) + (self.count - kept)) % len(self.rows)
-        return self.rows[places], self.stamps[places]
-
-
 class UniversalPredictor:
     """A predictor of one series: feed ticks, get forecasts.
 
@@ -72,6 +45,8 @@ class UniversalPredictor:
         clock: gives the time of processing [ns since 1970 UTC]; `replay_clock` for ticks of the past, which are then
             processed at their own timestamps.
         history_limit: ticks that `history()` can give back; older ones are let go.
+        telemetry: a buffer that takes the result of every tick, for a `uspnb.telemetry.Consumer` to watch or log.
+        asset: what the series is called there and in snapshots.
 
     Raises:
         DomainError: not a configuration, or a history limit below 1.
@@ -83,18 +58,40 @@ class UniversalPredictor:
         *,
         clock: Callable[[], int | None] = time.time_ns,
         history_limit: int = HISTORY_LIMIT,
+        telemetry: TelemetryBuffer | None = None,
+        asset: str = "series",
     ) -> None:
         if not isinstance(history_limit, int) or history_limit < 1:
             raise DomainError(f"history_limit = {history_limit!r} must be a whole number of at least 1 tick")
         self._functional = FunctionalPredictor(config)
         self._clock = clock
         self._layout = self._functional.layout
-        self._ring = _Ring(history_limit, self._layout.width)
+        self._ring = HistoryRing(history_limit, self._layout.width)
         self._state = self._functional.init_state()
         self._doubts = {StalenessWarning: False, FrequencyWarning: False}
         self._grid_in_history = False
         self._last: PredictionResult | None = None
         self._held_by = ""
+        self._keeper = SnapshotKeeper()
+        self._telemetry, self._asset = telemetry, asset
+        self._ticks = 0  # what the state counts, without asking a device for it
+
+    @classmethod
+    def from_snapshot(cls, path: Where, **rest: Any) -> UniversalPredictor:
+        """A predictor with the settings and the state of a snapshot file.
+
+        Args:
+            path: the file.
+            rest: `clock`, `history_limit`, `telemetry`, `asset`.
+
+        Raises:
+            IntegrityError: the file is damaged.
+            DomainError: its schema version cannot be read.
+            OSError: it cannot be read.
+        """
+        made = UniversalPredictor(config_from(read_snapshot(path)), **rest)
+        made.load_snapshot(path)
+        return made
 
     @property
     def functional(self) -> FunctionalPredictor:
@@ -155,7 +152,7 @@ class UniversalPredictor:
         if not series.has_times:
             self._forget_clock()
             self._grid_in_history = True
-        self._ring.append(rows, series.timestamps_ns)
+        self._record(rows, series.timestamps_ns)
         self._last = unpack(rows[-1], self._layout)
         final = self._last.telemetry
         stable = bool(final.cusum_drift < final.adaptive_threshold)
@@ -178,7 +175,7 @@ class UniversalPredictor:
             raise DomainError(f"tick has type {type(tick).__name__}, expected ProcessState(magnitude, timestamp_utc)")
         self._refuse_while_held("step")
         self._state, row = self._functional.step_row(self._state, tick.observation(self._clock()))
-        self._ring.append(row[None], np.array([tick.timestamp_ns]))
+        self._record(row[None], np.array([tick.timestamp_ns]))
         result = tagged(unpack(row, self._layout), tick)
         self._last = result
         self._warn(tick, result)
@@ -210,6 +207,66 @@ class UniversalPredictor:
         series = Series(np.asarray(telemetry.observation), stamps, None, when)
         out = (self._last.reference_prediction, self._last.confidence_lower, self._last.confidence_upper)
         return to_dataset(telemetry, out, series, self.config)
+
+    def save_snapshot(self, path: Where | None = None) -> Path:
+        """Write the state to disk, whole or not at all, and wait until it is there.
+
+        The history is not part of it.
+
+        Args:
+            path: the file; left out, the next one in the folder `snapshot_path`, which keeps the newest
+                `snapshot_retention`.
+
+        Returns:
+            Where it lies.
+
+        Raises:
+            DomainError: the path is a folder.
+            OSError: the disk does not take it; what was there before is untouched.
+        """
+        return self._keeper.save(path, self.config, self._payload_maker()).path
+
+    def save_snapshot_nonblocking(self, path: Where | None = None) -> Future[Written]:
+        """`save_snapshot` in a thread of its own; returns at once and never waits for a disk.
+
+        Where too many wait, the oldest is dropped and its future cancelled; the newest never is.
+        """
+        return self._keeper.submit(path, self.config, self._payload_maker())
+
+    def snapshot_status(self) -> SnapshotStatus | None:
+        """How the snapshots without waiting stand, None before the first."""
+        return self._keeper.status()
+
+    def load_snapshot(self, path: Where | None = None, *, only: str | None = None) -> Loaded:
+        """Go on from a snapshot, bit for bit as the predictor that wrote it; the history begins anew.
+
+        Settings stay those of this predictor; `differing` of what is returned says where they are others.
+
+        Args:
+            path: a file, or a folder whose newest valid snapshot is taken; `snapshot_path` where left out.
+            only: "A" (hilbert) to "D" (log_signature) restores that kernel alone and leaves all else as it is.
+
+        Raises:
+            IntegrityError: the file is damaged.
+            DomainError: it belongs to other settings or another schema version; or something holds this predictor.
+            OSError: it cannot be read.
+        """
+        self._refuse_while_held("load_snapshot")
+        loaded = load_state(path, self._functional, only=only, current=self._state)
+        self._state = loaded.state
+        if only is None:
+            self._ticks = int(loaded.state.ticks)
+            self._ring = HistoryRing(self._ring.limit, self._layout.width)
+            self._last = None
+            self._doubts = {k: bool(loaded.progress.extra.get(k.__name__, False)) for k in self._doubts}
+            self._grid_in_history = bool(loaded.progress.extra.get("grid", False))
+        return loaded
+
+    def _payload_maker(self) -> Callable[[], dict[str, Any]]:
+        extra: dict[str, str | int | float | bool] = {kind.__name__: on for kind, on in self._doubts.items()}
+        extra["grid"] = self._grid_in_history
+        telemetry = None if self._last is None else vars(self._last.telemetry)
+        return payload_maker(self._state, self.config, source=self._asset, telemetry=telemetry, extra=extra)
 
     def hold(self, by: str) -> None:
         """Have nothing but `by` move this predictor on until it is let go.
@@ -248,7 +305,25 @@ class UniversalPredictor:
         if len(rows):
             self._grid_in_history = self._grid_in_history or grid
             self._ring.append(rows, stamps)
+            self._ticks = int(state.ticks)
             self._last = unpack(rows[-1], self._layout)
+
+    def change_settings(self, functional: FunctionalPredictor, state: PredictorState) -> None:
+        """Go on with other settings; what the history holds stays where its columns mean the same.
+
+        Args:
+            functional: the predictor of the new settings.
+            state: the state to go on with, of their shapes.
+
+        Raises:
+            DomainError: something holds this predictor.
+        """
+        self._refuse_while_held("change_settings")
+        self._functional, self._state = functional, state
+        if functional.layout != self._layout:
+            self._layout = functional.layout
+            self._ring = HistoryRing(self._ring.limit, self._layout.width)
+            self._last = None
 
     def _refuse_while_held(self, what: str) -> None:
         if self._held_by:
@@ -256,6 +331,12 @@ class UniversalPredictor:
                 f"{what} must wait: {self._held_by} holds this predictor and moves it on; close that first, or use a "
                 "predictor of your own"
             )
+
+    def _record(self, rows: np.ndarray, stamps: np.ndarray) -> None:
+        self._ring.append(rows, stamps)
+        if self._telemetry is not None:
+            self._telemetry.emit(self._asset, self._ticks + 1, rows, stamps)
+        self._ticks += len(rows)
 
     def _forget_clock(self) -> None:
         self._state = clock_forgotten(self._state)
@@ -287,46 +368,3 @@ def clock_forgotten(state: PredictorState) -> PredictorState:
         clock_started=jax.numpy.zeros((), bool), intervals_ns=jax.numpy.full(INTERVALS_KEPT, -1, np.int64)
     )
     return state._replace(gate=gate)
-
-
-class ConfigReloadablePredictor(UniversalPredictor):
-    """A `UniversalPredictor` that follows its configuration file.
-
-    A change of traced fields acts on the next tick and keeps the state; a change of static fields starts a new state,
-    because shapes may differ.  An invalid file raises and leaves the settings in force.
-    """
-
-    def __init__(self, config_path: str | Path = "config.toml", **rest: Any) -> None:
-        self.config_path = Path(config_path)
-        self._stamp = self._file_stamp()
-        super().__init__(load_config(self.config_path), **rest)
-
-    def check_and_reload_config(self) -> bool:
-        """Read the file again if it has changed.
-
-        Returns:
-            Whether the settings changed.
-
-        Raises:
-            ConfigError: the changed file cannot be used.
-        """
-        self._refuse_while_held("check_and_reload_config")
-        stamp = self._file_stamp()
-        if stamp == self._stamp:
-            return False
-        new = load_config(self.config_path)
-        self._stamp = stamp
-        if new == self.config:
-            return False
-        same_shape = all(getattr(new, name) == getattr(self.config, name) for name in STATIC_FIELDS)
-        self._functional = FunctionalPredictor(new)
-        if not same_shape:
-            self._layout = self._functional.layout
-            self._ring = _Ring(self._ring.limit, self._layout.width)
-            self._state = self._functional.init_state()
-            self._last = None
-        return True
-
-    def _file_stamp(self) -> tuple[int, int]:
-        about = self.config_path.stat() if self.config_path.exists() else None
-        return (0, 0) if about is None else (about.st_mtime_ns, about.st_size)

@@ -26,7 +26,7 @@ def values_of(name: str) -> st.SearchStrategy[Any]:
     if about.choices:
         return st.sampled_from(about.choices)
     if isinstance(default, str):
-        return st.text(max_size=20)
+        return st.text(st.characters(categories=["L", "N", "P"]), min_size=1, max_size=20)
     if isinstance(default, int):
         return st.integers(int(about.low), int(about.high))
     return st.floats(about.low, about.high, allow_nan=False)
@@ -62,6 +62,8 @@ def test_each_field_can_be_set_alone_and_changes_the_hash(name: str) -> None:
         value: Any = not default
     elif about.choices:
         value = about.choices[-1] if about.choices[-1] != default else about.choices[0]
+    elif isinstance(default, str):
+        value = default + "x"
     else:
         value = type(default)(default + (1 if isinstance(default, int) else 0.005 * (about.high - default)))
     written = str(value).lower() if isinstance(value, bool) else repr(value).replace("'", '"')

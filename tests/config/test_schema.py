@@ -62,16 +62,17 @@ def test_every_field_is_declared_in_full(name: str) -> None:
     if isinstance(default, bool):
         assert about.low == -math.inf and about.high == math.inf and not about.choices
     elif isinstance(default, str):
-        assert default in about.choices
+        assert default in about.choices or (about.host and not about.choices)
     else:
         assert math.isfinite(about.low) and math.isfinite(about.high) and about.low <= default <= about.high
-    assert (name in STATIC_FIELDS) is about.static and (name in TRACED_FIELDS) is not about.static
+    assert (name in STATIC_FIELDS) is about.static and (name in TRACED_FIELDS) is not (about.static or about.host)
+    assert about.host is (about.section in ("io", "security")) and not (about.host and about.static)
     if about.section in ("structural", "core"):
         assert about.static
     if about.section == "sensitivity":
         assert not about.static
     # A string or a truth value chooses a branch of Python, which a traced field cannot.
-    assert about.static or not isinstance(default, (bool, str))
+    assert about.static or about.host or not isinstance(default, (bool, str))
 
 
 @pytest.mark.parametrize("name", sorted(name for name, about in DECLARATIONS.items() if about.search is not None))
@@ -94,6 +95,8 @@ def _bad_values(name: str) -> list[Any]:
     about, default = DECLARATIONS[name], DEFAULTS[name]
     if isinstance(default, bool):
         return [0, 1, "true", None, 1.0]
+    if isinstance(default, str) and not about.choices:
+        return [*([""] if default else []), "two\nlines", "nul\0", "x" * 1025, 1, None, True, b"x"]
     if isinstance(default, str):
         return ["", default.upper() + "x", 1, None, True, b"x"]
     # Beyond 2**53 the neighbour of a bound is not one away from it.
@@ -108,7 +111,7 @@ def _bad_values(name: str) -> list[Any]:
 def test_bad_values_are_refused_by_name(name: str) -> None:
     about = DECLARATIONS[name]
     for value in _bad_values(name):
-        if value is None and not about.static:
+        if value is None and not (about.static or about.host):
             continue
         bad: dict[str, Any] = {name: value}
         with pytest.raises(ConfigError) as refusal:

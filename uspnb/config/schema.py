@@ -3,7 +3,7 @@
 From these declarations are derived the shipped `config.toml`, the validator, the tuning spaces and the reference
 table.  A *static* field sets shapes or choices and is part of the compiled program's identity; a *traced* field is a
 number that the compiled program takes as an argument, so that changing it never recompiles and a batch of settings is
-one `vmap`.
+one `vmap`; a *host* field steers files, logs and the service around the step and never reaches a program.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from ..errors import ConfigError
 from ..html_tables import columns_table, folded
 
 Tier = Literal["fast", "deep"]
+LONGEST_TEXT = 1024
+TEXT_RANGE = f"one line of 1 to {LONGEST_TEXT} printable characters"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,6 +47,7 @@ class Declaration:
         low, high: closed bounds of a number.
         choices: the allowed values of a string.
         static: whether it is compiled in (sets shapes or choices) rather than traced.
+        host: whether it steers what surrounds the step, and no program sees it.
         search: how tuning may vary it, None for never.
         locked: whether automatic mutation must refuse it.
     """
@@ -56,6 +59,7 @@ class Declaration:
     high: float = math.inf
     choices: tuple[str, ...] = ()
     static: bool = False
+    host: bool = False
     search: Search | None = None
     locked: bool = False
 
@@ -66,13 +70,17 @@ SECTIONS: dict[str, str] = {
     "sensitivity": "numbers that the compiled program takes as arguments; the fast tier tunes them",
     "ingestion": "what is accepted as a tick, and when the clock or the signal makes it doubtful",
     "orchestration": "transport, modes, intervals",
+    "io": "snapshots, telemetry, metrics and the service; the step never sees them",
+    "security": "what makes files and logs verifiable",
 }
+HOST_SECTIONS = ("io", "security")
 
 
 def _declare(default: Any, section: str, meaning: str, **rest: Any) -> Any:
     static = rest.pop("static", section in ("structural", "core"))
+    host = section in HOST_SECTIONS
     return dataclasses.field(
-        default=default, metadata={"declaration": Declaration(section, meaning, static=static, **rest)}
+        default=default, metadata={"declaration": Declaration(section, meaning, static=static, host=host, **rest)}
     )
 
 
@@ -81,7 +89,7 @@ class PredictorConfig:
     """The hyperparameter vector Lambda (seed 002, section 2.1): flat, frozen, validated when made.
 
     Use `dataclasses.replace(config, name=value)` to change a field.  It is a pytree: traced fields are its leaves,
-    static fields its structure.
+    static and host fields its structure.
 
     Raises:
         ConfigError: a value of the wrong type or outside its declared range; the message names all three.
@@ -196,6 +204,31 @@ class PredictorConfig:
     koopman_min_power: float = _declare(1e-10, "orchestration", "power below which a spectral mode is not reported", low=0.0, high=1.0)
     paley_wiener_integral_max: float = _declare(100.0, "orchestration", "Paley-Wiener integral above which the spectrum counts as not regular", low=0.0, high=1e6)
     numerical_epsilon: float = _declare(1e-12, "orchestration", "floor that keeps divisions and logarithms finite", low=1e-300, high=1e-3)
+
+    snapshot_path: str = _declare("io/snapshots", "io", "folder of the snapshots; a service gives each series a folder below it")
+    snapshot_interval_steps: int = _declare(1000, "io", "ticks between two snapshots of a service; 0 takes none but the last", unit="ticks", low=0, high=10**9)
+    snapshot_retention: int = _declare(5, "io", "snapshots kept in a folder", low=1, high=1000)
+    snapshot_compression: str = _declare("none", "io", "compression of a snapshot's payload", choices=("none", "zstd"))
+    snapshot_queue_maxlen: int = _declare(2, "io", "snapshots that may wait for the disk; the oldest is dropped for a newer one", low=1, high=100)
+    telemetry_path: str = _declare("io/telemetry", "io", "folder of the telemetry and parity logs")
+    telemetry_buffer_maxlen: int = _declare(16_384, "io", "telemetry records that may wait for the consumer; the oldest are dropped and counted", low=1, high=10**7)
+    telemetry_rotate_bytes: int = _declare(67_108_864, "io", "size at which a telemetry log is closed and the next one begun", unit="bytes", low=4096, high=2**40)
+    telemetry_retention: int = _declare(10, "io", "closed telemetry logs kept", low=1, high=100_000)
+    emergency_dump_path: str = _declare("io/emergency", "io", "folder of the dumps that entry into emergency mode leaves, for its owner alone")
+    emergency_dump_interval_s: float = _declare(60.0, "io", "least time between two emergency dumps of a series", unit="s", low=0.0, high=1e9)
+    shutdown_budget_s: float = _declare(25.0, "io", "time that a service has to finish what it accepted and to stop", unit="s", low=0.1, high=3600.0)
+    metrics_address: str = _declare("127.0.0.1", "io", "address of a service's metrics, health and readiness")
+    metrics_port: int = _declare(9464, "io", "port of them; 0 takes a free one", low=0, high=65_535)
+    credentials_vault_path: str = _declare("", "io", "file of environment assignments with the credentials of sources and stores, readable by its owner alone; empty reads the environment only")
+    jitter_degrade_ratio: float = _declare(0.8, "io", "fraction of the Nyquist limit above which jitter (P95) degrades the service", low=0.01, high=10.0)
+    load_shedding: bool = _declare(False, "io", "whether the log-signature's depth follows the load of a service (2, 3 or 5)")
+    latency_alpha: float = _declare(0.05, "io", "rate of the latency average that load shedding follows", unit="1/tick", low=1e-4, high=1.0)
+    shed_above: float = _declare(0.8, "io", "share of the tick interval that the latency average must exceed to lower the depth", low=0.01, high=10.0)
+    restore_below: float = _declare(0.4, "io", "share of the tick interval that it must fall below to raise the depth again", low=0.001, high=10.0)
+    shedding_min_steps: int = _declare(200, "io", "least ticks between two changes of the depth", unit="ticks", low=1, high=10**6)
+
+    telemetry_hash_interval_steps: int = _declare(100, "security", "ticks between two lines of the parity log; 0 writes none", unit="ticks", low=0, high=10**9)
+    snapshot_integrity_hash_algorithm: str = _declare("sha256", "security", "checksum at the end of a snapshot", choices=("sha256",), locked=True)
     # fmt: on
 
     def __post_init__(self) -> None:
@@ -207,6 +240,7 @@ class PredictorConfig:
         _check_order(self, "stiffness_low", "stiffness_high")
         _check_order(self, "entropy_window_bounds_min", "entropy_window_bounds_max")
         _check_order(self, "jko_step_floor", "jko_step_ceiling")
+        _check_order(self, "restore_below", "shed_above")
         if self.hilbert_lags >= self.wtmm_buffer_size:
             raise ConfigError(
                 f"hilbert_lags = {self.hilbert_lags} must be below wtmm_buffer_size = {self.wtmm_buffer_size}: "
@@ -237,7 +271,8 @@ DECLARATIONS: dict[str, Declaration] = {
 }
 DEFAULTS: dict[str, Any] = {field.name: field.default for field in dataclasses.fields(PredictorConfig)}
 STATIC_FIELDS: tuple[str, ...] = tuple(name for name, about in DECLARATIONS.items() if about.static)
-TRACED_FIELDS: tuple[str, ...] = tuple(name for name, about in DECLARATIONS.items() if not about.static)
+HOST_FIELDS: tuple[str, ...] = tuple(name for name, about in DECLARATIONS.items() if about.host)
+TRACED_FIELDS: tuple[str, ...] = tuple(n for n, about in DECLARATIONS.items() if not (about.static or about.host))
 
 
 def declaration(name: str) -> Declaration:
@@ -261,10 +296,10 @@ def check_value(name: str, value: Any) -> Any:
         ConfigError: unknown name, wrong type, value out of range or not among the choices.
     """
     about, default = declaration(name), DEFAULTS[name]
-    if not about.static and _is_placeholder(value):
+    if not (about.static or about.host) and _is_placeholder(value):
         return value
     if isinstance(value, (np.ndarray, np.generic, jax.Array)):
-        if not about.static and value.ndim > 0:
+        if not (about.static or about.host) and value.ndim > 0:
             _check_batch(name, about, np.asarray(value))
             return value
         value = value.item() if value.ndim == 0 else value
@@ -279,6 +314,8 @@ def check_value(name: str, value: Any) -> Any:
         accepted = isinstance(value, numbers.Real) and not isinstance(value, bool)
     if not accepted:
         raise ConfigError(f"{name} = {value!r} has type {type(value).__name__}, expected {kind.__name__}")
+    if isinstance(value, str) and not about.choices and not _is_one_line(value, may_be_empty=not default):
+        raise ConfigError(f"{name} = {value!r}: expected {TEXT_RANGE}{'' if default else ', or nothing'}")
     if about.choices and value not in about.choices:
         raise ConfigError(f"{name} = {value!r} is not one of {', '.join(map(repr, about.choices))}")
     if kind in (int, float):
@@ -289,6 +326,10 @@ def check_value(name: str, value: Any) -> Any:
         if not about.low <= value <= about.high:
             raise ConfigError(f"{name} = {value!r} is outside its range {_range_text(about)}")
     return value
+
+
+def _is_one_line(text: str, *, may_be_empty: bool) -> bool:
+    return len(text) <= LONGEST_TEXT and text.isprintable() and (bool(text) or may_be_empty)
 
 
 def _check_batch(name: str, about: Declaration, values: np.ndarray) -> None:
@@ -320,4 +361,6 @@ def _check_order(config: PredictorConfig, low: str, high: str) -> None:
         raise ConfigError(f"{low} = {a!r} must be below {high} = {b!r}")
 
 
-jax.tree_util.register_dataclass(PredictorConfig, data_fields=list(TRACED_FIELDS), meta_fields=list(STATIC_FIELDS))
+jax.tree_util.register_dataclass(
+    PredictorConfig, data_fields=list(TRACED_FIELDS), meta_fields=[*STATIC_FIELDS, *HOST_FIELDS]
+)

@@ -75,7 +75,7 @@ def allowed_values(name: str) -> str:
     if about.choices:
         return " or ".join(_plain(choice) for choice in about.choices)
     if isinstance(default, str):
-        return "any text"
+        return "one line of text" + ("" if default else " or nothing")
     low, high = (_plain(type(default)(b)) if math.isfinite(b) else "" for b in (about.low, about.high))
     if low and high:
         return low if low == high else f"{low} to {high}"

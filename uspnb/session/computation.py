@@ -65,18 +65,19 @@ class Computation:
 
     def prepare(self) -> None:
         """Compile and load the program, which may take many seconds, without touching the state."""
-        zeros = np.zeros(CHUNK, np.int64)
-        idle = Observation(np.zeros(CHUNK), zeros, zeros, np.full(CHUNK, np.nan))
-        self.settings.current.advance(self.state, idle, 0)
+        self.settings.current.warm(self.state)
         if not len(self.checkpoints):
             self.checkpoints.restart(self.here())
 
-    def take_in(self, ticks: Ticks, now_ns: np.ndarray) -> None:
+    def take_in(self, ticks: Ticks, now_ns: np.ndarray) -> np.ndarray:
         """Process new ticks, at most `CHUNK`; `recording.make_room` has been called.
 
         Args:
             ticks: the ticks.
             now_ns: the time of processing of each.
+
+        Returns:
+            Their packed results, (len(ticks), width).
         """
         first = self.ticks
         state, rows = self._advance(self.settings.current, ticks, now_ns)
@@ -88,6 +89,7 @@ class Computation:
             self.alarms.add(rows[k], tick, int(ticks.stamps_ns[k]), onset, self.recording.stamp(onset))
         self.last_row = rows[-1]
         self.checkpoints.offer(self.here())
+        return rows
 
     def recompute(self, ticks: Ticks) -> None:
         """Process ticks of a replay again, on the way from a checkpoint to the end of the record; they leave no row.

@@ -7,8 +7,10 @@ from typing import Any
 
 from ..config.schema import PredictorConfig
 from ..functional import FunctionalPredictor
+from ..snapshot_keeper import Loaded
 from ..sources import Source
 from ..universal import clock_forgotten
+from .checkpoints import Checkpoint
 from .history import Labels
 from .status import Mark
 from .worker import Worker
@@ -64,6 +66,37 @@ class Engine(Worker):
             told = f"mark {mark.label!r} at tick {mark.tick} lies beyond the end of history, which was cut; it is gone"
             self._standing.message = told
             self.events.add(done, "restore", told)
+
+    def on_load(self, loaded: Loaded) -> None:
+        while self.computation.behind:
+            self.recompute()
+        done, ticks = self.computation.ticks, loaded.progress.ticks
+        where = f"the snapshot {loaded.path.name} of {loaded.progress.source or 'a series without a name'}"
+        if not self._continues(loaded):
+            told = f"{where} was not taken: its last tick has another time than tick {ticks} of this source"
+            self._standing.message = told
+            self.events.add(done, "restore", told)
+            return
+        place, replayed = ticks + self.base, self.source.length is not None
+        if replayed and 0 <= place <= done:
+            counts = (int(loaded.progress.extra.get(name, 0)) for name in ("alarms", "rejected"))
+            self.computation.restore(Checkpoint(place, loaded.state, *counts))
+        else:
+            self.computation.restart_here(loaded.state)
+            self.base = done - ticks if replayed else self.base
+        self.events.add(self.computation.ticks, "restore", f"goes on from {where}, taken after {ticks} ticks")
+        self._moved()
+
+    def _continues(self, loaded: Loaded) -> bool:
+        """Whether a replayed source has the snapshot's last tick where the snapshot says."""
+        ticks = loaded.progress.ticks
+        if self.source.length is None or ticks == 0:
+            return True
+        self.source.seek(ticks - 1)
+        last = self.source.take(1)
+        self.source.seek(self.computation.ticks - self.base)
+        self._held = None
+        return len(last) == 1 and int(last.stamps_ns[0]) == loaded.progress.last_timestamp_ns
 
     def on_configure(self, config: PredictorConfig, changes: dict[str, Any]) -> None:
         self.computation.configure(FunctionalPredictor(config))

@@ -14,10 +14,12 @@ from ..config.schema import PredictorConfig
 from ..errors import DomainError
 from ..functional import FunctionalPredictor
 from ..sources import Source, open_source
+from ..telemetry import TelemetryBuffer
 from ..universal import UniversalPredictor, clock_forgotten
 from .archive_folder import ArchiveFolder
 from .arguments import checked_number, checked_speed, checked_whole
 from .computation import Computation
+from .durable import Durable
 from .engine import Engine
 from .history import History
 from .page import session_html
@@ -26,7 +28,7 @@ from .recording import LARGEST_RING, SMALLEST_RING, Recording
 from .row_columns import row_columns
 from .settings import Setting, settings_code, settings_of
 from .status import SessionStatus
-from .steering import CLOSE_S, Steering, labels_of
+from .steering import CLOSE_S, labels_of
 from .view_columns import view_columns
 
 if TYPE_CHECKING:
@@ -46,7 +48,7 @@ def _close_all() -> None:
         engine.join(CLOSE_S)
 
 
-class Session(Steering):
+class Session(Durable):
     """The engine behind every live view of one series.
 
     A thread of its own computes; every command returns at once and is obeyed within a batch of ticks.  Close it, use
@@ -67,6 +69,7 @@ class Session(Steering):
         autostart: whether to run at once.
         silence_s: seconds without a tick after which a live source is reported silent, None for never.
         source_options: further options of `open_source`.
+        telemetry: a buffer that takes the results of every tick, for a `uspnb.telemetry.Consumer` to watch or log.
 
     Raises:
         DomainError: something that no ticks come from, a predictor that another session holds, a number out of range.
@@ -86,6 +89,7 @@ class Session(Steering):
         autostart: bool = False,
         silence_s: Any = 30.0,
         source_options: dict[str, Any] | None = None,
+        telemetry: TelemetryBuffer | None = None,
     ) -> None:
         checked_whole("ring", ring, SMALLEST_RING, LARGEST_RING)
         silence = None if silence_s is None else checked_number("silence_s", silence_s, 1e9, ", or None for never")
@@ -104,7 +108,7 @@ class Session(Steering):
             state = clock_forgotten(predictor.state) if opened.time_is_grid else predictor.state
         recording = Recording(ring, functional.layout.width, folder)
         computation = Computation(functional, state, recording)
-        engine = Engine(computation, opened, labels, pace, silence, _Ending(predictor, folder))
+        engine = Engine(computation, opened, labels, pace, silence, _Ending(predictor, folder), telemetry)
         super().__init__(engine, functional.config, name, units)
         _alive.add(engine)
         weakref.finalize(self, Engine.close, engine).atexit = False

@@ -72,6 +72,11 @@ def changed_config(config: PredictorConfig, changes: dict[str, Any]) -> Predicto
     """
     for name, value in changes.items():
         about = declaration(name)
+        if about.host:
+            raise ConfigError(
+                f"{name} steers files and the service around the step (section [{about.section}]); give it when the "
+                f"session is made: uspnb.Session(source, uspnb.PredictorConfig({name}={value!r}))"
+            )
         if about.static:
             raise ConfigError(
                 f"{name} is compiled in (section [{about.section}]) and cannot change while a session runs; start "

@@ -74,7 +74,7 @@ class Steering:
                 "this source is not kept and cannot be sought in; restore a mark, or replay the series from an array, "
                 "a CSV file or a saved run"
             )
-        tick = checked_whole("k", k, base, base + source.length)
+        tick = checked_whole("k", k, max(base, 0), base + source.length)
         self._send(lambda: self._engine.on_seek(tick))
 
     def feed(self, value: Any, time: Any = None, dispersion_proxy: Any = None) -> None:

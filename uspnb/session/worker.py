@@ -12,9 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from ..functional import FunctionalPredictor
 from ..pacing import Pace, Rate, portion_after
 from ..publishing import Publisher
 from ..sources import Source, SourceFault, Ticks
+from ..telemetry import TelemetryBuffer
 from .checkpoints import Checkpoint
 from .computation import CHUNK, Computation
 from .describing import described
@@ -42,6 +44,7 @@ class Worker:
         speed: ticks per second of a replay, None for as fast as possible.
         silence_s: seconds without a tick after which a live source counts as silent, None for never.
         ended: called at the thread's end, with this.
+        telemetry: takes the results of every tick, which costs a reference.
     """
 
     def __init__(
@@ -52,7 +55,9 @@ class Worker:
         speed: float | None,
         silence_s: float | None,
         ended: Callable[[Any], None],
+        telemetry: TelemetryBuffer | None = None,
     ) -> None:
+        self._telemetry = telemetry
         self.computation, self.source, self.labels = computation, source, labels
         self.number = next(_numbers)
         self.mailbox, self.events = Mailbox(), EventLog()
@@ -71,6 +76,11 @@ class Worker:
         self.status = self._described()
         self._thread = threading.Thread(target=self._work, name="uspnb-session", daemon=True)
         self._thread.start()
+
+    @property
+    def functional(self) -> FunctionalPredictor:
+        """The predictor of the next tick."""
+        return self.computation.settings.current
 
     def close(self) -> None:
         """Ask the worker to end; it does so after the batch that it is at."""
@@ -161,8 +171,11 @@ class Worker:
             return False
         ticks, now_ns = self._held
         began = time.monotonic()
-        self.computation.take_in(ticks, now_ns)
+        rows = self.computation.take_in(ticks, now_ns)
         self._held = None
+        if self._telemetry is not None:
+            first = self.computation.ticks - self.base - len(ticks) + 1
+            self._telemetry.emit(self.labels.name or "series", first, rows, ticks.stamps_ns)
         self._portion = portion_after(time.monotonic() - began, self._portion)
         self._count(len(ticks))
         self._publish()
