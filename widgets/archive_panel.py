@@ -1,9 +1,11 @@
-"""Marks to come back to, and export of the session to a file."""
+"""Marks to come back to, snapshots on disk, and export of the session to a file."""
 
 from __future__ import annotations
 
 import re
 import threading
+from concurrent.futures import Future, wait
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,22 +24,38 @@ FORMATS = (("Zarr archive", ".zarr"), ("netCDF file", ".nc"), ("HTML report", ".
 
 
 class Marks(ipywidgets.VBox):
-    """Snapshots of the session in memory: make one, choose one, go back to it."""
+    """Marks in memory and snapshots on disk: make one, choose one, go back to it, after a restart of the kernel too."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._shown: tuple[Mark, ...] = ()
+        self._shown: tuple[Mark | Path, ...] = ()
+        self._on_disk: tuple[Path, ...] = ()
+        self._saving: Future[Any] | None = None
         self.notice = Notice()
         self.label = ipywidgets.Text(
             "", placeholder="name (optional)", tooltip="Name of the next mark", layout=_wide_enough()
         )
-        self.make = button("Mark", "Keep a snapshot of the session as it stands now", "bookmark")
+        self.make = button("Mark", "Keep the session as it stands now, in memory", "bookmark")
         self.make.on_click(lambda _: self.mark())
-        self.choice = ipywidgets.Dropdown(options=NO_MARK, tooltip="The mark to restore", layout=_wide_enough())
-        self.restore = button("Restore", "Go back to the chosen mark", "history")
+        self.save = button(
+            "Snapshot", f"Write the state to {session.snapshot_folder}, where it outlives this kernel", "save"
+        )
+        self.save.on_click(lambda _: self.snapshot())
+        self.choice = ipywidgets.Dropdown(
+            options=NO_MARK, tooltip="The mark or snapshot to restore", layout=_wide_enough()
+        )
+        self.restore = button("Restore", "Go back to the chosen mark or snapshot", "history")
         self.restore.disabled = True
         self.restore.on_click(lambda _: self._on_restore())
-        super().__init__([heading("Marks"), row(self.label, self.make), row(self.choice, self.restore), self.notice])
+        super().__init__(
+            [
+                heading("Marks and snapshots"),
+                row(self.label, self.make, self.save),
+                row(self.choice, self.restore),
+                self.notice,
+            ]
+        )
+        self._list_files()
         self.refresh()
 
     def mark(self) -> None:
@@ -47,20 +65,49 @@ class Marks(ipywidgets.VBox):
             self.refresh()
             self.notice.say(f"marked: {self.choice.label}")
 
+    def snapshot(self) -> None:
+        """Have the state written to disk, without holding up the session or the kernel."""
+        saving: list[Future[Any]] = []
+        if self.notice.attempt(lambda: saving.append(self._session.save_snapshot_nonblocking())):
+            self._saving = saving[0]
+            self.notice.say("writing a snapshot ...")
+            self._saving.add_done_callback(self._on_saved)
+
+    def wait(self, timeout: float = 60.0) -> None:
+        """Until what is being written has been written."""
+        if self._saving is not None:
+            wait([self._saving], timeout)
+
+    def _on_saved(self, saving: Future[Any]) -> None:
+        if saving.cancelled():
+            self.notice.say("a newer snapshot is written instead")
+        elif (problem := saving.exception()) is not None:
+            self.notice.complain(f"no snapshot was written: {problem}")
+        else:
+            self._list_files()
+            self.refresh()
+            self.notice.say(f"written to {saving.result().path}")
+
+    def _list_files(self) -> None:
+        self._on_disk = tuple(reversed(self._session.snapshots()))
+
     def refresh(self) -> None:
-        """List the marks that the session keeps, the newest chosen when it is new."""
-        marks = tuple(reversed(self._session.marks))
+        """List the marks that the session keeps and the snapshots on disk, the newest chosen when it is new."""
+        marks = (*reversed(self._session.marks), *self._on_disk)
         if marks == self._shown:
             return
         chosen = self.choice.value if len(marks) == len(self._shown) else None
         self._shown = marks
-        self.choice.options = [(f"{mark.label} (tick {mark.tick:,})", mark) for mark in marks] or NO_MARK
+        self.choice.options = [(_called(mark), mark) for mark in marks] or NO_MARK
         self.choice.value = chosen if chosen in marks else self.choice.options[0][1]
         self.restore.disabled = not marks
 
     def _on_restore(self) -> None:
         mark = self.choice.value
-        if mark in self._shown and self.notice.attempt(self._session.restore, mark):
+        if mark not in self._shown:
+            return
+        go_back = self._session.load_snapshot if isinstance(mark, Path) else self._session.restore
+        if self.notice.attempt(go_back, mark):
             self.notice.say(f"back at {self.choice.label}")
 
 
@@ -122,6 +169,15 @@ class Export(ipywidgets.VBox):
 
     def _on_kind(self, change: dict[str, Any]) -> None:
         self.path.value = str(Path(self.path.value.strip() or "session").with_suffix(change["new"]))
+
+
+def _called(mark: Mark | Path) -> str:
+    """What a mark or a snapshot file is called in the list."""
+    if not isinstance(mark, Path):
+        return f"{mark.label} (tick {mark.tick:,})"
+    ticks, taken_ns = (int(part) for part in mark.stem.split("_")[1:3])
+    taken = datetime.fromtimestamp(taken_ns / 1e9, UTC)
+    return f"on disk: {taken:%Y-%m-%d %H:%M:%S} UTC (tick {ticks:,})"
 
 
 def _wide_enough() -> ipywidgets.Layout:

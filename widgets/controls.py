@@ -127,7 +127,7 @@ class Controls(ipywidgets.VBox):
         self.transport.refresh(status)
         self.settings.refresh()
         self.marks.refresh()
-        self.marks.make.disabled = status.phase == "closed"
+        self.marks.make.disabled = self.marks.save.disabled = status.phase == "closed"
         if (seen := (status.alarms, self.session.revision)) != self._alarms_shown:
             self._alarms_shown = seen
             self.alarms.has_times = self.session.has_times
@@ -139,7 +139,7 @@ class Controls(ipywidgets.VBox):
             self.export.export()
             return self.export.notice.text
         if name == "snapshot":
-            self.marks.mark()
+            self.marks.snapshot()
             return self.marks.notice.text
         return ""
 

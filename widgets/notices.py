@@ -55,7 +55,7 @@ class Notice(ipywidgets.HTML):
         """
         try:
             action(*arguments, **named)
-        except UspnbError as error:
+        except (UspnbError, OSError) as error:
             self.complain(str(error))
             return False
         self.say("")

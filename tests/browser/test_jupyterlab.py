@@ -255,7 +255,8 @@ def test_a_cell_that_blocks_stops_nothing(lab, chromium_page, small_notebook, re
     run_all(page, lab.open(small_notebook, "blocks"))
     press(page, "Play")
     until_drawn(page, 50)
-    tries = []
+    tries: list[tuple[int, int]] = []
+    drawn_before = went_on = states = 0
     for _ in range(BLOCKS):  # the machine may be busy with something else for a second
         drawn_before = int(seen(page, "ticks"))
         states = page.evaluate(WHILE_BLOCKED, [IN_KERNEL, BLOCK, VIEW])

@@ -36,8 +36,8 @@ def values() -> np.ndarray:
 
 
 @pytest.fixture
-def session(values) -> Iterator[Session]:
-    with Session(values, name="steps") as made:
+def session(values, tmp_path) -> Iterator[Session]:
+    with Session(values, uspnb.PredictorConfig(snapshot_path=str(tmp_path / "kept")), name="steps") as made:
         yield made
 
 
@@ -137,11 +137,12 @@ def test_a_setting_out_of_range_is_caught(controls, session):
 
 
 def test_settings_changed_in_a_cell_show_and_reset(controls, session):
+    before = session.config
     session.configure(cusum_k=0.7)
     assert within(lambda: controls.settings.rows["cusum_k"].box.value == 0.7)
     assert session.config.cusum_k == 0.7
     controls.settings.reset.click()
-    assert within(lambda: session.config == uspnb.PredictorConfig())
+    assert within(lambda: session.config == before)
     assert controls.settings.rows["cusum_k"].slider.value == 0.5
 
 
@@ -178,6 +179,35 @@ def test_mark_and_restore(controls, session):
     assert np.array_equal(session.history()["prediction"], later["prediction"], equal_nan=True)
 
 
+def test_a_snapshot_outlives_the_session(controls, session, values):
+    played(session, 150)
+    controls.marks.save.click()
+    controls.marks.wait()
+    written = session.snapshots()
+    assert within(lambda: str(written[0]) in controls.marks.notice.text), controls.marks.notice.text
+    played(session, 250)
+    expected = session.history(150)["prediction"].values
+    session.close()
+    with Session(values, session.config, name="steps") as second:
+        again = Controls(second, View())  # type: ignore[arg-type]
+        assert again.marks.choice.label.startswith("on disk: 20") and "(tick 150)" in again.marks.choice.label
+        again.marks.restore.click()
+        played(second, 100)
+        assert np.array_equal(second.history()["prediction"], expected)
+        written[0].unlink()
+        again.marks.restore.click()
+        assert "No such file" in again.marks.notice.text and 'role="alert"' in again.marks.notice.value
+        again.close()
+
+
+def test_a_disk_that_refuses_a_snapshot_is_told_of_and_nothing_stops(controls, session, tmp_path):
+    played(session, 20)
+    (tmp_path / "kept").write_text("a file where the folder should be")
+    controls.marks.save.click()
+    assert within(lambda: "no snapshot was written" in controls.marks.notice.text), controls.marks.notice.text
+    played(session, 40)
+
+
 @pytest.mark.parametrize("suffix", [".zarr", ".nc", ".html"])
 def test_export(controls, session, tmp_path, monkeypatch, suffix):
     monkeypatch.chdir(tmp_path)
@@ -209,7 +239,7 @@ def test_the_view_asks_its_host(controls, session):
     assert 'role="alert"' in controls.marks.notice.value  # nothing is computed yet, so there is nothing to keep
     played(session, 10)
     controls.command("snapshot")
-    assert within(lambda: len(session.marks) == 1)
+    assert within(lambda: len(session.snapshots()) == 1)
     controls.command("something else")
 
 
