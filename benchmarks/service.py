@@ -123,7 +123,7 @@ def started(kind: str, folder: Path, ticks: int = 0) -> subprocess.Popen[str]:
 def shutdown_stage(options: Any) -> Rows:
     """SIGTERM under load."""
     moments = random.Random(SEED)
-    clean, whole, seconds, residuals, lost = 0, 0, [], [], 0
+    clean, whole, seconds, residuals, unfinished, lost = 0, 0, [], [], [], 0
     with tempfile.TemporaryDirectory() as root:
         for trial in range(options.count):
             folder = Path(root) / str(trial)
@@ -134,8 +134,10 @@ def shutdown_stage(options: Any) -> Rows:
             out, _ = process.communicate(timeout=60)
             seconds.append(time.monotonic() - began)
             told = json.loads(out.splitlines()[-1]) if out else {"accepted": -1, "residual": 0}
-            progress = progress_from(read_snapshot(SnapshotFolder(folder / "snapshots" / "a").paths()[-1]))
-            kept = 0 if progress is None else progress.ticks
+            payload = read_snapshot(SnapshotFolder(folder / "snapshots" / "a").paths()[-1])
+            progress, backlog = progress_from(payload), payload.get("backlog", {"values": ()})
+            kept = (0 if progress is None else progress.ticks) + len(backlog["values"])
+            unfinished.append(len(backlog["values"]))
             clean += process.returncode == 0 and seconds[-1] < PredictorConfig().shutdown_budget_s
             whole += kept == told["accepted"]
             lost += told["accepted"] - kept
@@ -147,6 +149,7 @@ def shutdown_stage(options: Any) -> Rows:
         ["shutdown", "accepted ticks that were lost", float(lost), ""],
         ["shutdown", "ticks that waited, median", statistics.median(residuals), ""],
         ["shutdown", "ticks that waited, most", float(max(residuals)), ""],
+        ["shutdown", "of them kept in the snapshot for the restart, most", float(max(unfinished)), ""],
         ["shutdown", "time to the end, median", statistics.median(seconds), "s"],
         ["shutdown", "time to the end, longest", max(seconds), "s"],
     ]

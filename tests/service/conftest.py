@@ -61,7 +61,7 @@ class Running:
         except Exception as error:  # the test's thread looks at it
             self.error = error
 
-    def until(self, condition: Callable[[], bool], timeout_s: float = 90.0) -> None:
+    def until(self, condition: Callable[[], bool], timeout_s: float = 200.0) -> None:
         """Wait for something to come true while the service runs."""
         end = time.monotonic() + timeout_s
         while not condition():

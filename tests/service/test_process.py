@@ -46,7 +46,7 @@ class Process:
                 stderr=file,
             )
 
-    def until(self, condition: Callable[[], bool], timeout_s: float = 90.0) -> None:
+    def until(self, condition: Callable[[], bool], timeout_s: float = 200.0) -> None:
         """Wait for something while the process lives."""
         end = time.monotonic() + timeout_s
         while not condition():

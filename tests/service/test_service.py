@@ -137,6 +137,30 @@ def test_every_accepted_tick_of_a_feed_is_in_the_final_snapshot(make_config: Mak
         assert int(newest(config)["global"][".ticks"]) == counts[0]
 
 
+def test_what_the_budget_does_not_allow_is_kept_in_the_snapshot_and_finished_after_the_restart(
+    make_config: MakeConfig, begin: Begin
+) -> None:
+    config = make_config(shutdown_budget_s=0.1)  # 65 ms for what waits, some hundreds of ticks
+    feed = FeedSource(name="a", live=False)
+    running = begin(config, {"a": feed}).ready()
+    for value, time_ns in zip(SERIES.tolist(), TIMES.tolist(), strict=True):
+        feed.put(value, time_ns)
+    running.service.stop("at once")
+    running.end()
+    snapshot = newest(config)
+    kept, done = len(snapshot["backlog"]["values"]), snapshot["progress"]["ticks"]
+    assert kept > 0 and kept + done == 1200 and running.service.unfinished == kept
+
+    again = begin(make_config(), {"a": FeedSource(name="a", live=False)}).ready()
+    again.until(lambda: again.service.series[0].ticks == 1200)
+    assert again.service.series[0].resumed_at == done
+    assert again.end() == 0
+    assert "backlog" not in newest(config)
+    whole = make_config("whole")
+    replayed(whole)
+    assert leaves(newest(config)) == leaves(newest(whole))
+
+
 def test_pages_of_a_running_service(make_config: MakeConfig, begin: Begin) -> None:
     feed = FeedSource(name="a")
     running = begin(make_config(snapshot_interval_steps=10), {"a": feed, "b": ReplaySource(SERIES[:30], TIMES[:30])})

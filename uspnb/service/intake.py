@@ -16,6 +16,7 @@ from ..sources import Source, SourceFault, Ticks
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 10.0
 PATIENCE_S = 10.0
 SKIPPED_AT_ONCE = 4096
+NOTHING = Ticks(np.empty(0), np.empty(0, np.int64), np.empty(0))
 _log = logging.getLogger("uspnb.service")
 
 
@@ -48,6 +49,7 @@ class Intake:
         last_stamp_ns: timestamp of the last of them [ns since 1970 UTC].
         condition: what keeps ticks from coming, a sentence; None where nothing does.
         failed: whether the source is dead.
+        backlog: ticks that were accepted before a restart and are taken before any of the source.
     """
 
     def __init__(self, name: str, source: Source) -> None:
@@ -55,6 +57,7 @@ class Intake:
         self.position = 0
         self.condition: str | None = None
         self.failed = False
+        self.backlog = NOTHING
         self._wake: Callable[[], None] | None = None
         self._skip = 0
         self.last_stamp_ns = 0
@@ -71,19 +74,22 @@ class Intake:
     @property
     def finished(self) -> bool:
         """Whether no tick will come again."""
-        return self.failed or self.source.exhausted
+        return self.failed or (self.source.exhausted and not len(self.backlog))
 
-    def resume(self, position: int, last_stamp_ns: int) -> None:
+    def resume(self, position: int, last_stamp_ns: int, backlog: Ticks = NOTHING) -> None:
         """Stand where a snapshot left off; before `start`.
 
         Args:
             position: ticks that were taken.
             last_stamp_ns: timestamp of the last of them [ns since 1970 UTC].
+            backlog: what was accepted beyond; a source that can be read again gives it itself.
 
         Raises:
             DomainError: the source ends before, or has another tick there.
         """
         self.position, self.last_stamp_ns = position, last_stamp_ns
+        if not self.reread:
+            self.backlog = backlog
         if position == 0:
             return
         if self.source.length is not None:
@@ -106,6 +112,10 @@ class Intake:
 
     def take(self, most: int) -> Taken | None:
         """Up to `most` ticks that are here now; None where there are none."""
+        if len(self.backlog):
+            ticks, self.backlog = _split(self.backlog, most)
+            self.last_stamp_ns = int(ticks.stamps_ns[-1])
+            return Taken(ticks, ticks.stamps_ns, False)
         if self.failed:
             return None
         if self._retry_at is not None:
@@ -142,9 +152,25 @@ class Intake:
         return PATIENCE_S / 10 if self._skip else None
 
     def close(self) -> int:
-        """Accept nothing more; how many ticks were read and are not yet taken."""
+        """Accept nothing more; how many ticks were accepted and wait."""
         self.source.close()
-        return 0 if self.reread else self.source.waiting
+        return self.waiting
+
+    @property
+    def waiting(self) -> int:
+        """Accepted ticks that are nowhere else to be had and were not taken yet."""
+        return 0 if self.reread else len(self.backlog) + self.source.waiting
+
+    def keep_rest(self) -> int:
+        """After `close`: make what waits the backlog, for a snapshot to hold; how many ticks there are."""
+        parts = [self.backlog]
+        while not self.reread and self.source.waiting:
+            try:
+                parts.append(self.source.take(self.source.waiting))
+            except SourceFault as fault:
+                _log.warning("%s", fault)
+        self.backlog = Ticks(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+        return len(self.backlog)
 
     def _begin(self) -> None:
         self._retry_at = None
@@ -197,6 +223,10 @@ class Intake:
                 f"{self.name}: tick {self.position:,} of the source is of {there}, but the snapshot knows it as of "
                 f"{known}; give the source that it was taken from, or --fresh to begin anew"
             )
+
+
+def _split(ticks: Ticks, most: int) -> tuple[Ticks, Ticks]:
+    return Ticks(*(column[:most] for column in ticks)), Ticks(*(column[most:] for column in ticks))
 
 
 def _is_file(source: Source) -> bool:

@@ -8,13 +8,17 @@ import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from ..config.schema import STATIC_FIELDS, PredictorConfig
 from ..errors import ConfigError, DomainError
 from ..shedding import DEPTHS
 from ..snapshots import Progress, SnapshotFolder, config_from, progress_from, state_from
+from ..sources import Ticks
 from ..state import PredictorState
+from .intake import NOTHING
 
 # What a state does not depend on: where it is computed, and whether the host raises.
 _FREE = frozenset({"jax_platform", "strict_domain"})
@@ -29,12 +33,14 @@ class Resumed(NamedTuple):
         depth: of its log-signature.
         progress: what surrounded it.
         path: the file.
+        backlog: ticks that were accepted and not finished.
     """
 
     state: PredictorState
     depth: int
     progress: Progress
     path: Path
+    backlog: Ticks
 
 
 def resumed(folder: SnapshotFolder, config: PredictorConfig, like: Callable[[int], PredictorState]) -> Resumed | None:
@@ -66,7 +72,25 @@ def resumed(folder: SnapshotFolder, config: PredictorConfig, like: Callable[[int
     progress = progress_from(found.payload)
     if progress is None:
         raise DomainError(f"{found.path} does not say how far its source was; it was not written by a service")
-    return Resumed(state_from(found.payload, like(then.log_sig_depth)), then.log_sig_depth, progress, found.path)
+    state = state_from(found.payload, like(then.log_sig_depth))
+    return Resumed(state, then.log_sig_depth, progress, found.path, _backlog_of(found.payload, found.path))
+
+
+def with_backlog(payload: dict[str, Any], backlog: Ticks) -> dict[str, Any]:
+    """The payload of a snapshot that also holds ticks which were accepted and not finished."""
+    return payload | {"backlog": dict(backlog._asdict())} if len(backlog) else payload
+
+
+def _backlog_of(payload: dict[str, Any], path: Path) -> Ticks:
+    block = payload.get("backlog")
+    if block is None:
+        return NOTHING
+    columns = [block.get(name) for name in Ticks._fields] if isinstance(block, dict) else []
+    shapes = {column.shape for column in columns if isinstance(column, np.ndarray) and column.ndim == 1}
+    kinds = [getattr(column, "dtype", None) for column in columns]
+    if len(shapes) != 1 or kinds != [np.float64, np.int64, np.float64]:
+        raise DomainError(f"{path} holds ticks that are not finished, but not as values, times and proxies")
+    return Ticks(*(np.array(column) for column in columns))
 
 
 def set_aside(folder: Path) -> Path | None:

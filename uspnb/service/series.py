@@ -26,7 +26,7 @@ from ..sources import Source
 from ..state import PredictorState
 from ..telemetry import JitterMeter, Metrics, TelemetryBuffer
 from .intake import Intake, Taken
-from .resuming import Resumed, resumed, set_aside
+from .resuming import Resumed, resumed, set_aside, with_backlog
 
 INTERVALS = 15
 REMEMBERED_ROWS = 256
@@ -140,9 +140,9 @@ class ServedSeries:
         """Have a snapshot of the present state written, unless that was asked for before; returns at once.
 
         Args:
-            again: whether to ask once more for the same one, because it was not written.
+            again: whether to ask once more for the same one: it was not written, or there is a backlog to keep.
         """
-        if self.state is None or self.ticks == 0 or (self.ticks == self._handed_over and not again):
+        if self.state is None or (self.ticks == self._handed_over and not again):
             return
         self._handed_over = self.ticks
         self.writer.submit(self._payload())
@@ -157,7 +157,7 @@ class ServedSeries:
             "rejected": self.rejected,
             "emergency": self._emergency,
             "depth": self.depth,
-            "waiting": self.intake.source.waiting,
+            "waiting": len(self.intake.backlog) + self.intake.source.waiting,
             "finished": self.intake.finished,
             "source_condition": self.intake.condition,
             "latency_ewma_us": _whole(reading.latency_ewma_ns / 1e3),
@@ -247,7 +247,9 @@ class ServedSeries:
         }
         progress = Progress(self.ticks, self.intake.source.name, self.intake.last_stamp_ns, extra)
         whole = self.switch.whole(self.state) if self.switch is not None else partial(_as_it_is, self.state, self.depth)
-        return partial(_made, self._outlets.settle, whole, self.config, progress, self._told(), time.time_ns())
+        made = partial(_made, self._outlets.settle, whole, self.config, progress, self._told(), time.time_ns())
+        backlog = self.intake.backlog  # nobody writes to these arrays
+        return lambda: with_backlog(made(), backlog)
 
     def _told(self) -> dict[str, float]:
         if self._last_row is None:
@@ -259,7 +261,7 @@ class ServedSeries:
 
     def _take_up(self, found: Resumed) -> None:
         extra, progress = found.progress.extra, found.progress
-        self.intake.resume(int(extra.get("position", progress.ticks)), progress.last_timestamp_ns)
+        self.intake.resume(int(extra.get("position", progress.ticks)), progress.last_timestamp_ns, found.backlog)
         self.state = found.state
         if self.switch is not None:
             self.state = self.switch.resume(found.state, found.depth, int(extra.get("depth", found.depth)))

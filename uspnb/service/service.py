@@ -33,7 +33,7 @@ SHARED_PORTION = 32
 LONGEST_SLEEP_S = 1.0
 SETTLING_S = 2.0
 # Shares of the budget by the end of which each step of a shutdown must be over.
-RESIDUAL, SNAPSHOTS, TELEMETRY = 0.6, 0.85, 0.96
+RESIDUAL, SNAPSHOTS, TELEMETRY = 0.65, 0.85, 0.96
 _log = logging.getLogger("uspnb.service")
 
 
@@ -95,7 +95,7 @@ class Service:
         self._sources = dict(sources)
         self._pool_size = pool_size
         self.series: list[ServedSeries] = []
-        self.residual = self.lost = 0
+        self.residual = self.unfinished = self.lost = 0
         self._server: StatusServer | None = None
         self._watch: Watch | None = None
 
@@ -124,7 +124,7 @@ class Service:
             signals: whether SIGTERM and SIGINT stop it; needs the main thread.
 
         Returns:
-            0 where all that was accepted is in a snapshot and all telemetry is written, 1 where it is not.
+            0 where all that was accepted is in a snapshot and nothing waits for a disk any more, 1 where it is not.
 
         Raises:
             ConfigError, DomainError, OSError: a snapshot does not fit the settings or the source, or the address of
@@ -194,7 +194,7 @@ class Service:
     def _prepare(self, watch: Watch) -> None:
         watch.phase = "compiling"
         for one in self.series:
-            if self.stopping.is_set() and not (one.intake.source.waiting and not one.intake.reread):
+            if self.stopping.is_set() and not one.intake.waiting:
                 continue  # nothing was accepted here
             one.prepare()  # the first compiles, the others find its programs
             one.restore(fresh=self._fresh)
@@ -250,20 +250,25 @@ class Service:
         return DONE if whole else UNFINISHED
 
     def _drain(self) -> None:
-        """Accept nothing more, then work off what was accepted."""
+        """Accept nothing more, then work off what was accepted; what time does not allow goes into the snapshots."""
         waiting = {one.name: one.intake.close() for one in self.series}
         self.residual = sum(waiting.values())
-        left = [one for one in self.series if waiting[one.name]]
-        while left and all(one.state is not None for one in left) and self.deadline.left_s(RESIDUAL) > 0:
-            left = [one for one in left if one.turn(SHARED_PORTION) or one.intake.source.waiting]
-        self.lost = sum(one.intake.source.waiting for one in left)
+        left = [one for one in self.series if waiting[one.name] and one.state is not None]
+        portion = SERIES_LENGTH if len(left) == 1 else SHARED_PORTION
+        while left and self.deadline.left_s(RESIDUAL) > 0:
+            left = [one for one in left if one.turn(portion) or (one.intake.waiting and not one.intake.failed)]
+        for one in self.series:
+            if waiting[one.name] and (rest := one.intake.keep_rest()):
+                self.unfinished += rest
+                _log.warning("%s: %d accepted ticks are kept for the next start", one.name, rest)
+        self.lost = sum(waiting[one.name] for one in self.series if one.state is None)
         if self.lost:
-            _log.error("%d accepted ticks could not be finished within the budget", self.lost)
+            _log.error("%d accepted ticks were lost: the service had not begun", self.lost)
 
     def _save(self) -> bool:
         """Final snapshots, and the end of all that are pending; whether each series has its last state on disk."""
         for one in self.series:
-            one.hand_over(again=one.writer.condition is not None)
+            one.hand_over(again=one.writer.condition is not None or len(one.intake.backlog) > 0)
         good = True
         for one in self.series:
             done = one.writer.close(self.deadline.left_s(SNAPSHOTS))
