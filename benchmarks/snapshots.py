@@ -2,7 +2,7 @@
 
 sizes: bytes, and what fetching, encoding, writing, reading and restoring take.
 submit: how long the compute thread is kept by handing a snapshot over, while it steps.
-stall: the time of one step with snapshots over that without, blocks of both in turn in one process.
+stall: the time of one step with snapshots and telemetry over that without, blocks of both in turn in one process.
 kill: runs that snapshot every 50 ticks are killed (tests/snapshots/interrupted_run.py, SIGKILL).
 fuzz: mutated snapshots, configuration files and telemetry lines; anything but the documented errors ends the stage.
 """
@@ -30,6 +30,7 @@ from tables import Table, parser, show
 import uspnb
 from uspnb import FunctionalPredictor, PredictorConfig, UniversalPredictor, processes
 from uspnb.errors import UspnbError
+from uspnb.session.row_columns import row_columns
 from uspnb.snapshots import (
     Progress,
     SnapshotFolder,
@@ -44,6 +45,7 @@ from uspnb.snapshots import (
     state_from,
     write_snapshot,
 )
+from uspnb.telemetry import Consumer, JsonLinesSink, Metrics, MetricsSink, ParityLog, TelemetryBuffer
 
 ROOT = Path(__file__).resolve().parent.parent
 SEED = 4200
@@ -68,9 +70,9 @@ class ThrottledFolder(SnapshotFolder):
         return written
 
 
-def learned(ticks: int = 512) -> UniversalPredictor:
+def learned(ticks: int = 512, telemetry: TelemetryBuffer | None = None) -> UniversalPredictor:
     """A predictor that has learned something and has compiled its program."""
-    predictor = UniversalPredictor(clock=uspnb.replay_clock)
+    predictor = UniversalPredictor(clock=uspnb.replay_clock, telemetry=telemetry)
     feed(predictor, processes.autoregression(ticks, SEED).values, 0)
     return predictor
 
@@ -148,7 +150,7 @@ def submit_stage(options: Any) -> Rows:
 
 
 def stall_stage(options: Any) -> Rows:
-    """p50, p99 and p99.9 of a step with snapshots over those without, per cadence and disk."""
+    """p50, p99 and p99.9 of a step with snapshots and telemetry over those without, per cadence and disk."""
     rows: Rows = []
     for every, folder_type, disk in (
         (1000, ThrottledFolder, "throttled disk"),  # the default of `snapshot_interval_steps`
@@ -168,24 +170,32 @@ def stall_stage(options: Any) -> Rows:
 
 
 def stalled(every: int, folder_type: type[SnapshotFolder], ticks: int, block: int) -> tuple[Any, Any, Any]:
-    """Step times without and with snapshots, in blocks that take turns, and how the writer stood."""
-    predictor = learned()
+    """Step times without and with snapshots and telemetry, in blocks that take turns, and how the writer stood."""
+    buffer = TelemetryBuffer(16_384)
+    plain, watched = learned(), learned(telemetry=buffer)
+    columns = row_columns(watched.functional.layout)
     values = processes.autoregression(512 + 2 * ticks, SEED).values[512:]
     spent: tuple[list[Any], list[Any]] = ([], [])
     with tempfile.TemporaryDirectory() as place:
         writer = SnapshotWriter(folder_type(place))
+        sinks = [JsonLinesSink(place), ParityLog(Path(place) / "parity.log", 100), MetricsSink(Metrics())]
+        consumer = Consumer(buffer, sinks, columns, process=True)
+        consumer.drain()
 
         taken = itertools.count(1)  # of the ticks with snapshots alone
 
         def hand_over(tick: int) -> None:
             if next(taken) % every == 0:
-                writer.submit(functools.partial(snapshot_of, predictor.state, predictor.config))
+                writer.submit(functools.partial(snapshot_of, watched.state, watched.config))
 
         for k, start in enumerate(range(0, len(values), block)):
             piece = values[start : start + block]
-            spent[k % 2].append(feed(predictor, piece, 512 + start, hand_over if k % 2 else int))
+            predictor, after = (watched, hand_over) if k % 2 else (plain, int)
+            spent[k % 2].append(feed(predictor, piece, 512 + start, after))
             writer.wait()  # what is still being written must not be counted against the steps without
+            consumer.drain()
         writer.close()
+        consumer.close()
     return np.concatenate(spent[0]), np.concatenate(spent[1]), writer.status()
 
 
