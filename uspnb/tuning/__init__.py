@@ -1,0 +1,1 @@
+"""Resumable tuning campaigns: search spaces, a walk-forward objective, studies, results, reports."""
