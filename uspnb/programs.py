@@ -25,13 +25,15 @@ from .state import PredictorState
 
 SERIES_LENGTH = 128
 
-_traces: dict[str, int] = {"series": 0, "batch": 0}
+FORECAST_COLUMNS = ("prediction", "scale", "lower", "upper", "alarm_ratio")
+
+_traces: dict[str, int] = {"series": 0, "batch": 0, "candidates": 0}
 
 
 def trace_count(name: str) -> int:
-    """How many times the program for a "series" or a "batch" has been traced in this process.
+    """How many times the program for a "series", a "batch" or "candidates" has been traced in this process.
 
-    One per set of static fields (and, for a batch, per shape) is right.
+    One per set of static fields (and, for a batch and for candidates, per shape) is right.
 
     Raises:
         DomainError: there is no such program.
@@ -83,7 +85,7 @@ def run_series(
         new, result = orchestrate_step(config, state, tick)
         return new, pack(result)
 
-    return _loop(advance, static, state, ticks, count)
+    return _loop(advance, result_layout(static).width, state, ticks, count)
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -98,17 +100,52 @@ def run_batch(
         new, results = orchestrate_step_batch(config, states, tick)
         return new, jax.vmap(pack)(results)
 
-    return _loop(advance, static, states, ticks, count)
+    return _loop(advance, result_layout(static).width, states, ticks, count)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def run_candidates(
+    static: PredictorConfig,
+    knobs: Float[Array, "lane knob"],
+    states: PredictorState,
+    ticks: Observation,
+    count: Count,
+) -> tuple[PredictorState, Float[Array, "time lane column"]]:
+    """Many settings at once, each with a series of its own; what no forecast needs is not computed.
+
+    Args:
+        static: what all lanes have in common.
+        knobs: the traced settings of each lane.
+        states: stacked states.
+        ticks: columns of shape (time, lane).
+        count: how many of the ticks are real.
+
+    Returns:
+        The states after them, and for every tick the `FORECAST_COLUMNS`: the forecast that was made for it one tick
+        earlier [input units], and the largest ratio of a chart's statistic to its threshold.
+    """
+    _traces["candidates"] += 1
+
+    def one(own: Array, state: PredictorState, tick: Observation) -> tuple[PredictorState, Array]:
+        new, result = orchestrate_step(joined(static, own), state, tick)
+        told = result.telemetry
+        ratio = jnp.max(told.chart_statistic / told.chart_threshold)
+        return new, jnp.stack([told.prediction, told.scale, told.lower, told.upper, ratio])
+
+    def advance(states: PredictorState, tick: Observation) -> tuple[PredictorState, Array]:
+        return jax.vmap(one)(knobs, states, tick)
+
+    return _loop(advance, len(FORECAST_COLUMNS), states, ticks, count)
 
 
 def _loop(
     advance: Callable[[PredictorState, Observation], tuple[PredictorState, Array]],
-    static: PredictorConfig,
+    width: int,
     state: PredictorState,
     ticks: Observation,
     count: Count,
 ) -> tuple[PredictorState, Array]:
-    rows = jnp.full((*ticks.value.shape, result_layout(static).width), jnp.nan, float)
+    rows = jnp.full((*ticks.value.shape, width), jnp.nan, float)
 
     def body(k: Count, carried: tuple[PredictorState, Array]) -> tuple[PredictorState, Array]:
         state, rows = carried
