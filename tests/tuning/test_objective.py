@@ -64,7 +64,7 @@ def test_several_series_of_different_length(values: np.ndarray) -> None:
     single = [WalkForwardObjective(one, n_folds=2, metric="rmse") for one in (values, 1000 * values[:350])]
     for s, own in enumerate(single):
         expected = own.evaluate([{}])[0].folds[:, 0]
-        units = [np.abs(np.diff(own._series[0].values[f.train])).mean() for f in own.folds[0]]
+        units = own._task.tuned[0].units
         assert found.folds[:, s] == pytest.approx(expected / units, rel=1e-9)
     assert both.series_names == ("a", "b")
     assert both.ticks == 750
@@ -96,14 +96,8 @@ def test_no_fold_sees_what_comes_after_it(values: np.ndarray) -> None:
 
 def test_a_planted_leak_is_caught(values: np.ndarray) -> None:
     def standardised_by_the_whole(y: np.ndarray) -> WalkForwardObjective:
-        # the classic leak: a scale and a level that know the future; a robust scale follows either
-        made = WalkForwardObjective(y, n_folds=3, metric="rmse")
-        scale = y.std()
-        made._runner = LaneRunner(
-            [dataclasses.replace(made._series[0], values=(y - y.mean()) / scale)], made.base_config
-        )
-        made._series = [dataclasses.replace(made._series[0], values=(y - y.mean()) / scale)]
-        return made
+        # the classic leak: a level and a scale that know the future
+        return WalkForwardObjective((y - y.mean()) / y.std(), n_folds=3, metric="rmse")
 
     assert leaks(standardised_by_the_whole, values) == [0, 1]
 
