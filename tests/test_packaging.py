@@ -122,7 +122,8 @@ def test_imports_of_the_package_are_declared(project_root: Path) -> None:
     """Every third-party module that uspnb imports is a direct dependency, or of an extra where the import is lazy."""
     table = project_table(project_root)["project"]
     always = {canonicalize_name(Requirement(text).name) for text in table["dependencies"]}
-    optional = {canonicalize_name(Requirement(text).name) for text in table["optional-dependencies"]["demo"]}
+    extras = table["optional-dependencies"]
+    optional = {canonicalize_name(Requirement(text).name) for text in [*extras["demo"], *extras["cluster"]]}
     brings = metadata.packages_distributions()  # pynvml comes with nvidia-ml-py
     for path in sorted([*(project_root / "uspnb").rglob("*.py"), *(project_root / "widgets").rglob("*.py")]):
         tree = ast.parse(path.read_text())

@@ -10,8 +10,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from . import runtime as runtime  # first: precision and threads are set before JAX allocates
-from .backtest import backtest
+from .backtest import backtest, backtest_many
 from .config.load import load_config
+from .config.meta_optimization import MetaOptimizationConfig, load_meta_optimization_config
 from .config.schema import PredictorConfig
 from .errors import (
     ConfigError,
@@ -19,6 +20,7 @@ from .errors import (
     DomainError,
     FrequencyWarning,
     IntegrityError,
+    PartialResultError,
     ReloadWarning,
     StalenessWarning,
     UspnbError,
@@ -45,19 +47,33 @@ from .universal import UniversalPredictor, replay_clock
 
 if TYPE_CHECKING:
     from .comparison import compare
+    from .config.mutate import mutate_config
     from .fleet import Fleet
     from .results import load, save
     from .session import Session
+    from .tuning import (
+        AsyncMetaOptimizer,
+        BayesianMetaOptimizer,
+        OptimizationResult,
+        SearchSpace,
+        walk_forward_split,
+    )
 
 __version__ = "0.1.0"
 
 # What brings pandas, xarray and SciPy with it is imported when first asked for: a live loop starts seconds sooner.
 _LATER = {
+    "AsyncMetaOptimizer": "tuning",
+    "BayesianMetaOptimizer": "tuning",
     "Fleet": "fleet",
+    "OptimizationResult": "tuning",
+    "SearchSpace": "tuning",
     "Session": "session",
     "compare": "comparison",
     "load": "results",
+    "mutate_config": "config.mutate",
     "save": "results",
+    "walk_forward_split": "tuning",
 }
 
 
@@ -70,6 +86,8 @@ def __getattr__(name: str) -> Any:
 
 
 __all__ = [
+    "AsyncMetaOptimizer",
+    "BayesianMetaOptimizer",
     "ConfigError",
     "ConfigMutationError",
     "ConfigReloadablePredictor",
@@ -79,11 +97,15 @@ __all__ = [
     "FunctionalPredictor",
     "FusionResult",
     "IntegrityError",
+    "MetaOptimizationConfig",
     "OperatingMode",
+    "OptimizationResult",
+    "PartialResultError",
     "PredictionResult",
     "PredictorConfig",
     "ProcessState",
     "ReloadWarning",
+    "SearchSpace",
     "Session",
     "SinkhornResult",
     "StalenessWarning",
@@ -91,6 +113,7 @@ __all__ = [
     "UniversalPredictor",
     "UspnbError",
     "backtest",
+    "backtest_many",
     "compare",
     "compute_adaptive_jko_params",
     "compute_adaptive_stiffness_thresholds",
@@ -102,10 +125,13 @@ __all__ = [
     "initialize_state",
     "load",
     "load_config",
+    "load_meta_optimization_config",
+    "mutate_config",
     "orchestrate_step",
     "orchestrate_step_batch",
     "replay_clock",
     "runtime",
     "save",
     "scale_dgm_architecture",
+    "walk_forward_split",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import stat
 import uuid
 from pathlib import Path
@@ -40,18 +41,43 @@ def write_atomic(path: str | os.PathLike[str], data: bytes | str, *, lock_timeou
         # filelock would make the folder; a mistyped path must not.
         raise FileNotFoundError(f"cannot write {target}: there is no folder {target.parent}; make it first")
     with FileLock(lock_path(target), timeout=lock_timeout_s):
-        temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
-        try:
-            _write_through(temporary, content)
-            if target.exists():
-                os.chmod(temporary, stat.S_IMODE(target.stat().st_mode))
-            os.replace(temporary, target)
-        finally:
-            # After a successful rename there is nothing to remove; after a failure nothing may stay behind.
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(temporary)
-        _sync_folder(target.parent)
+        replace_content(target, content)
     return target
+
+
+def replace_content(target: Path, content: bytes, mode: int | None = None) -> None:
+    """What `write_atomic` does under its lock, for a writer that holds the lock of `lock_path` already.
+
+    Args:
+        target: the file to write, links resolved.
+        content: the whole new content.
+        mode: permissions of a file that does not exist yet; by default what the umask leaves.
+
+    Raises:
+        OSError: as `write_atomic`; where only the last step failed, which forces the folder to disk, the file is new.
+    """
+    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        _write_through(temporary, content)
+        if target.exists():
+            mode = stat.S_IMODE(target.stat().st_mode)
+        if mode is not None:
+            os.chmod(temporary, mode)
+        os.replace(temporary, target)
+    finally:
+        # After a successful rename there is nothing to remove; after a failure nothing may stay behind.
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+    sync_folder(target.parent)
+
+
+def remove_temporaries(target: Path) -> None:
+    """Remove what writers of a file and of its backups left when they were killed; only under the lock of the file."""
+    leftover = re.compile(rf"\.{re.escape(target.name)}(\.bak.*)?\.[0-9a-f]{{32}}\.tmp")
+    for entry in os.scandir(target.parent):
+        if leftover.fullmatch(entry.name):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(entry.path)
 
 
 def lock_path(path: str | os.PathLike[str]) -> Path:
@@ -68,7 +94,8 @@ def _write_through(path: Path, content: bytes) -> None:
         os.fsync(stream.fileno())
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Force to disk which files a folder holds."""
     # Only POSIX systems can open a folder; elsewhere the rename is durable by itself or not at all.
     if not hasattr(os, "O_DIRECTORY"):
         return

@@ -1,4 +1,4 @@
-"""The command line: `uspnb demo`, `backtest`, `serve`, `lab`, `run`, `inspect`, `parity`, `train-trunk`, `config`.
+"""The command line: `uspnb demo`, `backtest`, `tune`, `serve`, `lab`, `run`, `inspect`, `parity`, ...
 
 A command imports what it needs when it runs, so that help and errors come at once.
 """
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 INTERRUPTED = 130
 REFUSED = 2
 DIFFERS = 1
-APPS = ("live", "fleet", "explore")
+APPS = ("live", "fleet", "explore", "tune")
 PORT = 5006
 MOST_ASSETS = 10
 
@@ -76,7 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_output(backtest, default=None)
     backtest.set_defaults(run=_backtest)
 
-    _add_serve(commands.add_parser("serve", help="serve the live, fleet and explore apps to a browser"))
+    _add_serve(commands.add_parser("serve", help="serve the live, fleet, explore and tune apps to a browser"))
     lab = commands.add_parser("lab", help="open JupyterLab on the notebooks, on this machine alone")
     lab.add_argument("--port", type=int, default=8888, help="where it listens; the next free one if that is taken")
     lab.add_argument("--no-browser", action="store_true", help="print the address and open nothing")
@@ -94,6 +94,12 @@ def _parser() -> argparse.ArgumentParser:
     parity.add_argument("logs", nargs="+", metavar="A.log", help="one log, or two")
     parity.set_defaults(run=_parity)
 
+    from .tuning import command as tuning
+
+    tune = commands.add_parser("tune", help="search for settings that forecast a series better; goes on after any stop")
+    tuning.add_arguments(tune)
+    tune.set_defaults(run=tuning.run)
+
     trunk = commands.add_parser("train-trunk", help="train a trunk network of the deep_galerkin kernel anew")
     trunk.add_argument("--width", type=int, default=32, help="units of a hidden layer")
     trunk.add_argument("--depth", type=int, default=2, help="hidden layers")
@@ -102,11 +108,10 @@ def _parser() -> argparse.ArgumentParser:
     trunk.add_argument("--out", type=Path, default="trunks", metavar="FOLDER", help="folder of the weights file")
     trunk.set_defaults(run=_train_trunk)
 
-    config = commands.add_parser("config", help="print the settings")
-    config.add_argument(
-        "what", nargs="?", choices=("show", "template"), default="show", help="values, or with comments"
-    )
-    config.add_argument("--config", type=Path, metavar="FILE.toml", help="settings to print; the defaults if left out")
+    from .config import command as config_command
+
+    config = commands.add_parser("config", help="print, check, look back at or take back the settings")
+    config_command.add_arguments(config)
     config.set_defaults(run=_config)
     return parser
 
@@ -211,6 +216,7 @@ def _serve(options: argparse.Namespace) -> int:
         address=options.address,
         source=options.source,
         config=_settings(options.config),
+        config_path=options.config,
         allow_origin=options.allow_origin,
         password=password,
         open_browser=options.open,
@@ -359,9 +365,6 @@ def _train_trunk(options: argparse.Namespace) -> int:
 
 
 def _config(options: argparse.Namespace) -> int:
-    from .config.load import config_to_toml
-    from .config.template import render_template
+    from .config.command import run
 
-    config = _settings(options.config)
-    print(render_template(config) if options.what == "template" else config_to_toml(config), end="")
-    return 0
+    return run(options)

@@ -6,6 +6,9 @@ raises: there the result's flags speak.
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+from typing import Any
+
 
 class UspnbError(Exception):
     """Base of every exception that uspnb raises on purpose."""
@@ -23,8 +26,29 @@ class ConfigMutationError(ConfigError):
     """A change of the configuration that the mutation policy refuses."""
 
 
+class ConfigWriteError(ConfigMutationError, OSError):
+    """A change of the configuration that the disk or the file's permissions did not allow."""
+
+
 class IntegrityError(UspnbError):
     """Stored bytes do not match their checksum."""
+
+
+class PartialResultError(UspnbError):
+    """Some members of a collection failed.
+
+    Attributes:
+        results: what came of the others, by name.
+        reasons: why each of the rest failed, by name.
+    """
+
+    def __init__(self, results: dict[Hashable, Any], reasons: dict[Hashable, str]) -> None:
+        self.results, self.reasons = results, reasons
+        told = "; ".join(f"{name!r}: {reason}" for name, reason in reasons.items())
+        super().__init__(
+            f"{len(reasons)} of {len(results) + len(reasons)} series failed: {told}; the others are in the attribute "
+            "`results` of this error"
+        )
 
 
 class StalenessWarning(UserWarning):

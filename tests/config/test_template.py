@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from uspnb.config.load import load_config, parse_config
+from uspnb.config.meta_optimization import MetaOptimizationConfig, load_meta_optimization_config
+from uspnb.config.meta_schema import META_DECLARATIONS, META_SECTION
 from uspnb.config.schema import DECLARATIONS, SECTIONS, PredictorConfig
 from uspnb.config.template import allowed_values, main, reference_table, render_template
 
@@ -24,6 +26,7 @@ def test_shipped_reference_is_generated(project_root: Path) -> None:
 
 def test_shipped_config_is_the_default(project_root: Path) -> None:
     assert load_config(project_root / "config.toml") == PredictorConfig()
+    assert load_meta_optimization_config(project_root / "config.toml") == MetaOptimizationConfig()
 
 
 def test_template_of_a_changed_config_reads_back() -> None:
@@ -49,10 +52,13 @@ def test_each_key_is_explained(name: str) -> None:
 def test_each_key_has_one_row_in_the_reference() -> None:
     page = reference_table()
     for name, about in DECLARATIONS.items():
-        rows = [row for row in page.splitlines() if row.startswith(f"| `{name}` |")]
+        rows = [row for row in page.split(f"## [{META_SECTION}]")[0].splitlines() if row.startswith(f"| `{name}` |")]
         assert len(rows) == 1
         assert about.meaning in rows[0]
-    assert [row for row in page.splitlines() if row.startswith("## ")] == [f"## [{name}]" for name in SECTIONS]
+    sections = [*SECTIONS, META_SECTION]
+    assert [row for row in page.splitlines() if row.startswith("## ")] == [f"## [{name}]" for name in sections]
+    for name in META_DECLARATIONS:
+        assert sum(row.startswith(f"| `{name}` |") for row in page.split(f"## [{META_SECTION}]")[1].splitlines()) == 1
 
 
 def test_range_is_printed_as_it_is_enforced() -> None:

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from uspnb.append_file import AppendFile
 from uspnb.errors import DomainError, IntegrityError
 from uspnb.telemetry import JsonLinesSink, Records, read_records
-from uspnb.telemetry.append_file import AppendFile
 
 Make = Callable[[int, int], Records]
 

@@ -17,9 +17,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from uspnb.chained_lines import chained
 from uspnb.errors import DomainError, IntegrityError
 from uspnb.telemetry import ParityLog, Records, compare, verify
-from uspnb.telemetry.parity_lines import chained, exact_hash, parse_line, rounded_hash
+from uspnb.telemetry.parity_lines import exact_hash, parse_line, rounded_hash
 
 WEIGHTS = np.array([0.1, 0.2, 0.3, 0.4])
 

@@ -15,10 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import uspnb.records
+from uspnb.chained_lines import MAX_LINE_BYTES
 from uspnb.errors import IntegrityError
 from uspnb.records import Telemetry
 from uspnb.telemetry import RECORD_FIELDS, Records, parse_record
-from uspnb.telemetry.records import COUNT_FIELDS, FLAG_FIELDS, MAX_LINE_BYTES, record_lines
+from uspnb.telemetry.records import COUNT_FIELDS, FLAG_FIELDS, record_lines
 
 RAW = {
     "observation", "prediction", "lower", "upper", "scale", "residual", "reference_residual", "kernel_prediction",

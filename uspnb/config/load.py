@@ -11,13 +11,14 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import tomlkit
 from tomlkit.exceptions import ParseError, TOMLKitError
 
 from ..digest import sha256_bytes
 from ..errors import ConfigError
+from .meta_schema import META_SECTION, read_settings
 from .schema import DECLARATIONS, SECTIONS, PredictorConfig, check_value
 from .source_lines import SourceLines
 
@@ -42,7 +43,7 @@ def load_config(path: str | os.PathLike[str] = "config.toml", **overrides: Any) 
     if unknown:
         raise ConfigError("; ".join(unknown))
     source = os.fspath(path)
-    return parse_config(_read_text(Path(source)), source=source, **overrides)
+    return parse_config(read_text(Path(source)), source=source, **overrides)
 
 
 def parse_config(text: str, *, source: str = "<text>", **overrides: Any) -> PredictorConfig:
@@ -59,25 +60,56 @@ def parse_config(text: str, *, source: str = "<text>", **overrides: Any) -> Pred
     Raises:
         ConfigError: as `load_config`.
     """
+    return configuration(checked_tables(text, source), source, **overrides)
+
+
+class Tables(NamedTuple):
+    """What a configuration file holds, each key checked by itself.
+
+    Attributes:
+        values: the predictor's settings, by field name.
+        meta: keys and values of `[meta_optimization]`.
+        lines: on which line each stands.
+    """
+
+    values: dict[str, Any]
+    meta: dict[str, Any]
+    lines: SourceLines
+
+
+def checked_tables(text: str, source: str) -> Tables:
+    """The settings of a TOML text, before those that depend on one another are compared.
+
+    Args:
+        text: the content of a configuration file.
+        source: what error messages call it.
+
+    Raises:
+        ConfigError: no TOML; an unknown, misplaced or repeated section or key; a wrong type or a value out of range.
+    """
     lines = SourceLines(text)
-    tables = _parse_toml(text, source, lines)
     values: dict[str, Any] = {}
+    meta: dict[str, Any] = {}
     problems: list[tuple[int | None, str]] = []
-    for section, table in tables.items():
-        if section not in SECTIONS:
+    for section, table in _parse_toml(text, source, lines).items():
+        if section not in SECTIONS and section != META_SECTION:
             problems.append((_line_of(lines, section), _misplaced_section(section)))
         elif not isinstance(table, Mapping):
             problems.append((_line_of(lines, section), f"{section} must be a section, written [{section}]"))
+        elif section == META_SECTION:
+            meta = dict(table)
+            told = read_settings(meta).problems
+            problems += [(_line_in(lines, section, key), f"{what} in section [{section}]") for key, what in told]
         else:
             for key, value in table.items():
                 problem = _problem_of(section, key, value)
                 if problem is None:
                     values[key] = value
                 else:
-                    problems.append((lines.of(section, key) or lines.of(f"{section}.{key}"), problem))
+                    problems.append((_line_in(lines, section, key), problem))
     if problems:
         raise ConfigError("\n".join(_located(source, line, problem) for line, problem in problems))
-    return _build({**values, **overrides}, source, lines)
+    return Tables(values, meta, lines)
 
 
 def config_to_toml(config: PredictorConfig) -> str:
@@ -124,7 +156,21 @@ def toml_value(config: PredictorConfig, name: str) -> str:
     return tomlkit.item(value).as_string()
 
 
-def _read_text(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """The text of a configuration file.
+
+    Raises:
+        ConfigError: there is none, or it is a folder, cannot be read, is too large or is not UTF-8.
+    """
+    return text_of(read_content(path), os.fspath(path))
+
+
+def read_content(path: Path) -> bytes:
+    """The bytes of a configuration file.
+
+    Raises:
+        ConfigError: there is none, or it is a folder, cannot be read or is too large.
+    """
     if path.is_dir():
         raise ConfigError(f"{path}: is a folder, not a configuration file; name the TOML file in it")
     if not path.exists():
@@ -139,12 +185,21 @@ def _read_text(path: Path) -> str:
         raise ConfigError(f"{path}: cannot be read: {error.strerror or error}") from error
     if data is None:
         raise ConfigError(f"{path}: is larger than {LARGEST_FILE_BYTES} bytes and so is no configuration file")
+    return data
+
+
+def text_of(data: bytes, source: str) -> str:
+    """The text of a configuration file's bytes.
+
+    Raises:
+        ConfigError: it is not UTF-8.
+    """
     try:
         # Editors on Windows put a byte order mark first; "utf-8-sig" drops it.
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        raise ConfigError(_located(os.fspath(path), line, "not a text file in UTF-8, so no TOML")) from error
+        raise ConfigError(_located(source, line, "not a text file in UTF-8, so no TOML")) from error
 
 
 def _parse_toml(text: str, source: str, lines: SourceLines) -> dict[str, Any]:
@@ -180,7 +235,7 @@ def _problem_of(section: str, key: str, value: Any) -> str | None:
 def _misplaced_section(section: str) -> str:
     if section in DECLARATIONS:
         return f"{section} belongs in section [{DECLARATIONS[section].section}], not at the top of the file"
-    return _unknown("section", section, SECTIONS)
+    return _unknown("section", section, (*SECTIONS, META_SECTION))
 
 
 def _unknown(what: str, name: str, known: Iterable[str]) -> str:
@@ -190,9 +245,20 @@ def _unknown(what: str, name: str, known: Iterable[str]) -> str:
     return f"unknown {what} {name!r} ({remedy})"
 
 
-def _build(values: dict[str, Any], source: str, lines: SourceLines) -> PredictorConfig:
+def configuration(tables: Tables, source: str, **overrides: Any) -> PredictorConfig:
+    """The configuration that checked tables describe.
+
+    Args:
+        tables: of a file.
+        source: what error messages call it.
+        overrides: values that win over those of the tables, by field name.
+
+    Raises:
+        ConfigError: two values contradict one another, or an override is wrong.
+    """
+    lines = tables.lines
     try:
-        return PredictorConfig(**values)
+        return PredictorConfig(**{**tables.values, **overrides})
     except ConfigError as error:
         # Of two values that contradict one another, the one further down is where a reader meets the contradiction.
         named = (lines.of_key(word) for word in re.findall(r"\w+", str(error)) if word in DECLARATIONS)
@@ -203,6 +269,11 @@ def _build(values: dict[str, Any], source: str, lines: SourceLines) -> Predictor
 def _line_of(lines: SourceLines, name: str) -> int | None:
     """Line of a top-level name: a section header, else a key before the first header."""
     return lines.of(name) or lines.of("", name)
+
+
+def _line_in(lines: SourceLines, section: str, key: str) -> int | None:
+    """Line of a key of a section, or of a table of that name."""
+    return lines.of(section, key) or lines.of(f"{section}.{key}")
 
 
 def _located(source: str, line: int | None, problem: str) -> str:

@@ -190,6 +190,11 @@ def tuned_fields() -> list[str]:
     return [name for name in DECLARATIONS if _may_be_tuned(name)]
 
 
+def is_range_key(key: str) -> bool:
+    """Whether a key such as `cusum_k_min` sets an edge or the step of a range."""
+    return _edge_of(key) is not None
+
+
 def _may_be_tuned(name: str) -> bool:
     return DECLARATIONS[name].search is not None and type(DEFAULTS[name]) in (int, float)
 

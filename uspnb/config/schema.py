@@ -114,12 +114,12 @@ class PredictorConfig:
     wtmm_stride: int = _declare(4, "structural", "ticks between two measurements of the Holder exponent", unit="ticks", low=1, high=64)
     koopman_top_k: int = _declare(5, "structural", "spectral modes reported", low=1, high=32)
     log_sig_depth: int = _declare(3, "structural", "truncation depth of the log-signature", low=2, high=5, search=Search("fast", 2, 5, step=1))
-    log_sig_window: int = _declare(32, "structural", "ticks of path that the log-signature reads", unit="ticks", low=8, high=1024)
+    log_sig_window: int = _declare(32, "structural", "ticks of path that the log-signature reads", unit="ticks", low=8, high=1024, search=Search("deep", 16, 64, step=16))
     dgm_width_size: int = _declare(32, "structural", "width of the Deep Galerkin trunk", low=32, high=256, search=Search("deep", 32, 256, step=32))
     dgm_depth: int = _declare(2, "structural", "hidden layers of the Deep Galerkin trunk", low=2, high=6, search=Search("deep", 2, 6, step=1))
     dgm_entropy_num_bins: int = _declare(64, "structural", "grid cells of the entropy of the value function", low=20, high=100, search=Search("deep", 20, 100, step=1))
     dgm_adaptive_architecture: bool = _declare(True, "structural", "whether a rise in entropy moves the Deep Galerkin kernel to a larger trunk")
-    hilbert_lags: int = _declare(48, "structural", "longest order of the Wiener-Hopf filter", unit="ticks", low=4, high=60)
+    hilbert_lags: int = _declare(48, "structural", "longest order of the Wiener-Hopf filter", unit="ticks", low=4, high=60, search=Search("deep", 12, 60, step=12))
     hilbert_features: int = _declare(48, "structural", "random Fourier features of the reproducing kernel space", low=8, high=256)
     hilbert_embedding: int = _declare(3, "structural", "delays that the random features see", low=1, high=8)
     sde_numel_integrations: int = _declare(100, "structural", "steps of a simulated path", low=50, high=200, search=Search("deep", 50, 200, step=1))
@@ -145,20 +145,20 @@ class PredictorConfig:
     learning_rate: float = _declare(0.01, "sensitivity", "JKO step where `jko_adaptive` is off", low=1e-6, high=1.0, search=Search("deep", 0.001, 0.1, log=True))
     learning_rate_safety_factor: float = _declare(0.8, "sensitivity", "fraction of the largest stable JKO step", low=0.01, high=1.0)
     learning_rate_minimum: float = _declare(1e-6, "sensitivity", "least JKO step asked for by a user; the flow's own floor is `jko_step_floor`", low=0.0, high=1.0)
-    jko_step_floor: float = _declare(0.02, "sensitivity", "least JKO step of the flow, so that weights never stall", low=0.0, high=1.0)
+    jko_step_floor: float = _declare(0.02, "sensitivity", "least JKO step of the flow, so that weights never stall", low=0.0, high=1.0, search=Search("deep", 0.005, 0.2, log=True))
     jko_step_ceiling: float = _declare(0.5, "sensitivity", "largest JKO step of the flow", low=1e-3, high=1.0)
     jko_recovery_step: float = _declare(0.9, "sensitivity", "JKO step in the grace period after an alarm, when the weights come back from uniform", low=0.0, high=1.0)
     jko_domain_length: float = _declare(1.0, "sensitivity", "characteristic length L of the entropy window L^2/sigma^2", unit="scale", low=1e-3, high=1e3)
-    score_forgetting: float = _declare(0.985, "sensitivity", "forgetting of a kernel's log score", unit="1/tick", low=0.5, high=0.9999)
-    score_scale_rate: float = _declare(0.03, "sensitivity", "rate of a kernel's own error scale", unit="1/tick", low=0.001, high=0.5)
+    score_forgetting: float = _declare(0.985, "sensitivity", "forgetting of a kernel's log score", unit="1/tick", low=0.5, high=0.9999, search=Search("deep", 0.9, 0.999))
+    score_scale_rate: float = _declare(0.03, "sensitivity", "rate of a kernel's own error scale", unit="1/tick", low=0.001, high=0.5, search=Search("deep", 0.01, 0.1, log=True))
     confidence_floor: float = _declare(1e-4, "sensitivity", "least confidence of a kernel", low=1e-12, high=0.25)
     forecast_clip: float = _declare(8.0, "sensitivity", "bound of a kernel's forecast around the last value, where the window does not reach further", unit="innovation scale", low=1.0, high=1e3)
     kernel_ridge_lambda: float = _declare(1e-6, "sensitivity", "ridge of the regression on random features, per effective observation", low=1e-12, high=1.0, search=Search("deep", 1e-8, 1e-3, log=True))
-    hilbert_filter_ridge: float = _declare(1e-3, "sensitivity", "ridge of the Wiener-Hopf filters, per effective observation", unit="scale^2", low=1e-12, high=10.0)
-    hilbert_score_forgetting: float = _declare(0.985, "sensitivity", "forgetting of the log score that aggregates orders and features", unit="1/tick", low=0.5, high=1.0)
-    hilbert_forgetting: float = _declare(0.9985, "sensitivity", "forgetting of the slow Wiener-Hopf filter and the random features", unit="1/tick", low=0.9, high=1.0)
-    hilbert_fast_forgetting: float = _declare(0.98, "sensitivity", "forgetting of the fast, short filter", unit="1/tick", low=0.8, high=1.0)
-    log_sig_forgetting: float = _declare(0.998, "sensitivity", "forgetting of the log-signature regression", unit="1/tick", low=0.9, high=1.0)
+    hilbert_filter_ridge: float = _declare(1e-3, "sensitivity", "ridge of the Wiener-Hopf filters, per effective observation", unit="scale^2", low=1e-12, high=10.0, search=Search("deep", 1e-6, 0.1, log=True))
+    hilbert_score_forgetting: float = _declare(0.985, "sensitivity", "forgetting of the log score that aggregates orders and features", unit="1/tick", low=0.5, high=1.0, search=Search("deep", 0.9, 0.999))
+    hilbert_forgetting: float = _declare(0.9985, "sensitivity", "forgetting of the slow Wiener-Hopf filter and the random features", unit="1/tick", low=0.9, high=1.0, search=Search("deep", 0.98, 0.9999))
+    hilbert_fast_forgetting: float = _declare(0.98, "sensitivity", "forgetting of the fast, short filter", unit="1/tick", low=0.8, high=1.0, search=Search("deep", 0.9, 0.995))
+    log_sig_forgetting: float = _declare(0.998, "sensitivity", "forgetting of the log-signature regression", unit="1/tick", low=0.9, high=1.0, search=Search("deep", 0.98, 0.9999))
     stiffness_low: float = _declare(100.0, "sensitivity", "stiffness below which the explicit scheme runs", low=1.0, high=1e5, search=Search("deep", 50.0, 500.0))
     stiffness_high: float = _declare(1000.0, "sensitivity", "stiffness above which the implicit scheme runs", low=1.0, high=1e6, search=Search("deep", 500.0, 5000.0))
     sde_dt: float = _declare(0.01, "sensitivity", "step of the mean equation's integration", unit="ticks", low=0.001, high=0.1, search=Search("deep", 0.001, 0.1, log=True))
@@ -190,7 +190,7 @@ class PredictorConfig:
     signal_sampling_interval: float = _declare(1.0, "ingestion", "sampling interval of the spectrum's frequency axis", unit="ticks", low=1e-12, high=1e12)
 
     confidence_level: float = _declare(0.95, "orchestration", "nominal coverage of the interval", low=0.5, high=0.999)
-    interval_rate: float = _declare(0.05, "orchestration", "rate of the conformal correction of the interval's quantile", unit="1/tick", low=0.0, high=0.5)
+    interval_rate: float = _declare(0.05, "orchestration", "rate of the conformal correction of the interval's quantile", unit="1/tick", low=0.0, high=0.5, search=Search("deep", 0.01, 0.1, log=True))
     entropy_window: int = _declare(100, "orchestration", "entropy window before volatility adapts it", unit="ticks", low=10, high=500, search=Search("deep", 50, 500, step=1))
     entropy_window_relaxation_factor: float = _declare(5.0, "orchestration", "relaxation times in the entropy window", low=0.1, high=100.0)
     entropy_window_bounds_min: int = _declare(10, "orchestration", "least entropy window", unit="ticks", low=2, high=10_000)
@@ -298,11 +298,20 @@ def check_value(name: str, value: Any) -> Any:
     about, default = declaration(name), DEFAULTS[name]
     if not (about.static or about.host) and _is_placeholder(value):
         return value
-    if isinstance(value, (np.ndarray, np.generic, jax.Array)):
-        if not (about.static or about.host) and value.ndim > 0:
-            _check_batch(name, about, np.asarray(value))
-            return value
-        value = value.item() if value.ndim == 0 else value
+    if isinstance(value, (np.ndarray, np.generic, jax.Array)) and not (about.static or about.host) and value.ndim > 0:
+        _check_batch(name, about, np.asarray(value))
+        return value
+    return checked_scalar(name, value, about, default)
+
+
+def checked_scalar(name: str, value: Any, about: Declaration, default: Any) -> Any:
+    """One number, truth value or text, validated against a declaration and returned with the type of the default.
+
+    Raises:
+        ConfigError: wrong type, value out of range or not among the choices.
+    """
+    if isinstance(value, (np.ndarray, np.generic, jax.Array)) and value.ndim == 0:
+        value = value.item()
     kind = type(default)
     if kind is bool:
         accepted = isinstance(value, bool)

@@ -10,9 +10,10 @@ from typing import Any
 
 from filelock import FileLock
 
+from ..append_file import AppendFile, only_writer
+from ..chained_lines import MAX_LINE_BYTES
 from ..errors import DomainError
-from .append_file import AppendFile, only_writer
-from .records import MAX_LINE_BYTES, RECORD_FIELDS, Records, parse_record, record_lines
+from .records import RECORD_FIELDS, Records, parse_record, record_lines
 from .sinks import SinkStatus
 
 

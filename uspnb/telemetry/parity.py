@@ -15,11 +15,12 @@ import numpy as np
 from filelock import FileLock
 from jaxtyping import Float
 
+from ..append_file import AppendFile, only_writer
+from ..chained_lines import MAX_LINE_BYTES, START, chained
 from ..errors import DomainError, IntegrityError
-from .append_file import AppendFile, only_writer
 from .parity_check import Comparison, Verified, compare, verify
-from .parity_lines import COST, START, VERSION, WEIGHTS, chained, parse_line, tick_body
-from .records import MAX_LINE_BYTES, Records
+from .parity_lines import COST, VERSION, WEIGHTS, parse_line, tick_body
+from .records import Records
 from .sinks import SinkStatus
 
 __all__ = ["Comparison", "ParityLog", "Verified", "compare", "verify"]

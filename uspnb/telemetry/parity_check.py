@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ..chained_lines import MAX_LINE_BYTES, START
 from ..errors import IntegrityError
-from .parity_lines import START, parse_line
-from .records import MAX_LINE_BYTES
+from .parity_lines import parse_line
 
 MOST_TOLD = 10
 

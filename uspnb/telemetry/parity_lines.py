@@ -1,14 +1,12 @@
 """The lines of a parity log: canonical hashes of numbers, and the chain that binds each line to the one before.
 
-A line is a JSON object with sorted names and no spaces; its "hash" is the SHA-256 of the line without that member, and
-its "previous" is the hash of the line before.  The kinds are "open" (a writer began; the first one is the header),
-"tick" and "close" (a writer ended, with the number of lines before it).
+A line is one of `chained_lines`.  The kinds are "open" (a writer began; the first one is the header), "tick" and
+"close" (a writer ended, with the number of lines before it).
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import re
 from typing import Any
@@ -16,11 +14,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from ..chained_lines import parse_chained
 from ..errors import IntegrityError
-from .records import parse_json_line
 
 VERSION = 1
-START = "0" * 64
 WEIGHTS, COST = "weight", "transport_cost"
 
 
@@ -58,13 +55,6 @@ def tick_body(
     }
 
 
-def chained(body: dict[str, Any], previous: str) -> tuple[bytes, str]:
-    """The line of a body after the line with hash `previous`, and its own hash."""
-    bound = {**body, "previous": previous}
-    hashed = _hash(bound)
-    return _text(bound | {"hash": hashed}).encode() + b"\n", hashed
-
-
 def parse_line(line: bytes | str) -> dict[str, Any]:
     """A line of a parity log that is intact in itself.
 
@@ -77,14 +67,8 @@ def parse_line(line: bytes | str) -> dict[str, Any]:
     Raises:
         IntegrityError: no line of a parity log, or edited: its hash is not that of its content.
     """
-    text = line.decode("utf-8", "replace") if isinstance(line, bytes) else line
-    text = text.removesuffix("\n")
-    parsed = parse_json_line(text)
+    parsed = parse_chained(line)
     _check_shape(parsed)
-    body = {name: value for name, value in parsed.items() if name != "hash"}
-    # The text itself must be the canonical one: spaces or another spelling of a number are edits as well.
-    if _hash(body) != parsed["hash"] or _text(parsed) != text:
-        raise IntegrityError("the line does not match its own hash: it was edited")
     return parsed
 
 
@@ -119,11 +103,3 @@ def _check_hashes(exact: dict[str, Any], rounded: dict[str, Any]) -> None:
         hashes += pair
     if not all(isinstance(entry, str) for entry in hashes):
         raise IntegrityError("the line is none of a parity log: a hash of it is no text")
-
-
-def _text(body: dict[str, Any]) -> str:
-    return json.dumps(body, sort_keys=True, separators=(",", ":"))
-
-
-def _hash(body: dict[str, Any]) -> str:
-    return hashlib.sha256(_text(body).encode()).hexdigest()

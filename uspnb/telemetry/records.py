@@ -15,9 +15,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
+from ..chained_lines import parse_json_line, shown
 from ..errors import IntegrityError
-
-MAX_LINE_BYTES = 65_536
 
 # Fields of `uspnb.records.Telemetry` without units of the input: flags, counts, and numbers.
 FLAG_FIELDS = (
@@ -94,13 +93,13 @@ def parse_record(line: bytes | str) -> dict[str, Any]:
     record = parse_json_line(line)
     for name, kind in (("asset", str), ("tick", int), ("timestamp_ns", int)):
         if type(record.get(name)) is not kind:
-            raise IntegrityError(f"a telemetry line without {name!r} as {kind.__name__}: {_shown(line)}")
+            raise IntegrityError(f"a telemetry line without {name!r} as {kind.__name__}: {shown(line)}")
     for name, value in record.items():
         if name not in _FIELD_KINDS:
-            raise IntegrityError(f"a telemetry line with a field {name[:40]!r} that no record has: {_shown(line)}")
+            raise IntegrityError(f"a telemetry line with a field {name[:40]!r} that no record has: {shown(line)}")
         for entry in value if isinstance(value, list) else (value,):
             if entry is not None and type(entry) not in _FIELD_KINDS[name]:
-                raise IntegrityError(f"a telemetry line with {name} = {str(entry)[:40]}: {_shown(line)}")
+                raise IntegrityError(f"a telemetry line with {name} = {str(entry)[:40]}: {shown(line)}")
     return record
 
 
@@ -112,42 +111,3 @@ _FIELD_KINDS: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(COUNT_FIELDS, (int,)),
     **dict.fromkeys(NUMBER_FIELDS, (int, float)),
 }
-
-
-def parse_json_line(line: bytes | str) -> dict[str, Any]:
-    """A JSON object from one line of a log, bounded in length and depth.
-
-    Raises:
-        IntegrityError: too long, no UTF-8, no JSON object, the same name twice, a number that is not finite.
-    """
-    if len(line) > MAX_LINE_BYTES:
-        raise IntegrityError(f"a line of {len(line)} bytes is longer than any of ours ({MAX_LINE_BYTES})")
-    try:
-        parsed = json.loads(line, object_pairs_hook=_once, parse_float=_finite, parse_constant=_refused)
-    except (ValueError, RecursionError) as error:
-        raise IntegrityError(f"a line that is no JSON of ours ({type(error).__name__}): {_shown(line)}") from error
-    if not isinstance(parsed, dict):
-        raise IntegrityError(f"a line that is no JSON object: {_shown(line)}")
-    return parsed
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    made = dict(pairs)
-    if len(made) != len(pairs):
-        raise ValueError("a name stands twice")
-    return made
-
-
-def _finite(text: str) -> float:
-    value = float(text)
-    if not math.isfinite(value):
-        raise ValueError("a number beyond float64")
-    return value
-
-
-def _refused(text: str) -> float:
-    raise ValueError(f"{text} is no JSON")
-
-
-def _shown(line: bytes | str) -> str:
-    return repr(line[:60])

@@ -1,0 +1,115 @@
+"""`uspnb config`: print, check, look back at and take back the settings of a file."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+INTACT, DAMAGED = 0, 1
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of the command; without a subcommand it shows the values."""
+    _add_config(parser, default=None)
+    parser.set_defaults(work=_show)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    show = commands.add_parser("show", help="print the values (this is what happens without a command)")
+    show.set_defaults(work=_show)
+    template = commands.add_parser("template", help="print the values with comments")
+    template.set_defaults(work=_template)
+    for printing in (show, template):
+        # Named before or after the command; what is left out after it must not undo what stands before.
+        _add_config(printing, default=argparse.SUPPRESS)
+    validate = commands.add_parser("validate", help="check a file and name everything that is wrong in it")
+    validate.set_defaults(work=_validate)
+    history = commands.add_parser("history", help="what was changed when and by whom, and whether the log is intact")
+    history.set_defaults(work=_history)
+    rollback = commands.add_parser("rollback", help="put a backup in the place of a file; that can be taken back too")
+    rollback.set_defaults(work=_rollback)
+    rollback.add_argument(
+        "--to", metavar="WHICH", help="name, time or SHA-256 of a backup, the beginning is enough; else the newest"
+    )
+    for named in (validate, history, rollback):
+        named.add_argument("file", type=Path, metavar="FILE.toml", help="the configuration file")
+    for audited in (history, rollback):
+        audited.add_argument("--audit", type=Path, metavar="LOG", help="its audit log; by default io/mutations.log")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Do what was asked for and return the exit code.
+
+    Raises:
+        ConfigError: a file that cannot be used, or a rollback that is refused.
+    """
+    return options.work(options)
+
+
+def _add_config(parser: argparse.ArgumentParser, default: object) -> None:
+    told = "settings to print; the defaults if left out"
+    parser.add_argument("--config", type=Path, metavar="FILE.toml", default=default, help=told)
+
+
+def _show(options: argparse.Namespace) -> int:
+    from .load import config_to_toml, load_config
+    from .schema import PredictorConfig
+
+    print(config_to_toml(PredictorConfig() if options.config is None else load_config(options.config)), end="")
+    return INTACT
+
+
+def _template(options: argparse.Namespace) -> int:
+    from .load import load_config
+    from .meta_optimization import load_meta_optimization_config
+    from .template import render_template
+
+    if options.config is None:
+        text = render_template()
+    else:
+        text = render_template(load_config(options.config), load_meta_optimization_config(options.config))
+    print(text, end="")
+    return INTACT
+
+
+def _validate(options: argparse.Namespace) -> int:
+    from .load import config_hash, load_config
+    from .schema import DEFAULTS
+
+    config = load_config(options.file)
+    changed = [name for name, default in DEFAULTS.items() if getattr(config, name) != default]
+    told = f"{len(changed)} settings differ from their defaults{': ' if changed else ''}{', '.join(changed)}"
+    print(f"{options.file}: valid, {told}\nSHA-256 of the settings: {config_hash(config)}")
+    return INTACT
+
+
+def _history(options: argparse.Namespace) -> int:
+    from .mutate import told_history
+    from .mutation_place import MutationPlace
+    from .mutation_request import checked_request
+
+    place = MutationPlace(options.file, options.audit)
+    records, check = place.log.read()
+    told = told_history(place, records, checked_request("history", None, False, None))
+    if not records and check.ok:
+        print(f"{options.file}: no changes; there is nothing in {place.log.path}")
+        return INTACT
+    rows = [("when", "trigger", "outcome", "changes")]
+    for record in told:
+        what = " ".join(filter(None, (record.told_changes(), f"({record.reason})" if record.reason else "")))
+        outcome = f"{record.outcome}, limit lifted" if record.override else record.outcome
+        rows.append((record.time[:19].replace("T", " ") + "Z", record.trigger, outcome, what))
+    widths = [max(len(row[i]) for row in rows) for i in range(3)]
+    for row in rows:
+        print("  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[3]]).rstrip())
+    check = place.log.read()[1]
+    print(f"\n{place.log.path}: {check.text()}")
+    return INTACT if check.ok else DAMAGED
+
+
+def _rollback(options: argparse.Namespace) -> int:
+    from .mutate import rollback
+
+    done = rollback(options.file, options.to, trigger="uspnb config rollback", audit=options.audit)
+    print(done.text())
+    if done.changed and done.backup is not None:
+        print(f"To take this back: uspnb config rollback {options.file} --to {done.backup.name}")
+    return INTACT

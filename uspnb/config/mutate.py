@@ -1,0 +1,254 @@
+"""Changing `config.toml` safely: validated, limited, backed up, atomic, audited.
+
+Source: seed 002, section 21.2.  The rules are in `mutation_policy`, the order of writing in `mutation_place`.
+"""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import math
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from ..digest import sha256_bytes
+from ..errors import ConfigError, ConfigMutationError, DomainError, IntegrityError
+from .audit import (
+    ABANDONED,
+    ACCEPTED,
+    INTENT,
+    ROLLED_BACK,
+    UNCHANGED,
+    UNKNOWN,
+    AuditRecord,
+    plain_json,
+    verify_audit,
+)
+from .load import Tables, checked_tables, configuration, read_content, text_of
+from .mutation import Changes, History, Mutation
+from .mutation_place import MutationPlace, pending, unusable
+from .mutation_policy import refused_name, too_far
+from .mutation_request import Request, checked_request
+from .rewriting import with_values
+from .rollback import rollback
+from .schema import DECLARATIONS, DEFAULTS, PredictorConfig, checked_scalar
+
+__all__ = [
+    "AuditRecord",
+    "History",
+    "Mutation",
+    "history",
+    "mutate_config",
+    "record_decision",
+    "rollback",
+    "verify_audit",
+]
+
+HOUR_NS = 3600 * 10**9
+
+
+def mutate_config(
+    path: str | os.PathLike[str],
+    changes: Mapping[str, Any],
+    *,
+    trigger: str,
+    max_relative_change: float = 0.5,
+    override_limit: bool = False,
+    rate_limit_per_hour: int = 10,
+    min_stability_ticks: int = 1000,
+    ticks_since_last: int | None = None,
+    backup: bool = True,
+    audit: str | os.PathLike[str] | None = None,
+    details: Mapping[str, Any] | None = None,
+    now_ns: int | None = None,
+) -> Mutation:
+    """Change some settings in a configuration file, or refuse all of them; comments and order stay.
+
+    Every call leaves a line in the audit log, refusals and calls that change nothing included; only a path that is no
+    file leaves none where there is no log yet.
+
+    Args:
+        path: the TOML file, which must be valid.
+        changes: new values by field name.
+        trigger: who or what asks for it, one line for the log.
+        max_relative_change: how far a value may move in one change, see `mutation_policy.too_far`.
+        override_limit: whether that limit is lifted; the log says so.
+        rate_limit_per_hour: changes of this file in the last hour at the most, by the log.
+        min_stability_ticks: ticks that must lie between two changes [ticks].
+        ticks_since_last: ticks since the last change; None is not judged [ticks].
+        backup: whether the old file is kept, as `NAME.bak` and with the time in its name; the newest 50 stay.
+        audit: the log; by default `io/mutations.log` in the folder of the file.
+        details: whatever else the log should hold, of JSON's types.
+        now_ns: the time; the clock's by default [ns since 1970].
+
+    Returns:
+        What was done; outcome "unchanged" where every value was there already.
+
+    Raises:
+        ConfigMutationError: the file cannot be used; a field is unknown, locked or stands in a section that is never
+            changed automatically; a value is of the wrong type, outside its range, contradicts another or moves too
+            far; the rate or the stability limit; a damaged log.
+        ConfigWriteError: the operating system refused (disk full, read-only, lock held); the file is as it was.
+        DomainError: an argument other than `path` and `changes` makes no sense.
+    """
+    _check_limits(max_relative_change, rate_limit_per_hour, min_stability_ticks, ticks_since_last)
+    request = checked_request(trigger, details, override_limit, now_ns)
+    place = MutationPlace(path, audit)
+    reason = unusable(place.target)
+    if reason is not None:
+        raise place.refused_path(request, reason)
+    with place.held():
+        records = place.recover(request.now_ns)
+        content, text, tables = _present(place, request)
+        present = sha256_bytes(content)
+        told, problems = _judged(configuration(tables, place.named), changes, max_relative_change, override_limit)
+        if told or problems:
+            problems += _limits(records, request, rate_limit_per_hour, min_stability_ticks, ticks_since_last)
+        if problems:
+            raise place.refused(request, "; ".join(problems), changes=told, before=present, after=present)
+        if not told:
+            record = place.note(request, UNCHANGED, before=present, after=present)
+            return Mutation(False, place.target, present, present, None, UNCHANGED, record, place.log.path)
+        try:
+            written = with_values(text, tables, {name: pair[1] for name, pair in told.items()}, place.named)
+        except ConfigMutationError as error:
+            raise place.refused(request, str(error), changes=told, before=present, after=present) from error
+        mark = codecs.BOM_UTF8 if content.startswith(codecs.BOM_UTF8) else b""
+        record, copy = place.replace(request, ACCEPTED, content, mark + written.encode(), told, backup=backup)
+    return Mutation(True, place.target, record.before, record.after, copy, ACCEPTED, record, place.log.path)
+
+
+def record_decision(
+    path: str | os.PathLike[str],
+    outcome: str,
+    trigger: str,
+    details: Mapping[str, Any] | None = None,
+    *,
+    reason: str = "",
+    changes: Mapping[str, tuple[Any, Any]] | None = None,
+    audit: str | os.PathLike[str] | None = None,
+    now_ns: int | None = None,
+) -> AuditRecord:
+    """Add a line to the audit log of a configuration file and leave the file alone.
+
+    Args:
+        path: the configuration file.
+        outcome: the decision, one word such as "rejected" or "watching".
+        trigger: who or what decided.
+        details: whatever else the log should hold, of JSON's types.
+        reason: a sentence.
+        changes: (old, new) by field, of what was considered.
+        audit, now_ns: as for `mutate_config`.
+
+    Raises:
+        DomainError: an outcome that is no word, or one that only a change of the file may have.
+        ConfigMutationError: the log is damaged.
+        ConfigWriteError: the operating system refused.
+    """
+    if not outcome.isidentifier() or outcome in (INTENT, ACCEPTED, ROLLED_BACK, ABANDONED, UNKNOWN):
+        raise DomainError(f"outcome = {outcome!r}: expected one word that does not say that the file was changed")
+    request = checked_request(trigger, details, False, now_ns)
+    place = MutationPlace(path, audit)
+    considered: Changes = {}
+    for name, pair in (changes or {}).items():
+        old, new = plain_json(list(pair), f"changes.{name}")
+        considered[name] = (old, new)
+    with place.told_errors("nothing was recorded"):
+        present = place.present_hash()
+        return place.note(request, outcome, reason=reason, changes=considered, before=present, after=present)
+
+
+def history(
+    path: str | os.PathLike[str], *, audit: str | os.PathLike[str] | None = None, now_ns: int | None = None
+) -> History:
+    """What has happened to a configuration file, the oldest first.
+
+    What a crash left unfinished is settled, as before a change: by the hash of the file.
+
+    Args:
+        path: the configuration file.
+        audit, now_ns: as for `mutate_config`.
+
+    Raises:
+        IntegrityError: the log is damaged; `verify_audit` says where.
+        OSError: it cannot be read.
+    """
+    place = MutationPlace(path, audit)
+    records, check = place.log.read()
+    if not check.ok:
+        raise IntegrityError(f"{place.log.path}, line {check.first_bad_line}: {check.reason}")
+    return told_history(place, records, checked_request("history", None, False, now_ns))
+
+
+def told_history(place: MutationPlace, records: list[AuditRecord], request: Request) -> History:
+    """The records of one file among those of a log, with no intent that another line settles."""
+    own = [record for record in records if record.file == place.name]
+    if pending(own):
+        # A change may be going on right now: then its intent is told as it stands.
+        with contextlib.suppress(ConfigError), place.held(lock_timeout_s=0.5):
+            place.recover(request.now_ns)
+        own = [record for record in place.log.read()[0] if record.file == place.name]
+    unsettled = {record.hash for record in pending(own)}
+    return History(record for record in own if record.outcome != INTENT or record.hash in unsettled)
+
+
+def _judged(
+    config: PredictorConfig, changes: Mapping[str, Any], share: float, override: bool
+) -> tuple[Changes, list[str]]:
+    """(old, new) of every field that would change, and why it may not."""
+    told: Changes = {}
+    problems: list[str] = []
+    for name, value in changes.items():
+        refusal = refused_name(name)
+        if refusal is not None:
+            problems.append(refusal)
+            continue
+        try:
+            new = checked_scalar(name, value, DECLARATIONS[name], DEFAULTS[name])
+        except ConfigError as error:
+            problems.append(str(error))
+            continue
+        old = getattr(config, name)
+        if new == old:
+            continue
+        told[name] = (old, new)
+        far = None if override else too_far(name, old, new, share)
+        if far is not None:
+            problems.append(f"{far}; go in smaller steps, or lift the limit with override_limit=True")
+    return told, problems
+
+
+def _limits(
+    records: list[AuditRecord], request: Request, per_hour: int, stable_ticks: int, ticks: int | None
+) -> list[str]:
+    problems = []
+    recent = sum(r.outcome == ACCEPTED and r.time_ns > request.now_ns - HOUR_NS for r in records)
+    if recent >= per_hour:
+        problems.append(f"{recent} changes in the last hour, at most {per_hour} are allowed; try again later")
+    if ticks is not None and ticks < stable_ticks:
+        problems.append(f"{ticks} ticks since the last change, at least {stable_ticks} must lie between two")
+    return problems
+
+
+def _check_limits(share: float, per_hour: int, stable_ticks: int, ticks: int | None) -> None:
+    if not (math.isfinite(share) and share > 0):
+        raise DomainError(f"max_relative_change = {share} must be a number above 0; 0.5 is half")
+    if per_hour < 1:
+        raise DomainError(f"rate_limit_per_hour = {per_hour} must be at least 1")
+    if stable_ticks < 0 or (ticks is not None and ticks < 0):
+        raise DomainError(f"min_stability_ticks = {stable_ticks} and ticks_since_last = {ticks} must not be below 0")
+
+
+def _present(place: MutationPlace, request: Request) -> tuple[bytes, str, Tables]:
+    """Bytes, text and content of the file as it is, which is a valid configuration."""
+    content = None
+    try:
+        content = read_content(place.target)
+        text = text_of(content, place.named)
+        tables = checked_tables(text, place.named)
+        configuration(tables, place.named)
+        return content, text, tables
+    except ConfigError as error:
+        before = "" if content is None else sha256_bytes(content)
+        raise place.refused(request, f"the present file cannot be used: {error}", before=before) from error
