@@ -1,6 +1,17 @@
-"""The report of a run for the command line; the page itself is drawn in `uspnb.plots`."""
+"""Reports for what stands above the plots; the pages themselves are drawn in `uspnb.plots`."""
 
-from .plots.report_file import checked_target, report_html, write_report
-from .plots.report_tables import comparison_table
+from .plots.report_file import Report, checked_target, checked_theme, drawn, page_html, report_html, write_report
+from .plots.report_tables import comparison_table, html_pairs, html_table
 
-__all__ = ["checked_target", "comparison_table", "report_html", "write_report"]
+__all__ = [
+    "Report",
+    "checked_target",
+    "checked_theme",
+    "comparison_table",
+    "drawn",
+    "html_pairs",
+    "html_table",
+    "page_html",
+    "report_html",
+    "write_report",
+]

@@ -61,7 +61,7 @@ def forecast_plot(data: pd.DataFrame, theme: str = "light", last: bool = True, h
     options = figure_options(theme, "Forecast", height, last)
     options["xlabel"] = data.attrs["xlabel"] if last else ""
     figure: Any = hv.Overlay(parts)
-    return figure.opts(ylabel=data.attrs["ylabel"], ylim=_value_range(data), **options)
+    return figure.opts(ylabel=data.attrs["ylabel"], ylim=value_range(data), **options)
 
 
 def _tooltips(data: pd.DataFrame, value: hv.Dimension, interval: str) -> hv.Curve:
@@ -78,12 +78,14 @@ def _tooltips(data: pd.DataFrame, value: hv.Dimension, interval: str) -> hv.Curv
     return hover_line(data, rows, height, told, value)
 
 
-def _value_range(data: pd.DataFrame) -> tuple[float | None, float | None]:
+def value_range(
+    data: pd.DataFrame, lower: tuple[str, ...] = ("lower",), upper: tuple[str, ...] = ("upper",)
+) -> tuple[float | None, float | None]:
     """What the value axis shows at first: every observation, and the interval but for the widest 4 % of its ends.
 
     The first intervals of a run are wide because little is known; they would press everything else flat.
     """
-    shares = (("observation", 0.0), ("observation", 1.0), ("lower", 0.04), ("upper", 0.96))
+    shares = [("observation", 0.0), ("observation", 1.0), *((n, 0.04) for n in lower), *((n, 0.96) for n in upper)]
     known = ((data[name].to_numpy(), share) for name, share in shares)
     ends = [float(np.quantile(v[np.isfinite(v)], share)) for v, share in known if np.isfinite(v).any()]
     if not ends or not np.isfinite(max(ends) - min(ends)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import xarray as xr
 
 from ..atomic_file import write_atomic
 from ..errors import DomainError
-from .report_page import PAGE, SCRIPT, STYLE
+from .report_page import PAGE, RUN, SCRIPT, STYLE
 from .report_tables import (
     MOST_ALARMS,
     alarm_table,
@@ -82,7 +83,7 @@ def report(
     """
     if path is not None:
         return write_report(ds, comparison, path, title, theme, asset)
-    _checked_theme(theme)
+    checked_theme(theme)
     return Report(report_html(ds, comparison, title, theme, asset), _heading(ds, title))
 
 
@@ -122,7 +123,7 @@ def checked_target(path: Any, theme: str = "auto") -> Path:
         DomainError: as `write_report`.
     """
     target = Path(path).absolute()
-    _checked_theme(theme)
+    checked_theme(theme)
     if target.is_dir():
         raise DomainError(f"{target} is a folder; name a file to write the report to")
     if not target.parent.is_dir():
@@ -130,7 +131,12 @@ def checked_target(path: Any, theme: str = "auto") -> Path:
     return target
 
 
-def _checked_theme(theme: str) -> None:
+def checked_theme(theme: str) -> None:
+    """Refuse a theme that no page has.
+
+    Raises:
+        DomainError: neither "auto" nor "light" nor "dark".
+    """
     if theme not in ("auto", "light", "dark"):
         raise DomainError(f"theme {theme!r} is not one of 'auto', 'light', 'dark'")
 
@@ -144,27 +150,16 @@ def report_html(
 ) -> str:
     """The text of the page that `write_report` writes."""
     # drawing libraries take a second to import; who only reads tables does not wait for them
-    from bokeh.embed import components
-    from bokeh.models import Div, Plot
-    from bokeh.resources import Resources
+    from bokeh.models import Div
     from jinja2 import Template
 
     from .brushing import linked
 
     figures: Any = linked(ds, "dark" if theme == "dark" else "light", asset).bokeh()
-    for part in figures.select({"type": Plot}):
-        # the page shows through; repainting a white figure dark would leave a seam of fractional pixels
-        part.background_fill_color = part.border_fill_color = None
-        part.output_backend = "canvas"
     for part in figures.select({"type": Div}):
         part.styles = {"color": "inherit", "font-size": "14px"}
-    drawing, place = components(figures)
-    heading = _heading(ds, title)
+    drawing, places = drawn({"run": figures})
     variables = {
-        "heading": heading,
-        "style": STYLE,
-        "script": SCRIPT.replace("__THEMES__", json.dumps(THEMES)).replace("__THEME__", theme),
-        "verdict": comparison.attrs["verdict"] if comparison is not None else "",
         "summary": html_pairs(summary_rows(ds, asset)),
         "shown": _shown(ds, asset),
         "comparison": html_table(comparison_table(comparison, asset), index=True) if comparison is not None else "",
@@ -172,10 +167,49 @@ def report_html(
         "settings": _settings(ds),
         "config": str(ds.attrs["config"]),
         "versions": html_pairs(_versions(ds)),
+        "place": places["run"],
     }
+    verdict = comparison.attrs["verdict"] if comparison is not None else ""
+    return page_html(_heading(ds, title), verdict, Template(RUN).render(variables), drawing, theme)
+
+
+def drawn(figures: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
+    """The script that draws Bokeh figures into a page of `page_html`, and the HTML of each one's place by its name."""
+    from bokeh.embed import components
+    from bokeh.models import Plot, Toolbar
+
+    for figure in figures.values():
+        for part in figure.select({"type": Plot}):
+            # the page shows through; repainting a white figure dark would leave a seam of fractional pixels
+            part.background_fill_color = part.border_fill_color = None
+            part.output_backend = "canvas"
+        for bar in figure.select({"type": Toolbar}):
+            bar.logo = None
+    return components(dict(figures))
+
+
+def page_html(heading: str, verdict: str, body: str, drawing: str = "", theme: str = "auto") -> str:
+    """A page that needs no network and follows the reader's light or dark setting.
+
+    Args:
+        heading: its title, not yet escaped.
+        verdict: the sentence below it, not yet escaped; "" for none.
+        body: HTML, inserted as it is.
+        drawing: the script of `drawn`, "" where nothing is drawn.
+        theme: "light", "dark", or "auto" to follow the reader's setting.
+
+    Raises:
+        DomainError: an unknown theme.
+    """
+    from bokeh.resources import Resources
+    from jinja2 import Template
+
+    checked_theme(theme)
+    script = SCRIPT.replace("__THEMES__", json.dumps(THEMES)).replace("__THEME__", theme)
     # the library's own page template would add a script from elsewhere for every extension that happens to be loaded
-    library = Resources(mode="inline", components=["bokeh", "bokeh-widgets"]).js_raw
-    return Template(PAGE).render(variables | {"library": library, "drawing": drawing, "place": place})
+    library = Resources(mode="inline", components=["bokeh", "bokeh-widgets"]).js_raw if drawing else []
+    variables = {"heading": heading, "verdict": verdict, "body": body, "drawing": drawing, "library": library}
+    return Template(PAGE).render(variables | {"style": STYLE, "script": script})
 
 
 def _shown(ds: xr.Dataset, asset: Any) -> str:

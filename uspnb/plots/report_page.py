@@ -1,4 +1,4 @@
-"""The page of a report: its template, its styles and the script that follows the reader's light or dark setting."""
+"""The page of a report: its frame, its styles, the script that follows the reader's theme, and the body about a run."""
 
 from __future__ import annotations
 
@@ -60,10 +60,12 @@ SCRIPT = """
       if (part.type.endsWith("Axis")) {
         part.setv({axis_label_text_color: c.muted, major_label_text_color: c.muted,
           axis_line_color: c.axis, major_tick_line_color: c.axis});
-        if (figure.below.includes(part)) part.ticker.setv({desired_num_ticks: narrow.matches ? 3 : 6});
+        if (figure.below.includes(part) && "desired_num_ticks" in part.ticker)
+          part.ticker.setv({desired_num_ticks: narrow.matches ? 3 : 6});
       }
       else if (part.type === "Grid") part.setv({grid_line_color: c.grid});
       else if (part.type === "BoxAnnotation" && part.tags.includes("dim")) part.setv({fill_color: c.background});
+      else if (part.type === "ColorBar") part.setv({title_text_color: c.muted, major_label_text_color: c.muted});
       else if (part.type === "Legend") part.setv({label_text_color: c.text, ncols: narrow.matches ? 2 : "auto"});
     }
   }
@@ -105,7 +107,14 @@ PAGE = """<!DOCTYPE html>
 <header><h1>{{ heading|e }}</h1>
 <button id="theme" type="button" aria-label="switch between light and dark">Dark</button></header>
 {% if verdict %}<p class="lead">{{ verdict|e }}</p>{% endif %}
-{{ summary }}
+{{ body }}
+</main>
+{{ drawing }}
+</body>
+</html>
+"""
+
+RUN = """{{ summary }}
 <h2>Overview</h2>
 <p class="note">{{ shown|e }}What is selected in one figure shows in all; so does every zoom.
 A click on a legend's entry hides it.</p>
@@ -120,8 +129,4 @@ A click on a legend's entry hides it.</p>
 <details><summary>The whole configuration</summary><pre tabindex="0">{{ config|e }}</pre></details>
 <h2>Made with</h2>
 {{ versions }}
-</main>
-{{ drawing }}
-</body>
-</html>
 """
