@@ -2,7 +2,7 @@
 # make lab    JupyterLab on the notebooks
 # make test   everything that CI runs: lint, types, architecture, notebooks, tests
 # make lint | notebooks | unit    the parts of it; lint is style, imports and types
-# make browser | redis    Chromium for the tests of the pages, a Redis server for those of the stores, where there is none
+# make browser | redis | postgres    where there is none: Chromium for the tests of the pages, servers for those of stores
 # make bench  the tables of accuracy, alarms, speed, live view, snapshots, stores, telemetry, service ... (an hour)
 # make pins   compile requirements*.txt and environment.yml anew from pyproject.toml
 # make clean  remove .venv and everything generated
@@ -26,7 +26,7 @@ notebooks unit: export USPNB_CACHE_DIR ?= $(XLA_CACHE)
 notebooks unit: export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0.2
 
 .DEFAULT_GOAL := help
-.PHONY: help run lab test lint style imports types notebooks unit browser redis bench pins install install-test clean
+.PHONY: help run lab test lint style imports types notebooks unit browser redis postgres bench pins install install-test clean
 
 help:
 	@sed -n '/^# make/,/^# Another/s/^# \{0,1\}//p' $(firstword $(MAKEFILE_LIST))
@@ -68,9 +68,13 @@ browser: $(VENV)/test.stamp
 redis:
 	@.ci/redis.sh
 
-unit: $(VENV)/test.stamp browser redis
+# A PostgreSQL server for the tests of campaigns that several machines share; likewise, on a socket in a folder.
+postgres:
+	@.ci/postgres.sh
+
+unit: $(VENV)/test.stamp browser redis postgres
 	@mkdir -p $(REPORTS)
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --junitxml $(REPORTS)/unit.xml $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -rs -n $(WORKERS) --dist loadfile --junitxml $(REPORTS)/unit.xml $(PYTEST_ARGS)
 
 bench: $(VENV)/test.stamp
 	@for name in accuracy intervals alarms roughness speed session fleet live_view snapshots stores telemetry service; do \

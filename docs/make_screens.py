@@ -1,7 +1,7 @@
 """Photograph every view for the docs, light and dark, wide and narrow: `python docs/make_screens.py [VIEW ...]`.
 
-Views: live fleet explore workbench report; all of them where none is named.  Everything runs on this machine: the apps
-are served on the loopback interface, JupyterLab has folders of its own, and the browser is Debian's Chromium.  The
+Views: live fleet explore tune workbench report; all of them where none is named.  Everything runs on this machine: the
+apps are served on the loopback interface, JupyterLab has folders of its own, and the browser is Debian's Chromium.  The
 launchers are those of the browser tests.
 """
 
@@ -108,6 +108,25 @@ def _served(app: str, ready: Callable[[Page], None]) -> Callable[[Browser], None
     return photograph
 
 
+def _tune(browser: Browser) -> None:
+    """A campaign on the sample series, run once; it is kept aside, so that the next pictures begin anew."""
+    with tempfile.TemporaryDirectory() as scratch:
+        config = Path(scratch) / "config.toml"
+        config.write_text(f'[meta_optimization]\nn_trials = 64\ncheckpoint_path = "{scratch}"\n')
+        with _launcher("browser").served("tune", "--config", str(config)) as server:
+            server.wait_until_warm()
+            for look, page in _pages(browser):
+                page.goto(f"{server.address}/tune")
+                start = page.get_by_role("button", name="Start", exact=True)
+                page.locator(".uspnb-tuning:is([data-state=idle], [data-state=finished])").wait_for(timeout=LONG_MS)
+                if start.is_visible() and start.is_enabled():
+                    start.click()
+                page.locator(".uspnb-tuning[data-state=finished]").wait_for(timeout=4 * LONG_MS)
+                page.get_by_text("Recommendation: the", exact=False).wait_for(timeout=LONG_MS)
+                page.wait_for_timeout(2_000)
+                _keep(page, f"tune_{look}")
+
+
 def _workbench(browser: Browser) -> None:
     """Notebook 05 in JupyterLab, whose own layout is for wide screens."""
     notebook = ROOT / "notebooks" / "05_live_in_the_notebook.ipynb"
@@ -161,6 +180,7 @@ VIEWS: dict[str, Callable[[Browser], None]] = {
     "live": _served("live", _live_ready),
     "fleet": _served("fleet", _fleet_ready),
     "explore": _served("explore", _explore_ready),
+    "tune": _tune,
     "workbench": _workbench,
     "report": _report,
 }

@@ -9,7 +9,9 @@ from __future__ import annotations
 import os
 import sys
 import types
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -57,6 +59,27 @@ def pytest_configure(config: pytest.Config) -> None:
     # Not in pyproject.toml: there pytest would import uspnb before this file has set anything.
     for name in ("StalenessWarning", "FrequencyWarning"):
         config.addinivalue_line("filterwarnings", f"error::uspnb.errors.{name}")
+
+
+@pytest.fixture(scope="session")
+def cluster_client() -> Iterator[Any]:
+    """The client of a Dask cluster of two workers, each a process of its own that is started anew when it dies."""
+    from distributed import Client, LocalCluster
+
+    with (
+        LocalCluster(
+            n_workers=2, processes=True, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0"
+        ) as cluster,
+        Client(cluster, set_as_default=False) as client,
+    ):
+        yield client
+
+
+@pytest.fixture
+def two_workers(cluster_client: Any) -> Any:
+    """The same, with both of its workers there."""
+    cluster_client.wait_for_workers(2, timeout=60)
+    return cluster_client
 
 
 @pytest.fixture(scope="session")

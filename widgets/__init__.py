@@ -14,6 +14,8 @@ _PLACES = {
     "LiveView": "live_view",
     "LivePane": "live_pane",
     "Controls": "controls",
+    "TuningMonitor": "tuning_monitor",
+    "TuningPane": "tuning_pane",
     "Workbench": "workbench",
     "show": "workbench",
 }

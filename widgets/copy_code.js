@@ -1,19 +1,5 @@
-// The button that copies the settings, the code itself, and names for controls that ipywidgets leaves without one.
-
-async function copy(code, text) {
-  try {
-    await navigator.clipboard.writeText(text);
-    return "copied";
-  } catch {
-    // No clipboard without a secure page or permission: the code is selected instead, ready for Ctrl+C.
-    const range = document.createRange();
-    range.selectNodeContents(code);
-    const selection = window.getSelection();
-    selection.removeAllRanges();
-    selection.addRange(range);
-    return document.execCommand("copy") ? "copied" : "selected: press Ctrl+C";
-  }
-}
+// The button that copies the settings, the code itself, and names for controls that ipywidgets leaves without one;
+// `copy` stands in copying.js.
 
 // A slider's handle and a box without a label have no accessible name: they take the visible label's and the tooltip's.
 function nameControls(root) {

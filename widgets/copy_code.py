@@ -7,6 +7,8 @@ from pathlib import Path
 import anywidget
 import traitlets
 
+FOLDER = Path(__file__).parent
+
 
 class CopyCode(anywidget.AnyWidget):
     """A button "Copy as code" and the code under it.
@@ -15,7 +17,7 @@ class CopyCode(anywidget.AnyWidget):
         code: what the button copies; set the trait to change it.
     """
 
-    _esm = Path(__file__).parent / "copy_code.js"
+    _esm = "\n".join((FOLDER / f"{part}.js").read_text(encoding="utf-8") for part in ("copying", "copy_code"))
 
     code = traitlets.Unicode("").tag(sync=True)
 

@@ -17,7 +17,7 @@ from uspnb.fleet.record import ALARM_NAMES
 from uspnb.kernels.base import KERNEL_NAMES
 
 FOLDER = Path(__file__).parent
-PARTS = ("live_theme", "fleet_data", "fleet_rows", "fleet_view")
+PARTS = ("live_theme", "nodes", "fleet_data", "fleet_rows", "fleet_view")
 STATUS_PERIOD_S = 0.1
 HEIGHT = (120, 4000)
 

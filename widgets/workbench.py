@@ -1,4 +1,4 @@
-"""`Workbench`: the live view of a session and its controls, together in one cell."""
+"""`Workbench`: the live view of a session and its controls, together in one cell; `show` for whatever can be shown."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from .live_view import LiveView
 if TYPE_CHECKING:
     from uspnb.session import Session
 
-_open: weakref.WeakValueDictionary[int, Workbench] = weakref.WeakValueDictionary()
+    from .tuning_monitor import TuningMonitor
+
+_open: weakref.WeakValueDictionary[int, Workbench | TuningMonitor] = weakref.WeakValueDictionary()
 
 
 class Workbench(ipywidgets.VBox):
@@ -25,7 +27,7 @@ class Workbench(ipywidgets.VBox):
     """
 
     def __init__(self, session: Session, **rest: Any) -> None:
-        self.session = session
+        self.session = self.shown = session
         self.view = LiveView(session, **rest)
         self.controls = Controls(session, self.view)
         self.view.on_command(self.controls.command)
@@ -50,15 +52,27 @@ class Workbench(ipywidgets.VBox):
         super().close()
 
 
-def show(session: Session, **rest: Any) -> Workbench:
-    """The workbench of a session: the one that is open already, or a new one.
+def show(shown: Any, **rest: Any) -> Workbench | TuningMonitor:
+    """The workbench of a session or the monitor of a tuning campaign: the one that is open already, or a new one.
 
     Args:
-        session: the session to show.
-        rest: arguments of `LiveView` for a new one.
+        shown: a session; an `AsyncMetaOptimizer`; or a `BayesianMetaOptimizer`, which then runs in the background.
+        rest: arguments of `LiveView` or of `TuningMonitor` for a new one.
     """
-    known = _open.get(id(session))
-    if known is not None and known.session is session and known.comm is not None:
+    known = _open.get(id(shown))
+    if known is not None and known.shown is shown and known.comm is not None:
         return known
-    made = _open[id(session)] = Workbench(session, **rest)
+    made = _open[id(shown)] = _monitor(shown, rest) if hasattr(shown, "optimize") else Workbench(shown, **rest)
     return made
+
+
+def _monitor(optimizer: Any, rest: dict[str, Any]) -> TuningMonitor:
+    from .tuning_monitor import TuningMonitor
+
+    if not hasattr(optimizer, "subscribe"):
+        from uspnb.tuning.background import AsyncMetaOptimizer
+
+        made = TuningMonitor(AsyncMetaOptimizer(optimizer=optimizer), **rest)
+        made.shown = optimizer
+        return made
+    return TuningMonitor(optimizer, **rest)

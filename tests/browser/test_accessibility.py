@@ -33,7 +33,16 @@ def explore(page: Page) -> None:
     page.wait_for_timeout(800)
 
 
-READY: dict[str, Callable[[Page], None]] = {"live": live, "fleet": fleet, "explore": explore}
+def tune(page: Page) -> None:
+    """As it stands before anything is run: a campaign writes to the disk of the server."""
+    page.get_by_role("heading", level=2, name=re.compile("sea-temperature-half-hourly-fast-mase-")).wait_for(
+        timeout=LONG_MS
+    )
+    page.get_by_role("button", name="Start", exact=True).wait_for(timeout=LONG_MS)
+    page.wait_for_timeout(300)
+
+
+READY: dict[str, Callable[[Page], None]] = {"live": live, "fleet": fleet, "explore": explore, "tune": tune}
 
 
 @pytest.mark.parametrize("app", list(READY))

@@ -72,6 +72,18 @@ session.wait()
 show(session)
 """
 
+MONITOR = ".jp-OutputArea-output .uspnb-tuning"
+TUNED = """\
+from uspnb.config.meta_optimization import MetaOptimizationConfig
+from uspnb.tuning.background import AsyncMetaOptimizer
+from uspnb.tuning.space import SearchSpace
+from uspnb.widgets import show
+space = {"cusum_k": SearchSpace("cusum_k", "float", (0.3, 0.7))}
+meta = MetaOptimizationConfig(batch_size=8, early_stopping_patience=1000, checkpoint_path="kept")
+optimizer = AsyncMetaOptimizer(space, lambda p: 1 + (p["cusum_k"] - 0.6) ** 2, study_name="bowl", meta_config=meta)
+show(optimizer)
+"""
+
 
 def _server_module() -> Any:
     name = "uspnb_tests_jupyter_server"
@@ -93,11 +105,15 @@ def lab(tmp_path_factory) -> Iterator[Any]:
 @pytest.fixture
 def small_notebook(tmp_path) -> Path:
     """A notebook with one session, shown."""
+    return notebook_of(WATCHED, tmp_path / "watched.ipynb")
+
+
+def notebook_of(source: str, path: Path) -> Path:
+    """A notebook of one cell."""
     cell = {
-        "cell_type": "code", "id": "one", "metadata": {}, "execution_count": None, "outputs": [], "source": WATCHED,
+        "cell_type": "code", "id": "one", "metadata": {}, "execution_count": None, "outputs": [], "source": source,
     }  # fmt: skip
     about = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
-    path = tmp_path / "watched.ipynb"
     path.write_text(json.dumps({"cells": [cell], "metadata": about, "nbformat": 4, "nbformat_minor": 5}))
     return path
 
@@ -302,3 +318,38 @@ def look(page, element: str, width: int, picture: Path) -> None:
     box = page.locator(element).bounding_box()
     assert box is not None and box["x"] >= 0 and box["x"] + box["width"] <= width
     assert page.eval_on_selector(element, OVERLAPS) == []
+
+
+def test_a_campaign_is_driven_from_its_monitor(lab, chromium_page, tmp_path, screenshots):
+    page = chromium_page
+    page.goto(lab.open(notebook_of(TUNED, tmp_path / "tuned.ipynb"), "tuned"))
+    page.wait_for_function(IDLE, timeout=LATE)
+    page.evaluate("async () => { await jupyterapp.commands.execute('notebook:run-all-cells') }")
+    assert page.locator(ERROR).count() == 0, page.locator(ERROR).first.inner_text()
+    monitor = page.locator(MONITOR)
+    monitor.get_by_role("button", name="Start", exact=True).wait_for(timeout=SOON)
+    trials = monitor.get_by_label("Trials in all")
+    trials.fill("40")
+    trials.press("Tab")
+    monitor.get_by_role("button", name="Start", exact=True).press("Enter")
+    page.wait_for_selector(f"{MONITOR}[data-state=finished][data-trials='40']", timeout=SOON)
+    assert ask(page, "optimizer.status().trials") == "40"
+    # keys belong to the chart, not to the notebook: no cell is added or cut
+    chart = monitor.get_by_role("slider", name="Trials", exact=True)
+    chart.focus()
+    for key in ("End", "a", "x", "ArrowLeft"):
+        page.keyboard.press(key)
+    assert "Trial 38, complete" in (chart.get_attribute("aria-valuetext") or "")
+    assert page.locator(".jp-Notebook .jp-Cell").count() == 1
+    (lab.folder / "tuned.toml").write_text("[sensitivity]\ncusum_k = 0.5\n")
+    monitor.get_by_label("Configuration file").fill("tuned.toml")
+    monitor.get_by_role("button", name="Apply", exact=True).click()
+    monitor.get_by_role("status").filter(has_text="tuned.toml: accepted").wait_for(timeout=SOON)
+    best = ask(page, "optimizer.best_params['cusum_k']")
+    assert f"cusum_k = {best}" in (lab.folder / "tuned.toml").read_text()
+    page.evaluate("element => document.querySelector(element).scrollIntoView()", MONITOR)
+    page.screenshot(path=screenshots / "jupyterlab-tuning.png")
+    monitor.get_by_role("button", name="Undo", exact=True).click()
+    monitor.get_by_role("status").filter(has_text="rolled back").wait_for(timeout=SOON)
+    assert "cusum_k = 0.5" in (lab.folder / "tuned.toml").read_text()
+    run(page, "optimizer.shutdown()")

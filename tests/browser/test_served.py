@@ -284,7 +284,7 @@ def test_fleet_lists_series_and_opens_one(chromium_page, live_server):
 
 
 def test_the_front_page_leads_everywhere(chromium_page, live_server):
-    for name in ("Live", "Fleet", "Explore"):
+    for name in ("Live", "Fleet", "Explore", "Tune"):
         chromium_page.goto(live_server.address)
         chromium_page.get_by_role("navigation").get_by_role("link", name=name).click()
         expect(chromium_page.get_by_role("heading", level=1, name=name)).to_be_visible()

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from uspnb.config.schema import PredictorConfig
-from uspnb.tuning.consensus import consensus, recommend
-from uspnb.tuning.objective import Comparison, Evaluation
+from uspnb.tuning.consensus import consensus, judge
+from uspnb.tuning.objective import Comparison, WalkForwardObjective
 from uspnb.tuning.space import SearchSpace, default_params, fast_space
 
 SPACE = {
@@ -25,14 +25,11 @@ class Judge:
     """An objective whose paired test says what a test wants."""
 
     def __init__(self, improvement: float, p_value: float) -> None:
-        self.told = Comparison(-1.0, p_value, improvement)
+        self.told = Comparison(-1.0, p_value, improvement, 0.5)
 
-    def evaluate(self, candidates: Any) -> list[Evaluation]:
-        return [Evaluation(0.5, np.array([[0.5]]), "", False, 0.0) for _ in candidates]
-
-    def compare(self, first: Any, second: Any) -> Comparison:
-        assert second == BASE
-        return self.told
+    def compare_many(self, candidates: Any, base: Any) -> list[Comparison]:
+        assert base == BASE
+        return [self.told for _ in candidates]
 
 
 def trial(value: float, k: float, dt: float, depth: int) -> tuple[float, dict[str, Any]]:
@@ -79,21 +76,36 @@ def test_the_fast_tier_gives_a_valid_configuration() -> None:
 )
 def test_recommended_only_where_it_is_more_than_chance(improvement: float, p_value: float, applied: bool) -> None:
     trials = [trial(1.0, 0.2, 0.01, 3)]
-    found = recommend(SPACE, trials, BASE, 2.0, Judge(improvement, p_value))
+    of_best, found = judge(SPACE, trials, BASE, 2.0, Judge(improvement, p_value))
     assert bool(found.params) is applied
-    assert found.improvement == improvement
+    assert (found.improvement, found.objective) == (improvement, 0.5)
     assert ("should stay" in found.reason) is not applied
-    assert (found.p_value is None) is math.isnan(p_value)
+    assert (found.p_value is None) is (of_best is None) is math.isnan(p_value)
 
 
 def test_nothing_is_recommended_without_a_trial_or_a_difference() -> None:
-    assert recommend(SPACE, [], BASE, math.nan, Judge(1.0, 0.0)).params == {}
-    found = recommend(SPACE, [(1.0, BASE)], BASE, 1.0, Judge(1.0, 0.0))
+    assert judge(SPACE, [], BASE, math.nan, Judge(1.0, 0.0))[1].params == {}
+    found = judge(SPACE, [(1.0, BASE)], BASE, 1.0, Judge(1.0, 0.0))[1]
     assert (found.params, found.improvement) == ({}, 0.0)
 
 
 def test_of_a_users_own_function_the_best_trial_is_recommended() -> None:
     trials = [trial(1.0, 0.2, 0.01, 3), trial(0.5, 0.3, 0.02, 3)]
-    found = recommend(SPACE, trials, BASE, 2.0, lambda params: 0.0)
-    assert (found.params, found.improvement) == (trials[1][1], 0.75)
-    assert recommend(SPACE, trials, BASE, 0.4, lambda params: 0.0).params == {}
+    p_value, found = judge(SPACE, trials, BASE, 2.0, lambda params: 0.0)
+    assert (p_value, found.params, found.improvement) == (None, trials[1][1], 0.75)
+    assert judge(SPACE, trials, BASE, 0.4, lambda params: 0.0)[1].params == {}
+
+
+def test_where_the_settings_in_force_have_no_value_the_best_trial_is_recommended() -> None:
+    found = judge(SPACE, [trial(1.0, 0.2, 0.01, 3)], BASE, math.nan, Judge(1.0, 0.0))[1]
+    assert found.params["cusum_k"] == 0.2 and math.isnan(found.improvement)
+
+
+def test_against_the_objective_itself(objective: WalkForwardObjective) -> None:
+    worse = {"hilbert_forgetting": 0.91}
+    space = {"hilbert_forgetting": SearchSpace("hilbert_forgetting", "float", (0.9, 1.0))}
+    base = default_params(space, PredictorConfig())
+    p_value, found = judge(space, [(objective(worse), worse)], base, objective(base), objective)
+    assert found.params == {} and "should stay" in found.reason
+    assert found.objective == objective(worse)
+    assert p_value == objective.compare(worse, base).p_value

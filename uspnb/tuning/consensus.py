@@ -69,46 +69,61 @@ def _middle(one: SearchSpace, values: Sequence[Any]) -> Any:
     return one.nearest(math.fsum(values) / len(values))
 
 
-def recommend(
+def judge(
     space: Mapping[str, SearchSpace],
     trials: Sequence[tuple[float, Mapping[str, Any]]],
     base: Mapping[str, Any],
     base_value: float,
     objective: Any,
-) -> Recommendation:
-    """The consensus of a campaign where it beats the base settings on the folds by more than chance, else the base.
+) -> tuple[float | None, Recommendation]:
+    """What a campaign comes to: whether its best trial beats the base settings, and what should be applied.
 
-    A user's own function may be costly and has no paired test: its best trial is recommended where it is better.
+    That is the consensus where it beats the base settings on the folds by more than chance, else the base.  A user's
+    own function may be costly and has no paired test: its best trial is recommended where it is better.
 
     Args:
         space: the search space.
-        trials: value and parameters of every complete trial.
+        trials: value and parameters of every complete trial, in the order of their numbers.
         base: the base settings of the space's parameters.
         base_value: their value, NaN where unknown.
         objective: what the campaign minimised.
+
+    Returns:
+        The p-value of a paired, one-sided test of the best trial against the base settings, None where there is none;
+        and the recommendation.
     """
     if not trials:
-        return Recommendation({}, math.nan, math.nan, None, "no trial is complete")
-    if not hasattr(objective, "compare"):
-        return _best_trial(space, trials, base_value)
+        return None, Recommendation({}, math.nan, math.nan, None, "no trial is complete")
+    _, best = min(trials, key=lambda trial: trial[0])
+    if not hasattr(objective, "compare_many"):
+        return None, _best_trial(space, trials, base_value, "nothing can be paired")
+    if not math.isfinite(base_value):
+        return None, _best_trial(space, trials, base_value, "the settings in force have no value on these ticks")
     middle = consensus(space, trials)
-    value = float(objective.evaluate([middle])[0].value)
-    if middle == dict(base):
-        return Recommendation({}, value, 0.0, None, "the best trials are the settings in force")
-    found: Comparison = objective.compare(middle, base)
-    p = None if math.isnan(found.p_value) else found.p_value
+    of_best, of_middle = objective.compare_many([best, middle], base)
+    return _known(of_best.p_value), _recommended(middle, dict(base), of_middle)
+
+
+def _recommended(middle: dict[str, Any], base: dict[str, Any], found: Comparison) -> Recommendation:
+    p = _known(found.p_value)
+    if middle == base:
+        return Recommendation({}, found.value, 0.0, p, "the best trials are the settings in force")
     told = f"the middle of the best trials is {found.improvement:+.2%} better on the folds than the settings in force"
     told += "" if p is None else f" (p = {p:.2g})"
     if found.improvement <= 0 or (p is not None and p > SIGNIFICANCE):
-        return Recommendation({}, value, found.improvement, p, f"{told}: they should stay")
-    return Recommendation(middle, value, found.improvement, p, told)
+        return Recommendation({}, found.value, found.improvement, p, f"{told}: they should stay")
+    return Recommendation(middle, found.value, found.improvement, p, told)
 
 
 def _best_trial(
-    space: Mapping[str, SearchSpace], trials: Sequence[tuple[float, Mapping[str, Any]]], base_value: float
+    space: Mapping[str, SearchSpace], trials: Sequence[tuple[float, Mapping[str, Any]]], base_value: float, why: str
 ) -> Recommendation:
     value, params = min(trials, key=lambda trial: trial[0])
     improvement = 1.0 - value / base_value if base_value > 0 else math.nan
     if base_value <= value:
         return Recommendation({}, value, improvement, None, "no trial is better than the settings in force")
-    return Recommendation(decoded(space, params), value, improvement, None, "the best trial; nothing can be paired")
+    return Recommendation(decoded(space, params), value, improvement, None, f"the best trial: {why}")
+
+
+def _known(p_value: float) -> float | None:
+    return None if math.isnan(p_value) else p_value

@@ -51,9 +51,13 @@ class LaneRunner:
 
     def __init__(self, series: Sequence[Series], base: PredictorConfig) -> None:
         enable_compilation_cache()
-        self.base = base
+        self.base, self._series = base, series
         self._ticks = [observations(one.values, one.timestamps_ns) for one in series]
         self._device = device_for(base.jax_platform)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """In another process it looks for its own device and compilation cache."""
+        return type(self), (self._series, self.base)
 
     def configs(self, candidates: Iterable[Mapping[str, Any]]) -> list[PredictorConfig | str]:
         """The settings of each candidate, or why it has none."""

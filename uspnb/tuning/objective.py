@@ -40,11 +40,13 @@ class Comparison(NamedTuple):
         statistic: Diebold-Mariano's, negative where the first is better; NaN where the metric has no losses of ticks.
         p_value: one-sided, of the first being better by chance; NaN likewise.
         improvement: 1 - value of the first / value of the second.
+        value: of the first.
     """
 
     statistic: float
     p_value: float
     improvement: float
+    value: float = math.nan
 
 
 class WalkForwardObjective:
@@ -192,15 +194,28 @@ class WalkForwardObjective:
         Raises:
             DomainError: one of them fails.
         """
-        run = self._finished([first, second])
-        a, b = run.means()
-        improvement = 1.0 - a / b if b > 0 else (0.0 if a == b else -math.inf)
+        return self.compare_many([first], second)[0]
+
+    def compare_many(self, candidates: Sequence[Mapping[str, Any]], base: Mapping[str, Any]) -> list[Comparison]:
+        """`compare` of each of several candidates with one, in the calls that one comparison takes.
+
+        Raises:
+            DomainError: one of them fails.
+        """
+        run = self._finished([*candidates, base])
+        last, means = len(candidates), run.means()
         metric = METRICS.get(self.metric)
-        if metric is None or not metric.paired:
-            return Comparison(math.nan, math.nan, float(improvement))
-        test = diebold_mariano(run.losses_of(0), run.losses_of(1))
-        half = test.p_value / 2.0
-        return Comparison(test.statistic, half if test.statistic < 0 else 1.0 - half, float(improvement))
+        paired = metric is not None and metric.paired
+        found = []
+        for c in range(last):
+            a, b = float(means[c]), float(means[last])
+            improvement = 1.0 - a / b if b > 0 else (0.0 if a == b else -math.inf)
+            statistic, p_value = math.nan, math.nan
+            if paired:
+                statistic, two_sided = diebold_mariano(run.losses_of(c), run.losses_of(last))
+                p_value = two_sided / 2.0 if statistic < 0 else 1.0 - two_sided / 2.0
+            found.append(Comparison(statistic, p_value, improvement, a))
+        return found
 
     def _finished(self, candidates: Sequence[Mapping[str, Any]]) -> Walk:
         run = self.walk(candidates)

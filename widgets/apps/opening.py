@@ -27,13 +27,14 @@ def styled(kind: Any, **settings: Any) -> Any:
 
 
 class Opening:
-    """The row above a live view.
+    """The row above a view.
 
     Args:
         on_choice: called with the key of a series on offer.
         on_series: called with an uploaded series and its title.
         notice: where refusals are shown.
         most_bytes: largest upload.
+        open_words: what the button says that takes the columns of a file.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class Opening:
         on_series: Callable[[Any, str], None],
         notice: Notice,
         most_bytes: int,
+        open_words: str = "Predict this column",
     ) -> None:
         self._on_choice, self._on_series, self._notice = on_choice, on_series, notice
         self._table: Table | None = None
@@ -54,7 +56,7 @@ class Opening:
         )
         self.value = styled(pn.widgets.Select, name="Column of values", width=190)
         self.time = styled(pn.widgets.Select, name="Column of times", width=190)
-        self.open = styled(pn.widgets.Button, name="Predict this column", margin=(19, 0, 0, 0))
+        self.open = styled(pn.widgets.Button, name=open_words, margin=(19, 0, 0, 0))
         self.open.on_click(lambda event: self._guarded(self._open_columns))
         self.columns = pn.FlexBox(
             self.value, self.time, self.open, visible=False, margin=(8, 0, 0, 0), sizing_mode="stretch_width"

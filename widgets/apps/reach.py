@@ -12,6 +12,7 @@ APPS: dict[str, tuple[str, str]] = {
     "live": ("Live", "Watch one series being predicted, tick by tick."),
     "fleet": ("Fleet", "Many series at once; open the one that needs you."),
     "explore": ("Explore", "Look into a finished run, or compare two."),
+    "tune": ("Tune", "Find the settings that predict a series best."),
 }
 
 

@@ -1,4 +1,4 @@
-"""`serve`: the live, fleet and explore apps on one port of this machine, with a password where others can reach it."""
+"""`serve`: all apps on one port of this machine, with a password where others can reach it."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import socket
 import threading
 import webbrowser
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -70,6 +71,7 @@ def serve(
     address: str = LOOPBACK,
     source: Any = None,
     config: PredictorConfig | None = None,
+    config_path: Path | None = None,
     allow_origin: Sequence[str] = (),
     password: str | None = None,
     open_browser: bool = False,
@@ -81,11 +83,12 @@ def serve(
     """Serve the apps until an interrupt (Ctrl-C) or a termination signal.
 
     Args:
-        app: which app `source` is meant for, and whose address is announced: "live", "fleet" or "explore".
+        app: which app `source` is meant for, and whose address is announced: "live", "fleet", "explore" or "tune".
         port: where to listen; 0 takes a free one.
         address: at which address of this machine; others than the loopback one demand a password.
         source: what the app shows, see `Site`; without it the pages offer series of their own.
         config: settings of every predictor; the defaults if left out.
+        config_path: the file that they came from; the tune app may write it and reads there how campaigns run.
         allow_origin: further HOST or HOST:PORT by which browsers may reach the server, such as that of a proxy.
         password: what a visitor has to type first; None lets everybody in.
         open_browser: whether to open the page in this machine's browser.
@@ -98,7 +101,7 @@ def serve(
         DomainError: an address that others can reach without a password, a port that is taken or out of range, an
             unknown app, a source that cannot be opened, or a password that cannot be used.
     """
-    site = Site(app, config or PredictorConfig(), source, source_options or {}, most_bytes)
+    site = Site(app, config or PredictorConfig(), source, source_options or {}, most_bytes, config_path=config_path)
     check_reach(app, address, port, password)
     runtime.enable_compilation_cache()
     site.start_source()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import panel as pn
@@ -23,6 +24,7 @@ class Site:
     Attributes:
         app: which app `source` is meant for.
         config: settings of every predictor that a page starts.
+        config_path: the file that they came from, which the tune app may change; None where there is none.
         source: what the server was told to show, None for the pages' own choice; anything that `open_source` takes, a
             saved run for `explore`, or a `Session` that runs already.
         source_options: how to open it.
@@ -36,6 +38,7 @@ class Site:
     source_options: dict[str, Any] = dataclasses.field(default_factory=dict)
     most_bytes: int = MOST_BYTES
     warm: threading.Event = dataclasses.field(default_factory=threading.Event)
+    config_path: Path | None = None
     _closing: list[Callable[[], None]] = dataclasses.field(default_factory=list)
     _pages: list[Callable[[Any], None]] = dataclasses.field(default_factory=list)
     _shared: Session | None = None

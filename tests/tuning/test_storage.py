@@ -1,0 +1,264 @@
+"""Where campaigns are kept: torn and damaged journals, other campaigns, databases, owners that live and die."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import optuna
+import psutil
+import pytest
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from sqlalchemy import create_engine, text
+
+from uspnb.errors import DomainError, IntegrityError
+from uspnb.tuning.journal import JournalFile
+from uspnb.tuning.ownership import Owner, active_run, is_alive, owner_of
+from uspnb.tuning.space import SearchSpace
+from uspnb.tuning.storage import GRACE_S, open_store
+
+SPEC = importlib.util.spec_from_file_location("study_stubs", Path(__file__).with_name("study_stubs.py"))
+assert SPEC is not None and SPEC.loader is not None
+stubs = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(stubs)
+bowl, campaign, sequence = stubs.bowl, stubs.campaign, stubs.sequence
+
+# An entry of the journal, as another Optuna program writes it: without a checksum.
+FOREIGN = b'{"op_code":2,"worker_id":"w-1","study_id":0,"user_attr":{"note":"seen"}}\n'
+HOLDER = """
+import sys, time
+from filelock import FileLock
+FileLock(sys.argv[1]).acquire()
+print("held", flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Path:
+    """The journal of a campaign of 8 trials."""
+    campaign(tmp_path).optimize(8)
+    return tmp_path / "bowl.journal"
+
+
+@pytest.mark.parametrize("tail", [b"{", b'{"op_code":4,"worker_id":"a-1","study_id"', b"\0" * 300, b"\xff\xfe"])
+def test_a_torn_last_record_is_cut_off_and_the_campaign_goes_on(journal: Path, tail: bytes) -> None:
+    whole = campaign(journal.parent / "whole")
+    whole.optimize(12)
+    with journal.open("ab") as file:
+        file.write(tail)
+    optimizer = campaign(journal.parent)
+    assert optimizer.opened().trimmed == len(tail)
+    optimizer.optimize(12)
+    assert sequence(optimizer) == sequence(whole)
+
+
+def test_a_record_torn_by_another_process_is_cut_off_before_the_next_is_appended(journal: Path) -> None:
+    optimizer = campaign(journal.parent)
+    optimizer.optimize(8)
+    with journal.open("ab") as file:
+        file.write(b'{"op_code":4,"worker')
+    optimizer.optimize(12)
+    assert campaign(journal.parent).status().trials == 12
+
+
+def test_a_journal_that_is_all_torn_is_a_new_one(tmp_path: Path) -> None:
+    (tmp_path / "bowl.journal").write_bytes(b'{"op_code"')
+    assert campaign(tmp_path).optimize(4).total_iterations == 4
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        (b'"value', b'"valve', "does not match its checksum"),
+        (b"\n", b"\nnonsense\n", "this is no JSON"),
+        (b"\n", b"\n[1, 2]\n", "no record of an Optuna journal"),
+    ],
+)
+def test_a_damaged_journal_is_refused_with_its_line(journal: Path, old: bytes, new: bytes, told: str) -> None:
+    lines = journal.read_bytes().splitlines(keepends=True)
+    place = next(i for i, line in enumerate(lines) if i > 2 and old in line)
+    lines[place] = lines[place].replace(old, new, 1)
+    journal.write_bytes(b"".join(lines))
+    line = place + 1 + (old == b"\n")
+    with pytest.raises(IntegrityError, match=rf"bowl.journal, line {line}: .*{told}.*put the journal aside"):
+        campaign(journal.parent).optimize(12)
+
+
+def test_any_byte_that_flips_is_noticed(journal: Path) -> None:
+    content = journal.read_bytes()
+    for place in range(7, len(content) - 1, len(content) // 60):
+        end = content.index(b"\n", place)
+        if end - 19 <= place < end - 11 or place == end:
+            continue  # the name of the checksum itself, or the end of a line: what was recorded is still whole
+        journal.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+        with pytest.raises(IntegrityError, match="line"):
+            JournalFile(journal)
+    journal.write_bytes(content)
+    JournalFile(journal)
+
+
+def test_records_of_other_optuna_programs_are_read(journal: Path) -> None:
+    with journal.open("ab") as file:
+        file.write(FOREIGN)
+    optimizer = campaign(journal.parent)
+    optimizer.optimize(12)
+    assert optimizer.study.user_attrs["note"] == "seen"
+    plain = optuna.load_study(study_name="bowl", storage=JournalStorage(JournalFileBackend(str(journal))))
+    assert plain.best_value == optimizer.best_value
+
+
+def test_the_lock_of_a_killed_process_holds_nobody_up(journal: Path) -> None:
+    lock = journal.with_name(".bowl.journal.lock")
+    holder = subprocess.Popen([sys.executable, "-c", HOLDER, str(lock)], stdout=subprocess.PIPE)
+    assert holder.stdout is not None and holder.stdout.readline() == b"held\n"
+    holder.kill()
+    holder.wait()
+    # Optuna's own lock would be one of these names, left behind by the dead.
+    os.symlink(journal, f"{journal}.lock")
+    began = time.monotonic()
+    campaign(journal.parent).optimize(12)
+    assert time.monotonic() - began < 25  # Optuna waits 30 s for a dead holder's lock
+
+
+def test_a_failed_append_leaves_whole_records(journal: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = JournalFile(journal)
+    before = journal.read_bytes()
+    monkeypatch.setattr(os, "fsync", lambda descriptor: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    with pytest.raises(OSError, match="No space"):
+        file.append_logs([{"op_code": 2, "worker_id": "w", "study_id": 0, "user_attr": {"a": 1}}])
+    assert journal.read_bytes() == before
+
+
+def test_two_campaigns_under_one_name_are_refused_with_what_differs(journal: Path) -> None:
+    folder = journal.parent
+    narrow = stubs.SPACE | {"x": SearchSpace("x", "float", (0.0, 1.0))}
+    for other, told in (
+        (campaign(folder, seed=3), "seed 20260221, not 3"),
+        (campaign(folder, batch_size=8), "batch_size 4, not 8"),
+        (campaign(folder, lambda params: 0.0), "objective 'bowl', not '<lambda>'"),
+        (campaign(folder, space=narrow), r"x ranges over \[-5.0, 5.0\], not \[0.0, 1.0\]"),
+        (campaign(folder, space={"x": stubs.SPACE["x"]}), "n is there too"),
+    ):
+        with pytest.raises(DomainError, match=rf"holds another campaign \(.*{told}.*give this one another study_name"):
+            other.optimize(12)
+    assert campaign(folder).status().trials == 8
+    # but two names share a journal
+    shared = campaign(folder, seed=3, study_name="other", storage=str(journal))
+    assert shared.optimize(4).total_iterations == 4 and campaign(folder).status().trials == 8
+
+
+def test_a_study_of_another_version_or_of_no_campaign_is_refused(journal: Path) -> None:
+    store = open_store(str(journal), "bowl", journal.parent)
+    store.set_identity(store.identity() | {"version": 2})
+    with pytest.raises(DomainError, match="has version 2 and this program reads version 1"):
+        campaign(journal.parent).optimize(12)
+    foreign = open_store(str(journal), "foreign", journal.parent).study
+    foreign.tell(foreign.ask(), 1.0)
+    with pytest.raises(DomainError, match="no campaign of uspnb made"):
+        campaign(journal.parent, study_name="foreign", storage=str(journal)).status()
+
+
+@pytest.mark.parametrize(
+    ("place", "told"),
+    [
+        ("{folder}", "is a folder"),
+        ("{folder}/missing/a.journal", "there is no folder"),
+        ("sqlite:///{folder}/missing/a.db", "there is no folder"),
+        ("sqlite://", "a campaign is kept in a journal file"),
+        ("mysql://host/name", "a campaign is kept in a journal file"),
+        ("nonsense://", "a campaign is kept|no address"),
+        ("postgresql+psycopg://nobody:secret@127.0.0.1:1/none", "cannot be opened|needs the package"),
+    ],
+)
+def test_places_that_cannot_be_used_are_refused(tmp_path: Path, place: str, told: str) -> None:
+    with pytest.raises(DomainError, match=told) as refused:
+        campaign(tmp_path, storage=place.format(folder=tmp_path)).optimize(4)
+    assert "secret" not in str(refused.value)
+
+
+def test_a_database_gives_the_same_campaign_as_a_journal(tmp_path: Path) -> None:
+    place = f"sqlite:///{tmp_path}/campaigns.db"
+    whole = campaign(tmp_path)
+    whole.optimize(12)
+    calls: list[Any] = []
+
+    def interrupted(params: dict[str, Any]) -> float:
+        calls.append(params)
+        if len(calls) == 10:
+            raise KeyboardInterrupt
+        return bowl(params)
+
+    interrupted.__name__ = "bowl"
+    with pytest.raises(KeyboardInterrupt):
+        campaign(tmp_path, interrupted, storage=place).optimize(12)
+    optimizer = campaign(tmp_path, storage=place)
+    optimizer.optimize(12)
+    assert sequence(optimizer) == sequence(whole)
+    assert optimizer.study.best_value == whole.best_value
+
+
+def test_of_another_machine_only_the_heartbeat_says_that_it_is_gone(tmp_path: Path) -> None:
+    place = f"sqlite:///{tmp_path}/campaigns.db"
+    running = half_run(tmp_path, place, Owner("elsewhere", 7, 0.0, "r"))
+    assert campaign(tmp_path, storage=place).optimize(4).total_iterations == 0
+    assert not running.is_abandoned(running.trials()[0])
+    engine = create_engine(place)
+    with engine.begin() as connection:
+        late = f"-{GRACE_S + 10} seconds"
+        connection.execute(text(f"UPDATE trial_heartbeats SET heartbeat = datetime('now', '{late}')"))
+    engine.dispose()
+    assert running.is_abandoned(running.trials()[0])
+    running.close()
+    assert campaign(tmp_path, storage=place).optimize(4).total_iterations == 4
+
+
+def test_of_another_machine_with_the_same_journal_only_a_person_says_that_it_is_gone(tmp_path: Path) -> None:
+    half_run(tmp_path, "", Owner("elsewhere", 7, 0.0, "r"))
+    optimizer = campaign(tmp_path)
+    assert optimizer.optimize(4).total_iterations == 0
+    optimizer.disown("elsewhere")
+    assert optimizer.optimize(4).total_iterations == 4
+
+
+def test_owners_are_told_by_process_start_and_call(tmp_path: Path) -> None:
+    me = psutil.Process()
+    with active_run() as owner:
+        assert is_alive(owner) and owner_of(owner.text()) == owner
+        assert not is_alive(owner._replace(run="an earlier cell"))
+    assert not is_alive(owner)
+    parent = psutil.Process(me.ppid())
+    alive = Owner(owner.host, parent.pid, parent.create_time(), "r")
+    assert is_alive(alive)
+    assert not is_alive(alive._replace(started=alive.started - 100.0))  # the number was used again
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    began = psutil.Process(ended.pid).create_time()
+    while psutil.Process(ended.pid).status() != psutil.STATUS_ZOMBIE:
+        time.sleep(0.01)
+    assert not is_alive(Owner(owner.host, ended.pid, began, "r"))
+    ended.wait()
+    assert not is_alive(Owner(owner.host, ended.pid, began, "r"))
+    assert is_alive(owner._replace(host="elsewhere")) is None and owner_of("") is None
+
+
+def half_run(folder: Path, place: str, owner: Owner) -> Any:
+    """The storage of a campaign whose first batch is asked for by somebody."""
+
+    def interrupted(params: dict[str, Any]) -> float:
+        raise KeyboardInterrupt
+
+    interrupted.__name__ = "bowl"
+    with pytest.raises(KeyboardInterrupt):
+        campaign(folder, interrupted, storage=place).optimize(4)
+    store = open_store(place, "bowl", folder)
+    for trial in store.trials():
+        assert json.loads(trial.user_attrs["owner"])["pid"] == os.getpid()
+        store.storage.set_trial_user_attr(store.id_of(trial.number), "owner", owner.text())
+    return store

@@ -1,0 +1,119 @@
+"""Writing what a campaign found into a configuration file, taking that back, or handing it over as a file."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import re
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from uspnb.config.load import config_to_toml, parse_config
+from uspnb.config.mutate import Mutation
+from uspnb.errors import DomainError, UspnbError
+
+CONFIG = "config.toml"
+# What was applied of each campaign, the newest last: a page that is loaded again can still take it back.
+_written: weakref.WeakKeyDictionary[Any, list[Mutation]] = weakref.WeakKeyDictionary()
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """Where it may be written.
+
+    Attributes:
+        writes: "file" where the reader names the file, "fixed" where it is `path` and no other, "download" where
+            nothing is written and the reader gets the text.
+        path: the file; for "file" what is offered at first.
+    """
+
+    writes: str = "file"
+    path: str | Path = CONFIG
+
+    def __post_init__(self) -> None:
+        if self.writes not in ("file", "fixed", "download"):
+            raise DomainError(f"writes = {self.writes!r} is not one of 'file', 'fixed', 'download'")
+
+    @property
+    def shown(self) -> str:
+        """What the front end is told: of a file that it did not choose, the name alone."""
+        return str(self.path) if self.writes == "file" else Path(self.path).name
+
+    def file(self, asked: Any) -> Path:
+        """The file to write.
+
+        Raises:
+            DomainError: none may be written, or none was named.
+        """
+        if self.writes == "download":
+            raise DomainError("nothing may be written here; download the configuration instead")
+        if self.writes == "fixed":
+            return Path(self.path)
+        if not isinstance(asked, str) or not asked.strip():
+            raise DomainError("no configuration file was named; type its path, config.toml for example")
+        return Path(asked.strip()).expanduser()
+
+
+class Applying:
+    """Apply, undo and download, each answered by a sentence.
+
+    Args:
+        campaign: what found it.
+        place: where it may be written.
+        post: sets a trait of the widget by name.
+    """
+
+    def __init__(self, campaign: Any, place: Place, post: Callable[[str, Any], None]) -> None:
+        self._campaign, self._place, self._post = campaign, place, post
+        self._ids = itertools.count(1)
+        self._written = _written.setdefault(campaign, [])
+
+    @property
+    def undoable(self) -> bool:
+        """Whether something was written that can be taken back."""
+        return bool(self._written)
+
+    def act(self, name: str, asked: dict[str, Any]) -> None:
+        """Do "apply", "undo" or "toml" and reply."""
+        acts = {"apply": self._apply, "undo": self._undo, "toml": self._toml}
+        try:
+            if name not in acts:
+                raise DomainError(f"there is no act {name!r}; a monitor knows {', '.join(acts)}")
+            kind, text = "done", acts[name](asked)
+        except (UspnbError, OSError) as error:
+            kind, text = "refused", self._private(str(error))
+        self._post("reply", {"id": next(self._ids), "act": name, "kind": kind, "text": text})
+
+    def _apply(self, asked: dict[str, Any]) -> str:
+        path = self._place.file(asked.get("path"))
+        which: Any = asked.get("which", "recommended")
+        mutation = self._campaign.result().export_to_toml(path, override_limit=bool(asked.get("beyond")), which=which)
+        if mutation.changed:
+            self._written.append(mutation)
+        return self._private(mutation.text().replace(str(mutation.path), str(path)))
+
+    def _undo(self, asked: dict[str, Any]) -> str:
+        if not self._written:
+            raise DomainError("nothing was applied here that could be taken back")
+        undone = self._written[-1].undo(trigger="undo in the tuning monitor")
+        self._written.pop()
+        return self._private(undone.text())
+
+    def _toml(self, asked: dict[str, Any]) -> str:
+        result, ds = self._campaign.result(), self._campaign.results
+        base = parse_config(str(ds.attrs["config"]), source="the base of the campaign")
+        stem = re.sub(r"[^A-Za-z0-9._-]+", "-", result.study_name).strip("-.")[:60] or "tuned"
+        text = config_to_toml(result.to_config(base, asked.get("which", "recommended")))
+        self._post("download", {"id": next(self._ids), "name": f"{stem}.toml", "text": text})
+        return f"{stem}.toml holds the whole configuration; use it with --config {stem}.toml."
+
+    def _private(self, text: str) -> str:
+        """A sentence without the folders of a server, which are none of its visitors' business."""
+        if self._place.writes == "file":
+            return text
+        folders = {str(Path(self._place.path).parent), str(Path(self._place.path).resolve().parent)} - {"."}
+        for folder in sorted(folders, key=len, reverse=True):
+            text = text.replace(f"{folder}/", "")
+        return text
