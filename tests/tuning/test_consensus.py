@@ -72,7 +72,7 @@ def test_the_fast_tier_gives_a_valid_configuration() -> None:
 
 @pytest.mark.parametrize(
     ("improvement", "p_value", "applied"),
-    [(0.02, 0.01, True), (0.02, 0.2, False), (-0.01, 0.9, False), (0.02, math.nan, True)],
+    [(0.02, 0.005, True), (0.02, 0.02, False), (-0.01, 0.9, False), (0.02, math.nan, True)],
 )
 def test_recommended_only_where_it_is_more_than_chance(improvement: float, p_value: float, applied: bool) -> None:
     trials = [trial(1.0, 0.2, 0.01, 3)]

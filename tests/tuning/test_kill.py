@@ -38,12 +38,17 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("how", "code"),
-    [("killed", -signal.SIGKILL), ("torn", -signal.SIGKILL), ("terminated", 143), ("interrupted", 130)],
+    ("how", "codes"),
+    [
+        ("killed", {-signal.SIGKILL}),
+        ("torn", {-signal.SIGKILL}),
+        ("terminated", {143, -signal.SIGTERM}),  # the latter where it comes before the campaign has begun
+        ("interrupted", {130}),
+    ],
 )
-def test_a_disturbed_campaign_equals_the_undisturbed_one(campaigns: dict[str, Any], how: str, code: int) -> None:
+def test_a_disturbed_campaign_equals_the_undisturbed_one(campaigns: dict[str, Any], how: str, codes: set[int]) -> None:
     found, expected = campaigns[how], campaigns["whole"]
-    assert set(found["codes"]) == {code} and len(found["codes"]) >= (5 if how == "killed" else 2)
+    assert set(found["codes"]) <= codes and len(found["codes"]) >= (5 if how == "killed" else 2)
     for one in found["campaigns"]:
         assert one["trials"] == expected["trials"]
         assert one["best"] == expected["best"]

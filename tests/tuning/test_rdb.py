@@ -87,6 +87,15 @@ def storage(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path}/studies.db" if request.param == "sqlite" else request.getfixturevalue("postgres")
 
 
+# First, while there are no tables.
+def test_a_database_may_be_opened_by_many_at_once(storage: str, tmp_path: Path) -> None:
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        opened = list(pool.map(lambda k: open_store(storage, "many", tmp_path), range(8)))
+    assert {store.study.study_name for store in opened} == {"many"}
+    for store in opened:
+        store.close()
+
+
 def dying(mark: Path, victim: dict[str, Any]) -> Callable[[dict[str, Any]], float]:
     """`bowl`, but the first call with certain parameters kills its process."""
     lowest = bowl
@@ -101,16 +110,16 @@ def dying(mark: Path, victim: dict[str, Any]) -> Callable[[dict[str, Any]], floa
     return objective
 
 
-def test_a_killed_worker_changes_nothing_in_a_database(two_workers: Client, storage: str, tmp_path: Path) -> None:
+def test_a_killed_worker_changes_nothing_in_a_database(two_workers: Client, postgres: str, tmp_path: Path) -> None:
     whole = campaign(tmp_path / "whole", n_trials=12)
     whole.optimize()
     victim = whole.trials[6].user_attrs["params"]
-    killing = campaign(tmp_path, dying(tmp_path / "killed", victim), study_name="killed", storage=storage, n_trials=12)
+    killing = campaign(tmp_path, dying(tmp_path / "killed", victim), study_name="killed", storage=postgres, n_trials=12)
     result = killing.optimize(client=two_workers)
     assert (tmp_path / "killed").exists()
     assert sequence(killing) == sequence(whole)
     assert (result.total_iterations, result.failed, result.best_objective) == (12, 0, whole.best_value)
-    again = campaign(tmp_path, study_name="killed", storage=storage, n_trials=12)
+    again = campaign(tmp_path, study_name="killed", storage=postgres, n_trials=12)
     assert sequence(again) == sequence(whole)
 
 
@@ -136,16 +145,8 @@ def test_two_askers_share_a_study_and_a_cluster(two_workers: Client, storage: st
     assert min(result.best_objective for result in results) == min(bowl(trial.params) for trial in trials)
 
 
-def test_a_database_may_be_opened_by_many_at_once(storage: str, tmp_path: Path) -> None:
-    with concurrent.futures.ThreadPoolExecutor(8) as pool:
-        opened = list(pool.map(lambda k: open_store(storage, "many", tmp_path), range(8)))
-    assert {store.study.study_name for store in opened} == {"many"}
-    for store in opened:
-        store.close()
-
-
-def test_processes_share_a_study_and_one_is_killed(storage: str, tmp_path: Path) -> None:
-    command = [sys.executable, "-c", SHARED, str(tmp_path), str(Path(__file__).parent), storage]
+def test_processes_share_a_study_and_one_is_killed(postgres: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", SHARED, str(tmp_path), str(Path(__file__).parent), postgres]
     done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=True)
     found = json.loads(done.stdout.splitlines()[-1])
     assert found["codes"][1:] == [0, 0]

@@ -19,10 +19,11 @@ from optuna.storages.journal import JournalFileBackend
 from sqlalchemy import create_engine, text
 
 from uspnb.errors import DomainError, IntegrityError
+from uspnb.tuning.database import GRACE_S
 from uspnb.tuning.journal import JournalFile
 from uspnb.tuning.ownership import Owner, active_run, is_alive, owner_of
 from uspnb.tuning.space import SearchSpace
-from uspnb.tuning.storage import GRACE_S, open_store
+from uspnb.tuning.storage import open_store
 
 SPEC = importlib.util.spec_from_file_location("study_stubs", Path(__file__).with_name("study_stubs.py"))
 assert SPEC is not None and SPEC.loader is not None
@@ -174,7 +175,8 @@ def test_a_study_of_another_version_or_of_no_campaign_is_refused(journal: Path) 
         ("sqlite:///{folder}/missing/a.db", "there is no folder"),
         ("sqlite://", "a campaign is kept in a journal file"),
         ("mysql://host/name", "a campaign is kept in a journal file"),
-        ("nonsense://", "a campaign is kept|no address"),
+        ("nonsense://me:secret@host", "a campaign is kept"),
+        ("post gres://me:secret@host", "is no address of a database"),
         ("postgresql+psycopg://nobody:secret@127.0.0.1:1/none", "cannot be opened|needs the package"),
     ],
 )

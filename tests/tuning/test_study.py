@@ -303,3 +303,15 @@ def test_the_study_is_optunas_and_reading_it_does_not_hold_the_campaign_up(tmp_p
     assert seen == [4, 8]
     assert isinstance(optimizer.study, optuna.Study) and optimizer.study.best_value == optimizer.best_value
     assert optimizer.study.best_params == optimizer.best_params
+
+
+def test_checkpoints_lie_beside_a_journal_that_was_named(tmp_path: Path) -> None:
+    made = BayesianMetaOptimizer(
+        {"x": SearchSpace("x", "float", (-1.0, 1.0))},
+        lambda params: params["x"] ** 2,
+        study_name="named",
+        storage=tmp_path / "named.journal",
+        progress=False,
+    )
+    made.optimize(10, 5)
+    assert (tmp_path / "named_best.json").is_file()

@@ -65,7 +65,9 @@ class Campaign:
         self.base_config = base_config or getattr(self.objective, "base_config", None) or PredictorConfig()
         self.rules = rules_of(self.search_space, self.base_config, self.meta_config)
         self._place = self.meta_config.storage if storage is None else os.fspath(storage)
-        self._folder = Path(self.meta_config.checkpoint_path)
+        # Checkpoints lie beside a journal that the user has named.
+        beside = bool(self._place) and "://" not in self._place
+        self.folder = Path(self._place).parent if beside else Path(self.meta_config.checkpoint_path)
         if max_iterations is None and meta_config is None:
             max_iterations = TRIALS[self.tier]
         self._limits = checked_limits(self.meta_config, self.tier, max_iterations)
@@ -78,7 +80,7 @@ class Campaign:
         self._reader: Store | None = None
         self._known: Sequence[FrozenTrial] = ()
         self._opening = threading.RLock()
-        self._checkpoints = Checkpoints(self._folder)
+        self._checkpoints = Checkpoints(self.folder)
         self._gone: set[str] = set()
         self._state, self._reason, self._began, self._elapsed = IDLE, "", 0.0, 0.0
         self._judged: tuple[int, float | None, Recommendation] | None = None
@@ -89,7 +91,7 @@ class Campaign:
         with self._opening:
             self.opened()
             if self._reader is None:
-                self._reader = open_store(self._place, self.study_name, self._folder)
+                self._reader = open_store(self._place, self.study_name, self.folder)
             return self._reader.study
 
     @property
@@ -97,7 +99,7 @@ class Campaign:
         """All trials: as of the last batch while the campaign runs here, else as they lie in the storage."""
         if self._state != RUNNING:
             with self._opening:
-                if self._store is not None or exists(self._place, self.study_name, self._folder):
+                if self._store is not None or exists(self._place, self.study_name, self.folder):
                     self._known = self.opened().trials()
         return self._known
 
@@ -265,7 +267,7 @@ class Campaign:
         """
         with self._opening:
             if self._store is None:
-                store = open_store(self._place, self.study_name, self._folder)
+                store = open_store(self._place, self.study_name, self.folder)
                 try:
                     self._claim(store)
                 except BaseException:

@@ -146,7 +146,7 @@ def _write(options: argparse.Namespace, optimizer: BayesianMetaOptimizer, result
     from ..atomic_file import write_atomic
 
     print(f"Campaign: {optimizer.place}")
-    print(f"Checkpoints: {Path(optimizer.meta_config.checkpoint_path).absolute()}")
+    print(f"Checkpoints: {optimizer.folder.absolute()}")
     if options.report is not None:
         print(f"Report: {write_atomic(options.report, optimizer.generate_optimization_report(html=True))}")
     if options.apply:

@@ -18,7 +18,8 @@ from .space import SearchSpace, decoded, structural_names
 
 SHARE = 0.1
 FEWEST = 5
-SIGNIFICANCE = 0.05
+# Strict, because the test is made on the folds that the trials were picked by.
+SIGNIFICANCE = 0.01
 
 
 class Recommendation(NamedTuple):

@@ -41,7 +41,8 @@ class BayesianMetaOptimizer(Campaign):
         meta_config: how the campaign runs.
         base_config: settings that candidates change.
         series: for the name of a metric.
-        storage: file of the journal, or a database's address; by default what `meta_config` says.
+        storage: file of the journal, beside which checkpoints are written, or a database's address; by default what
+            `meta_config` says.
         max_iterations: trials in all where `optimize` is not told; by default `n_trials` of `meta_config`, without
             one 50 (fast) or 500 (deep).
         progress: whether to show a bar; by default yes.
@@ -122,17 +123,16 @@ class BayesianMetaOptimizer(Campaign):
             self._busy.release()
 
     def _run(self, evaluator: Any, after_batch: AfterBatch | None) -> None:
-        self._known = self.opened().trials()
-        self._checkpoints.begin(self.image())
+        self.opened()
         self._state, self._reason, self._began = RUNNING, "", time.monotonic()
         ended, reason = FAILED, "interrupted"
-        signals = CampaignSignals(lambda: self._checkpoints.write(self.image()))
+        signals = CampaignSignals(lambda: self._checkpoints.write(self.known()))
         try:
             with signals:
                 ended, reason = self._batches(signals, evaluator, after_batch)
         except Terminated:
             ended, reason = STOPPED, "SIGTERM"
-            self._checkpoints.write(self.image())
+            self._checkpoints.write(self.known())
         except KeyboardInterrupt:
             ended = STOPPED
             raise
@@ -152,6 +152,9 @@ class BayesianMetaOptimizer(Campaign):
         store, limits = self.opened(), self._limits
         bar = tqdm(total=limits.target, unit="trial", desc=self.study_name, disable=not self._progress)
         with active_run() as owner, bar:
+            with signals.sheltered():
+                self._known = store.trials()
+                self._checkpoints.begin(self.known())
             while True:
                 self._show(bar)
                 if self.stopping.is_set():
@@ -169,7 +172,7 @@ class BayesianMetaOptimizer(Campaign):
                 with signals.sheltered():
                     tell(store, batch, evaluations)
                     self._known = store.trials()
-                    self._checkpoints.after_batch(self.image(), limits.interval)
+                    self._checkpoints.after_batch(self.known(), limits.interval)
                 if after_batch is not None:
                     after_batch(self.status())
 
