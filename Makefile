@@ -3,7 +3,7 @@
 # make test   everything that CI runs: lint, types, architecture, notebooks, tests
 # make lint | notebooks | unit    the parts of it; lint is style, imports and types
 # make browser | redis | postgres    where there is none: Chromium for the tests of the pages, servers for those of stores
-# make bench  the tables of accuracy, alarms, speed, live view, snapshots, stores, telemetry, service ... (an hour)
+# make bench  the tables of accuracy, alarms, speed, live view, snapshots, stores, service, tuning ... (two hours)
 # make pins   compile requirements*.txt and environment.yml anew from pyproject.toml
 # make clean  remove .venv and everything generated
 #
@@ -77,7 +77,8 @@ unit: $(VENV)/test.stamp browser redis postgres
 	$(BIN)/python -m pytest -rs -n $(WORKERS) --dist loadfile --junitxml $(REPORTS)/unit.xml $(PYTEST_ARGS)
 
 bench: $(VENV)/test.stamp
-	@for name in accuracy intervals alarms roughness speed session fleet live_view snapshots stores telemetry service; do \
+	@for name in accuracy intervals alarms roughness speed session fleet live_view snapshots stores telemetry service \
+	    tuning campaigns mutation closed_loop fanout; do \
 	    echo "== $$name"; $(BIN)/python benchmarks/$$name.py || exit 1; \
 	done
 

@@ -46,6 +46,7 @@ from .reloading import ConfigReloadablePredictor
 from .universal import UniversalPredictor, replay_clock
 
 if TYPE_CHECKING:
+    from .autotune import Autotuner
     from .comparison import compare
     from .config.mutate import mutate_config
     from .fleet import Fleet
@@ -64,6 +65,7 @@ __version__ = "0.1.0"
 # What brings pandas, xarray and SciPy with it is imported when first asked for: a live loop starts seconds sooner.
 _LATER = {
     "AsyncMetaOptimizer": "tuning",
+    "Autotuner": "autotune",
     "BayesianMetaOptimizer": "tuning",
     "Fleet": "fleet",
     "OptimizationResult": "tuning",
@@ -87,6 +89,7 @@ def __getattr__(name: str) -> Any:
 
 __all__ = [
     "AsyncMetaOptimizer",
+    "Autotuner",
     "BayesianMetaOptimizer",
     "ConfigError",
     "ConfigMutationError",

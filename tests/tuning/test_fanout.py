@@ -7,6 +7,7 @@ import math
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -177,11 +178,17 @@ def test_an_objective_with_an_evaluate_of_its_own_keeps_it(
     assert there.value == 2 * objective({})
 
 
-def test_workers_are_sent_an_objective_once(two_workers: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_workers_are_not_sent_what_they_have(
+    two_workers: Client, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     def pid(params: dict[str, Any]) -> float:
+        (tmp_path / str(params["k"])).touch()
+        while len(list(tmp_path.iterdir())) < 2:  # two run at once, and so in two workers
+            time.sleep(0.01)
         return float(os.getpid())
 
-    spread = FannedOut(CallableObjective(pid), two_workers)
+    objective = CallableObjective(pid)
+    spread = FannedOut(objective, two_workers)
     sent: list[int] = []
     run = fanout.outcomes
 
@@ -193,8 +200,13 @@ def test_workers_are_sent_an_objective_once(two_workers: Client, monkeypatch: py
         return run(*call, whole=noted)
 
     monkeypatch.setattr(fanout, "outcomes", counted)
-    pids = {one.value for _ in range(3) for one in spread.evaluate([{"k": k} for k in range(4)])}
-    assert len(pids) == 2 and len(sent) == 1  # the first worker was sent it when it was tried
+    candidates = [{"k": k} for k in range(4)]
+    assert len({one.value for one in spread.evaluate(candidates)}) == 2
+    assert sent  # one worker was sent it when it was tried, the other when it lacked it
+    two_workers.run(fanout.hold, spread._name, objective)
+    sent.clear()
+    spread.evaluate(candidates)
+    assert not sent
 
 
 def test_an_objective_that_cannot_travel_is_refused_at_the_start(two_workers: Client, tmp_path: Path) -> None:

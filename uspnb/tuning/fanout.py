@@ -67,19 +67,21 @@ class FannedOut:
 
     def __init__(self, objective: Objective, client: Any) -> None:
         self._client, self._objective = checked_client(client), objective
-        self._name = f"{type(objective).__qualname__} {objective.fingerprint or uuid.uuid4().hex}"
         self._lanes = len(objective.series_names)
         nothing = np.full((objective.n_folds, self._lanes), np.nan)
         self._start = Part(Evaluation(math.nan, nothing, "", False, 0.0), "", {}, {})
-        width = self._first_sent()
-        self._walking, self._width = None, 1
+        self._walking, self._width, self._name = None, 1, uuid.uuid4().hex
         if isinstance(objective, WalkForwardObjective) and type(objective).evaluate is WalkForwardObjective.evaluate:
-            self._walking, self._width = objective, width
+            self._walking, self._name = objective, f"{type(objective).__qualname__} {objective.fingerprint}"
+        self._tried(hold, self._name, objective)
+        if self._walking is not None:
+            # Workers may have a GPU where the client has none.
+            self._width = self._tried(lane_width, GPU_LANES)
 
-    def _first_sent(self) -> int:
-        """Send the objective to a worker, to see whether that can be done; the lanes of a compiled call there."""
+    def _tried(self, work: Callable[..., Any], *arguments: Any) -> Any:
+        """What one worker does before all others, to see whether it can be done."""
         try:
-            told = alone(self._client, hold, (self._name, self._objective))
+            told = alone(self._client, work, arguments)
         except TypeError as error:
             raise DomainError(
                 f"the objective cannot be sent to other processes ({error.__cause__ or error}); make it a function of "
@@ -124,7 +126,8 @@ class FannedOut:
         which: Sequence[int],
         waves: Sequence[Sequence[int]],
     ) -> list[Part]:
-        size = share_size(len(which), self._lanes, self._width, worker_threads(self._client))
+        lanes = self._lanes * len(waves[0])
+        size = share_size(len(which), lanes, self._width, worker_threads(self._client))
         groups = [which[k : k + size] for k in range(0, len(which), size)]
         return self._done(advance, [Share([candidates[c] for c in g], [parts[c] for c in g], waves) for g in groups])
 
@@ -167,17 +170,11 @@ def fanned_out(objective: Objective, client: Any) -> Objective:
     return objective if client is None else FannedOut(objective, client)
 
 
-def hold(name: str, objective: Objective | None) -> int:
-    """On a worker: keep an objective for later calls, for as long as few others come.
-
-    Returns:
-        Lanes of a compiled call here, where there may be a GPU and the client has none.
-    """
-    if objective is not None:
-        for old in list(_held)[: max(0, len(_held) + 1 - MOST_HELD)]:
-            _held.pop(old, None)
-        _held[name] = objective
-    return lane_width(GPU_LANES)
+def hold(name: str, objective: Objective) -> None:
+    """On a worker: keep an objective for later calls, for as long as few others come."""
+    for old in list(_held)[: max(0, len(_held) + 1 - MOST_HELD)]:
+        _held.pop(old, None)
+    _held[name] = objective
 
 
 def evaluate_whole(name: str, objective: Objective | None, share: Share) -> list[Part] | Lacks:
@@ -219,7 +216,7 @@ def share_size(count: int, lanes: int, width: int, threads: int) -> int:
 
     Args:
         count: candidates.
-        lanes: lanes of each, one a series.
+        lanes: lanes of each, one for each series and fold that run side by side.
         width: lanes of one compiled call; a call that is not full takes as long.
         threads: tasks that run at once.
     """
