@@ -53,8 +53,14 @@ def test_outcomes_come_in_the_order_of_their_calls(two_workers: Client, tmp_path
     assert outcomes(two_workers, task, []) == []
 
 
-def test_both_workers_work(two_workers: Client) -> None:
-    first, second = (outcome.value for outcome in outcomes(two_workers, os.getpid, [(), ()]))
+def test_both_workers_work(two_workers: Client, tmp_path: Path) -> None:
+    def task(number: int) -> int:
+        (tmp_path / str(number)).touch()
+        while len(list(tmp_path.iterdir())) < 2:
+            time.sleep(0.01)
+        return os.getpid()
+
+    first, second = (outcome.value for outcome in outcomes(two_workers, task, [(0,), (1,)]))
     assert first != second and os.getpid() not in (first, second)
     assert worker_threads(two_workers) == 2
 
