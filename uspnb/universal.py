@@ -99,6 +99,11 @@ class UniversalPredictor:
         return self._functional
 
     @property
+    def clock(self) -> Callable[[], int | None]:
+        """What gives the time of processing."""
+        return self._clock
+
+    @property
     def history_limit(self) -> int:
         """Ticks that `history()` can give back."""
         return self._ring.limit

@@ -1,1 +1,20 @@
 """The closed loop: a live predictor watched, tuned in the background, changed and, where that fails, changed back."""
+
+from .autotuner import Autotuner
+from .decisions import AutotuneStatus, Decision, Decisions
+from .proposing import CampaignTask, Found, Proposal, Verdict
+from .reach import loop_space
+from .settings import LoopSettings
+
+__all__ = [
+    "AutotuneStatus",
+    "Autotuner",
+    "CampaignTask",
+    "Decision",
+    "Decisions",
+    "Found",
+    "LoopSettings",
+    "Proposal",
+    "Verdict",
+    "loop_space",
+]
