@@ -22,7 +22,10 @@ from uspnb.errors import DomainError, UspnbError
 @pytest.fixture
 def nobody() -> Iterator[Client]:
     """The client of a cluster without workers."""
-    with LocalCluster(n_workers=0, host="127.0.0.1", dashboard_address="127.0.0.1:0") as made, Client(made) as client:
+    with (
+        LocalCluster(n_workers=0, host="127.0.0.1", dashboard_address="127.0.0.1:0") as made,
+        Client(made, set_as_default=False) as client,
+    ):
         yield client
 
 

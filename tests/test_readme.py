@@ -12,8 +12,9 @@ README = (ROOT / "README.md").read_text()
 
 
 @pytest.mark.slow
-def test_python_of_the_readme_runs(capsys):
-    live, plain = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+def test_python_of_the_readme_runs(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    live, tuning, plain = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     names: dict = {}
     exec(compile(live, "README.md", "exec"), names)
     names["session"].wait(phase="paused")
@@ -23,6 +24,12 @@ def test_python_of_the_readme_runs(capsys):
     assert "uspnb" in capsys.readouterr().out
     assert names["ds"].sizes["time"] == len(names["values"])
     assert float(names["result"].reference_prediction) == pytest.approx(names["values"][500], abs=2.0)
+    # The same with fewer trials on fewer ticks; a campaign of 200 takes a minute.
+    assert tuning.count("optimize(200)") == 1
+    names["values"] = names["values"][:600]
+    exec(compile(tuning.replace("optimize(200)", "optimize(8)"), "README.md", "exec"), names)
+    assert names["result"].total_iterations == 8
+    assert "Tuning campaign load" in capsys.readouterr().out
 
 
 def test_relative_links_of_the_readme_exist():
