@@ -15,6 +15,7 @@ from uspnb.config.meta_optimization import load_meta_optimization_config
 from uspnb.series import Series
 from uspnb.tuning import calling, report
 from uspnb.tuning.checkpoint import read_checkpoint
+from uspnb.tuning.objective import Comparison
 
 SPEC = importlib.util.spec_from_file_location("killed_campaigns", Path(__file__).with_name("killed_campaigns.py"))
 assert SPEC is not None and SPEC.loader is not None
@@ -44,6 +45,24 @@ def table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "my data.csv").write_text("row,level\n" + rows)
     (tmp_path / "config.toml").write_text(CONFIG)
     return tmp_path
+
+
+class NoBetter(Measured):
+    """Settings that are never more than chance better than those in force."""
+
+    def compare_many(self, candidates: list[dict[str, Any]], base: dict[str, Any]) -> list[Comparison]:
+        return [Comparison(-0.5, 0.3, 0.001, 1.0) for _ in candidates]
+
+
+def test_nothing_is_applied_where_the_settings_should_stay(
+    table: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(calling, "WalkForwardObjective", NoBetter)
+    given = ["tune", "my data.csv", "--value", "level", "--config", "config.toml", "--quiet", "--trials", "4"]
+    assert main([*given, "--apply"]) == 0
+    told = capsys.readouterr().out
+    assert "Nothing applied: the middle of the best trials" in told and "should stay" in told
+    assert (table / "config.toml").read_text() == CONFIG
 
 
 def test_a_campaign_is_begun_refused_resumed_and_applied(

@@ -149,7 +149,9 @@ def _write(options: argparse.Namespace, optimizer: BayesianMetaOptimizer, result
     print(f"Checkpoints: {optimizer.folder.absolute()}")
     if options.report is not None:
         print(f"Report: {write_atomic(options.report, optimizer.generate_optimization_report(html=True))}")
-    if options.apply:
+    if options.apply and result.recommendation and not result.recommended_params:
+        print(f"Nothing applied: {result.recommendation}")
+    elif options.apply:
         mutation = result.export_to_toml(options.config, override_limit=options.override_limit)
         print(
             f"Applied to {options.config}: {mutation.outcome}; taken back with: uspnb config rollback {options.config}"
