@@ -6,6 +6,7 @@ raises, and compiled programs are kept between runs so that only changed code co
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import types
@@ -70,7 +71,8 @@ def cluster_client() -> Iterator[Any]:
         LocalCluster(
             n_workers=2, processes=True, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0"
         ) as cluster,
-        Client(cluster, set_as_default=False) as client,
+        # Entering the client itself would make it Dask's default for every test that follows, xarray's writers too.
+        contextlib.closing(Client(cluster, set_as_default=False)) as client,
     ):
         yield client
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -24,7 +25,7 @@ def nobody() -> Iterator[Client]:
     """The client of a cluster without workers."""
     with (
         LocalCluster(n_workers=0, host="127.0.0.1", dashboard_address="127.0.0.1:0") as made,
-        Client(made, set_as_default=False) as client,
+        contextlib.closing(Client(made, set_as_default=False)) as client,
     ):
         yield client
 
