@@ -162,3 +162,17 @@ def test_without_distributed_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(DomainError, match=r"needs the package distributed; install it with: pip install 'uspnb\[clu"):
         checked_client("tcp://127.0.0.1:8786")
+
+
+def test_waiting_in_two_threads_leaves_the_settings_of_dask_alone(two_workers: Client) -> None:
+    import dask.config as settings
+
+    before = settings.get("scheduler", None)
+    threads = [threading.Thread(target=lambda k=k: alone(two_workers, time.sleep, (0.2 + 0.3 * k,))) for k in range(2)]
+    for thread in threads:
+        thread.start()
+        time.sleep(0.1)
+    seen = settings.get("scheduler", None)
+    for thread in threads:
+        thread.join()
+    assert seen == settings.get("scheduler", None) == before

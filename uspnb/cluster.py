@@ -143,14 +143,15 @@ def first_done(client: Client, futures: list[Future]) -> set[Future]:
     Raises:
         UspnbError: the scheduler was lost, or there has been no worker for too long.
     """
-    from distributed import wait
+    # The public `wait` asks for a default client, and `as_current` makes one through Dask's global settings, which two
+    # threads that wait at once leave changed for the whole process.
+    from distributed.client import _wait
 
     waited = 0.0
     while waited < WORKER_PATIENCE_S:
         with _connected():
             try:
-                with client.as_current():  # `wait` would ask for a default client
-                    ended: Any = wait(futures, timeout=POLL_S, return_when="FIRST_COMPLETED")
+                ended: Any = client.sync(_wait, futures, timeout=POLL_S, return_when="FIRST_COMPLETED")
                 return ended.done
             except TimeoutError:
                 waited = 0.0 if client.nthreads() else waited + POLL_S
