@@ -1,9 +1,9 @@
 """What to apply after a campaign: the middle of its best trials, and only where it is better than chance.
 
 The best of many trials is best partly by luck on the ticks that it was judged by, and such luck does not last.  Single
-trials scatter around the region that is good; the middle of the best tenth lies in it.  `python
-benchmarks/tuning.py --stages pays` shows both on ticks that no campaign had seen; which of them does better differs from
-series to series.  What protects where nothing can be won is the paired test.
+trials scatter around the region that is good; the middle of the best tenth lies in it.
+`python benchmarks/tuning.py --stages pays` shows both on ticks that no campaign had seen; which of them does better
+differs from series to series.  What protects where nothing can be won is the paired test.
 """
 
 from __future__ import annotations
