@@ -14,7 +14,7 @@ import numpy as np
 from tables import Table, geometric_mean, parser, sample_series, show
 
 import uspnb
-from uspnb import processes
+from uspnb.data import processes
 
 PROCESSES = (
     "ornstein_uhlenbeck",

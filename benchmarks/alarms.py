@@ -16,8 +16,8 @@ import xarray as xr
 from tables import Table, parser, show
 
 import uspnb
-from uspnb import processes
-from uspnb.processes import Path
+from uspnb.data import processes
+from uspnb.data.processes import Path
 
 SETTLED, WINDOW = 500, 500
 FIRST_SEED = 7500

@@ -28,8 +28,8 @@ import numpy as np
 from snapshots import feed, learned
 from tables import Table, parser, show
 
-from uspnb import processes
 from uspnb.config.meta_optimization import MetaOptimizationConfig
+from uspnb.data import processes
 from uspnb.tuning import AsyncMetaOptimizer, BayesianMetaOptimizer
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -185,7 +185,7 @@ def handed_over(background: AsyncMetaOptimizer, target: Path) -> float:
 
 def stepped(background: AsyncMetaOptimizer, place: Path, ticks: int, block: int) -> tuple[float, float, int]:
     """Median seconds of a tick without and with saves, in blocks in turn, and how many saves were written."""
-    from uspnb.telemetry import TelemetryBuffer
+    from uspnb.sinks import TelemetryBuffer
 
     predictor = learned(telemetry=TelemetryBuffer(65_536))
     values = processes.autoregression(512 + ticks, SEED).values[512:]
@@ -230,7 +230,7 @@ def real_stage(options: Any) -> Rows:
 REAL = """
 import sys
 from uspnb.config.meta_optimization import MetaOptimizationConfig
-from uspnb.demo import demo_series
+from uspnb.data.samples import demo_series
 from uspnb.tuning import BayesianMetaOptimizer
 meta = MetaOptimizationConfig(n_trials=24, batch_size=6, n_startup_trials=6, n_folds=3, checkpoint_path=sys.argv[1])
 BayesianMetaOptimizer(None, "mase", series=demo_series(600), study_name="real", meta_config=meta).optimize()

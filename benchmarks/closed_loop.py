@@ -17,9 +17,9 @@ import numpy as np
 from tables import Table, parser, show
 
 import uspnb
-from uspnb import processes
-from uspnb.autotune import Autotuner
 from uspnb.config.load import config_to_toml
+from uspnb.data import processes
+from uspnb.tuning.live import Autotuner
 from uspnb.tuning.objective import WalkForwardObjective
 from uspnb.tuning.space import fast_space, traced_space
 

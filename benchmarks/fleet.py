@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from tables import Table, parser, show
 
-from uspnb.fleet import Fleet
+from uspnb.engine.fleet import Fleet
 
 COLUMNS = {"stage": "", "what": "", "value": ",.1f", "unit": ""}
 BROWSER = (

@@ -12,7 +12,7 @@ import xarray as xr
 from tables import Table, geometric_mean, parser, sample_series, show
 
 import uspnb
-from uspnb import processes
+from uspnb.data import processes
 
 LEVELS = (0.80, 0.90, 0.95, 0.99)
 PROCESSES = (

@@ -37,7 +37,7 @@ FLAGS = ["--no-sandbox", "--headless", "--disable-gpu", "--disable-quic", "--no-
 SESSION = """
 import threading, time
 import uspnb
-from uspnb import processes
+from uspnb.data import processes
 session = uspnb.Session(processes.autoregression({length}, 7).values, name="autoregression", units="y")
 session.seek({rows})
 session.wait(until={rows}, timeout=300)

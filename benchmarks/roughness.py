@@ -14,8 +14,8 @@ import numpy as np
 from tables import Table, parser, show
 
 import uspnb
-from uspnb import processes
-from uspnb.identification.wtmm import holder_exponent
+from uspnb.data import processes
+from uspnb.model.identification.wtmm import holder_exponent
 
 FIRST_SEED = 7700
 EXPONENTS, WINDOWS = (0.3, 0.5, 0.7), (128, 256)

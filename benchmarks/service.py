@@ -28,13 +28,13 @@ from tables import Table, parser, show
 
 from uspnb import runtime
 from uspnb.config.schema import PredictorConfig
+from uspnb.data.processes import autoregression
+from uspnb.engine.service import Service
 from uspnb.errors import DomainError
-from uspnb.functional import FunctionalPredictor, observations
-from uspnb.processes import autoregression
-from uspnb.service import Service
-from uspnb.snapshots import SnapshotFolder, progress_from, read_snapshot
+from uspnb.persistence.snapshots import SnapshotFolder, progress_from, read_snapshot
+from uspnb.predictor.functional import FunctionalPredictor, observations
+from uspnb.sinks import compare, verify
 from uspnb.sources import FeedSource, ReplaySource, Source
-from uspnb.telemetry import compare, verify
 
 COLUMNS = {"stage": "", "what": "", "value": ",.2f", "unit": ""}
 SEED = 9100
@@ -192,9 +192,9 @@ HASHES = """
 from uspnb import runtime
 runtime.configure(deterministic=True)
 import numpy as np, uspnb
-from uspnb.functional import observations
-from uspnb.processes import autoregression
-from uspnb.telemetry.parity_lines import exact_hash
+from uspnb.predictor.functional import observations
+from uspnb.data.processes import autoregression
+from uspnb.sinks.parity_lines import exact_hash
 functional = uspnb.FunctionalPredictor()
 ticks = observations(autoregression(2000, 11).values, np.arange(2000) * 10**9)
 _, result = functional.scan(functional.init_state(), ticks)

@@ -20,8 +20,8 @@ import numpy as np
 from tables import Table, parser, show
 
 import uspnb
-from uspnb import processes
-from uspnb.session.view_stream import ViewStream
+from uspnb.data import processes
+from uspnb.engine.session.view_stream import ViewStream
 
 SEED = 8300
 MIB = 2**20

@@ -28,10 +28,11 @@ import numpy as np
 from tables import Table, parser, show
 
 import uspnb
-from uspnb import FunctionalPredictor, PredictorConfig, UniversalPredictor, processes
+from uspnb import FunctionalPredictor, PredictorConfig, UniversalPredictor
+from uspnb.data import processes
+from uspnb.engine.session.row_columns import row_columns
 from uspnb.errors import UspnbError
-from uspnb.session.row_columns import row_columns
-from uspnb.snapshots import (
+from uspnb.persistence.snapshots import (
     Progress,
     SnapshotFolder,
     SnapshotWriter,
@@ -45,7 +46,7 @@ from uspnb.snapshots import (
     state_from,
     write_snapshot,
 )
-from uspnb.telemetry import Consumer, JsonLinesSink, Metrics, MetricsSink, ParityLog, TelemetryBuffer
+from uspnb.sinks import Consumer, JsonLinesSink, Metrics, MetricsSink, ParityLog, TelemetryBuffer
 
 ROOT = Path(__file__).resolve().parent.parent
 SEED = 4200
@@ -285,9 +286,9 @@ def config_target() -> tuple[list[bytes], Callable[[bytes, random.Random], objec
 
 def telemetry_target() -> tuple[list[bytes], Callable[[bytes, random.Random], object]]:
     """Lines of the telemetry and parity logs, and what reads them."""
-    from uspnb.telemetry import RECORD_FIELDS, ParityLog, Records, parse_record, verify
-    from uspnb.telemetry.parity_lines import parse_line
-    from uspnb.telemetry.records import record_lines
+    from uspnb.sinks import RECORD_FIELDS, ParityLog, Records, parse_record, verify
+    from uspnb.sinks.parity_lines import parse_line
+    from uspnb.sinks.records import record_lines
 
     place = Path(tempfile.mkdtemp())
     log = ParityLog(place / "parity.log", 1)

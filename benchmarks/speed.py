@@ -22,9 +22,9 @@ import numpy as np
 from tables import Table, parser, show
 
 import uspnb
-from uspnb import processes
-from uspnb.functional import trace_count
-from uspnb.records import Observation
+from uspnb.data import processes
+from uspnb.model.records import Observation
+from uspnb.predictor.functional import trace_count
 
 SEED = 7900
 SECOND = 1_000_000_000

@@ -24,10 +24,10 @@ import numpy as np
 from tables import Table, parser, show
 
 from uspnb import FunctionalPredictor
-from uspnb.functional import observations
-from uspnb.snapshots.codec import decode, encode
-from uspnb.stores import StateStore, Store, open_store
-from uspnb.stores.state_layout import StateLayout
+from uspnb.persistence.snapshots.codec import decode, encode
+from uspnb.persistence.stores import StateStore, Store, open_store
+from uspnb.persistence.stores.state_layout import StateLayout
+from uspnb.predictor.functional import observations
 
 SECOND = 1_000_000_000
 WARM_CALLS = 2

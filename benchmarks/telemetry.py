@@ -23,11 +23,12 @@ from typing import Any
 import numpy as np
 from tables import Table, parser, show
 
-from uspnb import FunctionalPredictor, processes
-from uspnb.functional import Observation
-from uspnb.packing import layout_for
-from uspnb.session.row_columns import row_columns
-from uspnb.telemetry import (
+from uspnb import FunctionalPredictor
+from uspnb.data import processes
+from uspnb.engine.session.row_columns import row_columns
+from uspnb.model.packing import layout_for
+from uspnb.predictor.functional import Observation
+from uspnb.sinks import (
     CallbackSink,
     Consumer,
     JitterMeter,

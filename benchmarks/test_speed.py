@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 import uspnb
-from uspnb import processes
-from uspnb.functional import observations
+from uspnb.data import processes
+from uspnb.predictor.functional import observations
 
 SECOND = 1_000_000_000
 SETTLED = 256

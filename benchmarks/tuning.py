@@ -60,7 +60,7 @@ def heard(name, seconds, **rest):
         compiling[0] += seconds
 jax.monitoring.register_event_duration_secs_listener(heard)
 from uspnb.tuning import BayesianMetaOptimizer
-from uspnb.programs import trace_count
+from uspnb.model.programs import trace_count
 tier, trials, source, folder = sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4]
 y = np.load(source)
 made = BayesianMetaOptimizer(series=y, objective="mase", tier=tier, storage=folder + "/study.journal", progress=False)

@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 import uspnb
-from uspnb.demo import demo_series
+from uspnb.data.samples import demo_series
 
 FOLDER = Path(__file__).resolve().parent
 TICKS = 6000

@@ -151,7 +151,7 @@ def _report(browser: Browser) -> None:
     """The report of a part of the sea temperature, a stretch of it selected."""
     import uspnb
     from uspnb import plots
-    from uspnb.demo import demo_series
+    from uspnb.data.samples import demo_series
 
     series = demo_series(6000)
     ds = uspnb.backtest(series, progress=False)

@@ -55,6 +55,9 @@ settings.register_profile(
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 
+pytest_plugins = ("synthetic_runs",)  # after the settings above, because it imports uspnb
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Turn our own warnings into errors; a test that expects one says so with `pytest.warns`."""
     # Not in pyproject.toml: there pytest would import uspnb before this file has set anything.

@@ -10,7 +10,6 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from . import runtime as runtime  # first: precision and threads are set before JAX allocates
-from .backtest import backtest, backtest_many
 from .config.load import load_config
 from .config.meta_optimization import MetaOptimizationConfig, load_meta_optimization_config
 from .config.schema import PredictorConfig
@@ -25,33 +24,33 @@ from .errors import (
     StalenessWarning,
     UspnbError,
 )
-from .functional import FunctionalPredictor
-from .orchestration.adapt import (
+from .model.orchestration.adapt import (
     compute_adaptive_jko_params,
     compute_adaptive_stiffness_thresholds,
     compute_entropy_ratio,
     scale_dgm_architecture,
 )
-from .orchestration.cusum import cusum_threshold_for
-from .orchestration.jko import FusionResult, fuse_kernel_outputs
-from .orchestration.sinkhorn import SinkhornResult, compute_sinkhorn_epsilon
-from .orchestration.step import (
+from .model.orchestration.cusum import cusum_threshold_for
+from .model.orchestration.jko import FusionResult, fuse_kernel_outputs
+from .model.orchestration.sinkhorn import SinkhornResult, compute_sinkhorn_epsilon
+from .model.orchestration.step import (
     initialize_batched_states,
     initialize_state,
     orchestrate_step,
     orchestrate_step_batch,
 )
-from .records import OperatingMode, PredictionResult, ProcessState, Telemetry
-from .reloading import ConfigReloadablePredictor
-from .universal import UniversalPredictor, replay_clock
+from .model.records import OperatingMode, PredictionResult, ProcessState, Telemetry
+from .predictor.backtest import backtest, backtest_many
+from .predictor.functional import FunctionalPredictor
+from .predictor.reloading import ConfigReloadablePredictor
+from .predictor.universal import UniversalPredictor, replay_clock
 
 if TYPE_CHECKING:
-    from .autotune import Autotuner
-    from .comparison import compare
     from .config.mutate import mutate_config
-    from .fleet import Fleet
-    from .results import load, save
-    from .session import Session
+    from .engine.fleet import Fleet
+    from .engine.session import Session
+    from .predictor.comparison import compare
+    from .predictor.results import load, save
     from .tuning import (
         AsyncMetaOptimizer,
         BayesianMetaOptimizer,
@@ -59,22 +58,23 @@ if TYPE_CHECKING:
         SearchSpace,
         walk_forward_split,
     )
+    from .tuning.live import Autotuner
 
 __version__ = "0.1.0"
 
 # What brings pandas, xarray and SciPy with it is imported when first asked for: a live loop starts seconds sooner.
 _LATER = {
     "AsyncMetaOptimizer": "tuning",
-    "Autotuner": "autotune",
+    "Autotuner": "tuning.live",
     "BayesianMetaOptimizer": "tuning",
-    "Fleet": "fleet",
+    "Fleet": "engine.fleet",
     "OptimizationResult": "tuning",
     "SearchSpace": "tuning",
-    "Session": "session",
-    "compare": "comparison",
-    "load": "results",
+    "Session": "engine.session",
+    "compare": "predictor.comparison",
+    "load": "predictor.results",
     "mutate_config": "config.mutate",
-    "save": "results",
+    "save": "predictor.results",
     "walk_forward_split": "tuning",
 }
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from .config.schema import PredictorConfig
-    from .series import Series
+    from .data.series import Series
 
 INTERRUPTED = 130
 REFUSED = 2
@@ -82,7 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     lab.add_argument("--no-browser", action="store_true", help="print the address and open nothing")
     lab.set_defaults(run=_lab)
 
-    from .service.command import add_arguments, run
+    from .engine.service.command import add_arguments, run
 
     service = commands.add_parser("run", help="serve series until SIGTERM: snapshots, telemetry, metrics, clean stops")
     add_arguments(service)
@@ -150,7 +150,7 @@ def _add_output(parser: argparse.ArgumentParser, default: str | None) -> None:
 
 
 def _demo(options: argparse.Namespace) -> int:
-    from .demo import demo_series
+    from .data.samples import demo_series
 
     code = _replay(demo_series(options.ticks), "Half-hourly sea temperature", options)
     if not options.serve and options.serve_seconds is None:
@@ -266,7 +266,7 @@ def _notebooks() -> Path:
 
 
 def _backtest(options: argparse.Namespace) -> int:
-    from .csv_file import read_csv
+    from .data.csv_file import read_csv
 
     series = read_csv(options.file, options.time, options.value)
     for note in series.notes:
@@ -285,9 +285,11 @@ def _chosen_asset(series: Series, asset: str | None) -> Any:
 
 
 def _replay(series: Series, title: str, options: argparse.Namespace, asset: Any = None) -> int:
-    from . import report, results, runtime
-    from .backtest import backtest
-    from .comparison import compare
+    from . import runtime
+    from .plots import report
+    from .predictor import results
+    from .predictor.backtest import backtest
+    from .predictor.comparison import compare
 
     config = _settings(options.config)
     if options.out is not None:
@@ -315,7 +317,7 @@ def _settings(path: Path | None) -> PredictorConfig:
 
 
 def _comparison_text(comparison: xr.Dataset) -> str:
-    from .report import comparison_table
+    from .plots.report import comparison_table
 
     several = "asset" in comparison.dims
     labels = comparison["asset"].values.tolist() if several else [None]
@@ -330,7 +332,7 @@ def _comparison_text(comparison: xr.Dataset) -> str:
 
 
 def _inspect(options: argparse.Namespace) -> int:
-    from .snapshots import inspect_file
+    from .persistence.snapshots import inspect_file
 
     found = [inspect_file(file) for file in options.files]
     print("\n\n".join(about.text() for about in found))
@@ -338,7 +340,7 @@ def _inspect(options: argparse.Namespace) -> int:
 
 
 def _parity(options: argparse.Namespace) -> int:
-    from .telemetry import compare, verify
+    from .sinks import compare, verify
 
     if len(options.logs) > 2:
         raise DomainError(f"{len(options.logs)} logs were named; name one to verify it, or two to compare them")
@@ -355,7 +357,7 @@ def _parity(options: argparse.Namespace) -> int:
 
 
 def _train_trunk(options: argparse.Namespace) -> int:
-    from .kernels.deep_galerkin.training import DEFAULT_STEPS, train_trunk
+    from .model.kernels.deep_galerkin.training import DEFAULT_STEPS, train_trunk
 
     steps = DEFAULT_STEPS if options.steps is None else options.steps
     entry = train_trunk(options.width, options.depth, options.seed, steps, options.out)

@@ -17,7 +17,7 @@ from uspnb.errors import UspnbError
 from .notices import Notice, button, heading, row
 
 if TYPE_CHECKING:
-    from uspnb.session import Mark, Session
+    from uspnb.engine.session import Mark, Session
 
 NO_MARK = (("no mark yet", ""),)
 FORMATS = (("Zarr archive", ".zarr"), ("netCDF file", ".nc"), ("HTML report", ".html"))

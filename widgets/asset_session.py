@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from uspnb.array_types import Float
+from uspnb.engine.fleet import AssetView
+from uspnb.engine.session.reasons import PHRASES
+from uspnb.engine.session.view_columns import view_columns
 from uspnb.errors import DomainError
-from uspnb.fleet import AssetView
-from uspnb.session.reasons import PHRASES
-from uspnb.session.view_columns import view_columns
 
 
 class AssetSession:

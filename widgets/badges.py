@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import ipywidgets
 
 if TYPE_CHECKING:
-    from uspnb.session import SessionStatus
+    from uspnb.engine.session import SessionStatus
 
 # What a word means to a person: the badge's tooltip.  The colours are defined for both themes in controls.css.
 PHASES: dict[str, tuple[str, str, str]] = {

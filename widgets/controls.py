@@ -18,7 +18,7 @@ from .settings_panel import SettingsPanel
 from .transport import Transport
 
 if TYPE_CHECKING:
-    from uspnb.session import Session
+    from uspnb.engine.session import Session
 
     from .live_view import LiveView
 

@@ -10,11 +10,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from uspnb.engine.fleet import Fleet
+from uspnb.engine.fleet.fleet_stream import SPARK_COLUMNS, SPARK_TICKS, SUMMARY_COLUMNS, FleetStream
+from uspnb.engine.fleet.record import ALARM_NAMES
 from uspnb.errors import DomainError, UspnbError
-from uspnb.fleet import Fleet
-from uspnb.fleet.fleet_stream import SPARK_COLUMNS, SPARK_TICKS, SUMMARY_COLUMNS, FleetStream
-from uspnb.fleet.record import ALARM_NAMES
-from uspnb.kernels.base import KERNEL_NAMES
+from uspnb.model.kernels.base import KERNEL_NAMES
 
 FOLDER = Path(__file__).parent
 PARTS = ("live_theme", "nodes", "fleet_data", "fleet_rows", "fleet_view")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import param
 from panel.custom import AnyWidgetComponent
 
-from uspnb.fleet import Fleet
+from uspnb.engine.fleet import Fleet
 
 from .fleet_link import Chosen, FleetLink, checked_fleet, css, esm
 from .page_thread import on_page

@@ -7,8 +7,8 @@ from typing import Any
 import anywidget
 import traitlets
 
+from uspnb.engine.fleet import Fleet
 from uspnb.errors import DomainError
-from uspnb.fleet import Fleet
 
 from .fleet_link import Chosen, FleetLink, checked_fleet, css, esm
 from .notebook_frame import send_frame

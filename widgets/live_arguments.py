@@ -6,8 +6,8 @@ import numbers
 from collections.abc import Callable
 from typing import Any, Protocol, runtime_checkable
 
+from uspnb.engine.session.view_stream import Viewable
 from uspnb.errors import DomainError
-from uspnb.session.view_stream import Viewable
 
 THEMES = ("auto", "light", "dark")
 ROWS = (100, 20_000)

@@ -8,12 +8,12 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from uspnb.engine.session.view_columns import VIEW_COLUMNS
+from uspnb.engine.session.view_stream import ViewStream
 from uspnb.errors import UspnbError
-from uspnb.kernels.base import KERNEL_NAMES
+from uspnb.model.kernels.base import KERNEL_NAMES
+from uspnb.model.records import CHART_NAMES
 from uspnb.plots.style import CHART_COLOURS, KERNEL_COLOURS
-from uspnb.records import CHART_NAMES
-from uspnb.session.view_columns import VIEW_COLUMNS
-from uspnb.session.view_stream import ViewStream
 
 if TYPE_CHECKING:
     from .live_arguments import Shown

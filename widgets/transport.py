@@ -11,7 +11,7 @@ import ipywidgets
 from .notices import Notice, Showing, button, heading, row
 
 if TYPE_CHECKING:
-    from uspnb.session import Session, SessionStatus
+    from uspnb.engine.session import Session, SessionStatus
 
 LADDER: tuple[float, ...] = (0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
 FASTEST = "max"

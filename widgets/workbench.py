@@ -11,7 +11,7 @@ from .controls import Controls
 from .live_view import LiveView
 
 if TYPE_CHECKING:
-    from uspnb.session import Session
+    from uspnb.engine.session import Session
 
     from .tuning_monitor import TuningMonitor
 

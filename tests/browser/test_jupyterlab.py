@@ -64,7 +64,7 @@ IDLE = "() => window.jupyterapp?.shell?.currentWidget?.sessionContext?.session?.
 WATCHED = """\
 import time
 import uspnb
-from uspnb import processes
+from uspnb.data import processes
 from uspnb.widgets import show
 session = uspnb.Session(processes.mean_shift(30_000, seed=1, at=600, size=5.0).values, name="steps", speed=100.0)
 session.step()

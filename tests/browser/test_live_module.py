@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from uspnb.kernels.base import KERNEL_NAMES
-from uspnb.session.reasons import PHRASES, reason_text
-from uspnb.session.view_columns import VIEW_COLUMNS
+from uspnb.engine.session.reasons import PHRASES, reason_text
+from uspnb.engine.session.view_columns import VIEW_COLUMNS
+from uspnb.model.kernels.base import KERNEL_NAMES
 
 live = sys.modules["uspnb_tests_live_host"]  # loaded by conftest.py
 AT, WIDE, NARROW, rows_of = live.AT, live.WIDE, live.NARROW, live.rows_of

@@ -31,8 +31,8 @@ from typing import Any
 from uspnb.config.audit import AuditLog
 from uspnb.config.load import parse_config
 from uspnb.config.mutate import history, mutate_config, rollback, verify_audit
-from uspnb.digest import sha256_file
 from uspnb.errors import ConfigError, ConfigMutationError
+from uspnb.runtime.digest import sha256_file
 
 FIRST = "# settings of a test\n[sensitivity]\n# slack\ncusum_k = 0.5  # to be changed\n\n[io]\nmetrics_port = 0\n"
 CALLS = ("fsync", "replace", "chmod", "write", "unlink", "mkdir", "open", "close", "ftruncate")

@@ -13,13 +13,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from uspnb import append_file
-from uspnb.chained_lines import MAX_LINE_BYTES, START, chained
 from uspnb.config import audit as audit_module
 from uspnb.config.audit import AuditLog, AuditRecord, iso_time, plain_json, verify_audit
 from uspnb.config.mutate import history, record_decision
 from uspnb.config.mutation import History
 from uspnb.errors import ConfigMutationError, DomainError, IntegrityError
+from uspnb.runtime import append_file
+from uspnb.runtime.chained_lines import MAX_LINE_BYTES, START, chained
 
 NOW = 1_771_664_400_123_456_789  # 2026-02-21 09:00:00.123456789 UTC
 

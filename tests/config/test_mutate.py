@@ -15,8 +15,8 @@ import uspnb
 from uspnb.config.load import load_config
 from uspnb.config.mutate import Mutation, history, mutate_config, rollback, verify_audit
 from uspnb.config.schema import PredictorConfig
-from uspnb.digest import sha256_file
 from uspnb.errors import ConfigMutationError, DomainError
+from uspnb.runtime.digest import sha256_file
 
 NOW = 1_771_664_400_000_000_000  # 2026-02-21 09:00 UTC
 HOUR = 3600 * 10**9

@@ -15,12 +15,12 @@ from typing import Any
 import pytest
 from filelock import FileLock
 
-from uspnb import atomic_file
-from uspnb.atomic_file import lock_path
 from uspnb.config import mutation_place
 from uspnb.config.load import load_config
 from uspnb.config.mutate import history, mutate_config, record_decision, rollback, verify_audit
 from uspnb.errors import ConfigMutationError, ConfigWriteError
+from uspnb.runtime import atomic_file
+from uspnb.runtime.atomic_file import lock_path
 
 SCRIPT = Path(__file__).with_name("interrupted_mutations.py")
 NOW = 1_771_664_400_000_000_000

@@ -11,8 +11,8 @@ import pytest
 from uspnb.config.backups import KEPT, backups_of
 from uspnb.config.load import load_config, parse_config
 from uspnb.config.mutate import Mutation, history, mutate_config, rollback
-from uspnb.digest import sha256_file
 from uspnb.errors import ConfigMutationError
+from uspnb.runtime.digest import sha256_file
 
 NOW = 1_771_664_400_000_000_000  # 2026-02-21 09:00 UTC
 HOUR = 3600 * 10**9

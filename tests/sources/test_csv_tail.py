@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from uspnb.csv_file import read_csv
+from uspnb.data.csv_file import read_csv
+from uspnb.data.series import GRID_NOTE, NAIVE_NOTE
 from uspnb.errors import DomainError
-from uspnb.series import GRID_NOTE, NAIVE_NOTE
 from uspnb.sources import CsvTailSource
 
 START = pd.Timestamp("2026-02-21T09:30", tz="UTC").value

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from uspnb.errors import DomainError
-from uspnb.records import ProcessState
+from uspnb.model.records import ProcessState
 from uspnb.sources import IteratorSource
 
 NOON = datetime(2026, 2, 21, 12, tzinfo=UTC)

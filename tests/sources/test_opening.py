@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from uspnb.demo import demo_series
+from uspnb.data.samples import demo_series
+from uspnb.data.series import read_series
 from uspnb.errors import DomainError
-from uspnb.series import read_series
 from uspnb.sources import (
     CsvTailSource,
     FeedSource,

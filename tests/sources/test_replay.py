@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 import xarray as xr
 
+from uspnb.data.series import GRID_NOTE, read_series
 from uspnb.errors import DomainError
-from uspnb.series import GRID_NOTE, read_series
 from uspnb.sources import ReplaySource
 
 INDEX = pd.date_range("2026-02-21T09:30", periods=4, freq="h", tz="UTC")

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from uspnb import atomic_file
-from uspnb.digest import sha256_bytes
 from uspnb.errors import DomainError, IntegrityError
+from uspnb.runtime import atomic_file
+from uspnb.runtime.digest import sha256_bytes
 from uspnb.tuning import checkpoint
 from uspnb.tuning.checkpoint import read_checkpoint
 from uspnb.tuning.study import BayesianMetaOptimizer

@@ -12,7 +12,7 @@ import pytest
 from uspnb.cli import INTERRUPTED, REFUSED, main
 from uspnb.config.load import load_config
 from uspnb.config.meta_optimization import load_meta_optimization_config
-from uspnb.series import Series
+from uspnb.data.series import Series
 from uspnb.tuning import calling, report
 from uspnb.tuning.checkpoint import read_checkpoint
 from uspnb.tuning.objective import Comparison

@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 from distributed import Client
 
-from uspnb.cluster import Outcome
 from uspnb.errors import DomainError, UspnbError
+from uspnb.runtime.cluster import Outcome
 from uspnb.tuning import fanout
 from uspnb.tuning.calling import CallableObjective
 from uspnb.tuning.fanout import FannedOut, share_size

@@ -10,8 +10,8 @@ import pytest
 
 import uspnb
 from uspnb.errors import DomainError
-from uspnb.programs import trace_count
-from uspnb.scores import diebold_mariano
+from uspnb.model.programs import trace_count
+from uspnb.predictor.scores import diebold_mariano
 from uspnb.tuning.evaluation import CPU_LANES, Lane, LaneRunner, structure_of
 from uspnb.tuning.objective import WalkForwardObjective
 
@@ -206,7 +206,7 @@ def test_what_cannot_be_tuned_on_is_refused(values: np.ndarray, data: Any, rest:
 
 
 def test_lanes_of_one_call_have_a_length(values: np.ndarray) -> None:
-    runner = LaneRunner([uspnb.series.read_series(values)], uspnb.PredictorConfig())
+    runner = LaneRunner([uspnb.data.series.read_series(values)], uspnb.PredictorConfig())
     lanes = [Lane(0, 0, 0, 90), Lane(1, 0, 10, 100), Lane(0, 0, 0, 30)]
     rows = runner.run(runner.configs([{}, {"cusum_k": 0.2}]), lanes)
     assert {lane: len(own) for lane, own in rows.items()} == {lane: lane.stop - lane.start for lane in lanes}

@@ -13,8 +13,8 @@ import pandas as pd
 import pytest
 
 from uspnb.config.schema import PredictorConfig
+from uspnb.engine.session.settings import Setting, settings_of
 from uspnb.errors import DomainError
-from uspnb.session.settings import Setting, settings_of
 from uspnb.widgets.alarm_table import ROWS, AlarmTable
 from uspnb.widgets.badges import HEALTH, MODES, PHASES, Badges, badges_html, progress_text
 from uspnb.widgets.controls import Throttle
@@ -40,9 +40,9 @@ def setting(name: str, **changed: Any) -> Setting:
 
 
 def test_every_word_a_session_uses_has_a_badge():
-    from uspnb.records import OperatingMode
-    from uspnb.session.status import HEALTHS
-    from uspnb.session.status import PHASES as phases
+    from uspnb.engine.session.status import HEALTHS
+    from uspnb.engine.session.status import PHASES as phases
+    from uspnb.model.records import OperatingMode
 
     assert set(PHASES) == set(phases)
     assert set(HEALTH) == set(HEALTHS)

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 import uspnb
-from uspnb import processes
-from uspnb.session import Session
+from uspnb.data import processes
+from uspnb.engine.session import Session
 from uspnb.widgets.controls import Controls
 from uspnb.widgets.workbench import Workbench, show
 

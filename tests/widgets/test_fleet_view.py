@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from uspnb.engine.fleet import Fleet
+from uspnb.engine.session.view_columns import VIEW_COLUMNS
 from uspnb.errors import DomainError
-from uspnb.fleet import Fleet
-from uspnb.session.view_columns import VIEW_COLUMNS
 from uspnb.widgets.apps.fleet_demo import demo_table
 from uspnb.widgets.apps.fleet_source import open_fleet, read_table
 from uspnb.widgets.asset_session import AssetSession

@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 
 import uspnb
+from uspnb.engine.session.reasons import PHRASES
+from uspnb.engine.session.view_columns import VIEW_COLUMNS
+from uspnb.engine.session.view_stream import HEADER
 from uspnb.errors import DomainError
 from uspnb.plots.style import THEMES
-from uspnb.session.reasons import PHRASES
-from uspnb.session.view_columns import VIEW_COLUMNS
-from uspnb.session.view_stream import HEADER
 from uspnb.widgets import LivePane, LiveView, live_arguments, live_esm, live_link
 from uspnb.widgets.live_link import LiveLink
 

@@ -16,10 +16,10 @@ from typing import Any, NamedTuple
 
 from filelock import FileLock
 
-from ..append_file import AppendFile
-from ..atomic_file import LOCK_TIMEOUT_S, lock_path, sync_folder
-from ..chained_lines import MAX_LINE_BYTES, START, chained, parse_chained
 from ..errors import DomainError, IntegrityError
+from ..runtime.append_file import AppendFile
+from ..runtime.atomic_file import LOCK_TIMEOUT_S, lock_path, sync_folder
+from ..runtime.chained_lines import MAX_LINE_BYTES, START, chained, parse_chained
 
 VERSION = 1
 INTENT, ACCEPTED, REJECTED, ROLLED_BACK = "intent", "accepted", "rejected", "rolled_back"

@@ -9,9 +9,9 @@ import stat
 from pathlib import Path
 from typing import NamedTuple
 
-from ..atomic_file import replace_content
-from ..digest import sha256_bytes
 from ..errors import ConfigMutationError
+from ..runtime.atomic_file import replace_content
+from ..runtime.digest import sha256_bytes
 from .audit import AuditRecord, iso_time
 
 KEPT = 50

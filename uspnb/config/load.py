@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 import tomlkit
 from tomlkit.exceptions import ParseError, TOMLKitError
 
-from ..digest import sha256_bytes
 from ..errors import ConfigError
+from ..runtime.digest import sha256_bytes
 from .meta_schema import META_SECTION, read_settings
 from .schema import DECLARATIONS, SECTIONS, PredictorConfig, check_value
 from .source_lines import SourceLines

@@ -12,8 +12,8 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from ..digest import sha256_bytes
 from ..errors import ConfigError, ConfigMutationError, DomainError, IntegrityError
+from ..runtime.digest import sha256_bytes
 from .audit import (
     ABANDONED,
     ACCEPTED,

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigMutationError
-from ..html_tables import columns_table
+from ..runtime.html_tables import columns_table
 from .audit import AuditRecord
 
 Changes = dict[str, tuple[Any, Any]]

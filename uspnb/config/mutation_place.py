@@ -12,9 +12,9 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from ..atomic_file import LOCK_TIMEOUT_S, lock_path, remove_temporaries, replace_content
-from ..digest import sha256_bytes
 from ..errors import ConfigMutationError, ConfigWriteError, IntegrityError
+from ..runtime.atomic_file import LOCK_TIMEOUT_S, lock_path, remove_temporaries, replace_content
+from ..runtime.digest import sha256_bytes
 from .audit import (
     ABANDONED,
     INTENT,

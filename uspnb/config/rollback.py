@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..digest import sha256_bytes
 from ..errors import ConfigError, ConfigMutationError
+from ..runtime.digest import sha256_bytes
 from .audit import ROLLED_BACK, UNCHANGED, AuditRecord
 from .backups import find_backup
 from .load import parse_config, read_content, text_of

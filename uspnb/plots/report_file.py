@@ -11,8 +11,8 @@ from typing import Any
 import pandas as pd
 import xarray as xr
 
-from ..atomic_file import write_atomic
 from ..errors import DomainError
+from ..runtime.atomic_file import write_atomic
 from .report_page import PAGE, RUN, SCRIPT, STYLE
 from .report_tables import (
     MOST_ALARMS,

@@ -7,10 +7,10 @@ import dataclasses
 import re
 from typing import Any
 
-from ..csv_file import DECIMAL_COMMA, TIME_NAMES, split_header
+from ..data.csv_file import DECIMAL_COMMA, TIME_NAMES, split_header
+from ..data.series import GRID_NOTE, NAIVE_NOTE
+from ..data.times import NANOSECONDS
 from ..errors import DomainError
-from ..records import NANOSECONDS
-from ..series import GRID_NOTE, NAIVE_NOTE
 from .instants import LEAST_INSTANT, instant_ns, is_float, text_value
 from .items import Tick
 

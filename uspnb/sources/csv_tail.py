@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from ..csv_file import CsvOptions
+from ..data.csv_file import CsvOptions
 from ..errors import DomainError
 from .base import Ticks, shown
 from .csv_layout import CsvLayout, find_layout
@@ -22,7 +22,7 @@ REMEMBERED = 64
 class CsvTailSource(ReadingSource):
     """A source of the rows that stand in a CSV file and of those appended later.
 
-    The first lines decide which columns are read, by the rules of `uspnb.csv_file.read_csv`.  A line is read once its
+    The first lines decide which columns are read, by the rules of `read_csv`.  A line is read once its
     end of line is there.  A line that is no tick is left out with a fault that names its number.  A file that
     becomes shorter, is written anew or replaced is a fault; the next `start` reads it from its first row.
 

@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from ..data.times import timestamp_to_ns
 from ..errors import DomainError
-from ..records import timestamp_to_ns
 from .base import Ticks
 from .buffer import TickBuffer
 from .items import ArrivalClock, real_proxy, real_value

@@ -8,9 +8,9 @@ from typing import Any
 
 import pandas as pd
 
-from ..csv_file import DECIMAL_COMMA
+from ..data.csv_file import DECIMAL_COMMA
+from ..data.times import timestamp_to_ns
 from ..errors import DomainError
-from ..records import timestamp_to_ns
 from .base import shown
 from .items import ArrivalClock, Tick, real_proxy, real_value
 

@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..data.times import timestamp_to_ns
 from ..errors import DomainError
-from ..records import ProcessState, timestamp_to_ns
+from ..model.records import ProcessState
 
 
 class Tick(NamedTuple):

@@ -7,9 +7,9 @@ import time
 from collections.abc import Callable, Iterator
 
 from ..errors import DomainError
+from ..runtime.credentials import checked_address, public_name, read_credentials
+from ..sources.instants import read_line
 from .base import shown
-from .credentials import checked_address, public_name, read_credentials
-from .instants import read_line
 from .reader import ReadingSource
 from .transports import ConnectionLost, Transport, open_transport
 

@@ -70,7 +70,7 @@ def _kind(module: str, name: str) -> Any:
 
 
 def _demonstration(ticks: int | None = None) -> Source:
-    from ..demo import demo_series
+    from ..data.samples import demo_series
 
     return _kind("replay", "ReplaySource")(demo_series(ticks))
 
@@ -104,7 +104,7 @@ def _table(
     name: str = "",
     units: str = "",
 ) -> Source:
-    from ..csv_file import read_csv
+    from ..data.csv_file import read_csv
 
     return _kind("replay", "ReplaySource")(read_csv(path, time, value, most_bytes=most_bytes), name=name, units=units)
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from ..data.series import read_series
 from ..errors import DomainError
-from ..series import read_series
 from .base import Ticks
 
 

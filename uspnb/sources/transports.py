@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Protocol, runtime_checkable
 from urllib.parse import urlsplit
 
-from .credentials import is_loopback
+from ..runtime.credentials import is_loopback
 
 CONNECT_S = 5.0
 POLL_S = 0.2

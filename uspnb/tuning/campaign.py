@@ -17,7 +17,7 @@ from ..config.load import config_hash
 from ..config.meta_optimization import MetaOptimizationConfig
 from ..config.schema import PredictorConfig
 from ..errors import DomainError
-from ..html_tables import columns_table, pairs_table
+from ..runtime.html_tables import columns_table, pairs_table
 from .calling import CallableObjective, objective_for
 from .checkpoint import Image, check_agrees, read_checkpoint, write_checkpoint
 from .consensus import Recommendation, judge

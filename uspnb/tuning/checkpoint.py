@@ -18,9 +18,9 @@ from filelock import FileLock
 from optuna.distributions import distribution_to_json, json_to_distribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from ..atomic_file import LOCK_TIMEOUT_S, lock_path, write_atomic
-from ..digest import sha256_bytes
 from ..errors import DomainError, IntegrityError
+from ..runtime.atomic_file import LOCK_TIMEOUT_S, lock_path, write_atomic
+from ..runtime.digest import sha256_bytes
 from .identity import check_version
 
 FOLDER_LOCK = ".checkpoints.lock"

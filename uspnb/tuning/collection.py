@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from ..array_types import Float
+from ..data.series import Series, read_series
 from ..errors import DomainError
-from ..series import Series, read_series
 from .folds import Fold
 
 

@@ -14,7 +14,7 @@ from ..errors import DomainError
 from .limits import TRIALS
 
 if TYPE_CHECKING:
-    from ..series import Series
+    from ..data.series import Series
     from .result import OptimizationResult
     from .study import BayesianMetaOptimizer
 
@@ -76,7 +76,7 @@ def _check_options(options: argparse.Namespace) -> None:
     if options.override_limit and not options.apply:
         raise DomainError("--override-limit belongs to --apply")
     if options.report is not None:
-        from ..report import checked_target
+        from ..plots.report import checked_target
 
         checked_target(options.report, "auto")
 
@@ -93,12 +93,12 @@ def _settings(options: argparse.Namespace) -> tuple[PredictorConfig, MetaOptimiz
 
 def _series(options: argparse.Namespace) -> Series:
     if options.data == "sea":
-        from ..demo import demo_series
+        from ..data.samples import demo_series
 
         if options.time or options.value:
             raise DomainError("--time and --value are for CSV files, and sea is none")
         return demo_series(options.ticks)
-    from ..csv_file import read_csv
+    from ..data.csv_file import read_csv
 
     series = read_csv(options.data, options.time, options.value)
     if options.ticks is None:
@@ -143,7 +143,7 @@ def _check_resuming(options: argparse.Namespace, optimizer: BayesianMetaOptimize
 
 
 def _write(options: argparse.Namespace, optimizer: BayesianMetaOptimizer, result: OptimizationResult) -> None:
-    from ..atomic_file import write_atomic
+    from ..runtime.atomic_file import write_atomic
 
     print(f"Campaign: {optimizer.place}")
     print(f"Checkpoints: {optimizer.folder.absolute()}")

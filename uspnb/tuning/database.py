@@ -17,8 +17,8 @@ from filelock import FileLock
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial
 
-from ..atomic_file import lock_path
 from ..errors import DomainError
+from ..runtime.atomic_file import lock_path
 from .journal import LOCK_POLL_S, LOCK_TIMEOUT_S
 from .storage import Store
 

@@ -12,13 +12,13 @@ import numpy as np
 
 from ..array_types import Float
 from ..config.schema import DEFAULTS, PredictorConfig
+from ..data.series import Series
 from ..errors import ConfigError
-from ..functional import device_for, observations
-from ..programs import filled, initial_state, run_candidates, static_part, traced_part
-from ..records import Observation
+from ..model.programs import filled, initial_state, run_candidates, static_part, traced_part
+from ..model.records import Observation
+from ..model.state import PredictorState
+from ..predictor.functional import device_for, observations
 from ..runtime import enable_compilation_cache
-from ..series import Series
-from ..state import PredictorState
 
 CPU_LANES = 8
 GPU_LANES = 4096

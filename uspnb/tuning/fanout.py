@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from ..cluster import Lacks, alone, checked_client, outcomes, worker_threads
 from ..errors import DomainError
+from ..runtime.cluster import Lacks, alone, checked_client, outcomes, worker_threads
 from .evaluation import GPU_LANES, lane_width
 from .objective import Evaluation, Keep, WalkForwardObjective
 from .walking import Part

@@ -19,8 +19,8 @@ from typing import Any
 from filelock import FileLock
 from optuna.storages.journal import JournalFileBackend
 
-from ..atomic_file import lock_path
 from ..errors import DomainError, IntegrityError
+from ..runtime.atomic_file import lock_path
 
 LOCK_TIMEOUT_S = 120.0
 LOCK_POLL_S = 0.005

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from ..data.series import Series
 from ..errors import DomainError
-from ..series import Series
 from .folds import Fold
 from .metrics import ALARM_DELAY, alarm_delays, alarm_level
 

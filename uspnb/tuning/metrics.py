@@ -9,7 +9,7 @@ import numpy as np
 
 from ..array_types import Float
 from ..errors import DomainError
-from ..scores import gaussian_crps, interval_score
+from ..predictor.scores import gaussian_crps, interval_score
 
 NEAR_ZERO = 0.01
 

@@ -17,9 +17,9 @@ import numpy as np
 from ..array_types import Float
 from ..config.load import config_hash
 from ..config.schema import PredictorConfig
-from ..digest import sha256_bytes, sha256_pytree
 from ..errors import DomainError
-from ..scores import diebold_mariano
+from ..predictor.scores import diebold_mariano
+from ..runtime.digest import sha256_bytes, sha256_pytree
 from .collection import prepared, single_series
 from .evaluation import LaneRunner
 from .folds import Fold, walk_forward_split

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import xarray as xr
 
-from ..report import checked_theme, drawn, html_pairs, html_table, page_html
+from ..plots.report import checked_theme, drawn, html_pairs, html_table, page_html
 from .report_blocks import Block, Code, Section, Table, read_campaign
 from .report_content import sections, verdict
 from .result import OptimizationResult

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ..config.meta_optimization import MetaOptimizationConfig
 from ..config.schema import DECLARATIONS, DEFAULTS, HOST_FIELDS, STATIC_FIELDS, PredictorConfig
 from ..errors import DomainError
-from ..kernels.deep_galerkin.trunk import shipped_sizes
+from ..model.kernels.deep_galerkin.trunk import shipped_sizes
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..array_types import Float
-from ..programs import FORECAST_COLUMNS
-from ..state import PredictorState
+from ..model.programs import FORECAST_COLUMNS
+from ..model.state import PredictorState
 from .collection import Tuned
 from .evaluation import Lane, LaneRunner
 from .labels import delays_of_fold

@@ -13,11 +13,11 @@ from typing import Any
 from uspnb import runtime
 from uspnb.config.meta_optimization import MetaOptimizationConfig, load_meta_optimization_config
 from uspnb.config.schema import PredictorConfig
-from uspnb.csv_file import read_csv
-from uspnb.demo import demo_series
+from uspnb.data.csv_file import read_csv
+from uspnb.data.samples import demo_series
+from uspnb.data.series import Series, read_series
 from uspnb.errors import DomainError
-from uspnb.results import load
-from uspnb.series import Series, read_series
+from uspnb.predictor.results import load
 from uspnb.sources.opening import ARCHIVES, DEMONSTRATION, TABLES
 from uspnb.tuning.background import AsyncMetaOptimizer
 from uspnb.tuning.objective import WalkForwardObjective

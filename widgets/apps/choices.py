@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from uspnb import processes
-from uspnb.demo import demo_series
+from uspnb.data import processes
+from uspnb.data.samples import demo_series
+from uspnb.data.series import Series, read_series
 from uspnb.errors import DomainError
-from uspnb.series import Series, read_series
 
 SEA = "sea"
 SYNTHETIC_TICKS = 20_000

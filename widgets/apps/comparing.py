@@ -12,7 +12,7 @@ import xarray as xr
 from uspnb.config.load import parse_config
 from uspnb.config.schema import DECLARATIONS, DEFAULTS
 from uspnb.errors import DomainError
-from uspnb.scores import diebold_mariano, gaussian_crps, interval_score
+from uspnb.predictor.scores import diebold_mariano, gaussian_crps, interval_score
 
 NEEDED = ("observation", "prediction", "lower", "upper", "scale", "alarm", "alarm_chart", "change_onset", "weight")
 METRICS = {

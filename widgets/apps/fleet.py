@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import panel as pn
 
 from uspnb.config.schema import PredictorConfig
+from uspnb.data.series import GRID_NOTE
+from uspnb.engine.fleet import Fleet
 from uspnb.errors import UspnbError
-from uspnb.fleet import Fleet
-from uspnb.series import GRID_NOTE
 
 from ..asset_session import AssetSession
 from ..fleet_pane import FleetPane

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from uspnb import processes
+from uspnb.data import processes
 from uspnb.errors import DomainError
 
 ASSETS, TICKS = 500, 1500
@@ -17,7 +17,7 @@ ABOUT = (
     "What runs here: stretches of real series, each from another start, all laid on one axis of ticks. Log daily "
     "closes of AAPL, IBM, MSFT and GOOG (2000 to 2013), half-hourly sea temperature off New Hampshire, five-minute "
     "glucose of one person; stretches of one series overlap, so they are not independent. The rest, named process, are "
-    "synthetic paths of uspnb.processes. The data come with the package bokeh_sampledata."
+    "synthetic paths of uspnb.data.processes. The data come with the package bokeh_sampledata."
 )
 KINDS = (
     "ornstein_uhlenbeck", "fractional_brownian_motion", "jump_diffusion", "garch", "regime_switching_autoregression",

@@ -8,10 +8,10 @@ from typing import Any
 import pandas as pd
 import xarray as xr
 
-from uspnb import results
 from uspnb.config.schema import PredictorConfig
+from uspnb.engine.fleet import Fleet
 from uspnb.errors import DomainError
-from uspnb.fleet import Fleet
+from uspnb.predictor import results
 
 from .fleet_demo import ABOUT, demo_table
 

@@ -11,8 +11,8 @@ from typing import Any
 import panel as pn
 
 from uspnb.config.schema import DEFAULTS
+from uspnb.engine.session import Session
 from uspnb.errors import DomainError, UspnbError
-from uspnb.session import Session
 
 from ..live_pane import LivePane
 from .choices import CHOICES, SEA, chosen

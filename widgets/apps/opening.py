@@ -8,8 +8,8 @@ from typing import Any
 
 import panel as pn
 
+from uspnb.data.series import Series
 from uspnb.errors import UspnbError
-from uspnb.series import Series
 
 from .choices import grouped
 from .page import FOLDER, Notice

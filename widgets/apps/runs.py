@@ -10,10 +10,10 @@ from typing import Any
 
 import xarray as xr
 
-from uspnb.backtest import backtest
 from uspnb.config.schema import PredictorConfig
-from uspnb.demo import demo_series
-from uspnb.results import load
+from uspnb.data.samples import demo_series
+from uspnb.predictor.backtest import backtest
+from uspnb.predictor.results import load
 
 from .comparing import checked_run
 

@@ -11,7 +11,7 @@ from typing import Any
 import panel as pn
 
 from uspnb.config.schema import PredictorConfig
-from uspnb.session import Session
+from uspnb.engine.session import Session
 from uspnb.sources.opening import open_source
 
 from .uploads import MOST_BYTES

@@ -8,8 +8,8 @@ from typing import Any
 
 import panel as pn
 
+from uspnb.data.series import Series
 from uspnb.errors import UspnbError
-from uspnb.series import Series
 from uspnb.tuning.metrics import METRICS
 from uspnb.tuning.space import TIERS, tier_space
 

@@ -13,9 +13,9 @@ from typing import Any, ClassVar
 import panel as pn
 import param
 
-from uspnb.csv_file import read_csv
+from uspnb.data.csv_file import read_csv
+from uspnb.data.series import Series
 from uspnb.errors import DomainError
-from uspnb.series import Series
 
 from .page import FOLDER
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from uspnb.session import Session
+from uspnb.engine.session import Session
 
 PHASES = {
     "new": "Ready",

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from uspnb.backtest import backtest
-from uspnb.comparison import compare
 from uspnb.config.schema import PredictorConfig
+from uspnb.data.processes import mean_shift
 from uspnb.errors import DomainError
-from uspnb.processes import mean_shift
+from uspnb.predictor.backtest import backtest
+from uspnb.predictor.comparison import compare
 from uspnb.widgets.apps.comparing import (
     BURN_IN,
     alarms_of,

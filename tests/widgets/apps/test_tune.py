@@ -11,8 +11,8 @@ import pytest
 
 from uspnb.config.meta_optimization import MetaOptimizationConfig
 from uspnb.config.schema import PredictorConfig
+from uspnb.data.series import read_series
 from uspnb.errors import DomainError
-from uspnb.series import read_series
 from uspnb.tuning.background import AsyncMetaOptimizer
 from uspnb.tuning.metrics import METRICS
 from uspnb.tuning.space import SearchSpace

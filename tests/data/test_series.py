@@ -1,0 +1,170 @@
+"""What may be handed over as a series, and every refusal."""
+
+from __future__ import annotations
+
+import datetime
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+
+from uspnb.data.series import GRID_NOTE, NAIVE_NOTE, read_series
+from uspnb.errors import DomainError
+
+SECOND = 1_000_000_000
+START = pd.Timestamp("2026-02-21T09:30", tz="UTC")
+
+
+@pytest.mark.parametrize(
+    "values", [[1, 2, 4], np.array([1, 2, 4], np.int16), np.array([1, 2, 4], np.float32), (1.0, 2, 4)]
+)
+def test_numbers_of_any_kind_become_float64_on_a_grid_of_one_second(values):
+    series = read_series(values)
+    assert series.values.dtype == np.float64
+    np.testing.assert_array_equal(series.values, [1.0, 2.0, 4.0])
+    np.testing.assert_array_equal(series.timestamps_ns, [0, SECOND, 2 * SECOND])
+    np.testing.assert_array_equal(series.time_coordinate, [0, 1, 2])
+    assert series.assets is None and not series.has_times and series.notes == (GRID_NOTE,)
+
+
+def test_a_table_is_time_by_asset():
+    series = read_series(np.arange(6.0).reshape(3, 2))
+    assert series.values.shape == (3, 2) and series.assets == (0, 1) and len(series) == 3
+
+
+def test_nan_and_infinity_stay():
+    series = read_series([1.0, np.nan, -np.inf])
+    np.testing.assert_array_equal(series.values, [1.0, np.nan, -np.inf])
+
+
+def test_a_zone_is_converted_to_utc():
+    index = pd.date_range("2026-02-21T10:30", periods=3, freq="h", tz="Europe/Paris")
+    series = read_series(pd.Series([1.0, 2.0, 3.0], index=index, name="load"))
+    assert series.timestamps_ns[0] == START.value and series.name == "load" and series.notes == ()
+    assert series.time_coordinate.dtype == np.dtype("datetime64[ns]")
+
+
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+def test_a_naive_index_of_any_resolution_is_utc_and_says_so(unit):
+    index = pd.date_range("2026-02-21T09:30", periods=3, freq="h").as_unit(unit)
+    series = read_series(pd.Series([1.0, 2.0, 3.0], index=index))
+    assert series.timestamps_ns[0] == START.value and series.notes == (NAIVE_NOTE,)
+
+
+def test_backward_and_duplicate_times_pass_for_the_gate_to_judge():
+    stamps = np.array([5, 5, 3], np.int64)
+    np.testing.assert_array_equal(read_series([1.0, 2.0, 3.0], times=stamps).timestamps_ns, stamps)
+
+
+def test_times_of_many_kinds_name_the_same_instants():
+    aware = [datetime.datetime(2026, 2, 21, 9, 30, tzinfo=datetime.UTC) + datetime.timedelta(hours=h) for h in range(3)]
+    naive = [when.replace(tzinfo=None) for when in aware]
+    expected = [START.value + h * 3600 * SECOND for h in range(3)]
+    kinds = [
+        aware,
+        np.array(naive, "datetime64[s]"),
+        expected,
+        pd.DatetimeIndex(naive),
+        pd.Series(pd.DatetimeIndex(aware)),
+    ]
+    kinds.append(xr.DataArray(np.array(naive, "datetime64[ns]"), dims="time"))
+    for times in kinds:
+        np.testing.assert_array_equal(read_series([1.0, 2.0, 3.0], times=times).timestamps_ns, expected)
+
+
+def test_a_numeric_index_is_a_grid():
+    series = read_series(pd.Series([1.0, 2.0], index=[10, 20]))
+    np.testing.assert_array_equal(series.timestamps_ns, [0, SECOND])
+    assert not series.has_times
+
+
+def test_a_frame_names_its_assets_and_missing_values_of_nullable_columns_are_nan():
+    frame = pd.DataFrame({"a": pd.array([1, None, 3], "Int64"), "b": [1.5, 2.5, 3.5]})
+    series = read_series(frame)
+    assert series.assets == ("a", "b")
+    np.testing.assert_array_equal(series.values[:, 0], [1.0, np.nan, 3.0])
+
+
+def test_xarray_is_read_in_either_order_of_dims_with_units():
+    index = pd.date_range("2026-02-21T09:30", periods=3, freq="h")
+    array = xr.DataArray(
+        np.arange(6.0).reshape(2, 3), {"asset": ["x", "y"], "time": index}, ("asset", "time"), "load", {"units": "MW"}
+    )
+    series = read_series(array)
+    np.testing.assert_array_equal(series.values, np.arange(6.0).reshape(2, 3).T)
+    assert (series.assets, series.units, series.name) == (("x", "y"), "MW", "load")
+    assert series.timestamps_ns[0] == START.value
+    assert read_series(xr.DataArray([1, 2, 3], dims="time")).values.dtype == np.float64
+
+
+def test_a_series_is_returned_as_it_is():
+    series = read_series([1.0, 2.0])
+    assert read_series(series) is series
+    with pytest.raises(DomainError, match="already carries its times"):
+        read_series(series, times=[1, 2])
+
+
+INDEX = pd.date_range("2026-02-21", periods=3)
+REFUSED = {
+    "text": (["a", "b"], "text"),
+    "bytes": ([b"a", b"b"], "text|bytes"),
+    "bool": ([True, False], "truth values"),
+    "complex": ([1j, 2.0], "complex"),
+    "objects": ([object(), object()], "objects"),
+    "none": (None, "NoneType is not a series"),
+    "one string": ("1,2,3", "str is not a series"),
+    "dict": ({"a": [1]}, "dict is not a series"),
+    "times as values": (INDEX.to_numpy(), "times"),
+    "ragged": ([[1.0], [1.0, 2.0]], "do not form an array"),
+    "empty": ([], "at least 2 ticks"),
+    "no columns": (np.zeros((3, 0)), "at least 2 ticks"),
+    "one tick": ([1.0], "at least 2 ticks"),
+    "scalar": (3.0, r"shape \(\)"),
+    "cube": (np.zeros((3, 2, 2)), r"give \(time,\) or \(time, asset\)"),
+    "frame of text": (pd.DataFrame({"a": [1.0, 2.0], "b": ["x", "y"]}), "'b'"),
+    "frame of bool": (pd.DataFrame({"a": [True, False]}), "no real numbers"),
+    "empty frame": (pd.DataFrame({"a": []}, dtype=float), "at least 2 ticks"),
+    "empty pandas series": (pd.Series([], dtype=float), "at least 2 ticks"),
+    "pandas text": (pd.Series(["a", "b"]), "no real numbers"),
+    "index of text": (pd.Series([1.0, 2.0], index=["a", "b"]), "names no instants"),
+    "same label twice": (pd.DataFrame([[1.0, 2.0], [3.0, 4.0]], columns=["a", "a"]), "not unique"),
+    "wrong dim": (xr.DataArray([1.0, 2.0], dims="x"), r"rename\({'x': 'time'}\)"),
+    "wrong dims": (xr.DataArray(np.zeros((2, 2)), dims=("time", "station")), "not"),
+    "dataset": (xr.Dataset({"a": ("time", [1.0])}), r"ds\['name'\]"),
+    "NaT in the index": (pd.Series([1.0, 2.0, 3.0], index=INDEX.where(np.array([True, False, True]))), "row 1"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_is_no_series_is_refused_with_a_reason(name):
+    data, reason = REFUSED[name]
+    with pytest.raises(DomainError, match=reason):
+        read_series(data)
+
+
+BAD_TIMES = {
+    "text": (["2026-01-01", "2026-01-02"], "pandas.to_datetime"),
+    "floats": ([0.5, 1.5], "integers of nanoseconds"),
+    "too few": ([1], "1 times for 2 rows"),
+    "missing": (np.array(["2026-01-01", "NaT"], "datetime64[ns]"), "row 1"),
+    "missing integer": (pd.array([1, None], "Int64"), "row 1"),
+    "table": ([[1, 2], [3, 4]], "one time per row"),
+    "mixed zones": (
+        [datetime.datetime(2026, 1, 1), datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)],
+        "all have a zone",
+    ),
+    "beyond 64 bits": (np.array(["2500-01-01", "2500-01-02"], "datetime64[s]"), "1678 to 2262"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_TIMES)
+def test_times_that_name_no_instants_are_refused(name):
+    times, reason = BAD_TIMES[name]
+    with pytest.raises(DomainError, match=reason):
+        read_series([1.0, 2.0], times=times)
+
+
+def test_times_given_twice_are_refused():
+    with pytest.raises(DomainError, match="given twice"):
+        read_series(pd.Series([1.0, 2.0, 3.0], index=INDEX), times=[1, 2, 3])

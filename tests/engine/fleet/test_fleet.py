@@ -1,0 +1,305 @@
+"""The fleet: the numbers of `backtest` for every column, the thread and its commands, and what wrong input does."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import uspnb
+from uspnb.data import processes
+from uspnb.engine.fleet import Fleet
+from uspnb.errors import DomainError
+
+TICKS, SECOND = 240, 1_000_000_000
+# One compiled width for the whole file: fleets of up to four assets share a program.
+NAMES = ("walk", "shift", "cycle")
+
+
+def table(ticks: int = TICKS) -> pd.DataFrame:
+    columns = (
+        processes.random_walk(TICKS, seed=3).values,
+        processes.mean_shift(TICKS, seed=1, at=160, size=8.0).values,
+        processes.sine_in_noise(TICKS, seed=2).values,
+    )
+    index = pd.date_range("2026-01-01", periods=TICKS, freq="min", tz="UTC")
+    return pd.DataFrame(dict(zip(NAMES, columns, strict=True)), index=index).iloc[:ticks]
+
+
+@pytest.fixture(scope="module")
+def replayed() -> Iterator[Fleet]:
+    with Fleet(table()) as fleet:
+        fleet.run()
+        fleet.wait(timeout=240.0)
+        yield fleet
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_column_has_the_numbers_of_its_own_backtest(replayed: Fleet, name: str) -> None:
+    alone = uspnb.backtest(table()[name])
+    window = replayed.window(name)
+    assert window["observation"].values.tolist() == alone["observation"].values.tolist()
+    assert (window["time"].values == alone["time"].values).all()
+    # The batch program rounds otherwise than the one for a series; errors of rounding grow a little with the ticks.
+    for variable in ("prediction", "lower", "upper", "kernel_prediction", "weight", "chart_statistic"):
+        np.testing.assert_allclose(window[variable], alone[variable], rtol=1e-6, atol=1e-7, err_msg=variable)
+    for variable in ("alarm", "alarm_chart", "change_onset", "rejected", "operating_mode", "emergency"):
+        np.testing.assert_array_equal(window[variable], alone[variable], err_msg=variable)
+    assert float(window["next_prediction"]) == pytest.approx(float(alone["next_prediction"]), rel=1e-6)
+
+
+def test_the_table_holds_the_scores_that_the_run_had(replayed: Fleet) -> None:
+    found = replayed.table()
+    assert list(found.index) == list(NAMES)
+    for name in NAMES:
+        window, y = replayed.window(name), table()[name].to_numpy()
+        error = (window["observation"] - window["prediction"]).values[1:]
+        naive = np.diff(y)
+        inside = ((window["lower"] <= window["observation"]) & (window["observation"] <= window["upper"])).values[1:]
+        row: Any = found.loc[name]
+        assert row["rmse"] == pytest.approx(np.sqrt(np.mean(error**2)), rel=1e-12)
+        assert row["rmse_last_value"] == pytest.approx(np.sqrt(np.mean(naive**2)), rel=1e-12)
+        assert row["skill"] == pytest.approx(1 - np.sqrt(np.mean(error**2) / np.mean(naive**2)), rel=1e-9)
+        assert row["coverage"] == pytest.approx(inside.mean())
+        assert row["value"] == y[-1] and row["forecast"] == float(window["next_prediction"])
+        assert row["leader"] == str(window["kernel"].values[window["weight"].values[-1].argmax()])
+
+
+def test_alarms_are_those_of_the_windows(replayed: Fleet) -> None:
+    log = replayed.alarms()
+    for name in NAMES:
+        window = replayed.window(name)
+        ticks = np.flatnonzero(window["alarm"].values)
+        mine = log[log["asset"] == name]
+        assert mine["tick"].tolist() == ticks.tolist()
+        assert mine["onset_tick"].tolist() == window["change_onset"].values[ticks].tolist()
+        last: Any = replayed.table().loc[name]
+        assert last["alarms"] == len(ticks)
+        assert last["last_alarm_tick"] == (ticks[-1] if len(ticks) else pytest.approx(np.nan, nan_ok=True))
+    shifted = log["tick"].to_numpy()[(log["asset"] == "shift").to_numpy()]
+    assert ((shifted >= 160) & (shifted < 200)).any()  # eight spreads are found at once
+
+
+def test_a_hole_in_one_column_leaves_the_others_as_they_were(replayed: Fleet) -> None:
+    holed = table()
+    holed.iloc[40:45, 1] = np.nan
+    with Fleet(holed) as fleet:
+        fleet.run()
+        fleet.wait(timeout=120.0)
+        for name in ("walk", "cycle"):
+            assert fleet.window(name).identical(replayed.window(name))
+        gap = fleet.window("shift")
+        assert np.flatnonzero(gap["rejected"].values).tolist() == [40, 41, 42, 43, 44]
+        assert fleet.table()["rejected"].tolist() == [0, 5, 0]
+
+
+def test_the_ring_forgets_and_the_scores_do_not(replayed: Fleet) -> None:
+    with Fleet(table(), ring=16) as fleet:
+        fleet.run()
+        fleet.wait(timeout=120.0)
+        window = fleet.window("walk")
+        assert window["tick"].values.tolist() == list(range(TICKS - 16, TICKS))
+        np.testing.assert_array_equal(window["prediction"], replayed.window("walk")["prediction"][-16:])
+        pd.testing.assert_frame_equal(fleet.table(), replayed.table())
+
+
+def test_rows_that_are_fed_give_what_the_table_gives(replayed: Fleet) -> None:
+    with Fleet(assets=NAMES, clock=uspnb.replay_clock) as fleet:
+        for when, row in table().iterrows():
+            assert fleet.feed(row.to_dict(), when) == ()
+        fleet.run()
+        fleet.wait(until=TICKS, timeout=120.0)
+        assert (
+            fleet.window("cycle")["prediction"].values.tolist()[1:]
+            == (replayed.window("cycle")["prediction"].values.tolist()[1:])
+        )
+        assert fleet.status.phase == "running"  # more may come
+
+
+def test_wrong_cells_are_missing_ticks_of_their_asset_and_are_told() -> None:
+    with Fleet(assets=NAMES, autostart=True) as fleet:
+        assert fleet.feed({"walk": 1.0, "shift": 2.0, "cycle": 3.0}) == ()
+        assert fleet.feed({"walk": None, "shift": "2.0", "cycle": 3.5}) == ("walk", "shift")
+        assert fleet.feed({"cycle": 4.0}) == ()
+        fleet.wait(until=3, timeout=120.0)
+        found = fleet.table()
+        assert found["faults"].tolist() == [1, 1, 0]
+        assert found["rejected"].tolist() == [2, 2, 0]
+        assert found.loc["cycle", "value"] == 4.0
+        told = [one["text"] for one in fleet.events if one["kind"] == "cell"]
+        assert len(told) == 2 and told[0].startswith("walk: None") and told[1].startswith("shift: '2.0'")
+
+
+def test_what_fits_no_asset_is_refused_at_once_and_stops_nothing() -> None:
+    with Fleet(assets=2, autostart=True) as fleet:
+        for row in ({"x": 1.0}, [1.0], [1.0, 2.0, 3.0], np.zeros((2, 2)), "ab", None):
+            with pytest.raises(DomainError):
+                fleet.feed(row)
+        with pytest.raises(DomainError, match="naive"):
+            fleet.feed([1.0, 2.0], pd.Timestamp("2026-01-01"))
+        fleet.feed([1.0, 2.0])
+        assert fleet.wait(until=1, timeout=120.0).ticks == 1
+
+
+def test_backward_times_are_rejected_ticks_and_the_run_goes_on() -> None:
+    with Fleet(assets=2, clock=uspnb.replay_clock, autostart=True) as fleet:
+        for stamp in (1, 2, 3, 2, 4):
+            fleet.feed([float(stamp), 1.0 / stamp], stamp * SECOND)
+        fleet.wait(until=5, timeout=120.0)
+        assert fleet.window(0)["out_of_order"].values.tolist() == [False, False, False, True, False]
+        assert fleet.table()["rejected"].tolist() == [1, 1]
+
+
+def test_a_ragged_row_of_an_iterator_pauses_with_a_sentence_and_run_goes_on() -> None:
+    rows = ([1.0, 2.0], [1.1, 2.1], [1.2], [1.3, None], [1.4, 2.4])
+    with Fleet(iter(rows), assets=2, autostart=True) as fleet:
+        status = fleet.wait(phase="paused", timeout=120.0)
+        assert status.ticks == 2 and "1 values for 2 assets" in status.message
+        fleet.run()
+        assert fleet.wait(phase="finished", timeout=60.0).ticks == 4
+        assert fleet.table()["faults"].tolist() == [0, 1]
+
+
+def test_an_iterator_that_raises_faults_and_keeps_what_was_computed() -> None:
+    def rows() -> Iterator[list[float]]:
+        yield [1.0, 2.0]
+        raise ValueError("no more")
+
+    with Fleet(rows(), assets=2, autostart=True) as fleet:
+        status = fleet.wait(phase="faulted", timeout=120.0)
+        assert status.ticks == 1 and "no more" in str(status.error)
+        assert fleet.window(1)["observation"].values.tolist() == [2.0]
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        (np.empty((0, 3)), "shape \\(0, 3\\)"),
+        (np.empty((5, 0)), "shape \\(5, 0\\)"),
+        ([[1.0, 2.0], [3.0]], "do not form an array"),
+        ([["a", "b"], ["c", "d"]], "text"),
+        (np.zeros((4, 2, 2)), "shape \\(4, 2, 2\\)"),
+        ("table.csv", "not a series"),
+        (iter([[1.0]]), "assets is missing"),
+        (None, "assets is missing"),
+    ],
+)
+def test_sources_that_are_no_table_are_refused(source: object, said: str) -> None:
+    with pytest.raises(DomainError, match=said):
+        Fleet(source)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"ring": 1},
+        {"ring": 2.5},
+        {"workers": 0},
+        {"workers": True},
+        {"speed": 0.0},
+        {"speed": "fast"},
+        {"speed": float("nan")},
+        {"assets": ("a", "b")},
+    ],
+)
+def test_settings_out_of_range_are_refused(settings: dict[str, Any]) -> None:
+    with pytest.raises(DomainError):
+        Fleet(np.zeros((4, 3)), **settings)
+
+
+def test_one_asset_is_a_fleet_too(replayed: Fleet) -> None:
+    with Fleet(table()[["walk"]]) as fleet:
+        fleet.run()
+        assert fleet.wait(timeout=120.0).phase == "finished"
+        assert fleet.window("walk").identical(replayed.window("walk"))
+
+
+def test_step_pause_and_commands_by_name() -> None:
+    with Fleet(table(60)) as fleet:
+        fleet.step(3)
+        assert (fleet.wait(timeout=120.0).ticks, fleet.status.phase) == (3, "paused")
+        fleet.command("step", 2)
+        assert fleet.wait(timeout=30.0).ticks == 5
+        for name, value in (("jump", None), ("step", 0), ("step", 1.5), ("step", True), ("speed", -1.0)):
+            with pytest.raises(DomainError):
+                fleet.command(name, value)
+        fleet.command("speed", 5.0)
+        fleet.command("run")
+        fleet.wait(until=7, timeout=30.0)
+        began = time.perf_counter()
+        fleet.command("pause")
+        fleet.wait(phase="paused", timeout=5.0)
+        assert time.perf_counter() - began < 1.0
+        stood = fleet.status.ticks
+        time.sleep(0.5)
+        assert fleet.status.ticks == stood
+        fleet.command("speed", None)
+        fleet.command("toggle")
+        assert fleet.wait(phase="finished", timeout=60.0).ticks == 60
+
+
+def test_a_set_speed_is_kept() -> None:
+    with Fleet(table(), speed=20.0) as fleet:
+        fleet.run()
+        fleet.wait(until=2, timeout=120.0)
+        begin, first = time.perf_counter(), fleet.status.ticks
+        fleet.wait(until=first + 30, timeout=30.0)
+        rate = (fleet.status.ticks - first) / (time.perf_counter() - begin)
+    # Lower where neighbours take the machine; higher by no more than the half second that it may catch up.
+    assert 5.0 < rate < 33.0
+
+
+def test_closing_ends_every_thread_and_refuses_commands() -> None:
+    fleet = Fleet(table())
+    fleet.subscribe(lambda: None)
+    fleet.run()
+    fleet.wait(until=5, timeout=120.0)
+    began = time.perf_counter()
+    fleet.close()
+    fleet.close()
+    assert time.perf_counter() - began < 5.0
+    assert fleet.status.phase == "closed"
+    mine = {fleet._thread, fleet._publisher._thread}
+    assert not mine & set(threading.enumerate())
+    with pytest.raises(DomainError, match="closed"):
+        fleet.run()
+    assert len(fleet.table()) == 3  # what was computed stays
+
+
+def test_a_subscriber_that_raises_is_dropped_and_the_others_go_on() -> None:
+    seen: list[int] = []
+    with Fleet(table(40)) as fleet:
+
+        def bad() -> None:
+            raise RuntimeError("mine")
+
+        fleet.subscribe(bad)
+        end = fleet.subscribe(lambda: seen.append(fleet.status.ticks))
+        fleet.run()
+        fleet.wait(phase="finished", timeout=120.0)
+        time.sleep(0.2)
+        assert seen[-1] == 40
+        end()
+        assert any("mine" in one["text"] for one in fleet.events)
+        with pytest.raises(DomainError):
+            fleet.subscribe(3)
+
+
+def test_extreme_values_stay_finite_where_they_are_shown() -> None:
+    values = np.array([[1e300, 1e-300, 5.0]] * 12) * np.linspace(1.0, 2.0, 12)[:, None]
+    with Fleet(values) as fleet:
+        fleet.run()
+        fleet.wait(timeout=120.0)
+        found = fleet.table()
+        assert np.isfinite(found[["forecast", "rmse", "rmse_last_value", "skill"]].to_numpy()).all()
+
+
+def test_unknown_assets_are_named(replayed: Fleet) -> None:
+    for ask in (replayed.window, replayed.open, replayed.place_of):
+        with pytest.raises(DomainError, match="no asset 'gold'"):
+            ask("gold")

@@ -1,0 +1,134 @@
+"""A service of few files and few ports: settings in a temporary folder, and a client of its pages."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from uspnb.config.schema import PredictorConfig
+from uspnb.engine.service import Service
+from uspnb.sources import Source
+
+MakeConfig = Callable[..., PredictorConfig]
+Fetch = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def make_config(tmp_path: Path) -> MakeConfig:
+    """Default settings, so that the program is the one that all tests share, with everything below one folder."""
+
+    def made(folder: str = "io", **changes: Any) -> PredictorConfig:
+        root = tmp_path / folder
+        usual: dict[str, Any] = {
+            "snapshot_path": str(root / "snapshots"),
+            "telemetry_path": str(root / "telemetry"),
+            "emergency_dump_path": str(root / "emergency"),
+            "metrics_port": 0,
+            "telemetry_hash_interval_steps": 50,
+            "snapshot_interval_steps": 200,
+        }
+        return PredictorConfig(**(usual | changes))
+
+    return made
+
+
+class Running:
+    """A service in a thread of its own.
+
+    Attributes:
+        code: what `run` returned, None before.
+        error: what it raised.
+    """
+
+    def __init__(self, service: Service) -> None:
+        self.service = service
+        self.code: int | None = None
+        self.error: Exception | None = None
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self.code = self.service.run()
+        except Exception as error:  # the test's thread looks at it
+            self.error = error
+
+    def until(self, condition: Callable[[], bool], timeout_s: float = 200.0) -> None:
+        """Wait for something to come true while the service runs."""
+        end = time.monotonic() + timeout_s
+        while not condition():
+            if self.error is not None:
+                raise self.error
+            assert time.monotonic() < end, f"still not so after {timeout_s:g} s: {self.service.phase}"
+            time.sleep(0.005)
+
+    def ready(self) -> Running:
+        """Wait until ticks are taken."""
+        self.until(lambda: self.service.phase == "running")
+        return self
+
+    def page(self, path: str) -> tuple[int, str]:
+        """Status and text of a page."""
+        return fetched(f"{self.service.url}{path}")
+
+    def status(self) -> dict[str, Any]:
+        """The status page."""
+        return json.loads(self.page("/status")[1])
+
+    def metric(self, sample: str) -> float:
+        """One sample of the metrics page."""
+        for line in self.page("/metrics")[1].splitlines():
+            if line.startswith(f"{sample} "):
+                return float(line.rpartition(" ")[2])
+        raise AssertionError(f"no sample {sample}")
+
+    def end(self, timeout_s: float = 60.0) -> int | None:
+        """Stop it, and its exit code."""
+        self.service.stop("the test ends")
+        self._thread.join(timeout_s)
+        assert not self._thread.is_alive()
+        if self.error is not None:
+            raise self.error
+        return self.code
+
+
+@pytest.fixture
+def begin() -> Iterator[Callable[..., Running]]:
+    """Starts services in threads, and ends those that a failed test left.
+
+    Their telemetry is written by a thread: a process takes a second to start.
+    """
+    begun: list[Running] = []
+
+    def made(config: PredictorConfig, sources: dict[str, Source], **options: Any) -> Running:
+        chosen: dict[str, Any] = {"own_process": False} | options
+        begun.append(Running(Service(config, sources, **chosen)))
+        return begun[-1]
+
+    yield made
+    for running in begun:
+        running.service.stop("the test is over")
+
+
+@pytest.fixture(scope="session")
+def fetch() -> Fetch:
+    """Gets status and text of a page."""
+    return fetched
+
+
+def fetched(url: str, host: str | None = None) -> tuple[int, str]:
+    """Status and text of a page."""
+    request = urllib.request.Request(url, headers={} if host is None else {"Host": host})
+    try:
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()

@@ -1,0 +1,115 @@
+"""The pages of a service: what they answer, to whom, and that a bad client costs nothing."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from uspnb.engine.service.http_server import MOST_CONNECTIONS, Pages, StatusServer
+from uspnb.errors import DomainError
+from uspnb.sinks import Metrics
+
+Fetch = Callable[..., tuple[int, str]]
+PROBLEMS: list[str] = []
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[StatusServer]:
+    """A server whose readiness is `PROBLEMS`."""
+    metrics = Metrics()
+    pages = Pages(
+        lambda: PROBLEMS[0] if PROBLEMS else None, lambda: list(PROBLEMS), metrics.exposition, lambda: {"ticks": 3}
+    )
+    made = StatusServer(pages, "127.0.0.1", 0)
+    yield made
+    made.close()
+
+
+def test_pages(server: StatusServer, fetch: Fetch) -> None:
+    assert fetch(f"{server.url}/healthz") == (200, "alive\n")
+    assert fetch(f"{server.url}/readyz?verbose=1") == (200, "ready\n")
+    status, text = fetch(f"{server.url}/status")
+    assert status == 200 and json.loads(text) == {"ticks": 3}
+    status, text = fetch(f"{server.url}/metrics")
+    assert status == 200 and any(f.name.startswith("predictor_") for f in text_string_to_metric_families(text))
+    assert fetch(f"{server.url}/etc/passwd")[0] == 404
+    PROBLEMS.extend(["snapshots: the disk is full", "sources: silent"])
+    assert fetch(f"{server.url}/readyz") == (503, "snapshots: the disk is full\nsources: silent\n")
+    assert fetch(f"{server.url}/healthz")[0] == 503
+    PROBLEMS.clear()
+    assert fetch(f"{server.url}/readyz")[0] == 200
+
+
+def test_head_has_no_body_and_writing_is_not_there(server: StatusServer) -> None:
+    port = int(server.url.rpartition(":")[2])
+    assert answer(port, b"HEAD /healthz HTTP/1.0\r\n\r\n").endswith(b"\r\n\r\n")
+    assert b" 501 " in answer(port, b"POST /status HTTP/1.0\r\nContent-Length: 0\r\n\r\n").splitlines()[0]
+
+
+def test_another_name_for_the_loopback_address_is_refused(server: StatusServer, fetch: Fetch) -> None:
+    assert fetch(f"{server.url}/status", host="evil.example")[0] == 403
+    assert fetch(f"{server.url}/status", host="[broken")[0] == 403
+    assert fetch(f"{server.url}/status", host="localhost:9464")[0] == 200
+
+
+def test_an_address_beyond_loopback_must_be_meant(fetch: Fetch) -> None:
+    pages = Pages(lambda: None, list, lambda: b"", dict)
+    with pytest.raises(DomainError, match=r"0\.0\.0\.0.*--allow-public"):
+        StatusServer(pages, "0.0.0.0", 0)
+    public = StatusServer(pages, "0.0.0.0", 0, allow_public=True)
+    port = public.url.rpartition(":")[2]
+    assert fetch(f"http://127.0.0.1:{port}/healthz", host="any.example")[0] == 200
+    public.close()
+
+
+def test_a_port_that_is_taken_is_told(server: StatusServer) -> None:
+    port = int(server.url.rpartition(":")[2])
+    with pytest.raises(DomainError, match=rf"port {port} cannot be listened on.*0 takes a free one"):
+        StatusServer(Pages(lambda: None, list, lambda: b"", dict), "127.0.0.1", port)
+
+
+def test_clients_that_say_nothing_are_bounded_and_the_server_answers_again(server: StatusServer, fetch: Fetch) -> None:
+    port = int(server.url.rpartition(":")[2])
+    silent = [socket.create_connection(("127.0.0.1", port)) for _ in range(MOST_CONNECTIONS + 8)]
+    # those beyond the bound are closed at once; the others wait for their request
+    end = time.monotonic() + 5
+    closed = 0
+    while closed < 8 and time.monotonic() < end:
+        closed = sum(_is_closed(connection) for connection in silent)
+    assert closed == 8
+    for connection in silent:
+        connection.close()
+    end = time.monotonic() + 5
+    while time.monotonic() < end:
+        try:
+            assert fetch(f"{server.url}/healthz")[0] == 200
+            break
+        except OSError:
+            time.sleep(0.02)
+    else:
+        pytest.fail("the server does not answer any more")
+
+
+def _is_closed(connection: socket.socket) -> bool:
+    connection.settimeout(0.01)
+    try:
+        return connection.recv(1) == b""
+    except TimeoutError:
+        return False
+    except OSError:
+        return True
+
+
+def answer(port: int, request: bytes) -> bytes:
+    """What the server says to raw bytes."""
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+        connection.sendall(request)
+        got = b""
+        while piece := connection.recv(4096):
+            got += piece
+    return got

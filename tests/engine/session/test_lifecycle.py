@@ -1,0 +1,358 @@
+"""How a session begins, is shared, told by name, watched, and ends."""
+
+from __future__ import annotations
+
+import gc
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from uspnb.config.schema import PredictorConfig
+from uspnb.engine.session import Session
+from uspnb.engine.session.status import PHASES
+from uspnb.engine.session.view_columns import VIEW_COLUMNS
+from uspnb.errors import ConfigError, DomainError
+from uspnb.model.records import ProcessState
+from uspnb.predictor.backtest import backtest
+from uspnb.predictor.universal import UniversalPredictor, replay_clock
+from uspnb.runtime.digest import sha256_pytree
+
+Make = Callable[..., Session]
+SECOND = 10**9
+START = 1_771_675_200 * SECOND
+WALK = np.cumsum(np.random.default_rng(2).standard_normal(600))
+
+
+def threads() -> set[str]:
+    return {thread.name for thread in threading.enumerate() if thread.name.startswith("uspnb-")}
+
+
+def ended(seconds: float = 20.0) -> bool:
+    """Whether the threads of all sessions end in time."""
+    end = time.monotonic() + seconds
+    while threads() and time.monotonic() < end:
+        time.sleep(0.01)
+    return not threads()
+
+
+def test_close_while_it_runs_and_again(make: Make) -> None:
+    session = make(np.tile(WALK, 100))
+    session.subscribe(lambda: None)
+    session.run()
+    session.wait(until=1)
+    session.close()
+    status = session.status
+    assert status.phase == "closed" and ended()
+    session.close()
+    assert session.status == status
+    assert session.history().sizes["time"] == status.ticks  # what is in memory can still be read
+    for command in (session.run, session.pause, session.step, session.mark, lambda: session.feed(1.0)):
+        with pytest.raises(DomainError, match="the session is closed"):
+            command()
+    with pytest.raises(DomainError, match="the session is closed"):
+        session.attach(WALK)
+    assert session.wait(phase="running", timeout=1).phase == "closed"
+
+
+def test_a_session_is_a_context(make: Make) -> None:
+    with make(WALK, autostart=True) as session:
+        assert session.wait(phase="finished").ticks == 600
+    assert session.status.phase == "closed" and ended()
+
+
+def test_a_session_that_is_let_go_ends_its_thread() -> None:
+    gc.collect()
+    session = Session(WALK, speed=50.0)
+    session.run()
+    session.wait(until=2)
+    assert "uspnb-session" in threads()
+    del session
+    gc.collect()
+    assert ended()
+
+
+def test_a_program_that_forgets_to_close_ends(tmp_path: Path) -> None:
+    program = (
+        "import numpy as np, uspnb\n"
+        f"s = uspnb.Session(np.arange(100_000.0), archive={str(tmp_path / 'rows')!r})\n"
+        "s.subscribe(lambda: None)\n"
+        "s.run()\n"
+        "s.wait(until=1)\n"
+        "print('done', flush=True)\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=False)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "done\n", "")
+
+
+def test_a_predictor_is_held_and_given_back(make: Make) -> None:
+    predictor, plain = UniversalPredictor(clock=replay_clock, history_limit=300), UniversalPredictor(clock=replay_clock)
+    for one in (predictor, plain):
+        for k in range(50):
+            one.step(ProcessState(WALK[k], START + k * SECOND))
+    session = make(None, predictor=predictor, name="tide")
+    with pytest.raises(DomainError, match="a session on tide holds this predictor"):
+        make(WALK, predictor=predictor)
+    with pytest.raises(DomainError, match="step must wait: a session on tide holds this predictor and moves it on; cl"):
+        predictor.step(ProcessState(1.0, START + 50 * SECOND))
+    for k in range(50, 250):
+        session.feed(WALK[k], START + k * SECOND)
+    session.configure(confidence_level=0.9)
+    session.run()
+    session.wait(until=200)
+    session.close()
+    assert predictor.config.confidence_level == 0.9
+    times = START + np.arange(600) * SECOND
+    expected = UniversalPredictor(clock=replay_clock)
+    expected._functional, expected._state = predictor.functional, plain.state
+    for k in range(50, 250):
+        expected.step(ProcessState(WALK[k], int(times[k])))
+    assert sha256_pytree(predictor.state) == sha256_pytree(expected.state)
+    ds = predictor.history()
+    np.testing.assert_array_equal(ds["observation"], WALK[:250])
+    np.testing.assert_array_equal(ds["time"], times[:250].astype("datetime64[ns]"))
+    assert predictor.last_result is not None and int(predictor.last_result.telemetry.ticks) == 250
+    predictor.step(ProcessState(WALK[250], int(times[250])))
+    with make(WALK, predictor=predictor) as second:  # free again
+        second.step()
+        second.wait()
+
+
+def test_a_predictor_gets_back_the_tick_that_was_gone_to(make: Make) -> None:
+    predictor = UniversalPredictor()
+    session = make(WALK, predictor=predictor)
+    session.run()
+    session.wait()
+    session.seek(130)
+    session.close()  # before it is there
+    assert int(predictor.state.ticks) == 130 and predictor.history().sizes["time"] == 130
+    np.testing.assert_array_equal(predictor.history()["observation"], WALK[:130])
+
+
+def test_a_session_that_did_nothing_gives_the_predictor_back(make: Make) -> None:
+    predictor = UniversalPredictor(clock=replay_clock)
+    predictor.step(ProcessState(1.0, START))
+    before = sha256_pytree(predictor.state)
+    make(predictor=predictor).close()
+    assert sha256_pytree(predictor.state) == before
+    predictor.step(ProcessState(1.5, START + SECOND))
+
+
+@pytest.mark.parametrize(
+    ("given", "error"),
+    [
+        ({"ring": 10}, r"ring = 10 must be a whole number from 256 to"),
+        ({"ring": 1e6}, "ring"),
+        ({"speed": 0}, "speed = 0 must be a number above 0"),
+        ({"speed": -1.0}, "speed"),
+        ({"speed": np.inf}, "speed"),
+        ({"speed": "fast"}, "speed = 'fast' must be a number above 0"),
+        ({"silence_s": 0}, "silence_s"),
+        ({"predictor": "p"}, "predictor has type str, expected UniversalPredictor"),
+        ({"source": 5}, "an int is not a source of ticks|a int is not a source of ticks"),
+        ({"source": np.ones((4, 2))}, "choose one of them"),
+        ({"archive": __file__}, "cannot be made"),
+        ({"source_options": {"poll": 1}}, "has no option 'poll'"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_begun(given: dict[str, Any], error: str) -> None:
+    before = threads()
+    with pytest.raises(DomainError, match=error):
+        Session(**given)
+    assert threads() == before
+
+
+def test_a_predictor_brings_its_settings() -> None:
+    predictor = UniversalPredictor()
+    with pytest.raises(DomainError, match="brings its own settings"):
+        Session(WALK, PredictorConfig(), predictor=predictor)
+    Session(WALK, predictor=predictor).close()
+
+
+def test_commands_by_name(make: Make) -> None:
+    session = make(WALK, speed=100.0)
+    session.command("step", 20.0)
+    assert session.wait().ticks == 20
+    session.command("mark", "here")
+    session.command("mark")
+    assert [mark.as_dict()["label"] for mark in session.marks] == ["here", "mark 1"]
+    session.command("speed", None)
+    session.command("run")
+    session.wait()
+    session.command("seek", 300)
+    assert session.wait().ticks == 300
+    session.command("restore", "here")
+    assert session.wait().ticks == 20
+    session.command("configure", {"cusum_k": 0.75})
+    assert session.config.cusum_k == 0.75
+    session.set_speed(5.0)
+    session.command("toggle")
+    assert session.wait(phase="running").speed == 5.0
+    session.command("toggle")
+    assert session.wait().phase == "paused"
+    session.command("pause")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "error"),
+    [
+        ("explode", None, "unknown command 'explode'; known are run, pause, toggle"),
+        (None, None, "unknown command None"),
+        ("step", 0, "n = 0 must be a whole number"),
+        ("step", 2.5, r"n = 2\.5"),
+        ("step", True, "n = True"),
+        ("seek", "5", "k = '5'"),
+        ("seek", float("nan"), "k = nan"),
+        ("speed", "fast", "speed = 'fast'"),
+        ("restore", None, "there is no mark None"),
+        ("mark", 5, "label = 5"),
+        ("configure", [1], "must be a mapping of names"),
+        ("configure", {"cusum_k": 99}, "outside its range"),
+    ],
+)
+def test_commands_that_are_refused(make: Make, name: Any, value: Any, error: str) -> None:
+    session = make(WALK)
+    with pytest.raises((DomainError, ConfigError), match=error):
+        session.command(name, value)
+    assert session.status.phase == "new"
+
+
+def test_waiting(make: Make) -> None:
+    session = make(WALK, speed=1.0)
+    with pytest.raises(DomainError, match="phase 'done' is not one of new, starting"):
+        session.wait(phase="done")
+    session.run()
+    with pytest.raises(TimeoutError, match=r"after 0\.05 s the session is"):
+        session.wait(timeout=0.05)
+    session.wait(phase="running", timeout=60)
+    with pytest.raises(TimeoutError, match=r"the session is running at tick [01]"):
+        session.wait(until=500, timeout=0.05)
+    threading.Timer(0.1, session.pause).start()
+    assert session.wait(until=500, timeout=30).phase == "paused"
+
+
+def test_what_it_says_of_itself_is_json(make: Make) -> None:
+    session = make(WALK, name="<tide>", units="m")
+    session.step(3)
+    status = session.wait()
+    told = json.loads(json.dumps(status.as_dict()))
+    assert told["phase"] in PHASES and told["ticks"] == 3 and told["total"] == 600 and told["waiting"] == 597
+    assert repr(session) == "Session('<tide>', paused, 3 of 600 ticks)"
+    page = session._repr_html_()
+    assert "&lt;tide&gt; [m]" in page and "3 of 600" in page and "uspnb.PredictorConfig()" in page
+    assert session.confidence_level == 0.95 and session.holder_threshold == 0.4
+    assert set(map(type, session.reasons.values())) == {str} and not session.has_times
+
+
+def test_rows_of_a_view(make: Make) -> None:
+    session = make(WALK, ring=256)
+    assert session.view_rows(0, 10)[1].shape == (0, len(VIEW_COLUMNS))
+    session.run()
+    session.wait()
+    reference = backtest(WALK, progress=False)
+    for start, stop in [(0, 600), (590, 600), (100, 400), (400, 10_000), (-50, 20)]:
+        ready, near = session.view_rows(start, stop)
+        assert ready == min(max(start, 600 - 256), ready + len(near)) and len(near) <= 256
+        first, rows = session.past_view_rows(start, stop)
+        np.testing.assert_array_equal(near, rows[len(rows) - len(near) :])
+        assert first == max(start, 0) and first + len(rows) == min(stop, 600)
+        for column, name in ((2, "observation"), (3, "prediction"), (21, "holder_exponent")):
+            np.testing.assert_array_equal(rows[:, column], reference[name][first : first + len(rows)])
+
+
+def test_subscribers_are_told_by_one_thread_and_dropped_when_they_raise(make: Make) -> None:
+    session, called, by = make(WALK, speed=400.0), [], set()
+
+    def watch() -> None:
+        called.append(time.monotonic())
+        by.add(threading.current_thread().name)
+
+    def broken() -> None:
+        raise KeyError("x")
+
+    end_watch = session.subscribe(watch)
+    session.subscribe(broken)
+    session.run()
+    assert session.wait().phase == "finished"
+    assert by == {"uspnb-publisher"}
+    gaps = np.diff(called)
+    assert len(called) >= 10 and np.median(gaps) > 0.025
+    (event,) = [event for event in session.events if event["kind"] == "subscriber"]
+    assert "a subscriber raised KeyError: 'x'; it is no longer called" in event["text"]
+    end_watch()
+    end_watch()
+    time.sleep(0.1)
+    before = len(called)
+    session.seek(0)
+    session.wait()
+    time.sleep(0.1)
+    assert len(called) == before
+    with pytest.raises(DomainError, match="a str cannot be called"):
+        session.subscribe("watch")
+
+
+def test_a_subscriber_may_close_the_session(make: Make) -> None:
+    session = make(WALK, speed=100.0)
+    session.subscribe(lambda: session.close() if session.status.ticks > 5 else None)
+    session.run()
+    assert session.wait(phase="closed", timeout=20).ticks > 5
+    assert ended()
+
+
+def test_the_last_word_is_published(make: Make) -> None:
+    session, phases = make(WALK), []
+    session.subscribe(lambda: phases.append(session.status.phase))
+    session.run()
+    session.wait()
+    session.close()
+    assert phases[-1] == "closed"
+
+
+def test_commands_from_many_threads(make: Make) -> None:
+    """Whatever comes in whatever order, the record stays the replay's own."""
+    session, errors = make(np.tile(WALK, 5)), []
+
+    def meddle(seed: int) -> None:
+        rng = np.random.default_rng(seed)
+        commands = [
+            session.run,
+            session.pause,
+            session.toggle,
+            lambda: session.step(int(rng.integers(1, 300))),
+            lambda: session.seek(int(rng.integers(0, 1500))),
+            lambda: session.set_speed(None if rng.random() < 0.5 else 5000.0),
+            lambda: session.history() if session.rows_ready else None,
+            session.alarms,
+        ]
+        for _ in range(25):
+            try:
+                commands[rng.integers(len(commands))]()
+            except DomainError as error:  # history that was cut while it was read
+                if "history was read" not in str(error) and "no ticks" not in str(error):
+                    errors.append(error)
+            time.sleep(float(rng.random()) * 0.02)
+
+    meddlers = [threading.Thread(target=meddle, args=(seed,)) for seed in range(3)]
+    for meddler in meddlers:
+        meddler.start()
+    for meddler in meddlers:
+        meddler.join()
+    session.pause()
+    session.wait()
+    session.seek(1200)
+    session.set_speed(None)
+    status = session.wait()
+    assert not errors and status.error is None and status.ticks == 1200
+    reference = backtest(np.tile(WALK, 2), progress=False)
+    ours = session.history()
+    for name in ("prediction", "weight", "alarm", "upper", "kernel_scale"):
+        np.testing.assert_array_equal(ours[name], reference[name])
+    assert status.alarms == int(reference["alarm"].sum())

@@ -1,0 +1,84 @@
+"""The rivals: right where the answer is known, causal, and unmoved by missing or extreme values."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from uspnb.predictor.baselines import BASELINES, last_value, recursive_autoregression, with_interval
+
+
+def autoregression(ticks: int, phi: float = 0.7, seed: int = 0) -> np.ndarray:
+    noise = np.random.default_rng(seed).standard_normal(ticks)
+    y = np.zeros(ticks)
+    for t in range(1, ticks):
+        y[t] = phi * y[t - 1] + noise[t]
+    return y[:, None]
+
+
+def test_last_value_skips_what_is_missing():
+    y = np.array([[np.nan], [1.0], [np.nan], [np.inf], [2.0]])
+    np.testing.assert_array_equal(last_value(y)[:, 0], [np.nan, np.nan, 1.0, 1.0, 1.0])
+
+
+def test_recursive_autoregression_equals_weighted_least_squares():
+    # same span, same weights: the last forecast is that of a direct solve; the ridge of 1e-4 moves it by less than 1e-5
+    y = autoregression(400)
+    got = recursive_autoregression(y)[-1, 0]
+    z = y[:, 0]
+    rows = [t for t in range(20, 399)]
+    design = np.stack([np.concatenate([[1.0], z[t - 5 : t][::-1]]) for t in rows])
+    root = np.sqrt(0.995 ** np.arange(len(rows))[::-1])
+    w = np.linalg.lstsq(design * root[:, None], z[rows] * root, rcond=None)[0]
+    assert got == pytest.approx(float(w @ np.concatenate([[1.0], z[394:399][::-1]])), abs=1e-4)
+
+
+def test_recursive_autoregression_reaches_the_innovation_variance():
+    # AR(1), phi .7, 5 lags and memory of 200 ticks: excess risk about 6/400 = 1.5 %
+    y = autoregression(6000)
+    error = (y - recursive_autoregression(y))[500:]
+    assert 0.97 < float(np.std(error)) < 1.05
+
+
+@pytest.mark.parametrize("name", BASELINES)
+@given(row=st.integers(0, 119), bad=st.sampled_from([np.nan, np.inf, 1e300, -7.0]), seed=st.integers(0, 50))
+def test_nothing_before_a_tick_depends_on_it(name, row, bad, seed):
+    y = np.cumsum(np.random.default_rng(seed).standard_normal((120, 1)), axis=0)
+    changed = y.copy()
+    changed[row] = bad
+    before, after = (with_interval(v, BASELINES[name](v), 0.95) for v in (y, changed))
+    for part in ("mean", "scale", "lower", "upper"):
+        np.testing.assert_array_equal(getattr(before, part)[: row + 1], getattr(after, part)[: row + 1])
+
+
+@pytest.mark.parametrize("unit", [1e-300, 1.0, 1e140, 1e300])
+def test_extreme_units_and_gaps_leave_finite_forecasts(unit):
+    y = autoregression(300) * unit
+    y[50:60], y[100] = np.nan, np.inf
+    for name, forecaster in BASELINES.items():
+        made = with_interval(y, forecaster(y), 0.95)
+        assert np.isfinite(made.mean[1:]).all(), name
+        assert np.isfinite(made.lower[10:]).all() and (made.lower[10:] <= made.upper[10:]).all(), name
+
+
+def test_a_constant_series_winds_nothing_up():
+    y = np.concatenate([np.full(5000, 3.0), 3.0 + autoregression(200)[:, 0]])[:, None]
+    made = recursive_autoregression(y)
+    np.testing.assert_allclose(made[1:5000], 3.0)
+    assert np.abs(made[5010:] - y[5010:]).max() < 20.0
+
+
+def test_assets_do_not_touch_one_another():
+    y = np.concatenate([autoregression(200, seed=s) for s in (1, 2)], axis=1)
+    alone = recursive_autoregression(y[:, :1])
+    np.testing.assert_allclose(recursive_autoregression(y)[:, 0], alone[:, 0], rtol=1e-12)
+
+
+def test_the_conformal_interval_covers_a_heavy_tailed_series():
+    # adaptive conformal inference bounds the mean miss rate by (1 + rate)/(rate n) of its target, whatever the law
+    y = np.random.default_rng(4).standard_t(3, (8000, 1))
+    made = with_interval(y, np.zeros_like(y), 0.9)
+    inside = (y >= made.lower) & (y <= made.upper)
+    assert abs(float(inside[300:].mean()) - 0.9) < 0.01

@@ -1,0 +1,86 @@
+"""Chunks of one compiled shape, whatever the length of the run, and assets over several devices."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+
+from uspnb.config.schema import PredictorConfig
+from uspnb.model.programs import SERIES_LENGTH, trace_count
+from uspnb.predictor.batching import (
+    LONGEST_CHUNK,
+    ROWS_PER_CHUNK,
+    SHORTEST_CHUNK,
+    chunk_length,
+    scan_chunks,
+    shard_assets,
+)
+from uspnb.predictor.functional import FunctionalPredictor, observations
+from uspnb.runtime.digest import sha256_pytree
+
+
+@pytest.mark.parametrize("assets", [1, 2, 3, 63, 64, 65, 100, 1000, 2048, 10_000, 1_000_000])
+def test_chunks_are_powers_of_two_of_bounded_memory(assets: int) -> None:
+    length = chunk_length(assets)
+    assert length & (length - 1) == 0 and SHORTEST_CHUNK <= length <= LONGEST_CHUNK
+    assert length * assets <= ROWS_PER_CHUNK or length == SHORTEST_CHUNK
+    assert length in (LONGEST_CHUNK, SHORTEST_CHUNK) or 2 * length * assets > ROWS_PER_CHUNK
+
+
+def test_the_cut_into_chunks_changes_nothing() -> None:
+    predictor = FunctionalPredictor(PredictorConfig())
+    values = np.cumsum(np.random.default_rng(0).standard_normal(700))
+    ticks = observations(values, np.arange(700) * 10**9)
+    seen: list[int] = []
+    state, rows = scan_chunks(predictor, predictor.init_state(), ticks, seen.append)
+    assert seen == [*range(SERIES_LENGTH, 700, SERIES_LENGTH), 700] and rows.shape[0] == 700
+    traces = trace_count("series")
+    other, pieces = predictor.init_state(), []
+    for start, stop in ((0, 1), (1, 90), (90, 602), (602, 700)):
+        piece = type(ticks)(*(column[start:stop] for column in ticks))
+        other, part = scan_chunks(predictor, other, piece)
+        pieces.append(part)
+    np.testing.assert_array_equal(np.concatenate(pieces), rows)
+    assert sha256_pytree(other) == sha256_pytree(state)
+    assert trace_count("series") == traces
+
+
+def test_filling_repeats_the_last_tick_and_is_never_processed() -> None:
+    predictor = FunctionalPredictor(PredictorConfig())
+    ticks = observations(np.array([1.0, 2.0, 4.0]), np.arange(3))
+    state, rows = scan_chunks(predictor, predictor.init_state(), ticks)
+    assert rows.shape[0] == 3 and int(state.ticks) == 3
+    assert int(state.gate.last_timestamp_ns) == 2
+
+
+def test_one_device_leaves_the_tree_alone() -> None:
+    tree = {"a": np.ones((4, 2))}
+    if len(jax.devices()) == 1:
+        assert shard_assets(tree) is tree
+
+
+SHARDING = """
+import jax, numpy as np
+from uspnb.predictor.batching import shard_assets
+assert len(jax.devices()) == 4
+even = shard_assets({"a": np.ones((8, 2)), "b": np.ones(8)})
+assert len(even["a"].sharding.device_set) == 4 and even["a"].addressable_shards[0].data.shape == (2, 2)
+second = shard_assets(np.ones((3, 8)), axis=1)
+assert second.addressable_shards[0].data.shape == (3, 2)
+odd = np.ones((6, 2))
+assert shard_assets(odd) is odd
+"""
+
+
+def test_assets_spread_over_devices_that_divide_them() -> None:
+    surroundings = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=4", "JAX_PLATFORMS": "cpu"}
+    surroundings.pop("PJRT_NPROC", None)
+    done = subprocess.run(
+        [sys.executable, "-c", SHARDING], env=surroundings, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr

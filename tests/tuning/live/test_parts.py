@@ -1,0 +1,99 @@
+"""The ring of ticks, the settings, the levels of the tests, the words between two processes."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from uspnb.config.schema import PredictorConfig
+from uspnb.errors import DomainError
+from uspnb.model.records import Observation
+from uspnb.tuning.live import CampaignTask, Found, LoopSettings, Proposal, Verdict
+from uspnb.tuning.live.decisions import Decision, Decisions, level_of
+from uspnb.tuning.live.elsewhere import HelperError, answer_of, error_of, parse_answer, read_task, write_task
+from uspnb.tuning.live.reach import loop_space
+from uspnb.tuning.live.tick_ring import TickRing
+
+START = 1_771_675_200 * 10**9
+
+
+def observed(k: int, value: float = 0.0) -> Observation:
+    """Tick k as the ring keeps it."""
+    return Observation(value, START + k, START + k, math.nan)
+
+
+def test_the_ring_keeps_the_newest_ticks_under_their_numbers() -> None:
+    ring = TickRing(5)
+    for k in range(12):
+        ring.append(observed(k, float(k)), k != 9, 0.5 * k, 1.0)
+    assert (ring.seen, ring.start) == (12, 7)
+    stretch = ring.since(0)
+    assert stretch.ticks.value.tolist() == [7.0, 8.0, 9.0, 10.0, 11.0] and stretch.error[0] == 3.5
+    values, stamps = stretch.series()
+    assert values.tolist() == [7.0, 8.0, 10.0, 11.0] and stamps[-1] == START + 11
+    assert ring.since(10, 11).ticks.value.tolist() == [10.0] and len(ring.since(12).accepted) == 0
+
+
+@pytest.mark.parametrize(
+    "settings, told",
+    [
+        ({"n_trials": 0}, r"n_trials = 0 must lie in \[1, 10000\] \(trials\)"),
+        ({"watch_ticks": 10.5}, "watch_ticks = 10.5 has type float, expected int"),
+        ({"significance": 0.0}, "significance = 0.0 must lie in"),
+        ({"skill_fall": math.nan}, "skill_fall = nan must lie in"),
+        ({"error_rise": True}, "error_rise = True has type bool"),
+        ({"metric": "alarm_delay"}, "'alarm_delay' has no losses of ticks"),
+        ({"metric": "p99_error"}, "'p99_error' has no losses of ticks"),
+        ({"history": 900}, "min_history = 1000 exceeds history = 900"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(settings: dict[str, Any], told: str) -> None:
+    with pytest.raises(DomainError, match=told):
+        LoopSettings(**settings)
+
+
+def test_the_levels_of_all_tests_add_up_to_the_significance() -> None:
+    levels = [level_of(k, 0.01) for k in range(1, 100_001)]
+    assert sum(levels) < 0.01 and sum(levels) == pytest.approx(0.01, rel=1e-4)  # the rest of the series is 6e-8
+    assert levels[0] > levels[1] > 0
+
+
+def a_task() -> CampaignTask:
+    rng = np.random.default_rng(0)
+    values, stamps = rng.standard_normal(40), START + np.arange(40)
+    config = PredictorConfig(cusum_k=0.1 + 0.2)
+    return CampaignTask(values, stamps, 10, config, loop_space(), "mase", 8, 3, 0.02, 0.5, 2, "here")
+
+
+def test_a_task_comes_through_the_pipe_as_it_was(tmp_path: Path) -> None:
+    task = a_task()
+    with (tmp_path / "pipe").open("w+b") as pipe:
+        write_task(pipe, task)
+        pipe.seek(0)
+        read, rest = read_task(pipe), pipe.read()
+    assert np.array_equal(read.values, task.values) and np.array_equal(read.stamps, task.stamps)
+    for field in dataclasses.fields(CampaignTask)[2:]:
+        assert getattr(read, field.name) == getattr(task, field.name), field.name
+    assert task.held_out == 9 and rest == b""
+
+
+def test_an_answer_comes_back_as_it_was_and_an_error_as_one() -> None:
+    found = Found({"log_sig_depth": 4}, math.nan, 8, 0, 1.5)
+    proposal = Proposal({"log_sig_depth": 4}, found, Verdict(0.1, 1e-5, 300), "", ("log_sig_depth",))
+    back = parse_answer(answer_of(proposal))
+    assert back._replace(found=found) == proposal and math.isnan(back.found.gain)
+    assert parse_answer(answer_of(Proposal({}, found._replace(gain=0.0), None, "nothing"))).verdict is None
+    with pytest.raises(HelperError, match="too short"):
+        parse_answer(error_of(DomainError("the series is too short")))
+
+
+def test_decisions_are_lines_and_a_table() -> None:
+    told = Decisions([Decision("adopted", 41, "skill", "better", {"cusum_k": (0.5, 0.30000000000000004)})])
+    assert told.text() == "tick 41: adopted [skill] cusum_k 0.5 -> 0.3 (better)"
+    assert told.of("adopted") == told and told.of("kept") == []
+    assert "<td" in told._repr_html_() and "cusum_k 0.5 -&gt; 0.3" in told._repr_html_()

@@ -1,0 +1,1 @@
+"""What a user hands over, checked once: series, CSV files, times; synthetic processes and the sample series."""

@@ -1,0 +1,253 @@
+"""What a user hands over as a series, turned into plain arrays: `read_series` and the `Series` it returns."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from ..array_types import Float, Int
+from ..errors import DomainError
+from .times import NANOSECONDS
+
+SHORTEST = 2
+NAIVE_NOTE = "times without a zone were taken as UTC"
+GRID_NOTE = "no times were given: a regular grid of one second stands in for them"
+
+
+@dataclasses.dataclass(frozen=True)
+class Series:
+    """One series, or several on the same ticks, as the compiled step reads them.
+
+    Attributes:
+        values: y [input units], (T,) or (T, A); NaN and infinities are kept for the gate to flag.
+        timestamps_ns: when each tick was measured [ns since 1970 UTC], (T,).
+        assets: labels of the columns of `values`, None for a single series.
+        time_coordinate: what the `time` coordinate of a result holds: datetime64[ns] in UTC where the user gave
+            times, else 0, 1, 2, ...
+        name: what the series is called, "" if unknown.
+        units: unit of `values`, "" if unknown.
+        notes: readings of the input that the user should know of, such as a zone that was assumed.
+    """
+
+    values: Float[np.ndarray, "time *asset"]
+    timestamps_ns: Int[np.ndarray, "time"]
+    assets: tuple[Any, ...] | None
+    time_coordinate: np.ndarray
+    name: str = ""
+    units: str = ""
+    notes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    @property
+    def has_times(self) -> bool:
+        """Whether the user gave times, so that `time_coordinate` holds datetimes."""
+        return self.time_coordinate.dtype.kind == "M"
+
+
+def read_series(data: Any, times: Any = None) -> Series:
+    """Turn a list, NumPy array, pandas Series or DataFrame, or xarray DataArray into a `Series`.
+
+    A table is read as (time, asset).  A pandas `DatetimeIndex` or a datetime coordinate gives the times; an index of
+    numbers is a regular grid.  Times without a zone are taken as UTC, which `Series.notes` says.  Backward and
+    duplicate times pass: the gate rejects those ticks.
+
+    Args:
+        data: the values; integers and float32 become float64, NaN and infinities stay.
+        times: one time per row where `data` has none: datetimes, `numpy.datetime64`, a `DatetimeIndex`, or integers of
+            nanoseconds since 1970.
+
+    Raises:
+        DomainError: not real numbers, not one or two dimensions, fewer than two ticks, dims other than (time, asset),
+            a missing time, or as many times as do not fit the values.
+    """
+    if isinstance(data, Series):
+        if times is not None:
+            raise DomainError("the series already carries its times; leave `times` out")
+        return data
+    if isinstance(data, xr.DataArray):
+        parts = _from_xarray(data)
+    elif isinstance(data, (pd.Series, pd.DataFrame)):
+        parts = _from_pandas(data)
+    elif isinstance(data, xr.Dataset):
+        raise DomainError(
+            f"a Dataset with variables {', '.join(map(str, data.data_vars))} is not one series; pick one, ds['name']"
+        )
+    elif isinstance(data, (str, bytes, dict, set)) or data is None:
+        raise DomainError(
+            f"a {type(data).__name__} is not a series; give a list, a NumPy array, a pandas Series or DataFrame, or an "
+            "xarray DataArray (a CSV file is read by `uspnb.data.csv_file.read_csv`)"
+        )
+    else:
+        parts = {"values": data, "index": None, "assets": None, "name": "", "units": ""}
+    return _assemble(times=times, **parts)
+
+
+def _assemble(values: Any, index: Any, assets: Any, name: str, units: str, times: Any) -> Series:
+    array = real_array(values)
+    if array.ndim == 2 and assets is None:
+        assets = tuple(range(array.shape[1]))
+    if assets is not None and len(set(assets)) < len(assets):
+        raise DomainError(f"asset labels {list(assets)!r} are not unique; rename the columns")
+    if index is not None and times is not None:
+        raise DomainError("times were given twice, in the index of the data and in `times`; leave one of them out")
+    index = times if index is None else index
+    if index is None:
+        stamps = np.arange(len(array), dtype=np.int64) * NANOSECONDS
+        return Series(array, stamps, assets, np.arange(len(array)), name, units, (GRID_NOTE,))
+    stamps, notes = read_times(index)
+    if len(stamps) != len(array):
+        raise DomainError(f"{len(stamps)} times for {len(array)} rows of values; give one time per row")
+    return Series(array, stamps, assets, stamps.astype("datetime64[ns]"), name, units, notes)
+
+
+def real_array(values: Any) -> Float[np.ndarray, "time *asset"]:
+    """Values as float64 of one or two dimensions, or a refusal that names what is wrong with them.
+
+    Raises:
+        DomainError: bool, complex, strings, objects, ragged rows, no or three dimensions, fewer than two ticks.
+    """
+    try:
+        array = np.asarray(values)
+    except ValueError as error:
+        raise DomainError(f"the values do not form an array ({error}); every row needs as many numbers") from error
+    if array.size and array.dtype.kind not in "fiu":
+        kinds = {"b": "truth values", "c": "complex numbers", "U": "text", "S": "bytes", "M": "times", "m": "durations"}
+        what = kinds.get(array.dtype.kind, "objects")
+        raise DomainError(
+            f"the values are {what} (dtype {array.dtype}), not real numbers; convert them first, for example with "
+            "numpy.asarray(values, dtype=float)"
+        )
+    if array.ndim not in (1, 2):
+        raise DomainError(f"the values have shape {array.shape}; give (time,) or (time, asset)")
+    if len(array) < SHORTEST or array.size == 0:
+        raise DomainError(
+            f"the values have shape {array.shape}; at least {SHORTEST} ticks are needed, one to start from and one to "
+            "score"
+        )
+    return np.ascontiguousarray(array, dtype=np.float64)
+
+
+def read_times(times: Any) -> tuple[Int[np.ndarray, "time"], tuple[str, ...]]:
+    """Times as nanoseconds since 1970 UTC, and what was assumed in reading them.
+
+    Raises:
+        DomainError: numbers that are not whole nanoseconds, text, a missing time, a time outside the years 1678-2262.
+    """
+    if isinstance(times, xr.DataArray):
+        times = times.values
+    if isinstance(times, (pd.Series, pd.Index, pd.api.extensions.ExtensionArray)):
+        index = pd.Index(times)
+    else:
+        array = np.asarray(times)
+        if array.ndim != 1:
+            raise DomainError(f"times have shape {array.shape}; give one time per row, shape (time,)")
+        index = pd.Index(array)
+    if pd.api.types.is_integer_dtype(index.dtype):
+        if index.hasnans:
+            _refuse_missing(np.asarray(index.isna()))
+        return index.to_numpy(dtype=np.int64), ()
+    if isinstance(index, pd.PeriodIndex):
+        index = index.to_timestamp()
+    if not isinstance(index, pd.DatetimeIndex):
+        index = _datetimes_of_objects(index)
+    if index.hasnans:
+        _refuse_missing(np.asarray(index.isna()))
+    notes: tuple[str, ...] = () if index.tz is not None else (NAIVE_NOTE,)
+    try:
+        stamps = index.tz_convert("UTC").tz_localize(None) if index.tz is not None else index
+        return stamps.as_unit("ns").asi8.copy(), notes
+    except (pd.errors.OutOfBoundsDatetime, OverflowError) as error:
+        raise DomainError(f"a time does not fit 64 bits of nanoseconds ({error}); the range is 1678 to 2262") from error
+
+
+def _datetimes_of_objects(index: pd.Index) -> pd.DatetimeIndex:
+    first = index[0] if len(index) else None
+    if isinstance(first, (str, bytes)) or pd.api.types.is_numeric_dtype(index.dtype):
+        raise DomainError(
+            f"times of type {type(first).__name__}, such as {first!r}, name no instants; give datetimes "
+            "(pandas.to_datetime reads text) or integers of nanoseconds since 1970"
+        )
+    try:
+        return pd.DatetimeIndex(index)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise DomainError(
+            f"times such as {first!r} cannot be read as instants ({error}); give datetimes that either all have a zone "
+            "or all have none, or integers of nanoseconds since 1970"
+        ) from error
+
+
+def _refuse_missing(missing: np.ndarray) -> None:
+    rows = np.flatnonzero(missing)
+    raise DomainError(
+        f"{len(rows)} of {len(missing)} times are missing (NaT), the first in row {rows[0]}; drop those rows, or fill "
+        "the times in"
+    )
+
+
+def _from_pandas(data: pd.Series | pd.DataFrame) -> dict[str, Any]:
+    assets, name = None, ""
+    if isinstance(data, pd.DataFrame):
+        odd = [f"{c!r} ({t})" for c, t in zip(data.columns, data.dtypes, strict=True) if not _is_real(t)]
+        if odd:
+            raise DomainError(f"columns {', '.join(odd)} hold no real numbers; leave them out or convert them")
+        assets = _labels(data.columns)
+    else:
+        if not _is_real(data.dtype) and len(data):
+            raise DomainError(
+                f"a pandas Series of dtype {data.dtype} holds no real numbers; convert it with .astype(float)"
+            )
+        name = "" if data.name is None else str(data.name)
+    if data.size == 0:
+        raise DomainError(f"the values have shape {data.shape}; at least {SHORTEST} ticks are needed")
+    values = data.to_numpy(dtype=np.float64, na_value=np.nan)
+    index = data.index
+    if isinstance(index, (pd.DatetimeIndex, pd.PeriodIndex)):
+        return {"values": values, "index": index, "assets": assets, "name": name, "units": ""}
+    if isinstance(index, pd.MultiIndex) or not pd.api.types.is_numeric_dtype(index.dtype):
+        raise DomainError(
+            f"an index of type {type(index).__name__} ({index.dtype}) names no instants; use a DatetimeIndex "
+            "(pandas.to_datetime) or reset_index(drop=True) for a regular grid"
+        )
+    return {"values": values, "index": None, "assets": assets, "name": name, "units": ""}
+
+
+def _is_real(dtype: Any) -> bool:
+    types = pd.api.types
+    return bool(types.is_integer_dtype(dtype) or types.is_float_dtype(dtype))
+
+
+def _from_xarray(data: xr.DataArray) -> dict[str, Any]:
+    expected = ("time", "asset")[: data.ndim]
+    if data.ndim not in (1, 2) or set(data.dims) != set(expected):
+        remedy = f"; rename it with .rename({{{data.dims[0]!r}: 'time'}})" if data.ndim == 1 else ""
+        raise DomainError(f"dims {tuple(data.dims)} are not ('time',) or ('time', 'asset'){remedy}")
+    data = data.transpose(*expected)
+    index = data["time"].values if "time" in data.coords else None
+    if index is not None and index.dtype.kind in "fiu":
+        index = None
+    assets = None
+    if data.ndim == 2:
+        assets = _labels(data["asset"].values) if "asset" in data.coords else None
+    name = "" if data.name is None else str(data.name)
+    return {
+        "values": data.values,
+        "index": index,
+        "assets": assets,
+        "name": name,
+        "units": str(data.attrs.get("units", "")),
+    }
+
+
+def _labels(labels: Sequence[Any] | pd.Index | np.ndarray) -> tuple[Any, ...]:
+    """Whole numbers where all labels are, else their text: what netCDF and Zarr can hold."""
+    plain = [label.item() if isinstance(label, np.generic) else label for label in labels]
+    if all(isinstance(label, int) and not isinstance(label, bool) for label in plain):
+        return tuple(plain)
+    return tuple(map(str, plain))

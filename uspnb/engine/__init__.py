@@ -1,0 +1,1 @@
+"""Live series: one, many, and many served."""

@@ -1,0 +1,153 @@
+"""`uspnb run`: the deployment runner."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from ... import runtime
+from ...config.load import load_config
+from ...config.schema import PredictorConfig
+from ...errors import ConfigError, DomainError
+from ...sources import Source, open_source
+
+TABLES = (".csv", ".tsv", ".txt")
+_NAMED = re.compile(r"([A-Za-z0-9_.-]+)=(.+)", re.DOTALL)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `uspnb run`."""
+    parser.add_argument("--config", type=Path, metavar="FILE.toml", help="settings; the defaults if left out")
+    parser.add_argument(
+        "--source",
+        action="append",
+        default=[],
+        metavar="[NAME=]WHAT",
+        help="CSV file, saved run (.nc, .zarr), ws:// or http:// address, or sea; may be given several times",
+    )
+    parser.add_argument("--follow", action="store_true", help="CSV files are still being written to")
+    parser.add_argument("--time", metavar="COL", help="column of times of the CSV files")
+    parser.add_argument("--value", metavar="COL[,COL]", help="column of values; several become series")
+    parser.add_argument("--device", choices=("auto", "cpu", "gpu"), default="auto", help="where to compute")
+    parser.add_argument("--pool-size", type=int, default=100, metavar="N", help="the most series to serve")
+    parser.add_argument(
+        "--monitor-interval", type=float, default=300.0, metavar="S", help="seconds between two looks at GPU memory"
+    )
+    parser.add_argument("--once", action="store_true", help="end when all sources are at their end")
+    parser.add_argument("--fresh", action="store_true", help="begin anew; the snapshots there are put aside")
+    parser.add_argument("--deterministic", action="store_true", help="the same bits in every process")
+    parser.add_argument(
+        "--allow-public", action="store_true", help="metrics_address may be reached from other machines"
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Serve until SIGTERM or SIGINT.
+
+    Returns:
+        0 where everything that was accepted is safe, 1 where it is not.
+
+    Raises:
+        ConfigError, DomainError, OSError: a setting, a source, a vault or a snapshot that cannot be used.
+    """
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    for noisy in ("jax", "jaxlib"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    config = PredictorConfig() if options.config is None else load_config(options.config)
+    device = None if options.device == "auto" else options.device
+    try:
+        settings = runtime.configure(options.deterministic, device=device or config.jax_platform)
+    except (RuntimeError, ValueError) as error:
+        raise ConfigError(str(error)) from error
+    logging.info("deterministic: %s; XLA_FLAGS: %s", settings.deterministic, settings.xla_flags or "none")
+    if config.credentials_vault_path:
+        from .vault import unlock
+
+        names, kept = unlock(config.credentials_vault_path)
+        logging.info("vault: %d names set, %d were in the environment already", len(names), len(kept))
+    sources = open_sources(options.source, follow=options.follow, time=options.time, value=options.value)
+    from .service import Service
+
+    service = Service(
+        config,
+        sources,
+        device=device,
+        pool_size=options.pool_size,
+        monitor_interval_s=options.monitor_interval,
+        once=options.once,
+        fresh=options.fresh,
+        allow_public=options.allow_public,
+    )
+    code = service.run(signals=True)
+    logging.shutdown()
+    if code:
+        # A thread that hangs on a disk would be waited for without end; what it writes is written whole or not at all.
+        os._exit(code)
+    return code
+
+
+def open_sources(
+    asked: list[str], *, follow: bool = False, time: str | None = None, value: str | None = None
+) -> dict[str, Source]:
+    """The sources that were asked for, by the names of their series.
+
+    Args:
+        asked: `WHAT` as `open_source` takes it, or `NAME=WHAT`.
+        follow: whether tables grow.
+        time, value: columns of tables; several values, separated by commas, are as many series.
+
+    Raises:
+        DomainError: none, no source of ticks, or two series of one name.
+    """
+    if not asked:
+        raise DomainError("no --source was given; name a CSV file, a saved run, an address, or sea")
+    found: dict[str, Source] = {}
+    for text in asked:
+        for name, source in _opened(text, follow, time, value):
+            if name in found:
+                raise DomainError(f"two series are called {name!r}; tell them apart with --source NAME={text}")
+            found[name] = source
+    return found
+
+
+def _opened(text: str, follow: bool, time: str | None, value: str | None) -> Iterator[tuple[str, Source]]:
+    match = None if Path(text).exists() else _NAMED.fullmatch(text)
+    given, what = (match[1], match[2]) if match else ("", text)
+    table = "://" not in what and Path(what).suffix.lower() in TABLES
+    if not table:
+        if follow or time or value:
+            raise DomainError(f"--follow, --time and --value are for CSV files, and {what!r} is none")
+        source = open_source(what)
+        yield given or source.name or Path(what).stem, source
+        return
+    columns = [part.strip() for part in value.split(",")] if value else []
+    if follow:
+        for column in columns or [None]:
+            tail = open_source(what, follow=True, time=time, value=column)
+            yield _called(given, tail.name, len(columns) > 1) or Path(what).stem, tail
+        return
+    yield from _replayed(given, what, time, columns)
+
+
+def _replayed(given: str, what: str, time: str | None, columns: list[str]) -> Iterator[tuple[str, Source]]:
+    if len(columns) < 2:
+        source = open_source(what, time=time, value=columns[0] if columns else None)
+        yield given or source.name or Path(what).stem, source
+        return
+    import dataclasses
+
+    from ...data.csv_file import read_csv
+
+    series = read_csv(what, time, tuple(columns))
+    for place, column in enumerate(columns):
+        one = dataclasses.replace(series, values=series.values[:, place], assets=None, name=column)
+        yield _called(given, column, True), open_source(one)
+
+
+def _called(given: str, column: str, several: bool) -> str:
+    return f"{given}.{column}" if given and several else given or column

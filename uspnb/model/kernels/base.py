@@ -1,0 +1,77 @@
+"""The one shape of every kernel: `init(config, key) -> state`, `step(config, state, inputs, key) -> (state, output)`.
+
+All kernels work in one causal, dimensionless frame.  With y_t the newest tick, s_t > 0 the scale of one-tick increments
+known at t, and m_t the slow level known at t, a kernel sees only numbers in units of s_t and forecasts the next
+increment (y_{t+1} - y_t) / s_t.  So the outputs of all kernels can be compared, and no kernel knows the input's units.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, Protocol
+
+from ...array_types import Array, Count, Flag, Float, Key, PyTree, Scalar
+from ...config.schema import PredictorConfig
+
+KERNEL_NAMES: tuple[str, ...] = ("hilbert", "deep_galerkin", "ito_levy", "log_signature")
+
+
+class KernelInputs(NamedTuple):
+    """What every kernel is told at tick t, all of it known at t.
+
+    Attributes:
+        path: (y_{t-n+1..t} - y_t) / s_t, oldest first, so that path[-1] == 0.  Entries older than the first tick ever
+            seen repeat that tick.  Bounded: clipped to +-1e6.
+        count: how many entries of `path` are real ticks (1 <= count <= window).
+        increment: (y_t - y_{t-1}) / s_{t-1}, the realised value of what was forecast at t-1, in the units of that
+            forecast.  Meaningless unless `learn`.
+        learn: whether `increment` may be learned from: there was a forecast for this tick, no gap lies between, the
+            signal is not frozen.  A kernel must leave what it has learned untouched where this is False.
+        level: (m_t - y_t) / s_t, where m_t is the slow mean of the series.
+        spread: slow standard deviation of the series about m_t, in units of s_t, >= 1e-3.
+        scale_ratio: s_t / s_{t-1}; what a kernel stored in units of s_{t-1} is divided by it to be in units of s_t.
+        volatility: current EMA of the standardised residual, about 1 in calm times.
+        holder_exponent: last valid Holder exponent H_t of the path (0.5 before the first).
+        stiffness_low, stiffness_high: thresholds theta_L < theta_H of the solver switch, from H_t.
+        volatile: whether the volatility regime is high (volatility above its own slow mean).
+    """
+
+    path: Float[Array, "window"]
+    count: Count
+    increment: Scalar
+    learn: Flag
+    level: Scalar
+    spread: Scalar
+    scale_ratio: Scalar
+    volatility: Scalar
+    holder_exponent: Scalar
+    stiffness_low: Scalar
+    stiffness_high: Scalar
+    volatile: Flag
+
+
+class KernelOutput(NamedTuple):
+    """A kernel's forecast of (y_{t+1} - y_t) / s_t and what it says about itself.
+
+    Attributes:
+        mean: forecast of the next increment [units of s_t], finite.
+        scale: the kernel's own standard deviation of that forecast [units of s_t], finite and > 0.
+        diagnostics: a NamedTuple of arrays that is the kernel's own.
+    """
+
+    mean: Scalar
+    scale: Scalar
+    diagnostics: Any
+
+
+class Kernel(Protocol):
+    """A kernel is a module (or any object) with these two pure, jit-able and vmap-able functions."""
+
+    def init(self, config: PredictorConfig, key: Key) -> PyTree:
+        """State before the first tick; no two leaves share an array."""
+        ...
+
+    def step(
+        self, config: PredictorConfig, state: PyTree, inputs: KernelInputs, key: Key
+    ) -> tuple[PyTree, KernelOutput]:
+        """Learn from `inputs.increment` where `inputs.learn`, then forecast the next increment."""
+        ...

@@ -1,0 +1,221 @@
+"""One tick of kernel A: several projections, aggregated by their own track record."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ....array_types import Array, Flag, Float, Key, Scalar
+from ....config.schema import PredictorConfig
+from ..base import KernelInputs, KernelOutput
+from ..regression import RidgeState, ridge_init, ridge_learn
+from .projection import nested_forecasts
+
+FAST_LAGS = 4
+FAST_ORDERS = (1, 2, 3, 4, FAST_LAGS + 2)
+TARGET_BOUND = 6.0
+LARGEST_TARGET = 1e3
+LAG_BOUND = 100.0
+LEVEL_BOUND = 20.0
+EMBEDDING_BOUND = 4.0
+FORECAST_BOUND = 8.0
+WARM_UP = 20
+REFERENCE_FORGETTING = 0.998
+
+
+class HilbertState(NamedTuple):
+    """What kernel A carries.
+
+    Attributes:
+        slow, fast, features: normal equations of the long filter, the short fast-forgetting filter and the regression
+            on random Fourier features.
+        slow_pending, fast_pending, features_pending: the features behind the forecast that is out.
+        features_unit: units of s_t in one unit of the random-feature target when the forecast was made.
+        forecasts: the experts' forecasts that are out [units of s_t].
+        score: discounted log score of each expert.
+        slow_score: the same with the long memory of the reference.
+        variance: winsorised EMA of the squared error of the aggregate [units of s_t squared].
+        aggregate: the aggregate forecast that is out.
+        learned: ticks learned from.
+        frequency, phase: the random Fourier features, drawn once from the key.
+    """
+
+    slow: RidgeState
+    fast: RidgeState
+    features: RidgeState
+    slow_pending: Float[Array, "slow"]
+    fast_pending: Float[Array, "fast"]
+    features_pending: Float[Array, "random"]
+    features_unit: Scalar
+    forecasts: Float[Array, "expert"]
+    score: Float[Array, "expert"]
+    slow_score: Float[Array, "expert"]
+    variance: Scalar
+    aggregate: Scalar
+    learned: Scalar
+    frequency: Float[Array, "wave delay"]
+    phase: Float[Array, "wave"]
+
+
+class HilbertDiagnostics(NamedTuple):
+    """What kernel A says about itself.
+
+    Attributes:
+        expert_weight: weight of every expert in the aggregate: martingale, nested orders of the slow filter, orders of
+            the fast filter, random features.
+        mean_order: expected number of filter coefficients under those weights.
+        feature_share: weight of the random-feature regression.
+        reference: forecast of the experts of long memory alone [units of s_t].  It follows a change of the process only
+            slowly, so that its residuals show the change long after the aggregate has absorbed it.
+    """
+
+    expert_weight: Float[Array, "expert"]
+    mean_order: Scalar
+    feature_share: Scalar
+    reference: Scalar
+
+
+def slow_orders(lags: int) -> tuple[int, ...]:
+    """Numbers of leading features of the slow filter that act as experts: about geometric, the longest included."""
+    longest = lags + 2
+    ladder = (1, 2, 3, 4, 6, 9, 12, 16, 24, 32, 40)
+    return (*(k for k in ladder if k < longest), longest)
+
+
+def _expert_orders(config: PredictorConfig) -> np.ndarray:
+    return np.concatenate([[0], slow_orders(config.hilbert_lags), FAST_ORDERS, [0]]).astype(float)
+
+
+def _is_slow(config: PredictorConfig) -> np.ndarray:
+    """Which experts make up the reference: all but the filters of fast forgetting."""
+    slow = np.ones(len(_expert_orders(config)), bool)
+    slow[-1 - len(FAST_ORDERS) : -1] = False
+    return slow
+
+
+def init(config: PredictorConfig, key: Key) -> HilbertState:
+    """State before the first tick; the random Fourier features of a Gaussian kernel are drawn from `key`.
+
+    Source: Rahimi and Recht, Random Features for Large-Scale Kernel Machines (NIPS 2007), algorithm 1.
+    """
+    slow, fast = config.hilbert_lags + 2, FAST_LAGS + 2
+    random = 1 + config.hilbert_embedding + config.hilbert_features
+    experts = len(_expert_orders(config))
+    key_frequency, key_phase = jax.random.split(key)
+    shape = (config.hilbert_features, config.hilbert_embedding)
+    # Half of the features see a wide kernel and half a narrow one; later delays matter less.
+    width = jnp.where(jnp.arange(config.hilbert_features) % 2 == 0, 1.0, 0.4)[:, None]
+    decay = (0.7 ** jnp.arange(config.hilbert_embedding))[None, :]
+    return HilbertState(
+        slow=ridge_init(slow),
+        fast=ridge_init(fast),
+        features=ridge_init(random),
+        slow_pending=jnp.zeros(slow),
+        fast_pending=jnp.zeros(fast),
+        features_pending=jnp.zeros(random),
+        features_unit=jnp.ones(()),
+        forecasts=jnp.zeros(experts),
+        score=jnp.zeros(experts),
+        slow_score=jnp.zeros(experts),
+        variance=jnp.ones(()),
+        aggregate=jnp.zeros(()),
+        learned=jnp.zeros(()),
+        frequency=jax.random.normal(key_frequency, shape) * width * decay,
+        phase=jax.random.uniform(key_phase, (config.hilbert_features,)) * (2 * jnp.pi),
+    )
+
+
+def step(
+    config: PredictorConfig, state: HilbertState, inputs: KernelInputs, key: Key
+) -> tuple[HilbertState, KernelOutput]:
+    """Learn from the realised increment, project anew, aggregate.
+
+    The experts are the martingale forecast (0), the nested Wiener-Hopf filters, the short filters with fast forgetting
+    and the random-feature regression.  Their weights are the softmax of a discounted Student-t log score, so that an
+    order that does not serve the series costs a logarithm of the number of experts, once.
+
+    Source: Wiener-Hopf normal equations, Haykin, Adaptive Filter Theory, ch. 2; aggregation, Cesa-Bianchi and Lugosi,
+    Prediction, Learning, and Games, ch. 2.
+    """
+    del key
+    state = _learn(config, state, inputs)
+    slow_row, fast_row, random_row, unit = _features(config, state, inputs)
+    filter_ridge = config.hilbert_filter_ridge
+    slow = nested_forecasts(state.slow, slow_row, filter_ridge)
+    fast = nested_forecasts(state.fast, fast_row, filter_ridge)
+    random = nested_forecasts(state.features, random_row, config.kernel_ridge_lambda)[-1] * unit
+    chosen = jnp.asarray(slow_orders(config.hilbert_lags)) - 1
+    quick = jnp.asarray(FAST_ORDERS) - 1
+    forecasts = jnp.concatenate([jnp.zeros(1), slow[chosen], fast[quick], random[None]])
+    # A return to where the window has been is no wild forecast, however far the newest tick lies out.
+    low = jnp.minimum(-FORECAST_BOUND, jnp.min(inputs.path))
+    high = jnp.maximum(FORECAST_BOUND, jnp.max(inputs.path))
+    forecasts = jnp.clip(forecasts, low, high)
+    weight = jax.nn.softmax(state.score)
+    aggregate = weight @ forecasts
+    state = state._replace(
+        slow_pending=slow_row,
+        fast_pending=fast_row,
+        features_pending=random_row,
+        features_unit=unit,
+        forecasts=forecasts,
+        aggregate=aggregate,
+    )
+    orders = jnp.asarray(_expert_orders(config))
+    reference = jax.nn.softmax(state.slow_score, where=jnp.asarray(_is_slow(config))) @ forecasts
+    diagnostics = HilbertDiagnostics(weight, weight @ orders, weight[-1], reference)
+    return state, KernelOutput(aggregate, jnp.sqrt(state.variance), diagnostics)
+
+
+def _learn(config: PredictorConfig, state: HilbertState, inputs: KernelInputs) -> HilbertState:
+    learn = inputs.learn
+    target = jnp.clip(inputs.increment, -TARGET_BOUND, TARGET_BOUND)
+    gamma = config.hilbert_forgetting
+    warm = learn & (state.learned >= WARM_UP)
+    error = jnp.square(target - state.aggregate)
+    rate = jnp.maximum(1.0 / (state.learned + 1.0), config.score_scale_rate)
+    variance = state.variance + rate * (jnp.minimum(error, 16.0 * state.variance) - state.variance)
+    # Student-t log density with 5 degrees of freedom, constants dropped: bounded influence of one bad tick.
+    loss = 3.0 * jnp.log1p(jnp.square(target - state.forecasts) / (5.0 * state.variance))
+    score = config.hilbert_score_forgetting * state.score - loss
+    slow_score = REFERENCE_FORGETTING * state.slow_score - loss
+    return state._replace(
+        slow=_learn_row(state.slow, state.slow_pending, inputs.increment, gamma, warm),
+        fast=_learn_row(state.fast, state.fast_pending, inputs.increment, config.hilbert_fast_forgetting, warm),
+        features=ridge_learn(state.features, state.features_pending, target / state.features_unit, gamma, warm),
+        score=jnp.where(warm, score - jnp.max(score), state.score),
+        slow_score=jnp.where(warm, slow_score - jnp.max(slow_score), state.slow_score),
+        variance=jnp.where(learn, jnp.maximum(variance, 1e-12), state.variance),
+        learned=state.learned + jnp.where(learn, 1.0, 0.0),
+    )
+
+
+def _learn_row(
+    equations: RidgeState, row: Float[Array, "k"], increment: Scalar, forgetting: Scalar | float, learn: Flag
+) -> RidgeState:
+    """Take a row in with a weight that bounds its influence; both sides shrink alike, so the filter stays linear."""
+    target = jnp.clip(increment, -LARGEST_TARGET, LARGEST_TARGET)
+    size = jnp.maximum(jnp.abs(target), jnp.max(jnp.abs(row[2:])))
+    weight = jnp.minimum(1.0, TARGET_BOUND / jnp.maximum(size, TARGET_BOUND))
+    return ridge_learn(equations, row * weight, target * weight, forgetting, learn)
+
+
+def _features(
+    config: PredictorConfig, state: HilbertState, inputs: KernelInputs
+) -> tuple[Float[Array, "slow"], Float[Array, "fast"], Float[Array, "random"], Scalar]:
+    """Rows of the three regressions and the unit of the third one's target."""
+    newest_first = inputs.path[::-1]
+    differences = newest_first[: config.hilbert_lags] - newest_first[1 : config.hilbert_lags + 1]
+    increments = jnp.clip(differences, -LAG_BOUND, LAG_BOUND)
+    # The level enters in the increments' units, so that the filter stays linear in y whatever the scale does.
+    level = jnp.clip(-inputs.level / inputs.spread, -LEVEL_BOUND, LEVEL_BOUND) * inputs.spread
+    slow = jnp.concatenate([jnp.ones(1), level[None], increments])
+    # A map of the level has its own unit, the slow spread: in units of s_t it would breathe with the volatility.
+    delays = (newest_first[: config.hilbert_embedding] - inputs.level) / inputs.spread
+    delays = jnp.clip(delays, -EMBEDDING_BOUND, EMBEDDING_BOUND)
+    waves = jnp.cos(state.frequency @ delays + state.phase) * np.sqrt(2.0 / config.hilbert_features)
+    random = jnp.concatenate([jnp.ones(1), delays, waves])
+    return slow, slow[: FAST_LAGS + 2], random, inputs.spread

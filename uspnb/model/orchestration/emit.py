@@ -1,0 +1,150 @@
+"""From the states before and after a tick to its result and telemetry."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+
+from ...array_types import Array, Bool, Float, Int, Scalar
+from ..kernels.deep_galerkin import Diagnostics as GalerkinDiagnostics
+from ..kernels.ito_levy import ItoLevyDiagnostics
+from ..records import Observation, PredictionResult, Telemetry
+from ..state import PredictorState
+from .cusum import Alarm
+from .gate import LARGEST, Verdict
+from .identify import Character
+from .jko import FusionResult
+from .modes import Collapse
+from .scoring import Residuals
+
+
+class Outcome(NamedTuple):
+    """What an accepted tick computed that no state carries."""
+
+    residuals: Residuals
+    alarm: Alarm
+    kurtosis: Scalar
+    character: Character
+    fusion: FusionResult
+    target_weight: Float[Array, "kernel"]
+    learning_rate: Scalar
+    entropy_window: Scalar
+    clipped: Bool[Array, "kernel"]
+    collapse: Collapse
+    galerkin: GalerkinDiagnostics
+    ito_levy: ItoLevyDiagnostics
+    stiffness_low: Scalar
+    stiffness_high: Scalar
+
+
+def emit(
+    before: PredictorState,
+    after: PredictorState,
+    tick: Observation,
+    verdict: Verdict,
+    outcome: Outcome,
+    mode: Int[Array, ""],
+) -> PredictionResult:
+    """The forecast that is out after the tick, and the tick's telemetry.
+
+    What a rejected tick did not compute is NaN or False; what it left standing (weights, charts, exponent) is shown as
+    it stands.
+    """
+    accepted = verdict.accepted
+
+    def computed(values: Array) -> Array:
+        values = jnp.asarray(values)
+        unknown = jnp.zeros_like(values) if values.dtype == bool else jnp.full_like(values, jnp.nan)
+        return jnp.where(accepted, values, unknown)
+
+    old, charts, rough = before.forecast, after.charts, after.roughness
+    alarm, fusion, character = outcome.alarm, outcome.fusion, outcome.character
+    raised = accepted & alarm.raised
+
+    def forecast_of(value: Array) -> Array:
+        return jnp.where(old.made, value, jnp.nan)
+
+    frame = before.frame
+    telemetry = Telemetry(
+        observation=tick.value,
+        accepted=accepted,
+        z_score=jnp.where(
+            frame.count > 1, jnp.clip((tick.value - frame.level) / frame.spread, -LARGEST, LARGEST), jnp.nan
+        ),
+        prediction=forecast_of(old.mean),
+        lower=forecast_of(old.lower),
+        upper=forecast_of(old.upper),
+        scale=forecast_of(old.scale),
+        residual=computed(outcome.residuals.fused),
+        kernel_prediction=forecast_of(old.origin + old.unit * old.kernel_mean),
+        kernel_scale=forecast_of(old.unit * old.kernel_scale),
+        rejected=~accepted,
+        not_finite=verdict.not_finite,
+        outlier=verdict.outlier,
+        out_of_order=verdict.out_of_order,
+        stale=verdict.stale,
+        sparse=verdict.sparse,
+        frozen=verdict.frozen,
+        released=verdict.released,
+        reference_residual=computed(outcome.residuals.reference),
+        chart_statistic=jnp.where(accepted, alarm.statistic, jnp.maximum(charts.up, charts.down)),
+        chart_threshold=jnp.where(accepted, alarm.threshold, charts.threshold),
+        cusum_up=jnp.where(accepted, alarm.up, charts.up[0]),
+        cusum_down=jnp.where(accepted, alarm.down, charts.down[0]),
+        cusum_drift=jnp.where(accepted, alarm.statistic[0], jnp.maximum(charts.up[0], charts.down[0])),
+        adaptive_threshold=jnp.where(accepted, alarm.threshold[0], charts.threshold[0]),
+        alarm=raised,
+        alarm_chart=jnp.where(raised, alarm.chart, -1),
+        onset_ago=jnp.where(raised, alarm.onset_ago, 0),
+        in_grace=charts.grace > 0,
+        kurtosis=computed(outcome.kurtosis),
+        holder_exponent=rough.exponent,
+        holder_valid=rough.valid,
+        fractal_dimension=2.0 - rough.exponent,
+        whittle_exponent=rough.whittle,
+        jump=computed(character.jump),
+        stationary=computed(character.stationary),
+        koopman_frequency=computed(character.koopman_frequency),
+        koopman_power=computed(character.koopman_power),
+        paley_wiener_integral=computed(character.paley_wiener_integral),
+        drift=computed(character.drift),
+        quadratic_variation=computed(character.quadratic_variation),
+        jump_share=computed(character.jump_share),
+        weight=after.weight,
+        target_weight=computed(outcome.target_weight),
+        free_energy=computed(fusion.free_energy),
+        free_energy_before=computed(fusion.free_energy_before),
+        transport_cost=computed(fusion.transport_cost),
+        transport_plan=computed(fusion.sinkhorn_transport),
+        sinkhorn_epsilon=computed(fusion.sinkhorn_epsilon),
+        sinkhorn_converged=computed(fusion.sinkhorn_converged),
+        sinkhorn_error=computed(fusion.sinkhorn_max_err),
+        learning_rate=computed(outcome.learning_rate),
+        entropy_window=computed(outcome.entropy_window),
+        volatility=jnp.sqrt(after.score.volatility_variance),
+        clipped=computed(outcome.clipped),
+        dgm_entropy=computed(outcome.galerkin.mean_entropy),
+        dgm_expected_entropy=computed(outcome.galerkin.expected_entropy),
+        distance_to_collapse=computed(outcome.collapse.distance),
+        entropy_ratio=computed(outcome.galerkin.entropy_ratio),
+        mode_collapse_warning=computed(outcome.collapse.warning),
+        pde_residual=computed(outcome.galerkin.residual),
+        stiffness=computed(outcome.ito_levy.stiffness),
+        stiffness_low=computed(outcome.stiffness_low),
+        stiffness_high=computed(outcome.stiffness_high),
+        solver=jnp.where(accepted, outcome.ito_levy.solver, -1),
+        jump_intensity=computed(outcome.ito_levy.jump_intensity),
+        degraded=after.modes.degraded,
+        emergency=rough.emergency,
+        operating_mode=mode,
+        ticks=after.frame.count,
+    )
+    out = after.forecast
+    return PredictionResult(
+        reference_prediction=jnp.where(out.made, out.mean, jnp.nan),
+        confidence_lower=jnp.where(out.made, out.lower, jnp.nan),
+        confidence_upper=jnp.where(out.made, out.upper, jnp.nan),
+        operating_mode=mode,
+        telemetry=telemetry,
+    )

@@ -1,0 +1,98 @@
+"""The causal frame: rolling window, level, spread and scale, updated after a tick has been scored."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+
+from ...array_types import Array, Flag, Float, Scalar
+from ..state import FrameState
+
+SCALE_RATE = 0.02
+LEVEL_RATE = 0.001
+WINSOR = 4.0
+WARM_UP = 20
+WARM_UP_WINSOR = 1e4
+RESTART_AGE = 8
+UNSET = 10.0
+REACH = 50.0
+
+
+def push(frame: FrameState, value: Scalar, released: Flag, floor: float | Scalar) -> FrameState:
+    """Take an accepted tick into the window and move level, spread and scale towards it.
+
+    Scales are updated through their ratio to the new value, s <- s sqrt(1 + r ((d/s)^2 - 1)), so that no square of an
+    input is ever formed and 1e300 is as good as 1.  |d/s| is winsorised at 4 once the frame is warm.
+
+    Args:
+        frame: the frame before the tick.
+        value: y_t, finite [y].
+        released: the tick opens a new level; the past is shifted to it and the rates start anew.
+        floor: smallest scale relative to the values [1].
+
+    Returns:
+        The frame that knows the tick.
+    """
+    first = frame.count == 0
+    shift = jnp.where(released, value - frame.window[-1], 0.0)
+    window = jnp.where(first, value, frame.window + shift)
+    level = jnp.where(first, value, frame.level + shift)
+    age = jnp.where(released, RESTART_AGE, frame.age)
+
+    smallest = jnp.maximum(floor * jnp.maximum(jnp.abs(value), jnp.abs(level)), 1e-306)
+    bound = jnp.where(age < WARM_UP, WARM_UP_WINSOR, WINSOR)
+    increment = value - window[-1]
+    unset = frame.scale <= UNSET * smallest
+    scale = jnp.where(unset, jnp.maximum(jnp.abs(increment), smallest), frame.scale)
+    scale = jnp.maximum(_follow(scale, increment, jnp.maximum(1.0 / (age + 1.0), SCALE_RATE), bound), smallest)
+
+    deviation = value - level
+    spread = jnp.where(frame.spread <= UNSET * smallest, jnp.maximum(jnp.abs(deviation), scale), frame.spread)
+    rate = jnp.maximum(1.0 / (age + 1.0), LEVEL_RATE)
+    spread = jnp.maximum(_follow(spread, deviation, rate, bound), smallest)
+    level = level + rate * jnp.clip(deviation, -bound * spread, bound * spread)
+    window = jnp.concatenate([window[1:], value[None]])
+    level, spread, scale = _within_reach(window, level, spread, scale)
+    return FrameState(
+        window=window,
+        count=frame.count + 1,
+        level=level,
+        spread=spread,
+        scale=scale,
+        age=age + 1,
+    )
+
+
+def _within_reach(
+    window: Float[Array, "window"], level: Scalar, spread: Scalar, scale: Scalar
+) -> tuple[Scalar, Scalar, Scalar]:
+    """Level, spread and scale held to what the window can account for.
+
+    A scale falls by one percent a tick at the most, so after values of 1e300 it would need 69,000 ticks to come back to
+    one.  No scale of increments exceeds the largest increment of the window; a slow level and spread may lie outside
+    its range, on a trend, but not by many times.
+    """
+    low, high = jnp.min(window), jnp.max(window)
+    reach = high - low
+    moving = (reach > 0) & jnp.isfinite(reach)
+    largest = jnp.max(jnp.abs(window[1:] - window[:-1]))
+    room = REACH * reach
+    return (
+        jnp.where(moving, jnp.clip(level, low - room, high + room), level),
+        jnp.where(moving, jnp.minimum(spread, room), spread),
+        jnp.where(moving, jnp.minimum(scale, largest), scale),
+    )
+
+
+def hold_scales(new: FrameState, old: FrameState, hold: Flag) -> FrameState:
+    """The new frame, with the old level, spread and scale where the signal is frozen."""
+    keep = hold & (old.count > 0)
+    return new._replace(
+        level=jnp.where(keep, old.level, new.level),
+        spread=jnp.where(keep, old.spread, new.spread),
+        scale=jnp.where(keep, old.scale, new.scale),
+    )
+
+
+def _follow(scale: Scalar, deviation: Scalar, rate: Scalar, bound: Scalar) -> Scalar:
+    ratio = jnp.clip(deviation / scale, -bound, bound)
+    return scale * jnp.sqrt(1.0 + rate * (ratio * ratio - 1.0))

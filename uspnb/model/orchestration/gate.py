@@ -1,0 +1,191 @@
+"""The gate: is this tick fit to be learned from, and if not, why.  Flags, never exceptions."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+
+from ...array_types import Array, Flag, Float, Scalar
+from ...config.schema import PredictorConfig
+from ..records import Observation
+from ..state import FrameState, GateState, ModeState
+
+LARGEST = 1e305
+# The frame's floor of every scale: a sigma that stands there has seen no spread at all.
+SMALLEST_SCALE = 1e-306
+LARGEST_MOVE = 1e100
+AGREEMENT = 0.25
+STREAK_FACTOR = 4
+REPEAT_RATE = 0.005
+HISTORY_NEEDED = 16
+
+
+class Verdict(NamedTuple):
+    """What the gate says of one tick.
+
+    Attributes:
+        accepted: it may enter the buffers.
+        not_finite, outlier, out_of_order: reasons of a rejection.
+        released: an outlier that opens a new level, accepted.
+        stale, sparse, frozen: doubts about an accepted tick.
+        gap: the increment to this tick spans a missing stretch.
+        value: y_t, or the last accepted tick where this one is not finite.
+    """
+
+    accepted: Flag
+    not_finite: Flag
+    outlier: Flag
+    out_of_order: Flag
+    released: Flag
+    stale: Flag
+    sparse: Flag
+    frozen: Flag
+    gap: Flag
+    value: Scalar
+
+
+def inspect(
+    config: PredictorConfig, gate: GateState, frame: FrameState, modes: ModeState, tick: Observation
+) -> tuple[GateState, Verdict]:
+    """Judge a tick and remember what later judgements need.
+
+    Stale: now - timestamp > max(`staleness_ttl_ns`, `staleness_intervals` intervals); sparse: the interval since the
+    last accepted tick > max(`besov_nyquist_interval_ns`, `sparse_intervals` intervals), where the interval is declared
+    or the median of the last fifteen; before the second tick nothing is known of the clock and nothing is stale or
+    sparse.  Outlier: |y - level| > `sigma_bound` scales.  `outlier_release_steps` outliers in a row that agree with one
+    another are a new level; so are four times as many that do not, for nothing is rejected for ever.  As many ticks
+    that come in their own order, but before the last accepted one, mean that the last one's clock was wrong.
+    """
+    skipped = gate.skipped
+    finite = jnp.isfinite(tick.value) & (jnp.abs(tick.value) <= LARGEST)
+    last = frame.window[-1]
+    value = jnp.where(finite, tick.value, last)
+
+    interval = typical_interval(config, gate)
+    elapsed = tick.timestamp_ns - gate.last_timestamp_ns
+    backward = gate.clock_started & (elapsed <= 0)
+    gate, clock_released = _clock(config, gate, tick, backward)
+    out_of_order = backward & ~clock_released
+    sparse_limit = jnp.maximum(config.besov_nyquist_interval_ns, config.sparse_intervals * interval)
+    sparse = gate.clock_started & (interval > 0) & (elapsed > sparse_limit)
+    stale = _stale(config, modes, tick, interval)
+
+    fit = finite & ~out_of_order
+    gate, outlier, released = _outlier(config, gate, frame, value, fit)
+    accepted = fit & ~outlier
+    gate = _repeats(config, gate, frame, value, accepted, released)
+    known = accepted & gate.clock_started & (elapsed > 0)
+    intervals = jnp.concatenate([gate.intervals_ns[1:], elapsed[None]])
+    gate = gate._replace(
+        clock_started=gate.clock_started | accepted,
+        last_timestamp_ns=jnp.where(accepted, tick.timestamp_ns, gate.last_timestamp_ns),
+        intervals_ns=jnp.where(known, intervals, gate.intervals_ns),
+        skipped=jnp.where(out_of_order, gate.skipped, ~accepted),
+    )
+    verdict = Verdict(
+        accepted=accepted,
+        not_finite=~finite,
+        outlier=outlier,
+        out_of_order=out_of_order & finite,
+        released=released,
+        stale=stale,
+        sparse=sparse & accepted,
+        frozen=gate.frozen,
+        gap=sparse | released | clock_released | skipped,
+        value=value,
+    )
+    return gate, verdict
+
+
+def _clock(config: PredictorConfig, gate: GateState, tick: Observation, backward: Flag) -> tuple[GateState, Flag]:
+    """Count ticks that lie before the last accepted one but follow each other; enough of them release the clock."""
+    follows = tick.timestamp_ns > gate.backward_timestamp_ns
+    run = jnp.where(follows & (gate.backward_run > 0), gate.backward_run + 1, 1)
+    released = backward & (run >= STREAK_FACTOR * config.outlier_release_steps)
+    gate = gate._replace(
+        backward_run=jnp.where(backward & ~released, run, 0),
+        backward_timestamp_ns=jnp.where(backward, tick.timestamp_ns, gate.backward_timestamp_ns),
+    )
+    return gate, released
+
+
+def typical_interval(config: PredictorConfig, gate: GateState) -> Scalar:
+    """The declared tick interval, else the median of the last ones [ns]; 0 before there is one."""
+    seen = gate.intervals_ns > 0
+    known = jnp.sum(seen)
+    # Unknown entries sort to the front, so the median of the known ones stands at a data-dependent place.
+    ordered = jnp.sort(gate.intervals_ns)
+    middle = ordered.shape[0] - known + known // 2
+    median = jnp.where(known > 0, ordered[jnp.minimum(middle, ordered.shape[0] - 1)], 0)
+    return jnp.where(config.tick_interval_ns > 0, config.tick_interval_ns, median).astype(float)
+
+
+def _stale(config: PredictorConfig, modes: ModeState, tick: Observation, interval: Scalar) -> Flag:
+    limit = jnp.maximum(config.staleness_ttl_ns, config.staleness_intervals * interval)
+    # Hysteresis: once stale, age must fall well below the limit.
+    limit = limit * jnp.where(modes.stale, config.inference_recovery_hysteresis, 1.0)
+    return (interval > 0) & ((tick.now_ns - tick.timestamp_ns) > limit)
+
+
+def _outlier(
+    config: PredictorConfig, gate: GateState, frame: FrameState, value: Scalar, fit: Flag
+) -> tuple[GateState, Flag, Flag]:
+    distance = jnp.abs(value - frame.level)
+    sigma = jnp.maximum(frame.spread, frame.scale)
+    # A history without any spread says nothing about how far the next value may lie.
+    floor = jnp.maximum(config.numerical_epsilon * jnp.abs(frame.level), SMALLEST_SCALE)
+    judged = (frame.count >= HISTORY_NEEDED) & (sigma > 2.0 * floor)
+    beyond = fit & judged & (distance / sigma > config.sigma_bound)
+    agrees = jnp.abs(value - gate.outlier_value) <= AGREEMENT * distance
+    run = jnp.where(agrees & (gate.outlier_run > 0), gate.outlier_run + 1, 1)
+    streak = gate.outlier_streak + 1
+    limit = config.outlier_release_steps
+    released = beyond & ((run >= limit) | (streak >= STREAK_FACTOR * limit))
+    held = beyond & ~released
+    gate = gate._replace(
+        outlier_run=jnp.where(held, run, jnp.where(fit, 0, gate.outlier_run)),
+        outlier_streak=jnp.where(held, streak, jnp.where(fit, 0, gate.outlier_streak)),
+        outlier_value=jnp.where(held, value, gate.outlier_value),
+    )
+    return gate, held, released
+
+
+def _repeats(
+    config: PredictorConfig, gate: GateState, frame: FrameState, value: Scalar, accepted: Flag, released: Flag
+) -> GateState:
+    started = frame.count > 0
+    equal = started & (value == frame.window[-1])
+    run = jnp.where(equal, gate.equal_run + 1, 1)
+    rate = jnp.maximum(1.0 / (frame.count + 1.0), REPEAT_RATE)
+    repeat_rate = gate.repeat_rate + rate * (equal - gate.repeat_rate)
+    before = jnp.where(equal, gate.repeat_rate_before, gate.repeat_rate)
+    # `run` equal values are run - 1 repeats; a long run is improbable even where short ones are common.
+    improbable = before ** (run - 1.0) < config.frozen_signal_probability
+    if config.frozen_signal_strict:
+        improbable = jnp.ones_like(improbable)
+    freezes = (run >= config.frozen_signal_min_steps) & improbable
+
+    recent = _recent(config, frame, value)
+    # A constant series leaves a scale at its floor, and a move in its units has no finite variance.
+    variance = jnp.var(jnp.clip(recent / frame.scale, -LARGEST_MOVE, LARGEST_MOVE))
+    moves = variance > config.frozen_signal_recovery_ratio * gate.short_variance
+    moving = jnp.where(gate.frozen & moves, gate.moving_run + 1, 0)
+    thawed = (moving >= config.frozen_signal_recovery_steps) | released
+    frozen = jnp.where(gate.frozen, ~thawed | freezes, freezes)
+    calm = jnp.clip(jnp.where(frame.scale > 0, variance, 1.0), 0.0, 100.0)
+    short = gate.short_variance + 0.02 * (calm - gate.short_variance)
+    new = gate._replace(
+        equal_run=run,
+        repeat_rate=repeat_rate,
+        repeat_rate_before=before,
+        frozen=frozen,
+        moving_run=moving,
+        short_variance=jnp.where(frozen | gate.frozen | ~started, gate.short_variance, jnp.maximum(short, 1e-12)),
+    )
+    return GateState(*(jnp.where(accepted, a, b) for a, b in zip(new, gate, strict=True)))
+
+
+def _recent(config: PredictorConfig, frame: FrameState, value: Scalar) -> Float[Array, "recent"]:
+    kept = frame.window[-(config.frozen_signal_min_steps - 1) :]
+    return jnp.concatenate([kept, value[None]]) - value

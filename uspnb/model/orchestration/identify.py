@@ -1,0 +1,67 @@
+"""What kind of process is this: roughness on a stride, the cheap diagnostics at every tick."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from ...array_types import Array, Count, Flag, Float, Scalar
+from ...config.schema import PredictorConfig
+from ..identification.roughness import jump_test, stationarity_indicator, whittle_exponent
+from ..identification.semimartingale import semimartingale_split
+from ..identification.spectrum import koopman_spectrum, paley_wiener_integral
+from ..identification.wtmm import holder_exponent
+from ..state import RoughnessState
+from .modes import update_roughness
+
+LEAST_TICKS = 64
+
+
+class Character(NamedTuple):
+    """Diagnostics of the window that carry no state."""
+
+    jump: Flag
+    stationary: Flag
+    koopman_frequency: Float[Array, "mode"]
+    koopman_power: Float[Array, "mode"]
+    paley_wiener_integral: Scalar
+    drift: Scalar
+    quadratic_variation: Scalar
+    jump_share: Scalar
+
+
+def identify(
+    config: PredictorConfig, rough: RoughnessState, path: Float[Array, "window"], count_all: Count
+) -> tuple[RoughnessState, Character]:
+    """Measure roughness every `wtmm_stride` ticks and describe the window.
+
+    Args:
+        path: the window in the frame, path[-1] == 0 [units of s_t].
+        count_all: accepted ticks so far; the newest of them fill the window.
+    """
+    count = jnp.minimum(count_all, path.shape[0])
+
+    due = (count_all % config.wtmm_stride == 0) & (count >= LEAST_TICKS)
+    estimate = holder_exponent(path, count, config, due)
+    # The likelihood reads every entry of the window, so it waits until all of them are real.
+    full = estimate.valid & (count >= path.shape[0])
+    whittle = jnp.where(full, whittle_exponent(path, config).exponent, jnp.nan)
+    measured = update_roughness(config, rough, estimate.exponent, estimate.valid, whittle)
+    rough = jax.tree.map(lambda a, b: jnp.where(due, a, b), measured, rough)
+    stationarity = stationarity_indicator(path, count)
+    spectrum = koopman_spectrum(path, config)
+    split = semimartingale_split(path, count)
+    character = Character(
+        jump=jump_test(path).flag,
+        # The indicator's null hypothesis is stationarity; without a statistic nothing is claimed.
+        stationary=jnp.isfinite(stationarity.statistic) & ~stationarity.rejected,
+        koopman_frequency=spectrum.frequency,
+        koopman_power=spectrum.power,
+        paley_wiener_integral=paley_wiener_integral(path, config).integral,
+        drift=split.drift,
+        quadratic_variation=split.quadratic_variation,
+        jump_share=split.jump_share,
+    )
+    return rough, character

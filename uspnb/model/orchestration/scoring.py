@@ -1,0 +1,114 @@
+"""Scores of the forecasts that were made one tick ago: residuals, track records, volatility, kurtosis."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from ...array_types import Array, Count, Flag, Float, Scalar
+from ...config.schema import PredictorConfig
+from ..state import ForecastState, ScoreState
+
+SLOW_RATE = 0.005
+WINSOR = 4.0
+LARGEST_RATIO = 1e6
+LEAST_VARIANCE = 1e-18
+
+
+class Residuals(NamedTuple):
+    """Errors of the forecasts for the tick that has just come.
+
+    Attributes:
+        fused: y_t - yhat_{t|t-1} [y], NaN where there was no forecast.
+        reference: y_t less the slow reference forecast [y], NaN where there was none.
+        standardised: the fused residual [units of s_{t-1}], 0 where there was no forecast.
+        kernels: each kernel's own error [units of s_{t-1}], 0 where there was no forecast.
+        increment: y_t - y_{t-1} [units of s_{t-1}], 0 where there was no forecast.
+        scored: whether there was a forecast and the tick was accepted.
+    """
+
+    fused: Scalar
+    reference: Scalar
+    standardised: Scalar
+    kernels: Float[Array, "kernel"]
+    increment: Scalar
+    scored: Flag
+
+
+def score_forecasts(forecast: ForecastState, value: Scalar, accepted: Flag) -> Residuals:
+    """Compare y_t with what was forecast for t at t-1, never with the forecast of t+1."""
+    scored = forecast.made & accepted
+    unit = jnp.where(scored, forecast.unit, 1.0)
+
+    def ratio(difference: Scalar) -> Scalar:
+        return jnp.clip(jnp.where(scored, difference, 0.0) / unit, -LARGEST_RATIO, LARGEST_RATIO)
+
+    increment = ratio(value - forecast.origin)
+    return Residuals(
+        fused=jnp.where(scored, value - forecast.mean, jnp.nan),
+        reference=jnp.where(scored, value - forecast.reference, jnp.nan),
+        standardised=ratio(value - forecast.mean),
+        kernels=jnp.where(scored, increment - forecast.kernel_mean, 0.0),
+        increment=increment,
+        scored=scored,
+    )
+
+
+def update_scores(config: PredictorConfig, score: ScoreState, residuals: Residuals, usual: Flag) -> ScoreState:
+    """Track records after a scored tick: log scores of the kernels, error scales, volatility, residual ring.
+
+    A kernel's log score is the discounted Student-t log density (5 degrees of freedom) of its errors in its own scale,
+    a winsorised EMA of them.  The volatility is an EMA of the squared residual over its own slow mean, about 1.
+
+    Args:
+        usual: whether the tick counts for the track record (scored, no gap before it, not frozen).
+    """
+    n = score.scored
+    error = jnp.abs(residuals.kernels) / score.kernel_error
+    loss = jnp.log(score.kernel_error) + 3.0 * jnp.log1p(error**2 / 5.0)
+    log_score = config.score_forgetting * score.log_score - loss
+    rate = jnp.maximum(1.0 / (n + 2.0), config.score_scale_rate)
+    bound = jnp.where(n < 20, 10.0, WINSOR)
+    kernel_error = score.kernel_error * jnp.sqrt(1.0 + rate * (jnp.minimum(error, bound) ** 2 - 1.0))
+
+    # The first residual sets the scale; a start at one would take a nearly exact series hundreds of ticks to forget.
+    start = jnp.where(n == 0, jnp.maximum(residuals.standardised**2, LEAST_VARIANCE), score.slow_variance)
+    relative = residuals.standardised**2 / start
+    slow_rate = jnp.maximum(1.0 / (n + 1.0), SLOW_RATE)
+    slow = start * (1.0 + slow_rate * (jnp.minimum(relative, bound**2) - 1.0))
+    calm = jnp.minimum(relative, 100.0)
+    volatility = score.volatility_variance + config.volatility_alpha * (calm - score.volatility_variance)
+    ring = jnp.concatenate([score.residuals[1:], (residuals.standardised / jnp.sqrt(start))[None]])
+    new = ScoreState(
+        log_score=log_score - jnp.max(log_score),
+        kernel_error=jnp.clip(kernel_error, 1e-9, 1e6),
+        volatility_variance=volatility,
+        slow_variance=jnp.clip(slow, LEAST_VARIANCE, 1e12),
+        scored=n + 1,
+        residuals=ring,
+    )
+    return jax.tree.map(lambda a, b: jnp.where(usual, a, b), new, score)
+
+
+def kernel_confidences(config: PredictorConfig, score: ScoreState) -> Float[Array, "kernel"]:
+    """Target weights: softmax of the discounted log scores, with a floor, on the simplex."""
+    soft = jax.nn.softmax(score.log_score)
+    floor = config.confidence_floor
+    return (soft + floor) / (1.0 + soft.shape[0] * floor)
+
+
+def kurtosis(residuals: Float[Array, "residual"], count: Count) -> Scalar:
+    """Kurtosis E[(r - m)^4] / E[(r - m)^2]^2 of the residuals that have been seen; 3 before there are eight."""
+    seen = jnp.isfinite(residuals)
+    number = jnp.maximum(jnp.sum(seen), 1)
+    values = jnp.where(seen, residuals, 0.0)
+    center = jnp.sum(values) / number
+    deviation = jnp.where(seen, values - center, 0.0)
+    # In units of the largest, so that a fourth power cannot overflow.
+    deviation = deviation / jnp.maximum(jnp.max(jnp.abs(deviation)), 1e-300)
+    second = jnp.sum(deviation**2) / number
+    fourth = jnp.sum(deviation**4) / number
+    enough = (count >= 8) & (second > 0)
+    return jnp.where(enough, fourth / jnp.where(enough, second**2, 1.0), 3.0)

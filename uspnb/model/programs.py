@@ -1,0 +1,174 @@
+"""The compiled programs: one loop over ticks for a series, one for a batch, shared by everything that steps.
+
+The number of ticks is an argument of the loop and the length of its buffers is fixed, so one program per set of static
+fields serves a single tick and a whole history, rounds alike in both, and compiles once.  Traced fields of the
+configuration travel as one vector: changing them recompiles nothing and a batch of settings is a `vmap` over it.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ..array_types import Array, Count, Float, Key
+from ..config.schema import DEFAULTS, STATIC_FIELDS, TRACED_FIELDS, PredictorConfig
+from ..errors import DomainError
+from .orchestration.step import initialize_state, orchestrate_step, orchestrate_step_batch
+from .packing import Layout, layout_for, pack
+from .records import Observation
+from .state import PredictorState
+
+SERIES_LENGTH = 128
+
+FORECAST_COLUMNS = ("prediction", "scale", "lower", "upper", "alarm_ratio")
+
+_traces: dict[str, int] = {"series": 0, "batch": 0, "candidates": 0}
+
+
+def trace_count(name: str) -> int:
+    """How many times the program for a "series", a "batch" or "candidates" has been traced in this process.
+
+    One per set of static fields (and, for a batch and for candidates, per shape) is right.
+
+    Raises:
+        DomainError: there is no such program.
+    """
+    if name not in _traces:
+        raise DomainError(f"there is no program {name!r}; known are {', '.join(_traces)}")
+    return _traces[name]
+
+
+def static_part(config: PredictorConfig) -> PredictorConfig:
+    """The configuration with every traced field at its default: the part that a program is compiled for."""
+    return PredictorConfig(**{name: getattr(config, name) for name in STATIC_FIELDS})
+
+
+def traced_part(config: PredictorConfig) -> Float[np.ndarray, "knob"]:
+    """The traced fields in their declared order; whole numbers fit float64 exactly below 2^53."""
+    return np.array([float(getattr(config, name)) for name in TRACED_FIELDS])
+
+
+def joined(static: PredictorConfig, knobs: Float[Array, "knob"]) -> PredictorConfig:
+    """The configuration that has both parts; inside a program its traced fields are tracers."""
+    values: dict[str, Any] = {
+        name: knobs[k].astype(jnp.int64) if isinstance(DEFAULTS[name], int) else knobs[k]
+        for k, name in enumerate(TRACED_FIELDS)
+    }
+    values |= {name: getattr(static, name) for name in STATIC_FIELDS}
+    return PredictorConfig(**values)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def run_series(
+    static: PredictorConfig, knobs: Array, state: PredictorState, ticks: Observation, count: Count
+) -> tuple[PredictorState, Float[Array, "time width"]]:
+    """The first `count` ticks of one series; rows of the others are NaN.
+
+    Args:
+        static, knobs: the two parts of the configuration.
+        state: state of one series.
+        ticks: columns of shape (SERIES_LENGTH,).
+        count: how many of them are real.
+
+    Returns:
+        The state after them and packed results.
+    """
+    _traces["series"] += 1
+    config = joined(static, knobs)
+
+    def advance(state: PredictorState, tick: Observation) -> tuple[PredictorState, Array]:
+        new, result = orchestrate_step(config, state, tick)
+        return new, pack(result)
+
+    return _loop(advance, result_layout(static).width, state, ticks, count)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def run_batch(
+    static: PredictorConfig, knobs: Array, states: PredictorState, ticks: Observation, count: Count
+) -> tuple[PredictorState, Float[Array, "time batch width"]]:
+    """`run_series` over a batch: states with a leading axis, ticks of shape (time, batch)."""
+    _traces["batch"] += 1
+    config = joined(static, knobs)
+
+    def advance(states: PredictorState, tick: Observation) -> tuple[PredictorState, Array]:
+        new, results = orchestrate_step_batch(config, states, tick)
+        return new, jax.vmap(pack)(results)
+
+    return _loop(advance, result_layout(static).width, states, ticks, count)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def run_candidates(
+    static: PredictorConfig,
+    knobs: Float[Array, "lane knob"],
+    states: PredictorState,
+    ticks: Observation,
+    count: Count,
+) -> tuple[PredictorState, Float[Array, "time lane column"]]:
+    """Many settings at once, each with a series of its own; what no forecast needs is not computed.
+
+    Args:
+        static: what all lanes have in common.
+        knobs: the traced settings of each lane.
+        states: stacked states.
+        ticks: columns of shape (time, lane).
+        count: how many of the ticks are real.
+
+    Returns:
+        The states after them, and for every tick the `FORECAST_COLUMNS`: the forecast that was made for it one tick
+        earlier [input units], and the largest ratio of a chart's statistic to its threshold.
+    """
+    _traces["candidates"] += 1
+
+    def one(own: Array, state: PredictorState, tick: Observation) -> tuple[PredictorState, Array]:
+        new, result = orchestrate_step(joined(static, own), state, tick)
+        told = result.telemetry
+        ratio = jnp.max(told.chart_statistic / told.chart_threshold)
+        return new, jnp.stack([told.prediction, told.scale, told.lower, told.upper, ratio])
+
+    def advance(states: PredictorState, tick: Observation) -> tuple[PredictorState, Array]:
+        return jax.vmap(one)(knobs, states, tick)
+
+    return _loop(advance, len(FORECAST_COLUMNS), states, ticks, count)
+
+
+def _loop(
+    advance: Callable[[PredictorState, Observation], tuple[PredictorState, Array]],
+    width: int,
+    state: PredictorState,
+    ticks: Observation,
+    count: Count,
+) -> tuple[PredictorState, Array]:
+    rows = jnp.full((*ticks.value.shape, width), jnp.nan, float)
+
+    def body(k: Count, carried: tuple[PredictorState, Array]) -> tuple[PredictorState, Array]:
+        state, rows = carried
+        tick = jax.tree.map(lambda column: jax.lax.dynamic_index_in_dim(column, k, keepdims=False), ticks)
+        state, row = advance(state, tick)
+        return state, jax.lax.dynamic_update_index_in_dim(rows, row, k, 0)
+
+    return jax.lax.fori_loop(0, count, body, (state, rows))
+
+
+def result_layout(config: PredictorConfig) -> Layout:
+    """Layout of a packed result; it depends on the static fields of the configuration alone."""
+    return layout_for(config.koopman_top_k)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def initial_state(static: PredictorConfig, key: Key) -> PredictorState:
+    """The cold state of one series as one compiled program: a hundred small ones would each be compiled at start."""
+    return initialize_state(static, key)
+
+
+def filled(column: Any, length: int) -> np.ndarray:
+    """The column with its last row repeated up to `length`."""
+    column = np.asarray(column)
+    missing = length - column.shape[0]
+    return column if missing == 0 else np.concatenate([column, np.repeat(column[-1:], missing, axis=0)])

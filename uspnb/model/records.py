@@ -1,0 +1,286 @@
+"""What goes into a tick and what comes out: `ProcessState`, `PredictionResult`, `OperatingMode`, `Telemetry`."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jax.core import Tracer
+
+from ..array_types import Array, Bool, Count, Flag, Float, Int, Scalar
+from ..data.times import timestamp_to_ns
+from ..errors import DomainError
+from ..runtime.html_tables import headline, pairs_table
+
+
+class Observation(NamedTuple):
+    """One tick as the compiled step takes it.
+
+    Attributes:
+        value: y_t [input units]; may be NaN or infinite, which the gate flags.
+        timestamp_ns: when it was measured [ns since 1970 UTC].
+        now_ns: when it is processed [ns since 1970 UTC]; replay passes the timestamp.
+        dispersion_proxy: an outside estimate of the dispersion of the next tick [any unit], NaN where there is none.
+
+    The leaves are scalars, or columns of a batch or of a stretch of time; float64 and int64, NumPy's or JAX's.
+    """
+
+    value: Any
+    timestamp_ns: Any
+    now_ns: Any
+    dispersion_proxy: Any
+
+
+def _real_number(name: str, value: Any) -> float:
+    array = np.asarray(value)
+    if array.dtype.kind not in "fiu" or array.size != 1:
+        raise DomainError(
+            f"{name} = {value!r} (dtype {array.dtype}, shape {array.shape}) is not one real number; "
+            "feed one tick at a time, or a whole series through `backtest`"
+        )
+    return float(array.reshape(()))
+
+
+@dataclasses.dataclass(frozen=True)
+class ProcessState:
+    """One tick of one series (seed 002, section 2.2).
+
+    Attributes:
+        magnitude: y_t [input units], absolute or normalised; NaN and infinities are accepted here and flagged later.
+        timestamp_utc: aware datetime, numpy.datetime64, pandas.Timestamp with a zone, or ns since 1970.
+        state_tag: a label of the user's own; carried into the result's `request_id`.
+        dispersion_proxy: an outside estimate of the next tick's dispersion (an implied volatility, a sensor's own
+            error); only its changes matter, they widen or narrow the interval.
+
+    Raises:
+        DomainError: magnitude is not one real number, the timestamp is naive or names no instant.
+    """
+
+    __no_type_check__ = True  # the constructor judges what it is given, in words for a person
+
+    magnitude: float
+    timestamp_utc: Any
+    state_tag: str | None = None
+    dispersion_proxy: float | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "magnitude", _real_number("magnitude", self.magnitude))
+        object.__setattr__(self, "_timestamp_ns", timestamp_to_ns(self.timestamp_utc))
+        if self.dispersion_proxy is not None:
+            proxy = _real_number("dispersion_proxy", self.dispersion_proxy)
+            if not proxy > 0 or not np.isfinite(proxy):
+                raise DomainError(f"dispersion_proxy = {proxy!r} must be finite and above 0; leave it out if unknown")
+            object.__setattr__(self, "dispersion_proxy", proxy)
+        if self.state_tag is not None and not isinstance(self.state_tag, str):
+            raise DomainError(f"state_tag = {self.state_tag!r} has type {type(self.state_tag).__name__}, expected str")
+
+    @property
+    def timestamp_ns(self) -> int:
+        """The timestamp [ns since 1970 UTC]."""
+        return self._timestamp_ns  # type: ignore[attr-defined]
+
+    def validate_domain(self, sigma_bound: float, sigma_val: float, level: float = 0.0) -> bool:
+        """Whether |y - level| <= sigma_bound * sigma_val: the catastrophic outlier test of the seeds.
+
+        Raises:
+            DomainError: a bound or a scale that is not above zero.
+        """
+        if not sigma_bound > 0 or not sigma_val > 0:
+            raise DomainError(f"sigma_bound = {sigma_bound!r} and sigma_val = {sigma_val!r} must be above 0")
+        return bool(abs(self.magnitude - level) <= sigma_bound * sigma_val)
+
+    def observation(self, now_ns: int | None = None) -> Observation:
+        """This tick as the compiled step takes it; `now_ns` defaults to the timestamp (replay)."""
+        stamp = np.int64(self.timestamp_ns)
+        proxy = np.nan if self.dispersion_proxy is None else self.dispersion_proxy
+        now = stamp if now_ns is None else np.int64(now_ns)
+        return Observation(np.float64(self.magnitude), stamp, now, np.float64(proxy))
+
+    def _repr_html_(self) -> str:
+        rows = {"magnitude": self.magnitude, "time (UTC)": np.datetime64(self.timestamp_ns, "ns")}
+        told = {"tag": self.state_tag, "dispersion proxy": self.dispersion_proxy}
+        return pairs_table("ProcessState", rows | {name: value for name, value in told.items() if value is not None})
+
+
+class OperatingMode:
+    """Codes of the operating mode; strings exist only on the host."""
+
+    INFERENCE = 0
+    CALIBRATION = 1
+    DIAGNOSTIC = 2
+    NAMES = ("inference", "calibration", "diagnostic")
+
+    @staticmethod
+    def to_string(mode: Any) -> str:
+        """Name of a mode code.
+
+        Raises:
+            DomainError: not 0, 1 or 2.
+        """
+        code = int(mode)
+        if not 0 <= code < len(OperatingMode.NAMES):
+            raise DomainError(f"operating mode {code} is not one of 0 (inference), 1 (calibration), 2 (diagnostic)")
+        return OperatingMode.NAMES[code]
+
+
+CHART_NAMES: tuple[str, ...] = ("mean", "scale", "dependence")
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Telemetry:
+    """Everything that one tick computed beside its forecast; arrays only, one leaf per field.
+
+    `observation` to `chart_statistic` speak of the tick that has just come; `kernel_mean`, `kernel_scale`, `weight` of
+    the forecast just made for the next one.  Units "y" are those of the input, "s" those of the frame's scale.
+    """
+
+    __no_type_check__ = True  # leaves are scalars in a tick, columns in a run, bare shapes while JAX traces
+
+    # the tick
+    observation: Scalar  # y_t [y]; as it came, NaN included
+    accepted: Flag  # it passed the gate
+    z_score: Scalar  # (y_t - level) / spread
+    # the forecast that was made for it one tick earlier
+    prediction: Scalar  # yhat_{t|t-1} [y]; NaN where there was none
+    lower: Scalar  # [y]
+    upper: Scalar  # [y]
+    scale: Scalar  # standard deviation of that forecast [y]
+    residual: Scalar  # y_t - yhat_{t|t-1} [y]; NaN where there was no forecast or the tick was rejected
+    kernel_prediction: Float[Array, "kernel"]  # per kernel, for this tick [y]
+    kernel_scale: Float[Array, "kernel"]  # per kernel, for this tick [y]
+    # rejection and clock flags
+    rejected: Flag
+    not_finite: Flag
+    outlier: Flag
+    out_of_order: Flag
+    stale: Flag
+    sparse: Flag
+    frozen: Flag
+    released: Flag  # outliers in a row were accepted as a new level
+    # alarm charts
+    reference_residual: Scalar  # y_t less the slow reference forecast, what the charts read [y]
+    chart_statistic: Float[Array, "chart"]  # [scale]; the larger of up and down
+    chart_threshold: Float[Array, "chart"]
+    cusum_up: Scalar
+    cusum_down: Scalar
+    cusum_drift: Scalar  # max of cusum_up and cusum_down (seed 000)
+    adaptive_threshold: Scalar  # h_t of the mean chart (seed 000)
+    alarm: Flag
+    alarm_chart: Int[Array, ""]  # index into CHART_NAMES, -1 where no chart fired, len(CHART_NAMES) for a level release
+    onset_ago: Int[Array, ""]  # ticks between the estimated onset and now; 0 where no alarm
+    in_grace: Flag
+    kurtosis: Scalar
+    # identification
+    holder_exponent: Scalar
+    holder_valid: Flag
+    fractal_dimension: Scalar
+    whittle_exponent: Scalar
+    jump: Flag
+    stationary: Flag
+    koopman_frequency: Float[Array, "mode"]  # [1/tick]
+    koopman_power: Float[Array, "mode"]
+    paley_wiener_integral: Scalar
+    drift: Scalar  # [s/tick]
+    quadratic_variation: Scalar  # [s^2/tick]
+    jump_share: Scalar
+    # transport
+    weight: Float[Array, "kernel"]
+    target_weight: Float[Array, "kernel"]
+    free_energy: Scalar  # after the JKO step
+    free_energy_before: Scalar
+    transport_cost: Scalar
+    transport_plan: Float[Array, "kernel kernel"]
+    sinkhorn_epsilon: Scalar
+    sinkhorn_converged: Flag
+    sinkhorn_error: Scalar
+    learning_rate: Scalar
+    entropy_window: Scalar
+    volatility: Scalar
+    clipped: Bool[Array, "kernel"]  # a kernel's forecast was clipped
+    # diagnostics of the kernels
+    dgm_entropy: Scalar
+    dgm_expected_entropy: Scalar
+    distance_to_collapse: Scalar  # entropy minus the collapse threshold; below 0 is collapsing
+    entropy_ratio: Scalar
+    mode_collapse_warning: Flag
+    pde_residual: Scalar
+    stiffness: Scalar
+    stiffness_low: Scalar
+    stiffness_high: Scalar
+    solver: Int[Array, ""]  # 0 explicit, 1 mixed, 2 implicit
+    jump_intensity: Scalar  # [1/tick]
+    # modes
+    degraded: Flag
+    emergency: Flag
+    operating_mode: Int[Array, ""]
+    ticks: Count  # accepted ticks so far
+
+    def _repr_html_(self) -> str:
+        rows = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        return pairs_table("Telemetry", rows, _SECTIONS)
+
+
+# heading before a field, where telemetry is shown
+_SECTIONS = {
+    "observation": "The tick",
+    "prediction": "The forecast that was made for it",
+    "rejected": "Rejection and clock",
+    "reference_residual": "Alarm charts",
+    "holder_exponent": "Identification",
+    "weight": "Transport of the weights",
+    "dgm_entropy": "Diagnostics of the kernels",
+    "degraded": "Modes",
+}
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class PredictionResult:
+    """The forecast of the next tick (seed 002, section 2.3).
+
+    Attributes:
+        reference_prediction: yhat_{t+1|t} [y].
+        confidence_lower, confidence_upper: calibrated interval at `confidence_level` [y].
+        operating_mode: 0 inference, 1 calibration (degraded), 2 diagnostic (emergency).
+        telemetry: the `Telemetry` of this tick.
+        request_id: the `state_tag` of the tick.
+    """
+
+    __no_type_check__ = True  # as in Telemetry
+
+    reference_prediction: Scalar
+    confidence_lower: Scalar
+    confidence_upper: Scalar
+    operating_mode: Int[Array, ""]
+    telemetry: Telemetry
+    request_id: str | None = dataclasses.field(default=None, metadata={"static": True})
+
+    def __repr__(self) -> str:
+        if isinstance(self.reference_prediction, Tracer) or not isinstance(
+            self.reference_prediction, (float, np.ndarray, np.generic, jax.Array)
+        ):
+            return f"PredictionResult(of {type(self.reference_prediction).__name__})"
+        if np.ndim(self.reference_prediction) > 0:
+            return f"PredictionResult(shape {np.shape(self.reference_prediction)})"
+        return (
+            f"PredictionResult({float(self.reference_prediction):.6g} in [{float(self.confidence_lower):.6g}, "
+            f"{float(self.confidence_upper):.6g}], mode={OperatingMode.to_string(self.operating_mode)})"
+        )
+
+    def _repr_html_(self) -> str:
+        if np.ndim(self.reference_prediction) > 0:
+            return headline("PredictionResult", f"of shape {np.shape(self.reference_prediction)}")
+        t = self.telemetry
+        shares = zip(("hilbert", "deep_galerkin", "ito_levy", "log_signature"), np.asarray(t.weight), strict=True)
+        rows: dict[str, Any] = {
+            "prediction": float(self.reference_prediction),
+            "interval": f"{float(self.confidence_lower):.6g} to {float(self.confidence_upper):.6g}",
+            "mode": OperatingMode.to_string(self.operating_mode),
+            "weights": ", ".join(f"{name} {float(share):.2f}" for name, share in shares),
+            "Holder exponent": float(t.holder_exponent),
+            "alarm": bool(t.alarm),
+        }
+        return pairs_table("PredictionResult", rows | ({} if self.request_id is None else {"request": self.request_id}))

@@ -1,0 +1,1 @@
+"""States that outlive a process: snapshots and stores."""

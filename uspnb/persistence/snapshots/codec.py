@@ -1,0 +1,201 @@
+"""The file format of snapshots, dumps and stored states: a header, a msgpack body, a checksum.
+
+Layout, all integers little-endian:
+
+    bytes 0 to 7     magic, which says what kind of file it is
+    byte 8           format version
+    byte 9           compression of the body: 0 none, 1 zstd
+    bytes 10 to 17   length of the body before compression
+    then             the body
+    last 64 bytes    SHA-256 of everything before, in hexadecimal digits
+
+No pickle and no extension types: an array is a map of "dtype", "shape" and "data".  Nothing is unpacked before the
+checksum has been verified, nothing is inflated before its length is known, and nothing is built before the body's
+structure has been found to be bounded.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import math
+import struct
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import msgpack
+import numpy as np
+import zstandard
+
+from ...errors import DomainError, IntegrityError
+from .structure import check_structure
+
+MAGIC = {"snapshot": b"USPNBSNP", "dump": b"USPNBDMP", "state": b"USPNBSTA"}
+FORMAT_VERSION = 1
+COMPRESSIONS = ("none", "zstd")
+MAX_BYTES = 256 << 20
+DTYPES = ("bool", "int32", "int64", "uint32", "float32", "float64")
+MAX_DIMENSIONS = 8
+
+_HEADER = struct.Struct("<8sBBQ")
+_CHECKSUM_BYTES = 64
+MAX_FILE_BYTES = MAX_BYTES + _HEADER.size + _CHECKSUM_BYTES
+_ARRAY_KEYS = frozenset(("dtype", "shape", "data"))
+_ZSTD_LEVEL = 3
+
+
+class Header(NamedTuple):
+    """What the first bytes of a file say: its kind, its format version, compression, and the body's length [bytes]."""
+
+    kind: str
+    version: int
+    compression: str
+    body_bytes: int
+
+
+def encode(payload: Mapping[str, Any], compression: str = "none", *, kind: str = "snapshot") -> bytes:
+    """The bytes of a file that holds `payload`.
+
+    Args:
+        payload: maps with keys of text, lists, tuples, text, bytes, numbers, booleans, None, and NumPy arrays of a
+            dtype in `DTYPES`.  Tuples come back as lists, NumPy scalars as arrays without dimensions.  A map of exactly
+            "dtype", "shape" and "data" is taken for an array, so no other map may have just these keys.
+        compression: "none" or "zstd".
+        kind: what the magic says: "snapshot", "dump" or "state".
+
+    Returns:
+        Header, body and checksum; `decode` gives the payload back, arrays bit for bit.
+
+    Raises:
+        DomainError: something in the payload has no place in the format, or it is larger than `MAX_BYTES`.
+    """
+    if compression not in COMPRESSIONS:
+        raise DomainError(f"compression = {compression!r} is not one of {', '.join(map(repr, COMPRESSIONS))}")
+    if kind not in MAGIC:
+        raise DomainError(f"kind = {kind!r} is not one of {', '.join(map(repr, MAGIC))}")
+    try:
+        body = bytes(msgpack.packb(dict(payload), default=_as_plain, use_bin_type=True, strict_types=True) or b"")
+        # What was written must be readable: keys of text, depth, number of items are checked here, not at the restart.
+        check_structure(body)
+    except DomainError:
+        raise
+    except (IntegrityError, TypeError, ValueError, OverflowError) as problem:
+        raise DomainError(f"the payload cannot be written as a {kind}: {problem}") from problem
+    header = _HEADER.pack(MAGIC[kind], FORMAT_VERSION, COMPRESSIONS.index(compression), len(body))
+    stored = zstandard.ZstdCompressor(level=_ZSTD_LEVEL).compress(body) if compression == "zstd" else body
+    if max(len(body), len(stored)) > MAX_BYTES:
+        raise DomainError(f"the payload has {len(body)} bytes; a {kind} holds at most {MAX_BYTES}")
+    digest = hashlib.sha256(header)
+    digest.update(stored)
+    return b"".join((header, stored, digest.hexdigest().encode()))
+
+
+def decode(data: bytes, *, kind: str = "snapshot") -> dict[str, Any]:
+    """The payload that `encode` wrote; arrays are read-only NumPy arrays that share the memory of the body.
+
+    Args:
+        data: a whole file.
+        kind: what the magic must say.
+
+    Raises:
+        IntegrityError: the bytes are damaged, cut, of another kind or format version, or not what `encode` writes.
+    """
+    header = read_header(data)
+    if header.kind != kind:
+        raise IntegrityError(f"this is a {header.kind}, not a {kind}")
+    body: bytes | memoryview = memoryview(data)[_HEADER.size : -_CHECKSUM_BYTES]
+    if header.compression == "zstd":
+        body = _inflated(body, header.body_bytes)
+    if len(body) != header.body_bytes:
+        raise IntegrityError(f"the body has {len(body)} bytes; the header says {header.body_bytes}")
+    check_structure(body)
+    try:
+        return msgpack.unpackb(body, raw=False, strict_map_key=True, object_pairs_hook=_from_pairs, max_ext_len=0)
+    except (ValueError, TypeError, msgpack.exceptions.UnpackException) as problem:
+        raise IntegrityError(f"the body cannot be unpacked: {problem}") from problem
+
+
+def read_header(data: bytes) -> Header:
+    """What the header says, once length, magic, checksum, version and bounds have been verified.
+
+    Raises:
+        IntegrityError: one of them is wrong.
+    """
+    least = _HEADER.size + _CHECKSUM_BYTES
+    if len(data) < least:
+        raise IntegrityError(f"{len(data)} bytes are too few; header and checksum alone have {least}")
+    if len(data) > MAX_FILE_BYTES:
+        raise IntegrityError(f"{len(data)} bytes are too many; a file holds at most {MAX_FILE_BYTES}")
+    magic, version, compression, body_bytes = _HEADER.unpack_from(data)
+    kinds = [kind for kind, known in MAGIC.items() if known == magic]
+    if not kinds:
+        raise IntegrityError("the first bytes are not those of a snapshot, a dump or a stored state")
+    computed = hashlib.sha256(memoryview(data)[:-_CHECKSUM_BYTES]).hexdigest().encode()
+    if not hmac.compare_digest(computed, bytes(data[-_CHECKSUM_BYTES:])):
+        raise IntegrityError("the checksum does not match; the bytes are damaged or cut")
+    if version != FORMAT_VERSION:
+        raise IntegrityError(f"format version {version} is unknown; this program reads version {FORMAT_VERSION}")
+    if compression >= len(COMPRESSIONS):
+        raise IntegrityError(f"compression {compression} is unknown; known are 0 (none) and 1 (zstd)")
+    if body_bytes > MAX_BYTES:
+        raise IntegrityError(f"the header says a body of {body_bytes} bytes; at most {MAX_BYTES} are read")
+    return Header(kinds[0], version, COMPRESSIONS[compression], body_bytes)
+
+
+def checksum_of(data: bytes) -> str:
+    """The checksum at the end of encoded bytes, 64 hexadecimal digits."""
+    return data[-_CHECKSUM_BYTES:].decode("ascii", "replace")
+
+
+def _inflated(body: memoryview, expected: int) -> bytes:
+    try:
+        # The frame's own claim is what the library would allocate, so it must be the header's, which is bounded.
+        claimed = zstandard.frame_content_size(body)
+        if claimed != expected:
+            raise IntegrityError(f"the compressed body claims {claimed} bytes; the header says {expected}")
+        return zstandard.ZstdDecompressor().decompress(body, max_output_size=expected, allow_extra_data=False)
+    except zstandard.ZstdError as problem:
+        raise IntegrityError(f"the body cannot be inflated: {problem}") from problem
+
+
+def _as_plain(value: Any) -> Any:
+    """What msgpack does not know by itself: arrays, NumPy scalars, tuples, mappings."""
+    if isinstance(value, (np.ndarray, np.generic)):
+        array = np.asarray(value)
+        if array.dtype.name not in DTYPES:
+            raise DomainError(f"an array of dtype {array.dtype}; the format holds {', '.join(DTYPES)}")
+        if array.ndim > MAX_DIMENSIONS:
+            raise DomainError(f"an array of {array.ndim} dimensions; the format holds at most {MAX_DIMENSIONS}")
+        data = array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes(order="C")
+        return {"dtype": array.dtype.name, "shape": list(array.shape), "data": data}
+    if isinstance(value, tuple):
+        return list(value)
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, float):
+        return float(value)
+    raise DomainError(f"a value of type {type(value).__name__}; turn it into text, a number or an array first")
+
+
+def _from_pairs(pairs: list[tuple[str, Any]]) -> Any:
+    """A map, or the array that a map of dtype, shape and data stands for."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise IntegrityError("a map names one key twice")
+    return _array(found) if found.keys() == _ARRAY_KEYS else found
+
+
+def _array(found: dict[str, Any]) -> np.ndarray:
+    name, shape, data = found["dtype"], found["shape"], found["data"]
+    if name not in DTYPES or not isinstance(data, bytes):
+        raise IntegrityError(f"an array of dtype {name!r}; the format holds {', '.join(DTYPES)} as binary data")
+    if not isinstance(shape, list) or len(shape) > MAX_DIMENSIONS:
+        raise IntegrityError(f"an array's shape is no list of at most {MAX_DIMENSIONS} lengths")
+    if not all(type(length) is int and 0 <= length <= MAX_BYTES for length in shape):
+        raise IntegrityError(f"an array of shape {shape} has a length that is no count")
+    dtype = np.dtype(name).newbyteorder("<")
+    if math.prod(shape) * dtype.itemsize != len(data):
+        raise IntegrityError(f"an array of dtype {name} and shape {shape} cannot have {len(data)} bytes of data")
+    if name == "bool" and data.strip(b"\x00\x01"):
+        raise IntegrityError("an array of booleans holds a byte that is neither 0 nor 1")
+    return np.frombuffer(data, dtype).reshape(shape)

@@ -1,0 +1,139 @@
+"""A snapshot, a dump or a stored state as a table for a person, damaged or not."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ...config.schema import DEFAULTS
+from ...errors import IntegrityError, UspnbError
+from .codec import checksum_of, decode, read_header
+from .files import read_bounded
+from .payload import SCHEMA_VERSION, config_from
+
+_SUMMARY_TEXT = 160
+_NOT_IN_SUMMARY = ("config", "global", "kernels")
+
+
+class Leaf(NamedTuple):
+    """One array of a file.
+
+    Attributes:
+        name: where it stands in the payload.
+        dtype, shape: of it.
+        bytes: its size.
+        least, most: its smallest and largest number that is not NaN; NaN where there is none.
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    bytes: int
+    least: float
+    most: float
+
+
+class Inspection(NamedTuple):
+    """What a file is.
+
+    Attributes:
+        kind: "snapshot", "dump", "state", or "unknown".
+        valid: whether checksum, format and structure hold.
+        problem: what does not, "" where all holds.
+        summary: what it says about itself.
+        leaves: its arrays.
+    """
+
+    kind: str
+    valid: bool
+    problem: str
+    summary: dict[str, str]
+    leaves: list[Leaf]
+
+    def text(self) -> str:
+        """The whole as a table."""
+        lines = [f"{self.kind}: {'valid' if self.valid else 'NOT VALID: ' + self.problem}"]
+        width = max((len(name) for name in self.summary), default=0)
+        lines += [f"  {name.ljust(width)}  {value}" for name, value in self.summary.items()]
+        if self.leaves:
+            rows = [("array", "dtype", "shape", "bytes", "least", "most")]
+            for leaf in self.leaves:
+                shape = "x".join(map(str, leaf.shape)) or "-"
+                rows.append((leaf.name, leaf.dtype, shape, str(leaf.bytes), f"{leaf.least:.6g}", f"{leaf.most:.6g}"))
+            widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+            lines += ["", *("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows)]
+        return "\n".join(lines)
+
+
+def inspect_file(path: str | os.PathLike[str]) -> Inspection:
+    """What a file is and whether it is whole; damage is told, not raised.
+
+    Args:
+        path: of a snapshot, a dump or an exported state.
+    """
+    try:
+        data = read_bounded(path)
+    except (IntegrityError, OSError) as problem:
+        return Inspection("unknown", False, str(problem), {"file": str(path)}, [])
+    summary = {"file": str(path), "bytes": str(len(data))}
+    kind = "unknown"
+    try:
+        header = read_header(data)
+        kind = header.kind
+        summary |= {"compression": header.compression, "body bytes": str(header.body_bytes)}
+        summary["checksum"] = checksum_of(data)
+        payload = decode(data, kind=kind)
+    except IntegrityError as problem:
+        return Inspection(kind, False, str(problem), summary, [])
+    return Inspection(kind, True, "", summary | _told(payload), list(_leaves(payload)))
+
+
+def _told(payload: dict[str, Any]) -> dict[str, str]:
+    """The small values of a payload, and what of its configuration is not the default."""
+    told = {name: value for name, value in _flat(payload) if not isinstance(value, np.ndarray)}
+    summary = {name: _short(value) for name, value in told.items() if name.partition(".")[0] not in _NOT_IN_SUMMARY}
+    instant = payload.get("timestamp")
+    if isinstance(instant, int) and -(2**63) < instant < 2**63:
+        summary["timestamp"] = f"{instant} ({np.datetime64(instant, 'ns')} UTC)"
+    if isinstance(payload.get("config"), dict):
+        try:
+            config = config_from(payload)
+        except UspnbError as problem:
+            summary["config"] = f"cannot be used: {problem}"
+        else:
+            other = [f"{n} = {getattr(config, n)!r}" for n in DEFAULTS if _differs(getattr(config, n), DEFAULTS[n])]
+            summary["config"] = _short(", ".join(other) or "all defaults")
+    if payload.get("schema_version", SCHEMA_VERSION) != SCHEMA_VERSION:
+        summary["schema_version"] += f" (this program reads {SCHEMA_VERSION})"
+    return summary
+
+
+def _differs(value: Any, default: Any) -> bool:
+    return not np.array_equal(value, default)
+
+
+def _flat(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """Every value below the maps of a payload by its path; lists count as values."""
+    if not isinstance(value, dict):
+        yield name, value
+        return
+    for key, member in value.items():
+        yield from _flat(member, f"{name}{'' if key.startswith('.') or not name else '.'}{key}")
+
+
+def _short(value: Any) -> str:
+    # What a hostile file says must not steer a terminal.
+    text = "".join(c if c.isprintable() else "?" for c in str(value)[: _SUMMARY_TEXT + 1])
+    return text if len(text) <= _SUMMARY_TEXT else text[:_SUMMARY_TEXT] + "..."
+
+
+def _leaves(payload: dict[str, Any]) -> Iterator[Leaf]:
+    for name, value in _flat(payload):
+        if isinstance(value, np.ndarray):
+            present = value[~np.isnan(value)] if value.dtype.kind == "f" else value.reshape(-1)
+            least = float(present.min()) if present.size else np.nan
+            most = float(present.max()) if present.size else np.nan
+            yield Leaf(_short(name), value.dtype.name, value.shape, value.nbytes, least, most)

@@ -1,0 +1,232 @@
+"""What a snapshot holds: a state and what surrounds it, as plain maps and arrays, and back, bit for bit.
+
+The blocks are those of seed 000, section 8: schema_version, timestamp, config, global, telemetry, flags, kernels A to
+D.  A block of leaves is a map from a leaf's path, as `jax.tree_util.keystr` writes it, to its array.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from ...array_types import PyTree
+from ...config.schema import DEFAULTS, PredictorConfig
+from ...errors import ConfigError, DomainError
+from ...model.state import PredictorState
+
+SCHEMA_VERSION: str = DEFAULTS["schema_version"]
+KERNEL_LETTERS = ("A", "B", "C", "D")
+TELEMETRY_NUMBERS = ("kurtosis", "dgm_entropy", "adaptive_threshold")
+
+Payload = dict[str, Any]
+Migration = Callable[[Payload], Payload]
+
+_migrations: dict[str, Migration] = {}
+
+
+class Progress(NamedTuple):
+    """How far the series had come when a state was taken.
+
+    Attributes:
+        ticks: ticks of the source that the state has seen, rejected ones included.
+        source: the source, in words.
+        last_timestamp_ns: timestamp of the last of them [ns since 1970 UTC].
+        extra: what else the writer wants back: text, numbers, booleans.
+    """
+
+    ticks: int
+    source: str
+    last_timestamp_ns: int
+    extra: dict[str, str | int | float | bool]
+
+
+def snapshot_of(
+    state: PredictorState,
+    config: PredictorConfig,
+    *,
+    progress: Progress | None = None,
+    telemetry: Mapping[str, Any] | None = None,
+    timestamp_ns: int | None = None,
+) -> Payload:
+    """The payload of a snapshot.
+
+    Args:
+        state: S_t, of one series or stacked, of device arrays or NumPy's; it is fetched in one transfer, so this may
+            run in another thread than the one that computes, as long as nobody donates the arrays.
+        config: the settings under which the state came about.
+        progress: what surrounds the state.
+        telemetry: of the last tick, by the names of `Telemetry`; `kurtosis`, `dgm_entropy`, `adaptive_threshold`,
+            `alarm` and `mode_collapse_warning` are taken over.  Without it those numbers are NaN and those flags None.
+        timestamp_ns: when the snapshot is taken [ns since 1970 UTC]; now where left out.
+
+    Returns:
+        The blocks, ready for `encode`.
+    """
+    fetched: PredictorState = jax.device_get(state)
+    known = {} if telemetry is None else telemetry
+    return {
+        "schema_version": config.schema_version,
+        "timestamp": time.time_ns() if timestamp_ns is None else int(timestamp_ns),
+        "config": {field.name: _plain(getattr(config, field.name)) for field in dataclasses.fields(config)},
+        "global": _leaves(fetched._replace(kernels=())),
+        "telemetry": {name: float(known.get(name, math.nan)) for name in TELEMETRY_NUMBERS},
+        "flags": {
+            "degraded_inference": bool(np.any(fetched.modes.degraded)),
+            "emergency": bool(np.any(fetched.roughness.emergency)),
+            "regime_change": bool(known["alarm"]) if "alarm" in known else None,
+            "mode_collapse": bool(known["mode_collapse_warning"]) if "mode_collapse_warning" in known else None,
+        },
+        "kernels": {letter: _leaves(k) for letter, k in zip(KERNEL_LETTERS, fetched.kernels, strict=True)},
+        "progress": None if progress is None else progress._asdict(),
+    }
+
+
+def state_from(
+    payload: Payload, like: PredictorState, *, only: str | None = None, current: PredictorState | None = None
+) -> PredictorState:
+    """The state of a snapshot, once every leaf's name, shape and dtype has been found to be that of `like`.
+
+    Args:
+        payload: of `read_snapshot` or `decode`; an older schema version is migrated first.
+        like: a state of the configuration in force, of arrays or of `jax.ShapeDtypeStruct`s.
+        only: "A" to "D" takes one kernel's block and leaves everything else as it is in `current`.
+        current: the state that a partial restore changes.
+
+    Returns:
+        A state of device arrays, placed where the leaves of `like` are committed to.
+
+    Raises:
+        DomainError: unknown schema version; a leaf is missing, unknown, or of another shape or dtype.
+    """
+    payload = migrated(payload)
+    if only is not None:
+        if only not in KERNEL_LETTERS or current is None:
+            raise DomainError(f"only = {only!r} needs a kernel's letter, A to D, and the current state to put it into")
+        place = KERNEL_LETTERS.index(only)
+        block = _restored(_block(payload, "kernels", only), like.kernels[place], f"kernel {only}")
+        return current._replace(kernels=(*current.kernels[:place], block, *current.kernels[place + 1 :]))
+    outer = _restored(_block(payload, "global"), like._replace(kernels=()), "the global block")
+    pairs = zip(KERNEL_LETTERS, like.kernels, strict=True)
+    return outer._replace(kernels=tuple(_restored(_block(payload, "kernels", k), of, f"kernel {k}") for k, of in pairs))
+
+
+def config_from(payload: Payload) -> PredictorConfig:
+    """The configuration that a snapshot was taken under; a field that it does not name has its default.
+
+    Raises:
+        DomainError: unknown schema version or a key that is no field.
+        ConfigError: a value outside its range.
+    """
+    block = _block(migrated(payload), "config")
+    unknown = sorted(block.keys() - DEFAULTS.keys())
+    if unknown:
+        raise DomainError(f"the snapshot's configuration has unknown keys: {', '.join(unknown[:5])}")
+    if any(value is None for value in block.values()):  # which a configuration takes for a placeholder of JAX
+        raise DomainError("the snapshot's configuration has a field without a value")
+    try:
+        return PredictorConfig(**block)
+    except ConfigError as problem:
+        raise ConfigError(f"the snapshot's configuration cannot be used: {problem}") from problem
+
+
+def progress_from(payload: Payload) -> Progress | None:
+    """What surrounds the state of a snapshot, None where its writer said nothing.
+
+    Raises:
+        DomainError: unknown schema version, or the block is not one that `snapshot_of` writes.
+    """
+    block = migrated(payload).get("progress")
+    if block is None:
+        return None
+    kinds = {"ticks": int, "source": str, "last_timestamp_ns": int, "extra": dict}
+    if not isinstance(block, dict) or {name: type(value) for name, value in block.items()} != kinds:
+        raise DomainError(f"the snapshot's progress block is not {', '.join(kinds)} of their types")
+    if block["ticks"] < 0 or not all(isinstance(value, (str, int, float)) for value in block["extra"].values()):
+        raise DomainError("the snapshot's progress block has a negative number of ticks, or an extra that is no scalar")
+    return Progress(**block)
+
+
+def ticks_of(payload: Payload) -> int:
+    """Ticks that a snapshot's series had seen: of its progress, else counted by the state itself."""
+    progress = progress_from(payload)
+    if progress is not None:
+        return progress.ticks
+    counted = _block(payload, "global").get(".ticks")
+    return int(np.max(counted)) if isinstance(counted, np.ndarray) and counted.size else 0
+
+
+def register_migration(from_version: str, function: Migration) -> None:
+    """Have snapshots of an older schema version turned into a newer one before they are read.
+
+    Args:
+        from_version: the `schema_version` that it takes.
+        function: payload -> payload of a later version; it must change `schema_version`.
+    """
+    _migrations[from_version] = function
+
+
+def migrated(payload: Payload) -> Payload:
+    """The payload in the present schema version, by the registered migrations one after the other.
+
+    Raises:
+        DomainError: no migration leads to the present version.
+    """
+    passed: list[str] = []
+    while (version := payload.get("schema_version")) != SCHEMA_VERSION:
+        if not isinstance(version, str) or version not in _migrations or version in passed:
+            way = " -> ".join([*passed, repr(version)])
+            raise DomainError(
+                f"schema version {way} cannot be read; this program reads {SCHEMA_VERSION!r}"
+                + "".join(f" and migrates {known!r}" for known in sorted(_migrations))
+            )
+        passed.append(version)
+        payload = _migrations[version](payload)
+    return payload
+
+
+def _plain(value: Any) -> Any:
+    # A traced field may hold a batch of candidate settings, which is an array.
+    return value if isinstance(value, (bool, int, float, str)) else np.asarray(value)
+
+
+def _leaves(tree: PyTree) -> dict[str, np.ndarray]:
+    return {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
+
+
+def _block(payload: Payload, *names: str) -> dict[str, Any]:
+    block: Any = payload
+    for name in names:
+        block = block.get(name)
+        if not isinstance(block, dict):
+            raise DomainError(f"the snapshot has no block {' / '.join(names)}")
+    return block
+
+
+def _restored(block: dict[str, Any], like: PyTree, where: str) -> Any:
+    """The tree of `like` with the block's arrays, after every leaf has been checked."""
+    expected, structure = jax.tree_util.tree_flatten_with_path(like)
+    named = {jax.tree_util.keystr(path): leaf for path, leaf in expected}
+    if block.keys() != named.keys():
+        missing, unknown = sorted(named.keys() - block.keys()), sorted(block.keys() - named.keys())
+        raise DomainError(
+            f"{where} of the snapshot is another state's: {len(missing)} leaves are missing ({', '.join(missing[:3])}),"
+            f" {len(unknown)} unknown ({', '.join(unknown[:3])})"
+        )
+    for name, leaf in named.items():
+        found = block[name]
+        if not isinstance(found, np.ndarray) or found.shape != leaf.shape or found.dtype != np.dtype(leaf.dtype):
+            has = f"{found.dtype}{list(found.shape)}" if isinstance(found, np.ndarray) else "no array"
+            raise DomainError(
+                f"{where} of the snapshot has {has} at {name}; this configuration needs "
+                f"{np.dtype(leaf.dtype)}{list(leaf.shape)}: use the configuration it was taken under, `config_from`"
+            )
+    # Copies in native byte order: what is decoded is read-only and shares the memory of the whole file.
+    arrays = [np.array(block[name], dtype=np.dtype(leaf.dtype)) for name, leaf in named.items()]
+    places = [leaf.sharding if getattr(leaf, "committed", False) else None for leaf in named.values()]
+    return jax.tree_util.tree_unflatten(structure, jax.device_put(arrays, places))

@@ -1,0 +1,177 @@
+"""What a store is: `Stored`, the `Store` protocol, its errors, and what may be a key, a value and a version."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol, runtime_checkable
+
+from ...errors import DomainError, UspnbError
+
+MAX_KEY_LENGTH = 512
+MAX_VALUE_BYTES = 64 << 20
+MAX_VERSION = 2**53  # Redis counts versions in Lua, whose numbers are doubles
+
+Value = bytes | bytearray | memoryview
+Write = tuple[str, Value, int]
+Keys = list[str]
+Versions = list[int | None]
+
+
+class ConflictError(UspnbError):
+    """Another writer was there first: the key does not have the version that the write was based on.
+
+    Attributes:
+        key: which.
+        expected: the version that the writer knew, 0 for "must not exist".
+        found: the version that the store holds, 0 for none.
+    """
+
+    def __init__(self, key: str, expected: int, found: int) -> None:
+        super().__init__(key, expected, found)
+        self.key, self.expected, self.found = key, expected, found
+
+    def __str__(self) -> str:
+        had, has = (f"version {version}" if version else "no value" for version in (self.expected, self.found))
+        return f"{self.key!r} was to be written over {had}, but has {has}; read it again and decide"
+
+
+class StoreUnavailableError(UspnbError):
+    """The store cannot be reached, or refuses to write; what was to be written is still the caller's.
+
+    Whether the write that met this error was made is not known; a version read later tells.
+    """
+
+
+class Stored(NamedTuple):
+    """What a store holds under a key.
+
+    Attributes:
+        value: the bytes.
+        version: a number of at least 1 that no other write to this store has, larger than those of writes before.
+    """
+
+    value: bytes
+    version: int
+
+
+@runtime_checkable
+class Store(Protocol):
+    """Bytes under keys, each write with a version of its own.
+
+    Keys are text of 1 to 512 characters without control characters; values are at most 64 MiB.  A version is never
+    used twice, not for another key and not after a deletion, so that a write based on a deleted value cannot pass for
+    one based on its successor.  Every method may be called from any thread, and every write is whole or not at all.
+
+    Every method raises:
+        DomainError: a key, value or version that cannot be one, or a closed store.
+        StoreUnavailableError: the store cannot be reached.
+    """
+
+    def get(self, key: str) -> Stored | None:
+        """Value and version of a key, None where there is none."""
+        ...
+
+    def put(self, key: str, value: Value) -> int:
+        """Write whatever is there; returns the new version."""
+        ...
+
+    def delete(self, key: str) -> bool:
+        """Remove a key; returns whether there was one."""
+        ...
+
+    def list(self, prefix: str = "") -> Keys:
+        """The keys that begin with `prefix`, in the order of their code points."""
+        ...
+
+    def compare_and_set(self, key: str, value: Value, version: int) -> int:
+        """Write if the key has this version, 0 for "must not exist"; returns the new version.
+
+        Raises:
+            ConflictError: it has another one; nothing was written.
+        """
+        ...
+
+    def get_many(self, keys: Sequence[str]) -> Sequence[Stored | None]:
+        """`get` of each key, in one round trip."""
+        ...
+
+    def set_many(self, writes: Sequence[Write]) -> Versions:
+        """`compare_and_set` of each (key, value, version), in one round trip and in this order.
+
+        Each write wins or loses by itself: the result holds its new version, or None where another writer won.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of files and connections; may be called again."""
+        ...
+
+    def __enter__(self) -> Store:
+        """The store itself; `with` closes it at its end."""
+        ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+
+def checked_key(key: object) -> str:
+    """The key, if it is one.
+
+    Raises:
+        DomainError: no text, too short or too long, or with a character that has no place in a key.
+    """
+    if not isinstance(key, str):
+        raise DomainError(f"a key is text, not a {type(key).__name__}")
+    if not 1 <= len(key) <= MAX_KEY_LENGTH:
+        raise DomainError(f"a key has 1 to {MAX_KEY_LENGTH} characters, and this one {len(key)}")
+    return checked_prefix(key)
+
+
+def checked_prefix(prefix: object) -> str:
+    """The beginning of a key, which may be empty.
+
+    Raises:
+        DomainError: no text, or with a control character or a lone surrogate.
+    """
+    if not isinstance(prefix, str):
+        raise DomainError(f"the beginning of a key is text, not a {type(prefix).__name__}")
+    odd = next((letter for letter in prefix if unicodedata.category(letter) in ("Cc", "Cs")), None)
+    if odd is not None:
+        raise DomainError(
+            f"a key holds the character U+{ord(odd):04X}, a control character or half of one; leave it out"
+        )
+    return prefix
+
+
+def checked_value(value: object) -> bytes | memoryview:
+    """The value as flat bytes, if it is one; copied only where it is not contiguous.
+
+    Raises:
+        DomainError: no bytes, or too many.
+    """
+    if not isinstance(value, (bytes, bytearray, memoryview)):
+        raise DomainError(f"a value is bytes, not a {type(value).__name__}; encode it first")
+    flat = value if isinstance(value, bytes) else memoryview(value)
+    if isinstance(flat, memoryview):
+        flat = flat.cast("B") if flat.c_contiguous else flat.tobytes()
+    if len(flat) > MAX_VALUE_BYTES:
+        raise DomainError(f"a value has at most {MAX_VALUE_BYTES} bytes, and this one {len(flat)}")
+    return flat
+
+
+def checked_version(version: object) -> int:
+    """The version, if it is one.
+
+    Raises:
+        DomainError: no whole number of at least 0.
+    """
+    if isinstance(version, bool) or not isinstance(version, int) or not 0 <= version < MAX_VERSION:
+        raise DomainError(
+            f"version = {version!r} must be a whole number of at least 0, as a store gave it; 0 is for none"
+        )
+    return version
+
+
+def checked_writes(writes: Sequence[Write]) -> list[tuple[str, bytes | memoryview, int]]:
+    """The writes of `set_many`, each checked, before any of them is made."""
+    return [(checked_key(key), checked_value(value), checked_version(version)) for key, value, version in writes]

@@ -1,0 +1,270 @@
+"""A store on a Redis server, for many tenants on many machines."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import threading
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
+
+import redis
+from redis.backoff import EqualJitterBackoff, NoBackoff
+from redis.retry import Retry
+
+from ...errors import DomainError, IntegrityError
+from .base import (
+    ConflictError,
+    Keys,
+    Stored,
+    StoreUnavailableError,
+    Value,
+    Versions,
+    Write,
+    checked_key,
+    checked_prefix,
+    checked_value,
+    checked_version,
+    checked_writes,
+)
+from .redis_address import PASSWORD, redis_address
+
+FIRST_WAIT_S, LONGEST_WAIT_S = 0.05, 1.0
+PIPELINE_BYTES = 128 << 20  # what one round trip may send: far below a server's own bound of 1 GiB per client
+SCAN_COUNT = 1000
+READ_BYTES = 1 << 20
+
+_Answer = TypeVar("_Answer")
+_FlatWrite = tuple[str, bytes | memoryview, int]
+_Outcomes = list[tuple[bool, int]]  # whether the write won, and the version that is there now
+_Answers = list[Any]
+_LOST = (redis.ConnectionError, redis.TimeoutError)
+
+# Every change is conditional, so that a command which the server reads late, after it was sent again, changes nothing.
+# A value does not pass through Lua, which would cost the server four times as much: the same transaction stages it
+# under a name of its own, and the script moves it to its place.  KEYS: the entry, the staged hash, the counter of
+# versions.  ARGV: the version that the entry must have, the mark of this write.  A write that is sent again because its
+# answer was lost finds its own mark and is not made twice.
+_WRITE = """
+local held = redis.call('HMGET', KEYS[1], 'version', 'mark')
+local version = tonumber(held[1] or 0)
+local mine = held[2] == ARGV[2]
+if mine or version ~= tonumber(ARGV[1]) then
+  redis.call('DEL', KEYS[2])
+  return {mine and 1 or 0, version}
+end
+if redis.call('EXISTS', KEYS[2]) == 0 then return redis.error_reply('ERR the value was not taken in') end
+local made = redis.call('INCR', KEYS[3])
+redis.call('HSET', KEYS[2], 'version', made, 'mark', ARGV[2])
+redis.call('RENAME', KEYS[2], KEYS[1])
+return {1, made}
+"""
+# KEYS: the entry.  ARGV: the version to remove.  Returns the version that is there now, 0 for none.
+_DELETE = """
+local version = redis.call('HGET', KEYS[1], 'version')
+if version == ARGV[1] then redis.call('DEL', KEYS[1]) return 0 end
+return tonumber(version or 0)
+"""
+
+
+class RedisStore:
+    """A `Store` on one Redis server (6 or newer; no cluster).
+
+    An entry is a hash of version, value and the mark of its last write; entries of a namespace share one counter of
+    versions.  A lost connection is tried again after growing waits, and a write that was sent twice is made once.
+    While the server stays lost, further calls ask once and do not wait, so that a compute loop goes on.
+
+    What the server acknowledges outlives its own end only as its `appendonly` and `appendfsync` say: "yes" and
+    "always" for nothing lost.
+
+    Args:
+        url: `redis://host:port/db`, `rediss://` for TLS, `unix:///path`; user and password come from
+            `USPNB_STORE_USER` and `USPNB_STORE_PASSWORD`.
+        namespace: beginning of the names of everything that this store writes to the server.
+        timeout_s: how long to wait for a connection or an answer [s].
+        retries: further attempts where a connection is lost, after waits from 0.1 s, doubled up to 1 s.
+
+    Raises:
+        DomainError: an address or option that cannot be used.  The server itself is first asked by the first call.
+    """
+
+    def __init__(self, url: str, *, namespace: str = "uspnb", timeout_s: float = 5.0, retries: int = 6) -> None:
+        self._address = redis_address(url)
+        if not checked_prefix(namespace) or len(namespace) > 100 or ":" in namespace:
+            raise DomainError(f"namespace = {namespace!r} must have 1 to 100 characters and no colon")
+        if not timeout_s > 0 or retries < 0:
+            raise DomainError(f"timeout_s = {timeout_s!r} must be above 0 and retries = {retries!r} at least 0")
+        self.namespace = namespace
+        self._entries, self._staged = f"{namespace}:entry:".encode(), f"{namespace}:staged:".encode()
+        self._counter = f"{namespace}:version".encode()
+        self._marks = (f"{uuid.uuid4().hex}:{number}".encode() for number in itertools.count())
+        self._marks_lock = threading.Lock()
+        backoff = EqualJitterBackoff(cap=LONGEST_WAIT_S, base=FIRST_WAIT_S)
+        self._patient, self._once = Retry(backoff, retries, _LOST), Retry(NoBackoff(), 0, _LOST)
+        self._lost = self._closed = False
+        self._client = redis.Redis.from_url(
+            self._address.url,
+            username=self._address.user or None,
+            password=self._address.password or None,
+            socket_timeout=timeout_s,
+            socket_connect_timeout=timeout_s,
+            socket_read_size=READ_BYTES,
+            retry=Retry(NoBackoff(), 0),  # attempts are counted here, over whole operations
+        )
+
+    def __repr__(self) -> str:
+        return f"RedisStore({self._address.name!r}, namespace={self.namespace!r})"
+
+    def __enter__(self) -> RedisStore:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def get(self, key: str) -> Stored | None:
+        """See `Store.get`."""
+        return self.get_many([key])[0]
+
+    def get_many(self, keys: Sequence[str]) -> Sequence[Stored | None]:
+        """See `Store.get_many`.
+
+        Raises:
+            IntegrityError: something else than this class wrote the entry.
+        """
+        names = [self._name(key) for key in keys]
+        answers = self._asked(lambda: self._pipelined([("HMGET", name, "version", "value") for name in names]))
+        return [_stored(key, *answer) for key, answer in zip(keys, answers, strict=True)]
+
+    def put(self, key: str, value: Value) -> int:
+        """See `Store.put`."""
+        name, flat = self._name(key), checked_value(value)
+        found = int(self._asked(lambda: self._client.hget(name, "version")) or 0)
+        while True:
+            ((won, found),) = self._written([(key, flat, found)])
+            if won:
+                return found
+
+    def delete(self, key: str) -> bool:
+        """See `Store.delete`."""
+        name = self._name(key)
+        found = there = int(self._asked(lambda: self._client.hget(name, "version")) or 0)
+        while found:
+            (found,) = self._asked(lambda seen=found: self._pipelined([("EVAL", _DELETE, 1, name, seen)]))
+        return there > 0
+
+    def list(self, prefix: str = "") -> Keys:
+        """See `Store.list`; keys that are written or removed meanwhile may be in it or not."""
+        pattern = _literal(self._entries + checked_prefix(prefix).encode()) + b"*"
+        found = self._asked(lambda: set(self._client.scan_iter(match=pattern, count=SCAN_COUNT)))
+        return sorted(name[len(self._entries) :].decode() for name in found)
+
+    def compare_and_set(self, key: str, value: Value, version: int) -> int:
+        """See `Store.compare_and_set`."""
+        ((won, found),) = self._written([(checked_key(key), checked_value(value), checked_version(version))])
+        if not won:
+            raise ConflictError(key, version, found)
+        return found
+
+    def set_many(self, writes: Sequence[Write]) -> Versions:
+        """See `Store.set_many`; one round trip and one transaction for each 128 MiB."""
+        return [version if won else None for won, version in self._written(checked_writes(writes))]
+
+    def close(self) -> None:
+        """See `Store.close`."""
+        self._closed = True
+        self._client.close()
+
+    def _name(self, key: str) -> bytes:
+        return self._entries + checked_key(key).encode()
+
+    def _written(self, writes: Sequence[_FlatWrite]) -> _Outcomes:
+        answers: _Outcomes = []
+        for piece in _pieces(writes):
+            with self._marks_lock:
+                marks = list(itertools.islice(self._marks, len(piece)))
+            commands: list[tuple[Any, ...]] = []
+            for (key, value, version), mark in zip(piece, marks, strict=True):
+                staged = self._staged + mark
+                commands += [
+                    ("HSET", staged, "value", value),
+                    ("EVAL", _WRITE, 3, self._name(key), staged, self._counter, version, mark),
+                ]
+            got = self._asked(lambda commands=commands: self._pipelined(commands, together=True))
+            answers += [(bool(won), int(version)) for won, version in got[1::2]]
+        return answers
+
+    def _pipelined(self, commands: Sequence[tuple[Any, ...]], *, together: bool = False) -> _Answers:
+        """The answers to commands of one round trip; `together` makes them one transaction, forced to disk once."""
+        pipeline = self._client.pipeline(transaction=together)
+        for command in commands:
+            pipeline.execute_command(*command)
+        answers = pipeline.execute(raise_on_error=False)
+        for answer in answers:
+            if isinstance(answer, Exception):
+                raise answer
+        return answers
+
+    def _asked(self, ask: Callable[[], _Answer]) -> _Answer:
+        """What the server answers, after as many attempts as are due."""
+        if self._closed:
+            raise DomainError(f"the store {self._address.name} was closed; open it again")
+        retry = self._once if self._lost else self._patient
+        try:
+            with self._refusals_told():
+                answer = retry.call_with_retry(lambda: self._attempt(ask), lambda _error: None)
+        except _LOST as error:
+            self._lost = True
+            told = self._address.hide(f"{type(error).__name__}: {error}")
+            raise StoreUnavailableError(f"{self._address.name} cannot be reached ({told})") from None
+        self._lost = False
+        return answer
+
+    def _attempt(self, ask: Callable[[], _Answer]) -> _Answer:
+        try:
+            return ask()
+        except redis.AuthenticationError:
+            # redis-py counts it among lost connections; asking again would not help.
+            raise StoreUnavailableError(
+                f"{self._address.name} does not accept the credentials; check {PASSWORD}"
+            ) from None
+
+    @contextlib.contextmanager
+    def _refusals_told(self) -> Iterator[None]:
+        """Errors that a server answers with (read-only, out of memory, disk full, no permission) as ours."""
+        try:
+            yield
+        except _LOST:
+            raise
+        except redis.RedisError as error:
+            # redis-py puts the command before the server's words, and with it stored bytes.
+            told = self._address.hide(str(error).rpartition(" caused error: ")[2])
+            raise StoreUnavailableError(f"{self._address.name} refuses: {told}") from None
+
+
+def _stored(key: str, version: bytes | None, value: bytes | None) -> Stored | None:
+    if version is None and value is None:
+        return None
+    if version is None or value is None or not version.isdigit():
+        raise IntegrityError(f"the entry {key!r} was not written by a store; remove it, or use another namespace")
+    return Stored(value, int(version))
+
+
+def _pieces(writes: Sequence[_FlatWrite]) -> Iterator[list[_FlatWrite]]:
+    """The writes in their order, cut where one round trip would send too much."""
+    piece: list[_FlatWrite] = []
+    size = 0
+    for write in writes:
+        length = len(write[1])
+        if piece and size + length > PIPELINE_BYTES:
+            yield piece
+            piece, size = [], 0
+        piece.append(write)
+        size += length
+    if piece:
+        yield piece
+
+
+def _literal(name: bytes) -> bytes:
+    """A name as a pattern of SCAN that matches only itself."""
+    return b"".join(b"\\" + bytes([c]) if c in b"*?[]\\" else bytes([c]) for c in name)

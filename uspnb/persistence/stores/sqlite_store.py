@@ -1,0 +1,227 @@
+"""A store in one SQLite file: durable, for any number of threads and processes of one machine, without a server."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from ...errors import DomainError, IntegrityError
+from .base import (
+    ConflictError,
+    Keys,
+    Stored,
+    StoreUnavailableError,
+    Value,
+    Versions,
+    Write,
+    checked_key,
+    checked_prefix,
+    checked_value,
+    checked_version,
+    checked_writes,
+)
+
+APPLICATION_ID = 0x75737062  # "uspb": the file says whose it is (sqlite.org/pragma.html, application_id)
+LAYOUT_VERSION = 1
+PAGE_BYTES = 16_384
+KEYS_PER_QUERY = 500  # below the 999 parameters that every SQLite allows
+
+_SCHEMA = (
+    "CREATE TABLE entry (key TEXT PRIMARY KEY, version INTEGER NOT NULL, value BLOB NOT NULL)",
+    "CREATE TABLE revision (last INTEGER NOT NULL)",
+    "INSERT INTO revision VALUES (0)",
+    f"PRAGMA application_id = {APPLICATION_ID}",
+    f"PRAGMA user_version = {LAYOUT_VERSION}",
+)
+_READ_COLUMNS = "SELECT key, version, value FROM entry WHERE key IN "
+_UPSERT = (
+    "INSERT INTO entry (key, version, value) VALUES (?, ?, ?) "
+    "ON CONFLICT (key) DO UPDATE SET version = excluded.version, value = excluded.value"
+)
+
+
+class SqliteStore:
+    """A `Store` in one file, with a write-ahead log beside it (`-wal` and `-shm`; they belong to the file).
+
+    What a write returned for survives a kill and a power cut: each commit is forced to disk.
+
+    Args:
+        path: the file; made where there is none, its folder must exist.
+        timeout_s: how long to wait for another process that is writing [s].
+
+    Raises:
+        DomainError: the file is a database of something else, or of a later version of this one.
+        StoreUnavailableError: it cannot be opened, or lies where SQLite cannot share memory (a network share).
+        IntegrityError: it is no database, or a damaged one.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, timeout_s: float = 10.0) -> None:
+        self.path = Path(path)
+        if not timeout_s >= 0:
+            raise DomainError(f"timeout_s = {timeout_s!r} must be at least 0")
+        self._lock = threading.RLock()
+        self._database: sqlite3.Connection | None = None
+        self._place: tuple[int, int] | None = None
+        with self._told():
+            self._database = sqlite3.connect(
+                self.path, timeout=timeout_s, isolation_level=None, check_same_thread=False
+            )
+        try:
+            with self._told():
+                self._prepare(self._database)
+            self._place = _place(self.path)
+        except BaseException:
+            self.close()
+            raise
+
+    def __repr__(self) -> str:
+        return f"SqliteStore({str(self.path)!r})"
+
+    def __enter__(self) -> SqliteStore:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def get(self, key: str) -> Stored | None:
+        """See `Store.get`."""
+        return self.get_many([key])[0]
+
+    def get_many(self, keys: Sequence[str]) -> Sequence[Stored | None]:
+        """See `Store.get_many`; all values are those of one moment."""
+        checked = [checked_key(key) for key in keys]
+        found: dict[str, Stored] = {}
+        with self._transaction("BEGIN") as database:
+            for start in range(0, len(checked), KEYS_PER_QUERY):
+                piece = checked[start : start + KEYS_PER_QUERY]
+                for key, version, value in database.execute(f"{_READ_COLUMNS}({','.join('?' * len(piece))})", piece):
+                    found[key] = Stored(value, version)
+        return [found.get(key) for key in checked]
+
+    def put(self, key: str, value: Value) -> int:
+        """See `Store.put`."""
+        key, value = checked_key(key), checked_value(value)
+        with self._transaction() as database:
+            return _write(database, key, value)
+
+    def delete(self, key: str) -> bool:
+        """See `Store.delete`."""
+        checked_key(key)
+        with self._transaction() as database:
+            return database.execute("DELETE FROM entry WHERE key = ?", (key,)).rowcount > 0
+
+    def list(self, prefix: str = "") -> Keys:
+        """See `Store.list`."""
+        checked_prefix(prefix)
+        with self._transaction("BEGIN") as database:
+            # SQLite compares text by its UTF-8 bytes, which is the order of the code points.
+            rows = database.execute(
+                "SELECT key FROM entry WHERE key >= ? AND substr(key, 1, ?) = ? ORDER BY key",
+                (prefix, len(prefix), prefix),
+            )
+            return [key for (key,) in rows]
+
+    def compare_and_set(self, key: str, value: Value, version: int) -> int:
+        """See `Store.compare_and_set`."""
+        key, value, version = checked_key(key), checked_value(value), checked_version(version)
+        with self._transaction() as database:
+            found = _version(database, key)
+            if found != version:
+                raise ConflictError(key, version, found)
+            return _write(database, key, value)
+
+    def set_many(self, writes: Sequence[Write]) -> Versions:
+        """See `Store.set_many`; all writes are one transaction, forced to disk once."""
+        checked = checked_writes(writes)
+        with self._transaction() as database:
+            return [
+                _write(database, key, value) if _version(database, key) == version else None
+                for key, value, version in checked
+            ]
+
+    def close(self) -> None:
+        """See `Store.close`."""
+        with self._lock:
+            if self._database is not None:
+                self._database.close()
+                self._database = None
+
+    def _prepare(self, database: sqlite3.Connection) -> None:
+        database.execute(f"PRAGMA page_size = {PAGE_BYTES}")  # of a new file; half a state to a page
+        (mode,) = database.execute("PRAGMA journal_mode = WAL").fetchone()
+        if mode != "wal":
+            raise StoreUnavailableError(
+                f"the file system of {self.path} does not let processes share memory, as a network share; put the "
+                "store on a disk of this machine"
+            )
+        database.execute("PRAGMA synchronous = FULL")
+        # Two processes may open a new file at once: the second must see what the first has made.
+        with self._transaction() as locked:
+            (owner,) = locked.execute("PRAGMA application_id").fetchone()
+            (version,) = locked.execute("PRAGMA user_version").fetchone()
+            (tables,) = locked.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            if owner == 0 and tables == 0:
+                for statement in _SCHEMA:
+                    locked.execute(statement)
+            elif owner != APPLICATION_ID:
+                raise DomainError(f"{self.path} is a database of something else; name another file for the store")
+            elif version != LAYOUT_VERSION:
+                raise DomainError(
+                    f"{self.path} has layout version {version}, and this program reads {LAYOUT_VERSION}; open it with "
+                    "the program that wrote it"
+                )
+
+    @contextlib.contextmanager
+    def _transaction(self, begin: str = "BEGIN IMMEDIATE") -> Iterator[sqlite3.Connection]:
+        """Everything inside happens at once or not at all; reading needs no more than "BEGIN"."""
+        with self._lock, self._told():
+            database = self._database
+            if database is None:
+                raise DomainError(f"the store {self.path} was closed; open it again")
+            if self._place is not None and _place(self.path) != self._place:
+                # SQLite would go on writing to a file that has no name any more.
+                raise StoreUnavailableError(f"{self.path} was removed or replaced while it was open; open it again")
+            database.execute(begin)
+            try:
+                yield database
+                database.execute("COMMIT")
+            except BaseException:
+                # A failed COMMIT of a full disk may have ended the transaction by itself.
+                if database.in_transaction:
+                    database.execute("ROLLBACK")
+                raise
+
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        """SQLite's errors as ours."""
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            raise StoreUnavailableError(f"{self.path} cannot be used now: {error}; nothing was written") from error
+        except sqlite3.DatabaseError as error:
+            raise IntegrityError(f"{self.path} is no database or a damaged one: {error}") from error
+
+
+def _place(path: Path) -> tuple[int, int] | None:
+    """Which file lies at a path, None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _version(database: sqlite3.Connection, key: str) -> int:
+    row = database.execute("SELECT version FROM entry WHERE key = ?", (key,)).fetchone()
+    return row[0] if row else 0
+
+
+def _write(database: sqlite3.Connection, key: str, value: Value) -> int:
+    database.execute("UPDATE revision SET last = last + 1")
+    (version,) = database.execute("SELECT last FROM revision").fetchone()
+    database.execute(_UPSERT, (key, version, value))
+    return version

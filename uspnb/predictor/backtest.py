@@ -1,0 +1,180 @@
+"""`backtest`: a whole series through the predictor, as one Dataset; `backtest_many`: many, here or on a cluster."""
+
+from __future__ import annotations
+
+import dataclasses
+import numbers
+from collections.abc import Callable, Hashable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..config.schema import PredictorConfig
+from ..errors import DomainError, PartialResultError
+from ..model.packing import unpack
+from ..runtime.cluster import Client, Outcome, alone, checked_client, outcomes
+from .batching import scan_chunks
+from .functional import FunctionalPredictor, observations
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+TICKS_WORTH_A_BAR = 20_000
+
+
+def backtest(
+    series: Any, config: PredictorConfig | None = None, *, times: Any = None, progress: bool | None = None
+) -> xr.Dataset:
+    """Replay a series tick by tick and return every forecast, made before the tick that it is for.
+
+    Args:
+        series: list, array, pandas or xarray object of shape (time,) or (time, asset); NaN is a missing tick.
+        config: settings; the default configuration where left out.
+        times: timestamps of the ticks (aware datetimes, datetime64 or ns since 1970); taken from the series' own index
+            where it has one, else a regular grid of one second.
+        progress: whether to show a bar; by default for runs of 20,000 ticks and more.
+
+    Returns:
+        The Dataset of `uspnb.predictor.results`: dims time, kernel, chart and, for a 2-D series, asset.
+
+    Raises:
+        DomainError: a series or times that cannot be used; the message says why and what to do.
+    """
+    # pandas and xarray take seconds to import; `import uspnb` for a live loop does without them.
+    from tqdm.auto import tqdm
+
+    from ..data.series import read_series
+    from .results import to_dataset
+
+    predictor = FunctionalPredictor(config)
+    read = read_series(series, times)
+    assets = read.values.shape[1] if read.values.ndim == 2 else None
+    ticks = observations(read.values, read.timestamps_ns)
+    shown = read.values.size >= TICKS_WORTH_A_BAR if progress is None else progress
+    with tqdm(total=read.values.shape[0], unit="tick", desc="backtest", disable=not shown) as bar:
+
+        def advance_bar(done: int) -> None:
+            bar.update(done - bar.n)
+
+        _, rows = scan_chunks(predictor, predictor.init_state(assets), ticks, advance_bar)
+    results = unpack(rows, predictor.layout)
+    following = (
+        np.asarray(results.reference_prediction[-1]),
+        np.asarray(results.confidence_lower[-1]),
+        np.asarray(results.confidence_upper[-1]),
+    )
+    return to_dataset(results.telemetry, following, read, predictor.config)
+
+
+def backtest_many(
+    series_collection: Any,
+    config: PredictorConfig | None = None,
+    *,
+    client: Any = None,
+    progress: bool | None = None,
+) -> dict[Hashable, xr.Dataset]:
+    """`backtest` of every series of a collection, here or on the workers of a Dask cluster.
+
+    Args:
+        series_collection: a dict of series by name, a list of series, or a table of shape (time, asset) with a series
+            in each column.  Lengths and times may differ but in a table.  In a list a series goes by its own `name`,
+            else by its place, "series 0".
+        config: settings of all of them; the default configuration where left out.
+        client: ``distributed.Client``; each series is then one task.  Without it they run one after another in this
+            process.
+        progress: whether to show a bar; by default for 20,000 ticks and more in all.
+
+    Returns:
+        The Dataset of each series by its name, in the order given.
+
+    Raises:
+        DomainError: an empty collection, a single series, two of one name, or a series that cannot be used, before
+            any is run; a client that cannot be used.
+        PartialResultError: some series failed; its `results` are of those that did not, which all ran to their end.
+        UspnbError: the Dask cluster was lost.
+    """
+    from tqdm.auto import tqdm
+
+    config = PredictorConfig() if config is None else config
+    if not isinstance(config, PredictorConfig):
+        raise DomainError(f"config has type {type(config).__name__}, expected PredictorConfig; see load_config")
+    named = _collection(series_collection)
+    ticks = sum(one.values.size for one in named.values())
+    shown = ticks >= TICKS_WORTH_A_BAR if progress is None else progress
+    with tqdm(total=len(named), unit="series", desc="backtest", disable=not shown) as bar:
+        calls = [(one, config) for one in named.values()]
+
+        def advance_bar(call: int) -> None:
+            bar.update()
+
+        found = _here(calls, advance_bar) if client is None else _there(checked_client(client), calls, advance_bar)
+    ended = dict(zip(named, found, strict=True))
+    reasons = {name: outcome.reason for name, outcome in ended.items() if outcome.reason}
+    results = {name: outcome.value for name, outcome in ended.items() if not outcome.reason}
+    if reasons:
+        raise PartialResultError(results, reasons)
+    return results
+
+
+def _here(calls: list[tuple[Any, PredictorConfig]], ended: Callable[[int], None]) -> list[Outcome]:
+    found = []
+    for k, call in enumerate(calls):
+        try:
+            found.append(Outcome(_replayed(*call), "", False))
+        except (ArithmeticError, MemoryError, RuntimeError, ValueError) as error:
+            found.append(Outcome(None, f"{type(error).__name__}: {error}", False))
+        ended(k)
+    return found
+
+
+def _there(client: Client, calls: list[tuple[Any, PredictorConfig]], ended: Callable[[int], None]) -> list[Outcome]:
+    found = outcomes(client, _replayed, calls, ended)
+    # Whoever else died on that worker, this one is tried once more with nothing beside it.
+    return [alone(client, _replayed, call) if one.killed else one for call, one in zip(calls, found, strict=True)]
+
+
+def _replayed(series: Any, config: PredictorConfig) -> xr.Dataset:
+    return backtest(series, config, progress=False)
+
+
+def _collection(data: Any) -> dict[Hashable, Any]:
+    """The series of a collection by name, read and checked.
+
+    Raises:
+        DomainError: see `backtest_many`.
+    """
+    from ..data.series import read_series
+
+    if isinstance(data, Mapping):
+        pairs = list(data.items())
+    elif isinstance(data, (list, tuple)) and not (data and isinstance(data[0], numbers.Real)):
+        pairs = [(_name(one, f"series {k}"), one) for k, one in enumerate(data)]
+    else:
+        pairs = _columns(read_series(data))
+    if not pairs:
+        raise DomainError("the collection holds no series; give at least one")
+    named: dict[Hashable, Any] = {}
+    for name, one in pairs:
+        if name in named:
+            raise DomainError(f"two series are called {name!r}; give a dict with a name for each")
+        try:
+            named[name] = read_series(one)
+        except DomainError as error:
+            raise DomainError(f"series {name!r}: {error}") from error
+    return named
+
+
+def _name(one: Any, otherwise: str) -> Hashable:
+    name = getattr(one, "name", None)  # of a table it may be a column
+    return name if isinstance(name, Hashable) and name not in (None, "") else otherwise
+
+
+def _columns(table: Any) -> list[tuple[Hashable, Any]]:
+    if table.assets is None:
+        raise DomainError(
+            f"one series of {len(table)} ticks is no collection; use backtest, or give a dict, a list or a table"
+        )
+    return [
+        (asset, dataclasses.replace(table, values=table.values[:, a].copy(), assets=None, name=str(asset)))
+        for a, asset in enumerate(table.assets)
+    ]

@@ -1,0 +1,227 @@
+"""`FunctionalPredictor`: the stateless predictor, one compiled program for one series or many."""
+
+from __future__ import annotations
+
+import numbers
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ..array_types import Float, Key
+from ..config.schema import PredictorConfig
+from ..errors import ConfigError, DomainError
+from ..model.packing import unpack
+from ..model.programs import (
+    SERIES_LENGTH,
+    filled,
+    initial_state,
+    result_layout,
+    run_batch,
+    run_series,
+    static_part,
+    trace_count,
+    traced_part,
+)
+from ..model.records import Observation, PredictionResult, ProcessState
+from ..model.state import PredictorState
+from ..runtime import enable_compilation_cache, platform
+
+__all__ = ["FunctionalPredictor", "observations", "tagged", "trace_count"]
+
+
+def device_for(name: str) -> Any | None:
+    """The first device of a platform, None for "auto"; programs run where their state lies.
+
+    Raises:
+        ConfigError: JAX has no such platform here.
+    """
+    if name == "auto":
+        return None
+    try:
+        return jax.devices(name)[0]
+    except RuntimeError as error:
+        raise ConfigError(
+            f"jax_platform = {name!r} is not to be had here, JAX computes on {platform()!r}; install the platform "
+            "(pip install 'uspnb[gpu]' for NVIDIA GPUs) or set jax_platform = 'auto'"
+        ) from error
+
+
+class FunctionalPredictor:
+    """Pure state transitions (S_t, y_t) -> (S_{t+1}, forecast of y_{t+1}) under one configuration.
+
+    All instances in a process share the compiled programs: one compilation for each set of static fields and shapes.
+
+    Args:
+        config: settings; the default configuration where left out.
+    """
+
+    def __init__(self, config: PredictorConfig | None = None) -> None:
+        self.config = PredictorConfig() if config is None else config
+        if not isinstance(self.config, PredictorConfig):
+            raise DomainError(f"config has type {type(config).__name__}, expected PredictorConfig; see load_config")
+        enable_compilation_cache()
+        self.static, self.knobs = static_part(self.config), jnp.asarray(traced_part(self.config))
+        self.layout = result_layout(self.config)
+        self._device = device_for(self.config.jax_platform)
+
+    def advance(
+        self, state: PredictorState, ticks: Observation, count: int
+    ) -> tuple[PredictorState, Float[np.ndarray, "time *batch width"]]:
+        """The first `count` ticks of a buffer, packed: what every other method here is made of.
+
+        Args:
+            state: one state for columns of shape (SERIES_LENGTH,), stacked states for (time, batch).
+            ticks: the buffer.
+            count: how many of its ticks are real.
+        """
+        run = run_batch if np.ndim(ticks.value) == 2 else run_series
+        state, rows = run(self.static, self.knobs, state, ticks, np.int64(count))
+        return state, np.asarray(rows)[:count]
+
+    def warm(self, state: PredictorState) -> None:
+        """Compile and load the program of one series, which may take many seconds; the state is left untouched."""
+        zeros = np.zeros(SERIES_LENGTH, np.int64)
+        self.advance(state, Observation(np.zeros(SERIES_LENGTH), zeros, zeros, np.full(SERIES_LENGTH, np.nan)), 0)
+
+    def init_state(self, batch: int | None = None, *, key: Key | None = None) -> PredictorState:
+        """The cold state of one series, or of `batch` series stacked along a leading axis.
+
+        Args:
+            batch: how many series, one without the leading axis where left out.
+            key: source of the random features, by default `config.seed`; all series of a batch draw the same.
+
+        Raises:
+            DomainError: `batch` is not a whole number of at least 1.
+        """
+        if batch is not None and (not isinstance(batch, numbers.Integral) or isinstance(batch, bool) or batch < 1):
+            raise DomainError(f"batch = {batch!r} must be a whole number of at least 1; leave it out for one series")
+        seed = jax.random.PRNGKey(self.config.seed) if key is None else key
+        one = initial_state(self.static, seed)
+        if self._device is not None:
+            one = jax.device_put(one, self._device)
+        return one if batch is None else jax.tree.map(lambda leaf: jnp.repeat(leaf[None], batch, axis=0), one)
+
+    def step(
+        self, state: PredictorState, tick: ProcessState | Observation, *, now_ns: int | None = None
+    ) -> tuple[PredictorState, PredictionResult]:
+        """One tick of one series.
+
+        Args:
+            state: S_t; left untouched.
+            tick: a `ProcessState`, or an `Observation` of scalars.
+            now_ns: the time of processing [ns since 1970 UTC]; the tick's own timestamp where left out (replay).
+
+        Returns:
+            S_{t+1} and the forecast with its telemetry.
+        """
+        new, row = self.step_row(state, _observation(tick, now_ns))
+        return new, tagged(unpack(row, self.layout), tick)
+
+    def step_row(self, state: PredictorState, tick: Observation) -> tuple[PredictorState, Float[np.ndarray, "width"]]:
+        """`step` with the result as one packed row."""
+        buffer = Observation(*(np.full(SERIES_LENGTH, leaf) for leaf in tick))
+        new, rows = self.advance(state, buffer, 1)
+        return new, rows[0]
+
+    def step_batch(
+        self, states: PredictorState, ticks: Sequence[ProcessState] | Observation, *, now_ns: int | None = None
+    ) -> tuple[PredictorState, PredictionResult]:
+        """One tick of each of B series, through the whole gate, in one compiled call.
+
+        Args:
+            states: stacked states, leading axis B.
+            ticks: B ticks, or an `Observation` of arrays of shape (B,).
+            now_ns: the time of processing; each tick's own timestamp where left out.
+
+        Raises:
+            DomainError: the number of ticks is not that of the states, or something among them is no tick.
+        """
+        if not isinstance(ticks, Observation):
+            rows = [_observation(tick, now_ns) for tick in ticks]
+            if not rows:
+                raise DomainError("step_batch got no ticks; give one for each state")
+            ticks = Observation(*(np.stack(column) for column in zip(*rows, strict=True)))
+        elif now_ns is not None:
+            ticks = ticks._replace(now_ns=np.full(np.shape(ticks.value), now_ns, np.int64))
+        batch = states.ticks.shape[0] if states.ticks.ndim else 0
+        if np.shape(ticks.value) != (batch,):
+            raise DomainError(
+                f"step_batch got ticks of shape {np.shape(ticks.value)} for states of batch {batch}; "
+                "one tick for each state, and states from init_state(batch)"
+            )
+        new, rows = self.advance(states, jax.tree.map(lambda column: np.asarray(column)[None], ticks), 1)
+        return new, unpack(rows[0], self.layout)
+
+    def scan(self, state: PredictorState, ticks: Observation) -> tuple[PredictorState, PredictionResult]:
+        """Many ticks in one compiled call; the same numbers as step by step.
+
+        Args:
+            state: one state, or stacked states for ticks of shape (T, B).
+            ticks: an `Observation` of arrays of shape (T,) or (T, B); see `observations`.
+
+        Returns:
+            The last state and the results with a leading time axis, on the host.
+
+        Raises:
+            DomainError: ticks without a time axis, or of another batch than the states.
+        """
+        if np.ndim(ticks.value) == 0 or np.shape(ticks.value)[1:] != state.ticks.shape:
+            raise DomainError(
+                f"scan got ticks of shape {np.shape(ticks.value)} for states of batch shape {state.ticks.shape}; give "
+                "(time,) for one series, (time, batch) for states from init_state(batch)"
+            )
+        total = np.shape(ticks.value)[0]
+        length = SERIES_LENGTH if np.ndim(ticks.value) == 1 else total
+        rows = []
+        for start in range(0, total, length):
+            real = min(length, total - start)
+            piece = Observation(*(filled(np.asarray(column)[start : start + real], length) for column in ticks))
+            state, done = self.advance(state, piece, real)
+            rows.append(done)
+        return state, unpack(np.concatenate(rows), self.layout)
+
+
+def observations(values: Any, timestamps_ns: Any, now_ns: Any = None, dispersion_proxy: Any = None) -> Observation:
+    """Arrays of ticks for `scan`: values of shape (T,) or (T, B), timestamps of shape (T,) or that of the values.
+
+    `now_ns` defaults to the timestamps (replay), the proxy to NaN (none).
+
+    Raises:
+        DomainError: values that are not real numbers.
+    """
+    values = np.asarray(values)
+    if values.dtype.kind not in "fiu":
+        raise DomainError(f"the values have dtype {values.dtype}, not real numbers; convert them to float first")
+    values = values.astype(np.float64)
+    stamps = np.asarray(timestamps_ns, np.int64)
+    if stamps.ndim < values.ndim:
+        stamps = np.broadcast_to(stamps.reshape(stamps.shape + (1,) * (values.ndim - stamps.ndim)), values.shape)
+    now = stamps if now_ns is None else np.broadcast_to(np.asarray(now_ns, np.int64), values.shape)
+    proxy = np.full(values.shape, np.nan) if dispersion_proxy is None else np.asarray(dispersion_proxy, np.float64)
+    return Observation(values, stamps, now, proxy)
+
+
+def _observation(tick: ProcessState | Observation, now_ns: int | None) -> Observation:
+    if isinstance(tick, ProcessState):
+        return tick.observation(now_ns)
+    if not isinstance(tick, Observation):
+        raise DomainError(f"tick has type {type(tick).__name__}, expected ProcessState or Observation")
+    return tick if now_ns is None else tick._replace(now_ns=np.int64(now_ns))
+
+
+def tagged(result: PredictionResult, tick: ProcessState | Observation) -> PredictionResult:
+    """The result with the tick's own label as its request id."""
+    tag = tick.state_tag if isinstance(tick, ProcessState) else None
+    if tag is None:
+        return result
+    return PredictionResult(
+        result.reference_prediction,
+        result.confidence_lower,
+        result.confidence_upper,
+        result.operating_mode,
+        result.telemetry,
+        tag,
+    )

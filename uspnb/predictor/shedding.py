@@ -1,0 +1,210 @@
+"""Load shedding: the log-signature's depth follows the load, and what was learned at a depth is never thrown away."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from ..config.schema import PredictorConfig
+from ..errors import DomainError
+from ..model.kernels.base import KERNEL_NAMES
+from ..model.kernels.log_signature import LogSignatureState, truncate_depth
+from ..model.state import PredictorState
+from .functional import FunctionalPredictor
+
+DEPTHS = (2, 3, 5)
+_PLACE = KERNEL_NAMES.index("log_signature")
+
+
+class Switched(NamedTuple):
+    """One change of the depth.
+
+    Attributes:
+        tick: ticks judged before it.
+        before, after: the depths.
+    """
+
+    tick: int
+    before: int
+    after: int
+
+    def __str__(self) -> str:
+        what = "lowered" if self.after < self.before else "raised"
+        return f"log-signature depth {what} from {self.before} to {self.after} after {self.tick} ticks"
+
+
+class _Kept(NamedTuple):
+    """Kernel D as it stood when its depth was lowered, on the host; `ticks` judged and `accepted` by then."""
+
+    kernel: LogSignatureState
+    ticks: int
+    accepted: int
+
+
+class DepthSwitch:
+    """Chooses among the depths 2, 3 and 5 by latency, and moves a state of one series between them.
+
+    The log-signature is graded, so its features of a lower depth are a prefix of those of a higher one.  Going down
+    keeps the leading block of the normal equations and sets the whole aside.  Going up puts the block learned meanwhile
+    in the place of the leading one.  With the ticks in between counted as ticks whose higher coordinates were zero, the
+    normal equations at full depth are A = gamma^n A_kept + sum f f' for the zero-padded features f: positive
+    semidefinite, as gamma^n with n the accepted ticks forgets no less than was forgotten in the leading block.
+
+    Args:
+        config: settings; `log_sig_depth` is where it begins, on the largest of the three depths that does not exceed
+            it.  `shed_above`, `restore_below`, `shedding_min_steps` and `log_sig_forgetting` are read too.
+        on_switch: told of every change, in the thread that made it.
+    """
+
+    def __init__(self, config: PredictorConfig, on_switch: Callable[[Switched], None] | None = None) -> None:
+        self.config = config
+        self.depth = max(depth for depth in DEPTHS if depth <= config.log_sig_depth)
+        self._functionals = {
+            depth: FunctionalPredictor(dataclasses.replace(config, log_sig_depth=depth)) for depth in DEPTHS
+        }
+        self._on_switch = on_switch
+        self._kept: dict[int, _Kept] = {}
+        self._changed_at: int | None = None
+        self.switches = 0
+
+    @property
+    def functional(self) -> FunctionalPredictor:
+        """The predictor of the present depth."""
+        return self._functionals[self.depth]
+
+    def at(self, depth: int) -> FunctionalPredictor:
+        """The predictor of one of the depths.
+
+        Raises:
+            DomainError: not one of them.
+        """
+        if depth not in self._functionals:
+            raise DomainError(f"depth = {depth!r} is not one of {', '.join(map(str, DEPTHS))}")
+        return self._functionals[depth]
+
+    def warm(self) -> None:
+        """Compile or load the programs of all depths, the present one first; no state is touched."""
+        for depth in (self.depth, *(other for other in DEPTHS if other != self.depth)):
+            self._functionals[depth].warm(self._functionals[depth].init_state())
+
+    def choose(self, latency_ns: float, interval_ns: float, tick: int, *, jittery: bool = False) -> int:
+        """The depth for the ticks to come: one step down above `shed_above`, one step up below `restore_below`.
+
+        Args:
+            latency_ns: average time that a tick takes [ns].
+            interval_ns: time between ticks [ns]; where it is unknown (not above 0) the depth stays.
+            tick: ticks judged so far; between two changes lie at least `shedding_min_steps`.
+            jittery: whether the latency wanders beyond its limit, which is overload too.
+        """
+        soon = self._changed_at is not None and tick - self._changed_at < self.config.shedding_min_steps
+        if soon or not interval_ns > 0:
+            return self.depth
+        place, load = DEPTHS.index(self.depth), latency_ns / interval_ns
+        if jittery or load > self.config.shed_above:
+            return DEPTHS[max(place - 1, 0)]
+        if load < self.config.restore_below:
+            return DEPTHS[min(place + 1, len(DEPTHS) - 1)]
+        return self.depth
+
+    def switch(self, state: PredictorState, depth: int) -> PredictorState:
+        """The state at another depth, and the predictor with it; nothing is compiled.
+
+        Args:
+            state: of the present depth; left untouched.
+            depth: one of the three.
+
+        Returns:
+            A state for `functional`; down and up again with no tick in between gives the same bits.
+
+        Raises:
+            DomainError: not one of the depths.
+        """
+        self.at(depth)
+        if depth == self.depth:
+            return state
+        ticks, accepted = int(state.ticks), int(state.frame.count)
+        own = _on_host(state.kernels[_PLACE])
+        if depth < self.depth:
+            # A new dict each time: a snapshot that is not written yet holds the one of its own tick.
+            self._kept = self._kept | {self.depth: _Kept(own, ticks, accepted)}
+            moved = truncate_depth(self.functional.config, own, depth)
+        else:
+            moved = self._raised(own, self._kept, depth, ticks, accepted)
+            self._kept = {known: block for known, block in self._kept.items() if known > depth}
+        change = Switched(ticks, self.depth, depth)
+        self.depth, self._changed_at = depth, ticks
+        self.switches += 1
+        if self._on_switch is not None:
+            self._on_switch(change)
+        kernels = list(state.kernels)
+        kernels[_PLACE] = _beside(state.ticks, moved)
+        return state._replace(kernels=tuple(kernels))
+
+    def whole(self, state: PredictorState) -> Callable[[], tuple[PredictorState, int]]:
+        """What makes, later and in any thread, the state at the highest depth that it ever had, for a snapshot.
+
+        Args:
+            state: of the present depth.
+
+        Returns:
+            A function that gives the state, whose leaves may be NumPy's, and its depth.
+        """
+        kept, depth = self._kept, self.depth
+
+        def made() -> tuple[PredictorState, int]:
+            full = max(kept, default=depth)
+            if full <= depth:
+                return state, depth
+            kernels = list(state.kernels)
+            own = _on_host(state.kernels[_PLACE])
+            kernels[_PLACE] = self._raised(own, kept, full, int(state.ticks), int(state.frame.count))
+            return state._replace(kernels=tuple(kernels)), full
+
+        return made
+
+    def resume(self, state: PredictorState, held: int, depth: int) -> PredictorState:
+        """Take up a state of `whole` again, which has depth `held`, at the depth that it was at."""
+        self.at(held)
+        self.depth, self._kept, self._changed_at = held, {}, None
+        return self.switch(state, depth)
+
+    def _raised(
+        self, own: LogSignatureState, aside: dict[int, _Kept], depth: int, ticks: int, accepted: int
+    ) -> LogSignatureState:
+        """Kernel D at a higher depth: the learned block inside the one set aside, or inside zeros."""
+        fitting = min((known for known in aside if known >= depth), default=None)
+        if fitting is None:
+            cold: Any = self._functionals[depth].init_state().kernels[_PLACE]
+            kept = _Kept(_on_host(cold), ticks, accepted)
+        else:
+            whole = aside[fitting]
+            kept = whole._replace(kernel=truncate_depth(self._functionals[fitting].config, whole.kernel, depth))
+        return _embedded(own, kept, ticks, accepted, float(self.config.log_sig_forgetting))
+
+
+def _on_host(kernel: Any) -> Any:
+    """The leaves as NumPy arrays, whose slices are no programs to compile."""
+    return jax.tree.map(np.asarray, kernel)
+
+
+def _beside(leaf: Any, kernel: Any) -> Any:
+    """The kernel on the device of a leaf.  Bound to a device only where that is: else it would be another program."""
+    if isinstance(leaf, jax.Array) and leaf.committed:
+        return jax.device_put(kernel, leaf.sharding)
+    return jax.tree.map(jax.numpy.asarray, kernel)
+
+
+def _embedded(own: Any, kept: _Kept, ticks: int, accepted: int, forgetting: float) -> Any:
+    """`own` at the depth of `kept`: its block leads, the rest is what was kept and has been forgotten since."""
+    size, whole = own.features.shape[0], kept.kernel
+    decay = forgetting ** (accepted - kept.accepted)
+    gram, moment = decay * np.asarray(whole.ridge.gram), decay * np.asarray(whole.ridge.moment)
+    gram[:size, :size], moment[:size] = own.ridge.gram, own.ridge.moment
+    # The coordinates of the waiting forecast are known only where no tick has come since.
+    features = np.array(whole.features) if ticks == kept.ticks else np.zeros(whole.features.shape)
+    features[:size] = own.features
+    return own._replace(ridge=own.ridge._replace(gram=gram, moment=moment), features=features)

@@ -1,0 +1,149 @@
+"""`Consumer`: empties a `TelemetryBuffer` into sinks, outside the thread that computes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from ..errors import DomainError
+from .buffer import Batch, BufferCounts, TelemetryBuffer
+from .drain import Drain, Guarded
+from .lanes import Lane, ProcessLane, ThreadLane
+from .merging import merged
+from .sinks import FileSink, Sink, SinkStatus
+
+
+class ConsumerStatus(NamedTuple):
+    """How a consumer fares.
+
+    Attributes:
+        counts: of the buffer.
+        sinks: status of each sink by name; records that a slow sink had no room for are among its lost ones.
+        restarts: how often the process of the file sinks was started again.
+        pid: number of that process, None where there is none.
+    """
+
+    counts: BufferCounts
+    sinks: dict[str, SinkStatus]
+    restarts: int
+    pid: int | None
+
+    @property
+    def conditions(self) -> dict[str, str]:
+        """What keeps a sink from working, by its name; empty where all is well."""
+        return {name: status.condition for name, status in self.sinks.items() if status.condition is not None}
+
+
+class Consumer:
+    """Takes records from a buffer, fetches those that lie on a device, and hands them to every sink.
+
+    Sinks of the process (a function, the metrics) are called by one thread.  Sinks that write files get a thread each,
+    or with `process=True` one process together, behind a buffer of their own: a disk that stands still fills that
+    buffer, whose drops are counted, and holds up neither the other sinks nor the computation.
+
+    Args:
+        buffer: what is emptied; `close` closes it.
+        sinks: where records go, each with a name of its own.
+        columns: where each field stands in a row, for example `uspnb.engine.session.row_columns.row_columns(layout)`.
+        process: whether file sinks live in a process of their own.
+        period_s: least time between two takes [s]; each costs the computation a few milliseconds of the interpreter, so
+            that at 0.05 s one tick in fifty was late and at 0.5 s one in five hundred.
+        most: records taken at a time.
+
+    Raises:
+        DomainError: two sinks of one name.
+    """
+
+    def __init__(
+        self,
+        buffer: TelemetryBuffer,
+        sinks: Sequence[Sink],
+        columns: Mapping[str, slice],
+        *,
+        process: bool = False,
+        period_s: float = 0.5,
+        most: int = 4096,
+    ) -> None:
+        names = [sink.name for sink in sinks]
+        if len(set(names)) < len(names):
+            raise DomainError(f"the sinks are called {', '.join(names)}; each needs a name of its own")
+        self._buffer, self._columns = buffer, columns
+        files = [sink for sink in sinks if isinstance(sink, FileSink)]
+        self._direct = {sink.name: Guarded(sink) for sink in sinks if not isinstance(sink, FileSink)}
+        self._order = names
+        self._lanes: list[Lane] = []
+        if process and files:
+            self._lanes.append(ProcessLane(files, columns, buffer.maxlen, period_s, most))
+        else:
+            self._lanes += [ThreadLane(sink, columns, buffer.maxlen, period_s, most) for sink in files]
+        self._refused = 0
+        self._refusal: str | None = None
+        self._drain = Drain(buffer, self._deliver, self._finish, "uspnb-telemetry", period_s, most)
+
+    def __enter__(self) -> Consumer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def drain(self, timeout_s: float = 10.0) -> bool:
+        """Wait until every record emitted so far has reached its sinks or is counted as lost; whether that came."""
+        deadline = time.monotonic() + timeout_s
+        return self._drain.settle(deadline) and all(lane.settle(deadline) for lane in self._lanes)
+
+    def close(self, timeout_s: float = 10.0) -> bool:
+        """Write everything that was emitted, close the sinks, and end; what comes later counts as dropped.
+
+        Args:
+            timeout_s: how long to wait [s]; a process that takes longer is ended, and what it did not write is lost.
+
+        Returns:
+            Whether everything was written in time.
+        """
+        deadline = time.monotonic() + timeout_s
+        self._drain.close()
+        done = self._drain.join(timeout_s)
+        # Each lane is told to end by the drain's last act; one that did not get that far is told here.
+        for lane in self._lanes:
+            lane.close()
+        return all([lane.join(deadline) for lane in self._lanes]) and done
+
+    def status(self) -> ConsumerStatus:
+        """How it fares."""
+        found = {name: sink.status() for name, sink in self._direct.items()}
+        for lane in self._lanes:
+            found.update(lane.statuses())
+        lost, told = self._refused, self._refusal
+        process = next((lane for lane in self._lanes if isinstance(lane, ProcessLane)), None)
+        return ConsumerStatus(
+            self._buffer.counts(),
+            {
+                name: SinkStatus(found[name].written, found[name].lost + lost, found[name].condition or told)
+                for name in self._order
+            },
+            0 if process is None else process.restarts,
+            None if process is None else process.pid,
+        )
+
+    def _deliver(self, batches: list[Batch]) -> None:
+        for batch in batches:
+            # All transfers of a device are asked for before the first is waited for.
+            if hasattr(batch.rows, "copy_to_host_async"):
+                batch.rows.copy_to_host_async()
+        stretches, refused = merged(batches, self._columns)
+        self._refused += sum(batch.count for batch, _ in refused)
+        self._refusal = refused[-1][1] if refused else None
+        for records in stretches:
+            for lane in self._lanes:
+                lane.emit(records)
+            for sink in self._direct.values():
+                sink.write(records)
+        for sink in self._direct.values():
+            sink.flush()
+
+    def _finish(self) -> None:
+        for sink in self._direct.values():
+            sink.close()
+        for lane in self._lanes:
+            lane.close()

@@ -1,0 +1,313 @@
+"""The state machine of the loop: watching, gathering, tuning, rehearsing, probation, cooldown, watching."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Mapping
+from concurrent.futures import Future
+from typing import Any
+
+from ...config.schema import STATIC_FIELDS
+from ...errors import ConfigError, DomainError
+from ...model.records import Telemetry
+from ...predictor.functional import FunctionalPredictor
+from ...predictor.reloading import ConfigReloadablePredictor
+from ..space import Space
+from . import decisions as d
+from .attempt import Attempt, figures, ruling_on, task_of, why
+from .background import Background
+from .changing import Hand
+from .decisions import Decision, Decisions
+from .off_stage import OffStage
+from .probation import FAILED, PASSED, Probation, Standing
+from .proposing import Proposal
+from .settings import LoopSettings
+from .tick_ring import TickRing
+from .watching import UNFINISHED, Trigger, Watch
+
+# Ticks of the past that a new structure learns from at each live tick, until it has caught up: some milliseconds.
+CATCH_UP = 16
+_log = logging.getLogger("uspnb.tuning.live")
+
+
+class Loop:
+    """Decides, after every tick of the predictor's own thread, what to do next.
+
+    Args:
+        predictor: the live one.
+        settings: of the loop.
+        space: what a campaign varies, or the name of a space.
+        hand: changes file and predictor.
+        background: runs campaigns.
+        folder: where journals of campaigns stay; "" keeps none.
+    """
+
+    def __init__(
+        self,
+        predictor: ConfigReloadablePredictor,
+        settings: LoopSettings,
+        space: Space | str,
+        hand: Hand,
+        background: Background,
+        folder: str,
+    ) -> None:
+        self._predictor, self._settings, self._space = predictor, settings, space
+        self._hand, self._background, self._folder = hand, background, folder
+        self.ring = TickRing(settings.history)
+        self.watch = Watch(settings, self.ring)
+        self.decisions = Decisions()
+        self.state, self.reason = d.WATCHING, ""
+        self.attempts = self.tests = 0
+        self.last_round = False
+        self.attempt: Attempt | None = None
+        self._rest_until = 0
+        self._next: Trigger | None = None
+
+    def after_tick(self, telemetry: Telemetry) -> None:
+        """Look at the newest tick of the ring and act."""
+        trigger = self.watch.observe(telemetry)
+        if self.state == d.WATCHING and trigger is not None:
+            self.begin(trigger)
+        elif self.state == d.TUNING and self._now.future is not None and self._now.future.done():
+            self._decide(self._now.future)
+        elif self.state == d.REHEARSING:
+            self._rehearse()
+        elif self.state == d.PROBATION:
+            self._judge()
+        elif self.state == d.COOLDOWN and self.ring.seen >= self._rest_until:
+            self._wake()
+        if self.state == d.GATHERING and self.left() == 0:
+            self._tune()
+
+    def left(self) -> int | None:
+        """Ticks until the present state ends; None where no tick decides that."""
+        seen = self.ring.seen
+        if self.state == d.GATHERING:
+            return max(0, self._now.trigger.onset + self._settings.min_history - seen)
+        if self.state == d.REHEARSING and self._now.rehearsal is not None:
+            return -(-self._now.rehearsal.behind(self.ring) // (CATCH_UP - 1))
+        if self.state == d.PROBATION and self._now.probation is not None:
+            return max(0, self._settings.watch_ticks - self._now.probation.seen)
+        return max(0, self._rest_until - seen) if self.state == d.COOLDOWN else None
+
+    def halt(self, state: str, reason: str) -> None:
+        """End what is going on; a change on probation stays, and a line says that nobody watches it any more."""
+        if self.state == d.PROBATION:
+            self._note(d.UNWATCHED, f"{reason}; the change stays")
+        self._background.stop()
+        self.attempt = self._next = None
+        self.state, self.reason = state, reason
+
+    def switch(self, on: bool) -> None:
+        """Look for triggers or not; a probation is ended first."""
+        if self.state == d.PROBATION:
+            self.last_round = not on
+        elif on and self.state == d.OFF:
+            self.state, self.reason = d.WATCHING, ""
+        elif not on:
+            self.halt(d.OFF, "switched off")
+
+    def begin(self, trigger: Trigger) -> None:
+        """Start an attempt as after a trigger.
+
+        Raises:
+            DomainError: one is going on, or the loop is switched off.
+        """
+        if self.state not in (d.WATCHING, d.COOLDOWN):
+            raise DomainError(f"the loop stands at {self.state!r}; an attempt begins from watching or cooldown")
+        self._next = None
+        self._start(trigger)
+        if self.state == d.GATHERING and self.left() == 0:
+            self._tune()
+
+    @property
+    def _now(self) -> Attempt:
+        assert self.attempt is not None
+        return self.attempt
+
+    # transitions
+
+    def _start(self, trigger: Trigger) -> None:
+        self.attempt = Attempt(trigger)
+        self.state = d.GATHERING
+        self._note(d.TRIGGERED, why(trigger), details={"onset": trigger.onset, **trigger.details})
+
+    def _tune(self) -> None:
+        """Hand the remembered ticks to the background."""
+        attempt = self._now
+        self.state = d.TUNING
+        self.attempts += 1
+        try:
+            task, attempt.first = task_of(
+                attempt.trigger,
+                self.ring,
+                self._predictor,
+                self._settings,
+                self._space,
+                self.attempts,
+                self._folder,
+            )
+            self._hand.check_in_force(task.config)
+        except (ConfigError, ValueError) as error:
+            self._rest(d.FAILED, str(error))
+            return
+        attempt.task = task
+        held, space = task.held_out, ", ".join(task.space)
+        self._note(
+            d.TESTING,
+            f"{task.n_trials} trials on {len(task.values) - held} ticks, {held} held out",
+            details={"trials": task.n_trials, "ticks": len(task.values), "held_out": held, "space": space},
+        )
+        if self.state == d.TUNING:
+            attempt.future = self._background.submit(task)
+
+    def _decide(self, future: Future[Proposal]) -> None:
+        """Judge what the background has left."""
+        error = future.exception()
+        if error is not None:
+            _log.warning("the campaign failed", exc_info=error)
+            self._rest(d.FAILED, f"{type(error).__name__}: {error}")
+            return
+        proposal = self._now.proposal = future.result()
+        found = proposal.found
+        details = self._now.details
+        details |= {"trials": found.trials, "failed": found.failed, "gain": found.gain, "seconds": found.seconds}
+        if proposal.verdict is None:
+            self._rest(d.KEPT, proposal.reason, details=details)
+            return
+        self.tests += 1
+        ruling = self._now.ruling = ruling_on(proposal, self.tests, self._settings)
+        details |= ruling.details
+        if not ruling.adopt:
+            if ruling.promising:  # twice the ticks may tell what these could not
+                self._next = self._again("the held-out test was promising, but not significant")
+            self._rest(d.KEPT, ruling.told, self._pairs(proposal.changes), details)
+        elif proposal.changes.keys() & set(STATIC_FIELDS):
+            functional = FunctionalPredictor(dataclasses.replace(self._predictor.config, **proposal.changes))
+            self._now.rehearsal = OffStage(functional, functional.init_state(), self._now.first)
+            self.state = d.REHEARSING
+        else:
+            self._adopt()
+
+    def _rehearse(self) -> None:
+        """Let the proposed structure learn from some more of the past."""
+        rehearsal = self._now.rehearsal
+        assert rehearsal is not None
+        rehearsal.advance(self.ring, CATCH_UP)
+        if rehearsal.behind(self.ring) == 0:
+            self._adopt()
+
+    def _adopt(self) -> None:
+        """Write what was proposed, and begin its probation."""
+        attempt = self._now
+        task, proposal, ruling, rehearsal = attempt.task, attempt.proposal, attempt.ruling, attempt.rehearsal
+        assert task is not None and proposal is not None and ruling is not None
+        pairs, details = self._pairs(proposal.changes), {**attempt.details, "tick": self._tick}
+        learned = None if rehearsal is None else rehearsal.state_with(int(self._predictor.state.ticks))
+        try:
+            self._hand.check_in_force(task.config)
+            attempt.mutation, before = self._hand.change(
+                proposal.changes, learned, self.ring.seen, self._label(), details
+            )
+        except ConfigError as error:
+            self._next = self._again("the change was refused")
+            self._rest(d.REFUSED, str(error), pairs, details)
+            return
+        attempt.probation = Probation(self._settings, before)
+        self.state = d.PROBATION
+        self._tell(Decision(d.ADOPTED, self._tick, attempt.trigger.kind, ruling.told, pairs, details))
+
+    def _judge(self) -> None:
+        """One more tick of probation."""
+        attempt = self._now
+        assert attempt.probation is not None and attempt.proposal is not None
+        standing = attempt.probation.observe(self.ring)
+        if standing.state == FAILED:
+            self._take_back(standing)
+        elif standing.state == PASSED:
+            if attempt.proposal.cut:
+                self._next = self._again(f"{', '.join(attempt.proposal.cut)} stopped at the limit of one change")
+            self._rest(d.CONFIRMED, standing.reason, details=figures(standing))
+
+    def _take_back(self, standing: Standing) -> None:
+        attempt = self._now
+        assert attempt.mutation is not None and attempt.probation is not None and attempt.proposal is not None
+        try:
+            self._hand.take_back(attempt.mutation, attempt.probation.before, self._label(), figures(standing))
+        except ConfigError as error:
+            self._rest(d.FAILED, f"{standing.reason}, and the change cannot be taken back: {error}")
+            return
+        pairs = {name: (new, old) for name, (old, new) in attempt.mutation.changes.items()}
+        self._tell(Decision(d.ROLLED_BACK, self._tick, attempt.trigger.kind, standing.reason, pairs, figures(standing)))
+        self._sleep()
+
+    def _wake(self) -> None:
+        """Watch again, or go on with what the last attempt has left open."""
+        follow, self._next = self._next, None
+        if follow is not None:
+            self._start(follow._replace(tick=self._tick))
+            return
+        self._note(d.WATCHING, "the cooldown is over")
+        if self.state == d.COOLDOWN:
+            self.state, self.attempt = d.WATCHING, None
+
+    # what transitions share
+
+    @property
+    def _tick(self) -> int:
+        return self.ring.seen - 1
+
+    def _again(self, why: str) -> Trigger | None:
+        """One more attempt on the same change, unless this was one already that led nowhere."""
+        trigger = self._now.trigger
+        if trigger.kind == UNFINISHED and self._now.mutation is None:
+            return None
+        return Trigger(UNFINISHED, self._tick, trigger.onset, {"why": why})
+
+    def _rest(
+        self,
+        outcome: str,
+        reason: str,
+        changes: Mapping[str, tuple[Any, Any]] | None = None,
+        details: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._note(outcome, reason, changes, details)
+        self._sleep()
+
+    def _sleep(self) -> None:
+        if self.state in (d.OFF, d.CLOSED):
+            return
+        self.state = d.COOLDOWN
+        if self.last_round:
+            self.last_round = False
+            self.halt(d.OFF, "switched off")
+        self._rest_until = self.ring.seen + self._settings.cooldown_ticks
+
+    def _note(
+        self,
+        outcome: str,
+        reason: str,
+        changes: Mapping[str, tuple[Any, Any]] | None = None,
+        details: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Write a decision down; where that fails nothing may be decided any more."""
+        kind = self._now.trigger.kind
+        self._tell(Decision(outcome, self._tick, kind, reason, dict(changes or {}), dict(details or {})))
+        try:
+            self._hand.note(outcome, self._label(), reason, changes or {}, {"tick": self._tick, **(details or {})})
+        except ConfigError as error:
+            _log.warning("the loop ends, as its decisions cannot be written down: %s", error)
+            self._background.stop()
+            self.state, self.reason = d.OFF, str(error)
+
+    def _tell(self, decision: Decision) -> None:
+        self.decisions.append(decision)
+        self.reason = decision.reason
+        _log.info("%s", decision.text())
+
+    def _label(self) -> str:
+        return f"autotune: {self._now.trigger.kind}"
+
+    def _pairs(self, changes: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+        return {name: (getattr(self._predictor.config, name), value) for name, value in changes.items()}

@@ -1,0 +1,102 @@
+"""A change on probation: the live predictor against the settings before, on the same ticks."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from ...predictor.scores import diebold_mariano
+from ..walking import MOST_MISSED
+from .off_stage import OffStage
+from .settings import LoopSettings
+from .tick_ring import TickRing
+
+LEAST_TICKS, STRIDE = 50, 25
+# Student's t of the paired losses that an early end needs beside the rise itself.
+EARLY_T = 3.0
+PASSED, FAILED, GOING = "passed", "failed", "going on"
+
+
+class Standing(NamedTuple):
+    """How a change does.
+
+    Attributes:
+        state: "going on", "passed" or "failed".
+        ticks: compared so far.
+        rise: MAE with the change / MAE of the settings before, less 1; NaN before the first comparison.
+        p_value: one-sided, of the change being worse by chance.
+        reason: why it ended so.
+    """
+
+    state: str
+    ticks: int
+    rise: float
+    p_value: float
+    reason: str = ""
+
+
+class Probation:
+    """The settings before a change, run on beside the live ones for as long as the change is on probation.
+
+    Both see the same ticks, so that a change of volatility or of the process itself touches both; and where the change
+    is taken back the predictor goes on from the state that it would have had without it.  It costs one more step a
+    tick, which no replay in the background would save: that would judge at its own checkpoints only.
+
+    It fails where the rise is at least `error_rise`: at the end, or every 25 ticks from the 50th on where the paired
+    losses say so as well (t > 3); and at the end where the change is significantly worse, however little.  A forecast
+    that is missing counts as last value's; more than 10 % missing where the settings before have them is a failure.
+
+    Args:
+        settings: of the loop.
+        before: the settings and the state before the change.
+    """
+
+    def __init__(self, settings: LoopSettings, before: OffStage) -> None:
+        self._settings, self.before = settings, before
+        self._pairs: list[tuple[float, float]] = []
+        self._missed = 0
+        self.seen = 0
+        self.standing = Standing(GOING, 0, math.nan, math.nan)
+
+    def observe(self, ring: TickRing) -> Standing:
+        """Take the newest tick of the ring, which the live predictor has just taken."""
+        forecast = self.before.advance(ring, 1)
+        newest = ring.since(ring.seen - 1)
+        y, error, naive = float(newest.ticks.value[0]), float(newest.error[0]), float(newest.naive[0])
+        self.seen += 1
+        if math.isfinite(naive):
+            old = abs(y - float(forecast[0]))
+            if math.isfinite(old) and not math.isfinite(error):
+                self._missed += 1
+            self._pairs.append((error if math.isfinite(error) else naive, old if math.isfinite(old) else naive))
+        if self.seen >= self._settings.watch_ticks or (self.seen >= LEAST_TICKS and self.seen % STRIDE == 0):
+            self.standing = self._judged()
+        return self.standing
+
+    def _judged(self) -> Standing:
+        live, old = np.array(self._pairs).reshape(-1, 2).T
+        ended = self.seen >= self._settings.watch_ticks
+        if not len(live):
+            return Standing(PASSED if ended else GOING, 0, math.nan, math.nan, "no tick could be compared")
+        rise = _rise(float(live.mean()), float(old.mean()))
+        test = diebold_mariano(live, old)
+        p_value = test.p_value / 2.0 if test.statistic > 0 else 1.0 - test.p_value / 2.0
+        if self._missed > MOST_MISSED * len(live):
+            return Standing(FAILED, len(live), rise, p_value, f"{self._missed} forecasts of {len(live)} are missing")
+        if rise >= self._settings.error_rise and rise > 0 and (ended or test.statistic > EARLY_T):
+            return Standing(FAILED, len(live), rise, p_value, f"the error has risen by {rise:.1%}")
+        if not ended:
+            return Standing(GOING, len(live), rise, p_value)
+        if rise > 0 and p_value < self._settings.significance:
+            return Standing(FAILED, len(live), rise, p_value, f"the error is {rise:.1%} higher, which is significant")
+        return Standing(
+            PASSED, len(live), rise, p_value, f"the error is {abs(rise):.1%} {'higher' if rise > 0 else 'lower'}"
+        )
+
+
+def _rise(live: float, old: float) -> float:
+    if old > 0:
+        return live / old - 1.0
+    return 0.0 if live == 0 else math.inf
