@@ -286,14 +286,14 @@ def _chosen_asset(series: Series, asset: str | None) -> Any:
 
 def _replay(series: Series, title: str, options: argparse.Namespace, asset: Any = None) -> int:
     from . import runtime
-    from .plots import report
+    from .plots import report_file
     from .predictor import results
     from .predictor.backtest import backtest
     from .predictor.comparison import compare
 
     config = _settings(options.config)
     if options.out is not None:
-        report.checked_target(options.out, options.theme)
+        report_file.checked_target(options.out, options.theme)
     if options.save is not None:
         results.checked_archive(options.save)
     runtime.enable_compilation_cache()
@@ -305,7 +305,7 @@ def _replay(series: Series, title: str, options: argparse.Namespace, asset: Any 
     if options.save is not None:
         print(f"Result: {results.save(ds, options.save).absolute()}")
     if options.out is not None:
-        print(f"Report: {report.write_report(ds, comparison, options.out, title, options.theme, asset)}")
+        print(f"Report: {report_file.write_report(ds, comparison, options.out, title, options.theme, asset)}")
     return 0
 
 
@@ -317,7 +317,7 @@ def _settings(path: Path | None) -> PredictorConfig:
 
 
 def _comparison_text(comparison: xr.Dataset) -> str:
-    from .plots.report import comparison_table
+    from .plots.report_tables import comparison_table
 
     several = "asset" in comparison.dims
     labels = comparison["asset"].values.tolist() if several else [None]

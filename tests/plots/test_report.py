@@ -10,7 +10,7 @@ import pytest
 
 from uspnb.config.schema import PredictorConfig
 from uspnb.errors import DomainError
-from uspnb.plots.report import write_report
+from uspnb.plots.report_file import write_report
 from uspnb.plots.report_tables import (
     alarm_table,
     changed_settings,

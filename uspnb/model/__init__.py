@@ -1,1 +1,1 @@
-"""The pure tick: records, state, identification, kernels, orchestration and the compiled programs; no input or output."""
+"""The pure tick: records, state, identification, kernels, orchestration and compiled programs; no input or output."""

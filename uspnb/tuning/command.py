@@ -76,7 +76,7 @@ def _check_options(options: argparse.Namespace) -> None:
     if options.override_limit and not options.apply:
         raise DomainError("--override-limit belongs to --apply")
     if options.report is not None:
-        from ..plots.report import checked_target
+        from ..plots.report_file import checked_target
 
         checked_target(options.report, "auto")
 

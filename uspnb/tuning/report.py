@@ -9,7 +9,8 @@ from typing import Any
 import pandas as pd
 import xarray as xr
 
-from ..plots.report import checked_theme, drawn, html_pairs, html_table, page_html
+from ..plots.report_file import checked_theme, drawn, page_html
+from ..plots.report_tables import html_pairs, html_table
 from .report_blocks import Block, Code, Section, Table, read_campaign
 from .report_content import sections, verdict
 from .result import OptimizationResult

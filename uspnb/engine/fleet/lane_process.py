@@ -1,4 +1,4 @@
-"""The helper process of a lane, `python -m uspnb.engine.fleet.lane_process`: ticks in, rows out, until its pipe ends."""
+"""The helper process of a lane, `python -m uspnb.engine.fleet.lane_process`: ticks in, rows out."""
 
 from __future__ import annotations
 
