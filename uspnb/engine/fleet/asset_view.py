@@ -11,7 +11,7 @@ from ...array_types import Float, Int
 from ...config.schema import PredictorConfig
 from ...model.packing import Layout
 from ...model.records import OperatingMode
-from ..live_status import SessionStatus
+from ..status import Status
 
 if TYPE_CHECKING:
     from .fleet import Fleet
@@ -62,7 +62,7 @@ class AssetView:
         return self._fleet.record.ticks
 
     @property
-    def status(self) -> SessionStatus:
+    def status(self) -> Status:
         """Where the asset stands."""
         now, record = self._fleet.status, self._fleet.record
         row, place = record.latest()[self._place], record.kept.place
@@ -70,7 +70,7 @@ class AssetView:
         degraded = known and bool(row[place["degraded"]])
         emergency = known and bool(row[place["emergency"]])
         health = "emergency" if emergency else "doubtful" if degraded else "ok"
-        return SessionStatus(
+        return Status(
             phase=now.phase,
             message=now.message,
             ticks=now.ticks,
