@@ -96,11 +96,11 @@ class SnapshotKeeper:
         return None if self._writer is None else self._writer.status()
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait until nothing is pending; whether that came true within `timeout` [s]."""
+        """Wait until nothing is pending; whether it was in time."""
         return self._writer is None or self._writer.wait(timeout)
 
     def close(self, timeout: float | None = None) -> bool:
-        """Take nothing more and wait until what was submitted is written; whether that came true within `timeout` [s]."""
+        """Take nothing more and wait until what was submitted is written; whether it was in time."""
         return self._writer is None or self._writer.close(timeout)
 
 
