@@ -35,7 +35,7 @@ def check_whole(
     Raises:
         DomainError: another type, a bool among them, or beyond a bound.
     """
-    if _is_number(value, numbers.Integral) and _within(value, least, most):
+    if _is_number(value, numbers.Integral) and _within(int(value), least, most):
         return int(value)
     raise _refusal(name, value, "a whole number" + _bounds(least, most, None, None), unit, remedy)
 
