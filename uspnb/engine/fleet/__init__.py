@@ -1,7 +1,6 @@
 """Many series at once: `Fleet`, the engine behind the fleet page."""
 
-from .asset_view import AssetView
-from .fleet import Fleet
+from .fleet import AssetView, Fleet
 from .fleet_stream import FleetStream
 from .status import FleetStatus
 

@@ -6,13 +6,18 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from ...array_types import Float, Int
 from ...config.schema import PredictorConfig
 from ...data.times import timestamp_to_ns
 from ...errors import DomainError
+from ...model.packing import Layout
+from ...model.records import OperatingMode
+from ...runtime.arguments import check_function, check_speed, check_whole, read_json_number
 from ...sources.base import shown
 from ...sources.items import ArrivalClock
-from ..pacing import checked_speed
-from .asset_view import AssetView
+from ..live_status import SessionStatus
 from .rows import FedRows, Row, open_rows, read_row
 from .worker import FleetWorker
 
@@ -62,11 +67,9 @@ class Fleet(FleetWorker):
         units: str = "",
         autostart: bool = False,
     ) -> None:
-        if not isinstance(ring, int) or isinstance(ring, bool) or ring < 2:
-            raise DomainError(f"ring = {ring!r} must be a whole number of at least 2 ticks")
-        if workers is not None and (not isinstance(workers, int) or isinstance(workers, bool) or workers < 1):
-            raise DomainError(f"workers = {workers!r} must be a whole number of at least 1")
-        pace = checked_speed(speed)
+        ring = check_whole("ring", ring, 2, unit="ticks")
+        workers = None if workers is None else check_whole("workers", workers, 1, unit="processes")
+        pace = check_speed(speed)
         opened = open_rows(source, assets, times)
         self.name, self.units = name or opened.name, units or opened.units
         self.has_times, self.notes = opened.has_times, opened.notes
@@ -96,11 +99,10 @@ class Fleet(FleetWorker):
         Raises:
             DomainError: not a whole number from 1 to 1,000,000.
         """
-        if not isinstance(n, int) or isinstance(n, bool) or not 1 <= n <= MOST_STEPS:
-            raise DomainError(f"n = {n!r} must be a whole number from 1 to {MOST_STEPS:,}")
+        count = check_whole("n", n, 1, MOST_STEPS, unit="ticks")
 
         def take() -> None:
-            self._steps += n
+            self._steps += count
             self._enter("paused")
 
         self._ask(take)
@@ -111,7 +113,7 @@ class Fleet(FleetWorker):
         Raises:
             DomainError: out of range.
         """
-        wanted = checked_speed(speed)
+        wanted = check_speed(speed)
         self._ask(lambda: self._pace.rebase(wanted))
 
     def command(self, name: str, value: Any = None) -> None:
@@ -124,7 +126,7 @@ class Fleet(FleetWorker):
         if name in plain:
             plain[name]()
         elif name == "step":
-            self.step(1 if value is None else value)
+            self.step(1 if value is None else read_json_number(value))
         elif name == "speed":
             self.set_speed(value)
         else:
@@ -179,21 +181,19 @@ class Fleet(FleetWorker):
         Raises:
             DomainError: it cannot be called.
         """
-        if not callable(callback):
-            raise DomainError(f"callback = {shown(callback)} cannot be called; give a function without arguments")
-        return self._publisher.subscribe(callback)
+        return self._publisher.subscribe(check_function("callback", callback, "give a function without arguments"))
 
     def table(self) -> pd.DataFrame:
         """One row per asset: value, forecast of the next tick with its interval, weights, mode, alarms, scores."""
         from .tables import fleet_table
 
-        return fleet_table(self)
+        return fleet_table(self.record, self.assets)
 
     def alarms(self) -> pd.DataFrame:
         """The newest 10,000 alarms of all assets: tick, time, asset, chart, onset_tick, observation."""
         from .tables import alarm_table
 
-        return alarm_table(self)
+        return alarm_table(self.record, self.assets, self.has_times)
 
     def window(self, asset: Any) -> xr.Dataset:
         """The ticks of one asset that are still kept, with the names that `backtest` gives them.
@@ -203,7 +203,9 @@ class Fleet(FleetWorker):
         """
         from .tables import asset_window
 
-        return asset_window(self, self.place_of(asset))
+        place = self.place_of(asset)
+        attributes = {"title": str(self.assets[place]), "confidence_level": float(self.config.confidence_level)}
+        return asset_window(self.record, place, self.units, self.has_times, attributes)
 
     def open(self, asset: Any) -> AssetView:
         """One asset with the face of a session, for a live view.
@@ -230,3 +232,102 @@ class Fleet(FleetWorker):
 
     def _repr_html_(self) -> str:
         return f"<b>{self!r}</b>" + self.table().head(10).to_html(float_format="{:.4g}".format)
+
+
+class AssetView:
+    """What a live view asks of a session, answered from the fleet's ring; commands act on the whole fleet.
+
+    Args:
+        fleet: the engine.
+        place: which of its assets.
+    """
+
+    live = False
+    seekable = False
+    marks: tuple[Any, ...] = ()
+    revision = 0
+
+    def __init__(self, fleet: Fleet, place: int) -> None:
+        self._fleet, self._place = fleet, place
+        self.asset = fleet.assets[place]
+        self.title = str(self.asset)
+        self.units, self.has_times = fleet.units, fleet.has_times
+
+    @property
+    def config(self) -> PredictorConfig:
+        """Settings of the fleet."""
+        return self._fleet.config
+
+    @property
+    def layout(self) -> Layout:
+        """Layout of the rows that `packed` gives."""
+        return self._fleet.record.kept.layout
+
+    @property
+    def holder_threshold(self) -> float:
+        """Holder exponent below which the breaker may open."""
+        return float(self.config.holder_threshold)
+
+    @property
+    def confidence_level(self) -> float:
+        """Level of the intervals."""
+        return float(self.config.confidence_level)
+
+    @property
+    def rows_ready(self) -> int:
+        """Ticks that can be asked for, but for those that have left the ring."""
+        return self._fleet.record.ticks
+
+    @property
+    def status(self) -> SessionStatus:
+        """Where the asset stands."""
+        now, record = self._fleet.status, self._fleet.record
+        row, place = record.latest()[self._place], record.kept.place
+        known = record.ticks > 0
+        degraded = known and bool(row[place["degraded"]])
+        emergency = known and bool(row[place["emergency"]])
+        health = "emergency" if emergency else "doubtful" if degraded else "ok"
+        return SessionStatus(
+            phase=now.phase,
+            message=now.message,
+            ticks=now.ticks,
+            total=now.total,
+            waiting=now.waiting,
+            speed=now.speed,
+            rate=now.rate,
+            alarms=int(record.scores.alarms[self._place]),
+            rejected=int(record.scores.rejected[self._place]),
+            mode=OperatingMode.to_string(row[place["mode"]]) if known else "inference",
+            degraded=degraded,
+            emergency=emergency,
+            health="fault" if now.phase == "faulted" else health,
+            source=self._fleet.name,
+            error=now.error,
+        )
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        """Those of the fleet."""
+        return self._fleet.events
+
+    def packed(self, first: int, stop: int) -> tuple[int, Float[np.ndarray, "time width"], Int[np.ndarray, "time"]]:
+        """Packed rows of the ticks still kept, the tick of the first of them, and their times [ns since 1970 UTC]."""
+        first, rows, stamps = self._fleet.record.rows_of(self._place, first, stop)
+        return first, self._fleet.record.kept.full_rows(rows), stamps
+
+    def command(self, name: str, value: Any = None) -> None:
+        """A command for the whole fleet.
+
+        Raises:
+            DomainError: a fleet has no such command.
+        """
+        self._fleet.command(name, value)
+
+    def subscribe(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """As the fleet's."""
+        return self._fleet.subscribe(callback)
+
+    def alarms(self) -> Any:
+        """Alarms of this asset, as `Session.alarms` gives them."""
+        every = self._fleet.alarms()
+        return every[every["asset"] == self.asset].drop(columns="asset").reset_index(drop=True)

@@ -7,6 +7,7 @@ runs the same program on the same numbers, and the results are the same to the b
 
 from __future__ import annotations
 
+import enum
 import os
 import struct
 import subprocess
@@ -20,9 +21,12 @@ from ... import runtime
 from ...array_types import Float, Int
 from ...config.load import config_to_toml
 from ...config.schema import PredictorConfig
-from ...errors import UspnbError
+from ...errors import DomainError, UspnbError
 from ...model.packing import Layout
+from ...model.programs import static_part
 from ...model.records import Observation
+from ...model.state import PredictorState
+from ...persistence.stores.state_layout import StateLayout
 from ...predictor.functional import FunctionalPredictor
 
 WIDEST_LANE = 256
@@ -71,8 +75,8 @@ class Kept(NamedTuple):
         return rows
 
 
-def kept_columns(layout: Layout) -> Kept:
-    """The kept columns under a layout."""
+def kept_columns(layout: Layout, every: bool = False) -> Kept:
+    """The columns `KEPT` under a layout, or all."""
     numbers, start = [], 0
     for shape in layout.shapes:
         size = int(np.prod(shape))
@@ -86,7 +90,8 @@ def kept_columns(layout: Layout) -> Kept:
         "next_upper": full.confidence_upper,
         "mode": full.operating_mode,
     }
-    columns = np.unique(np.concatenate([np.ravel(places) for places in wanted.values()]))
+    some = np.unique(np.concatenate([np.ravel(places) for places in wanted.values()]))
+    columns = np.arange(layout.width) if every else some
     return Kept(columns, {name: np.asarray(np.searchsorted(columns, of)) for name, of in wanted.items()}, layout)
 
 
@@ -111,17 +116,33 @@ def default_workers(assets: int) -> int:
 
 @runtime_checkable
 class Lane(Protocol):
-    """One lane: `warm` compiles, `submit` hands over a tick and returns at once, `collect` waits for its rows."""
+    """Assets that one program steps; a helper process may compute while others are handed their tick.
+
+    Attributes:
+        assets: how many, those included that only fill the lane up.
+    """
+
+    assets: int
 
     def warm(self) -> None:
         """Compile, without a tick."""
 
     def submit(self, values: np.ndarray, stamp_ns: int, now_ns: int) -> None:
-        """Hand over one tick of every asset."""
+        """Hand over one tick of every asset; returns at once."""
 
     def collect(self) -> Float[np.ndarray, "asset kept"]:
-        """The kept columns of its results."""
+        """Wait for the kept columns of its results."""
         ...
+
+    def states(self) -> PredictorState:
+        """The stacked states after the last tick; later ticks do not change them."""
+        ...
+
+    def put(self, states: PredictorState) -> None:
+        """Go on from these states, bit for bit."""
+
+    def configure(self, config: PredictorConfig) -> None:
+        """Settings from the next tick on; what differs must be traced, so that nothing is compiled."""
 
     def close(self) -> None:
         """Let go of what it holds."""
@@ -133,13 +154,13 @@ class LocalLane:
     Args:
         config: settings.
         assets: how many series.
+        every: whether all columns of a row are kept.
     """
 
-    def __init__(self, config: PredictorConfig, assets: int) -> None:
+    def __init__(self, config: PredictorConfig, assets: int, every: bool = False) -> None:
         self.assets = assets
         self._predictor = FunctionalPredictor(config)
-        self._kept = kept_columns(self._predictor.layout)
-        self.width = len(self._kept.columns)
+        self._kept = kept_columns(self._predictor.layout, every)
         self._states = self._predictor.init_state(assets)
         self._tick: Observation | None = None
 
@@ -148,7 +169,7 @@ class LocalLane:
         self._predictor.advance(self._states, self._observation(np.full(self.assets, np.nan), 0, 0), 0)
 
     def submit(self, values: np.ndarray, stamp_ns: int, now_ns: int) -> None:
-        """Keep the tick until it is collected."""
+        """Hold the tick until it is collected."""
         self._tick = self._observation(values, stamp_ns, now_ns)
 
     def collect(self) -> Float[np.ndarray, "asset kept"]:
@@ -159,6 +180,18 @@ class LocalLane:
         self._tick = None
         return rows[0][:, self._kept.columns]
 
+    def states(self) -> PredictorState:
+        """The stacked states, by reference: nobody writes to their arrays."""
+        return self._states
+
+    def put(self, states: PredictorState) -> None:
+        """Go on from these states, on the device that the lane computes on."""
+        self._states = jax.tree.map(_beside, self._states, states)
+
+    def configure(self, config: PredictorConfig) -> None:
+        """Settings from the next tick on."""
+        self._predictor = FunctionalPredictor(config)
+
     def close(self) -> None:
         """Nothing is held."""
 
@@ -168,35 +201,68 @@ class LocalLane:
         return Observation(np.asarray(values, np.float64)[None], stamps, now, np.full(shape, np.nan))
 
 
+def _beside(leaf: Any, value: Any) -> Any:
+    """The value on the device of a leaf.  Bound to a device only where that is: else it would be another program."""
+    if isinstance(leaf, jax.Array) and leaf.committed:
+        return jax.device_put(value, leaf.sharding)
+    return jax.numpy.asarray(value)
+
+
+class Ask(enum.IntEnum):
+    """What a helper process is asked for."""
+
+    WARM, TICK, STATES, PUT, CONFIGURE = range(5)
+
+
 class ProcessLane:
-    """A lane computed by a helper process; ticks and rows go through its pipes as plain numbers.
+    """A lane computed by a helper process; ticks, rows and states go through its pipes as plain bytes.
+
+    A request is two int64, kind and length, and so many bytes; a reply has the length that the request implies.
 
     Args:
         config: settings.
         assets: how many series.
+        every: whether all columns of a row are kept.
     """
 
-    def __init__(self, config: PredictorConfig, assets: int) -> None:
+    def __init__(self, config: PredictorConfig, assets: int, every: bool = False) -> None:
         self.assets = assets
-        self._width = len(kept_columns(FunctionalPredictor(config).layout).columns)
+        predictor = FunctionalPredictor(config)
+        self._width = len(kept_columns(predictor.layout, every).columns)
+        self._packed = StateLayout(predictor.init_state(), config)
         self._helper = subprocess.Popen(
-            [sys.executable, "-m", "uspnb.engine.fleet.lane_process"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            [sys.executable, "-m", "uspnb.engine.fleet.lane_process", str(assets), str(int(every))],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
         )
-        text = config_to_toml(config).encode()
-        self._write(HEADER.pack(assets, len(text)) + text)
+        self.configure(config)
 
     def warm(self) -> None:
         """Let it compile, and wait for it."""
-        self._write(HEADER.pack(-1, -1) + np.full(self.assets, np.nan).tobytes())
-        self._read(8 * self.assets * self._width)
+        self._write(Ask.WARM)
+        self._read(1)
 
     def submit(self, values: np.ndarray, stamp_ns: int, now_ns: int) -> None:
         """Send the tick; the helper begins at once."""
-        self._write(HEADER.pack(stamp_ns, now_ns) + np.ascontiguousarray(values, np.float64).tobytes())
+        self._write(Ask.TICK, HEADER.pack(stamp_ns, now_ns), np.ascontiguousarray(values, np.float64).tobytes())
 
     def collect(self) -> Float[np.ndarray, "asset kept"]:
         """Wait for the rows of the tick that was sent."""
         return np.frombuffer(self._read(8 * self.assets * self._width)).reshape(self.assets, self._width)
+
+    def states(self) -> PredictorState:
+        """Fetch the states."""
+        self._write(Ask.STATES)
+        rows = np.frombuffer(self._read(self.assets * self._packed.row_bytes), np.uint8)
+        return self._packed.unpack(rows.reshape(self.assets, -1))
+
+    def put(self, states: PredictorState) -> None:
+        """Send the states."""
+        self._write(Ask.PUT, self._packed.pack(states).tobytes())
+
+    def configure(self, config: PredictorConfig) -> None:
+        """Send the settings."""
+        self._write(Ask.CONFIGURE, config_to_toml(config).encode())
 
     def close(self) -> None:
         """End the helper; a closed pipe tells it to."""
@@ -215,10 +281,13 @@ class ProcessLane:
     def _pipe(self, name: str) -> Any:
         return getattr(self._helper, name)
 
-    def _write(self, data: bytes) -> None:
+    def _write(self, kind: Ask, *parts: bytes) -> None:
         try:
-            self._pipe("stdin").write(data)
-            self._pipe("stdin").flush()
+            pipe = self._pipe("stdin")
+            pipe.write(HEADER.pack(kind, sum(map(len, parts))))
+            for part in parts:
+                pipe.write(part)
+            pipe.flush()
         except (BrokenPipeError, OSError) as error:
             raise self._ended() from error
 
@@ -235,9 +304,84 @@ class ProcessLane:
         )
 
 
-def open_lanes(config: PredictorConfig, assets: int, workers: int) -> list[tuple[slice, Lane]]:
-    """A lane for each slice of the assets; the first of every `workers` is computed here."""
-    parts = lane_slices(assets)
-    width = parts[0].stop - parts[0].start
-    helped = {k: ProcessLane(config, width) for k in range(len(parts)) if k % workers}  # they start up meanwhile
-    return [(part, helped[k] if k in helped else LocalLane(config, width)) for k, part in enumerate(parts)]
+class Lanes:
+    """The states of all assets of a fleet, stepped together: the batch counterpart of one predictor with its state.
+
+    Args:
+        config: settings.
+        assets: how many series.
+        workers: processes that compute; the first of every `workers` lanes is computed here.
+        every: whether rows have all columns, not only `KEPT`.
+    """
+
+    def __init__(self, config: PredictorConfig, assets: int, workers: int, every: bool = False) -> None:
+        self.assets, self._config = assets, config
+        parts = lane_slices(assets)
+        width = parts[0].stop - parts[0].start
+        helped = {
+            k: ProcessLane(config, width, every) for k in range(len(parts)) if k % workers
+        }  # they start meanwhile
+        self.lanes: list[tuple[slice, Lane]] = [
+            (part, helped[k] if k in helped else LocalLane(config, width, every)) for k, part in enumerate(parts)
+        ]
+        self._width = parts[-1].stop
+
+    def warm(self) -> None:
+        """Compile one after the other: the second lane finds the first one's program on disk."""
+        for _, lane in self.lanes:
+            lane.warm()
+
+    def step(self, values: Float[np.ndarray, "asset"], stamp_ns: int, now_ns: int) -> Float[np.ndarray, "asset kept"]:
+        """One tick of every asset.
+
+        Args:
+            values: NaN where one is missing.
+            stamp_ns: when they were measured [ns since 1970 UTC].
+            now_ns: the time of processing.
+
+        Returns:
+            The kept columns of their packed results.
+
+        Raises:
+            LaneFault: a helper process has ended.
+        """
+        filled = np.concatenate([values, np.full(self._width - self.assets, np.nan)])
+        for part, lane in self.lanes:
+            lane.submit(filled[part], stamp_ns, now_ns)
+        return np.concatenate([lane.collect() for _, lane in self.lanes])[: self.assets]
+
+    def states(self) -> tuple[PredictorState, ...]:
+        """The states after the last tick, by lane, for `put` and `stacked`; later ticks do not change them."""
+        return tuple(lane.states() for _, lane in self.lanes)
+
+    def put(self, states: tuple[PredictorState, ...]) -> None:
+        """Go on from states of `states` or `split`, bit for bit."""
+        for (_, lane), own in zip(self.lanes, states, strict=True):
+            lane.put(own)
+
+    def stacked(self, states: tuple[PredictorState, ...]) -> PredictorState:
+        """States by lane as NumPy arrays with one leading axis for the assets of the fleet."""
+        host = jax.device_get(states)
+        return jax.tree.map(lambda *leaves: np.concatenate(leaves)[: self.assets], *host)
+
+    def split(self, states: PredictorState) -> tuple[PredictorState, ...]:
+        """Stacked states of all assets by lane; what fills the last lane up repeats the last asset."""
+        rows = [np.minimum(np.arange(part.start, part.stop), self.assets - 1) for part, _ in self.lanes]
+        return tuple(jax.tree.map(lambda leaf, own=own: np.asarray(leaf)[own], states) for own in rows)
+
+    def configure(self, config: PredictorConfig) -> None:
+        """Settings from the next tick on.
+
+        Raises:
+            DomainError: a structural setting differs, for which another program would have to be compiled.
+        """
+        if static_part(config) != static_part(self._config):
+            raise DomainError("structural settings cannot change while a fleet runs; make a new one from its snapshot")
+        self._config = config
+        for _, lane in self.lanes:
+            lane.configure(config)
+
+    def close(self) -> None:
+        """End the helper processes."""
+        for _, lane in self.lanes:
+            lane.close()

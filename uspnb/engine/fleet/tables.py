@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,15 +11,11 @@ import xarray as xr
 from ...model.kernels.base import KERNEL_NAMES
 from ...model.records import CHART_NAMES, OperatingMode
 from ...predictor.results import INPUT_UNITS, VARIABLES
-from .record import ALARM_NAMES
-
-if TYPE_CHECKING:
-    from .fleet import Fleet
+from .record import ALARM_NAMES, FleetRecord
 
 
-def fleet_table(fleet: Fleet) -> pd.DataFrame:
+def fleet_table(record: FleetRecord, assets: tuple[Any, ...]) -> pd.DataFrame:
     """One row per asset, indexed by its label; see `Fleet.table`."""
-    record = fleet.record
     with record.lock:
         rows, scores, known = record.latest().copy(), record.scores, record.ticks > 0
         place = record.kept.place
@@ -46,20 +42,20 @@ def fleet_table(fleet: Fleet) -> pd.DataFrame:
             "skill": scores.skill,
             "coverage": scores.coverage,
         }
-    return pd.DataFrame(columns, index=pd.Index(list(fleet.assets), name="asset"))
+    return pd.DataFrame(columns, index=pd.Index(list(assets), name="asset"))
 
 
-def alarm_table(fleet: Fleet) -> pd.DataFrame:
+def alarm_table(record: FleetRecord, assets: tuple[Any, ...], has_times: bool) -> pd.DataFrame:
     """One row per alarm, oldest first; see `Fleet.alarms`."""
-    with fleet.record.lock:
-        found = list(fleet.record.alarms)
+    with record.lock:
+        found = list(record.alarms)
     stamps = np.array([alarm.stamp_ns for alarm in found], np.int64)
     ticks = np.array([alarm.tick for alarm in found], np.int64)
     return pd.DataFrame(
         {
             "tick": ticks,
-            "time": stamps.astype("datetime64[ns]") if fleet.has_times else ticks,
-            "asset": [fleet.assets[alarm.asset] for alarm in found],
+            "time": stamps.astype("datetime64[ns]") if has_times else ticks,
+            "asset": [assets[alarm.asset] for alarm in found],
             "chart": [alarm.chart for alarm in found],
             "onset_tick": np.array([alarm.onset for alarm in found], np.int64),
             "observation": np.array([alarm.observation for alarm in found], np.float64),
@@ -67,11 +63,12 @@ def alarm_table(fleet: Fleet) -> pd.DataFrame:
     )
 
 
-def asset_window(fleet: Fleet, place: int) -> xr.Dataset:
-    """The kept ticks of one asset; see `Fleet.window`."""
-    record = fleet.record
+def asset_window(
+    record: FleetRecord, place: int, units: str, has_times: bool, attributes: dict[str, Any]
+) -> xr.Dataset:
+    """The ticks of one asset in the ring; see `Fleet.window`."""
     first, rows, stamps = record.rows_of(place, 0, record.ticks)
-    units = fleet.units or INPUT_UNITS
+    units = units or INPUT_UNITS
     made: dict[str, Any] = {}
     for name, columns in record.kept.place.items():
         about = next((v for v in VARIABLES.values() if v.field == name), None)
@@ -90,10 +87,9 @@ def asset_window(fleet: Fleet, place: int) -> xr.Dataset:
         last = rows[-1, record.kept.place[name]] if len(rows) else np.nan
         made[name] = ((), np.float64(last), {"units": units, "long_name": "for the tick after the last"})
     coordinates = {
-        "time": ("time", stamps.astype("datetime64[ns]") if fleet.has_times else ticks),
+        "time": ("time", stamps.astype("datetime64[ns]") if has_times else ticks),
         "tick": ("time", ticks),
         "kernel": ("kernel", list(KERNEL_NAMES)),
         "chart": ("chart", list(CHART_NAMES)),
     }
-    level = float(fleet.config.confidence_level)
-    return xr.Dataset(made, coordinates, {"title": str(fleet.assets[place]), "confidence_level": level})
+    return xr.Dataset(made, coordinates, attributes)

@@ -7,15 +7,13 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from ...config.schema import PredictorConfig
 from ...errors import DomainError
 from ...predictor.functional import FunctionalPredictor
 from ...runtime.publishing import Publisher
 from ...sources.base import shown
 from ..pacing import Pace, Rate
-from .lanes import Lane, LaneFault, default_workers, kept_columns, open_lanes
+from .lanes import LaneFault, Lanes, default_workers, kept_columns
 from .record import FleetRecord
 from .rows import Row, RowFault, Rows, TableRows
 from .status import EVENTS_KEPT, FleetStatus, event
@@ -52,7 +50,7 @@ class FleetWorker:
         self.record = FleetRecord(kept_columns(predictor.layout), len(assets), ring)
         self._rows, self._clock, self._since = rows, clock, 0
         self._pace, self._rate = Pace(speed), Rate()
-        self._lanes: list[tuple[slice, Lane]] | None = None
+        self._lanes: Lanes | None = None
         self._phase, self._message, self._error, self._steps, self._closing = "new", "", None, 0, False
         self._events: deque[dict[str, Any]] = deque(maxlen=EVENTS_KEPT)
         self._commands: deque[Callable[[], None]] = deque()
@@ -138,15 +136,15 @@ class FleetWorker:
         except Exception as error:  # nobody else would hear of it: a thread that ends must say why
             self._fault(f"{type(error).__name__}: {shown(str(error))}")
         finally:
-            for _, lane in self._lanes or ():
-                lane.close()
+            if self._lanes is not None:
+                self._lanes.close()
 
     def _advance(self) -> float | None:
         """Take the next tick, if it is due; seconds to wait for the next, None until something comes."""
         if self._closing or (self._phase != "running" and not self._steps):
             return None
         if self._lanes is None:
-            self._start_lanes()
+            self._lanes = self._start_lanes()
             return 0.0
         paced = not self._steps and not self._rows.live
         if paced and not self._pace.due(1):
@@ -160,7 +158,7 @@ class FleetWorker:
         if isinstance(row, RowFault):
             self._stumble(row)
             return 0.0
-        self._compute(row)
+        self._compute(self._lanes, row)
         if paced:
             self._pace.did(1)
         self._steps = max(self._steps - 1, 0)
@@ -170,29 +168,27 @@ class FleetWorker:
         self._publish()
         return 0.0
 
-    def _start_lanes(self) -> None:
+    def _start_lanes(self) -> Lanes:
         asked, self._phase, self._message = self._phase, "starting", "compiling the program of this many assets"
         self._publish()
-        self._lanes = open_lanes(self.config, len(self.assets), self.workers)
-        for _, lane in self._lanes:  # one after the other: the second finds the first one's program on disk
-            lane.warm()
+        lanes = Lanes(self.config, len(self.assets), self.workers)
+        try:
+            lanes.warm()
+        except BaseException:
+            lanes.close()
+            raise
         self._phase, self._message, self._since = asked, "", self._clock() or 0
         self._pace.rebase(self._pace.speed)
         self._publish()
+        return lanes
 
     def _now(self, stamp_ns: int) -> int:
         """Time at which a row is processed: its own where it belongs to the past or waited while the fleet rested."""
         now = None if isinstance(self._rows, TableRows) else self._clock()
         return stamp_ns if now is None or stamp_ns < self._since else now
 
-    def _compute(self, row: Row) -> None:
-        lanes = self._lanes or []
-        width = lanes[-1][0].stop
-        values = np.concatenate([row.values, np.full(width - len(row.values), np.nan)])
-        now = self._now(row.stamp_ns)
-        for part, lane in lanes:
-            lane.submit(values[part], row.stamp_ns, now)
-        rows = np.concatenate([lane.collect() for _, lane in lanes])[: len(row.values)]
+    def _compute(self, lanes: Lanes, row: Row) -> None:
+        rows = lanes.step(row.values, row.stamp_ns, self._now(row.stamp_ns))
         for cell in row.wrong:
             self.record.scores.faults[cell.asset] += 1
             self._tell("cell", f"{self.assets[cell.asset]}: {cell.reason}")
