@@ -21,7 +21,7 @@ from tables import Table, parser, show
 
 import uspnb
 from uspnb.data import processes
-from uspnb.engine.session.view_stream import ViewStream
+from uspnb.engine.frames import ViewStream
 
 SEED = 8300
 MIB = 2**20

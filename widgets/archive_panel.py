@@ -17,7 +17,8 @@ from uspnb.errors import UspnbError
 from .notices import Notice, button, heading, row
 
 if TYPE_CHECKING:
-    from uspnb.engine.session import Mark, Session
+    from uspnb.engine.session import Session
+    from uspnb.engine.status import Mark
 
 NO_MARK = (("no mark yet", ""),)
 FORMATS = (("Zarr archive", ".zarr"), ("netCDF file", ".nc"), ("HTML report", ".html"))

@@ -6,8 +6,7 @@ import numpy as np
 
 from uspnb.array_types import Float
 from uspnb.engine.fleet import AssetView
-from uspnb.engine.session.reasons import PHRASES
-from uspnb.engine.session.view_columns import view_columns
+from uspnb.engine.views import PHRASES, view_columns
 from uspnb.errors import DomainError
 
 

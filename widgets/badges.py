@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import ipywidgets
 
 if TYPE_CHECKING:
-    from uspnb.engine.session import SessionStatus
+    from uspnb.engine.status import Status
 
 # What a word means to a person: the badge's tooltip.  The colours are defined for both themes in controls.css.
 PHASES: dict[str, tuple[str, str, str]] = {
@@ -48,7 +48,7 @@ def badge(what: str, word: str, table: dict[str, tuple[str, str, str]]) -> str:
     )
 
 
-def progress_text(status: SessionStatus) -> str:
+def progress_text(status: Status) -> str:
     """How far the session is, in words: "tick 1,200 of 3,000, 480 ticks a second, 3 alarms, 2 refused"."""
     of = f" of {status.total:,}" if status.total is not None else ""
     parts = [f"tick {status.ticks:,}{of}"]
@@ -61,7 +61,7 @@ def progress_text(status: SessionStatus) -> str:
     return ", ".join(parts)
 
 
-def badges_html(status: SessionStatus) -> str:
+def badges_html(status: Status) -> str:
     """The three badges of a session side by side."""
     return (
         '<div class="uspnb-control-badges">'
@@ -81,7 +81,7 @@ class Badges(ipywidgets.VBox):
         self.message = ipywidgets.HTML(layout=ipywidgets.Layout(margin="0", display="none"))
         super().__init__([self.badges, self.progress, self.message])
 
-    def refresh(self, status: SessionStatus) -> None:
+    def refresh(self, status: Status) -> None:
         """Show a status of the session."""
         self.badges.value = badges_html(status)
         self.progress.value = f'<div class="uspnb-control-progress">{html.escape(progress_text(status))}</div>'

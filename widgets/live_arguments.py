@@ -6,7 +6,7 @@ import numbers
 from collections.abc import Callable
 from typing import Any, Protocol, runtime_checkable
 
-from uspnb.engine.session.view_stream import Viewable
+from uspnb.engine.frames import Viewable
 from uspnb.errors import DomainError
 
 THEMES = ("auto", "light", "dark")

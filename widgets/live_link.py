@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from uspnb.engine.session.view_columns import VIEW_COLUMNS
-from uspnb.engine.session.view_stream import ViewStream
+from uspnb.engine.frames import ViewStream
+from uspnb.engine.views import VIEW_COLUMNS
 from uspnb.errors import UspnbError
 from uspnb.model.kernels.base import KERNEL_NAMES
 from uspnb.model.records import CHART_NAMES

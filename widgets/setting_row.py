@@ -14,7 +14,7 @@ from uspnb.errors import UspnbError
 from .notices import Notice, Showing, row
 
 if TYPE_CHECKING:
-    from uspnb.engine.session import Setting
+    from uspnb.engine.settings import Setting
 
 # A range so much wider than its default, either way, is walked through by factors.
 WIDE = 200.0

@@ -11,7 +11,8 @@ import ipywidgets
 from .notices import Notice, Showing, button, heading, row
 
 if TYPE_CHECKING:
-    from uspnb.engine.session import Session, SessionStatus
+    from uspnb.engine.session import Session
+    from uspnb.engine.status import Status
 
 LADDER: tuple[float, ...] = (0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
 FASTEST = "max"
@@ -100,7 +101,7 @@ class Transport(ipywidgets.VBox):
         self._stand_at(tick)
         self._show_go_back()
 
-    def refresh(self, status: SessionStatus) -> None:
+    def refresh(self, status: Status) -> None:
         """Show a status of the session."""
         running = status.phase in ("running", "starting")
         self.play.description = "Pause" if running else "Play"

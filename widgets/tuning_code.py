@@ -8,7 +8,7 @@ from typing import Any
 
 from uspnb.config.meta_schema import META_DEFAULTS, MetaOptimizationConfig
 from uspnb.config.schema import PredictorConfig
-from uspnb.engine.session.settings import settings_code
+from uspnb.engine.settings import settings_code
 from uspnb.tuning.space import SearchSpace, tier_space
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from uspnb.engine.session.reasons import PHRASES, reason_text
-from uspnb.engine.session.view_columns import VIEW_COLUMNS
+from uspnb.engine.views import PHRASES, reason_text
+from uspnb.engine.views import VIEW_COLUMNS
 from uspnb.model.kernels.base import KERNEL_NAMES
 
 live = sys.modules["uspnb_tests_live_host"]  # loaded by conftest.py

@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from uspnb import FunctionalPredictor, Telemetry
 from uspnb.config.schema import PredictorConfig
 from uspnb.data import processes
-from uspnb.engine.session.row_columns import HEAD, row_columns
+from uspnb.engine.views import HEAD, row_columns
 from uspnb.model.programs import SERIES_LENGTH
 from uspnb.predictor.functional import observations
 from uspnb.sinks import (

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from uspnb.engine.fleet import Fleet
-from uspnb.engine.session.view_columns import VIEW_COLUMNS
+from uspnb.engine.views import VIEW_COLUMNS
 from uspnb.errors import DomainError
 from uspnb.widgets.apps.fleet_demo import demo_table
 from uspnb.widgets.apps.fleet_source import open_fleet, read_table

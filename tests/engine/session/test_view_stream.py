@@ -9,9 +9,9 @@ import time
 import numpy as np
 import pytest
 
-from uspnb.engine.session import view_stream
-from uspnb.engine.session.view_columns import VIEW_COLUMNS
-from uspnb.engine.session.view_stream import HEADER, LIVE, WINDOW, ViewStream
+from uspnb.engine import frames as view_stream
+from uspnb.engine.frames import HEADER, LIVE, WINDOW, ViewStream
+from uspnb.engine.views import VIEW_COLUMNS
 from uspnb.errors import DomainError
 
 WIDTH = len(VIEW_COLUMNS)

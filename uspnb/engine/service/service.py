@@ -22,7 +22,7 @@ from ...predictor.functional import device_for
 from ...runtime.atomic_file import write_atomic
 from ...sinks import Consumer, JsonLinesSink, Metrics, MetricsSink, ParityLog, Sink, TelemetryBuffer
 from ...sources import Source
-from ..session.row_columns import row_columns
+from ..views import row_columns
 from .http_server import StatusServer
 from .series import Outlets, ServedSeries
 from .shutdown import UNFINISHED, Deadline, StopSignals

@@ -14,8 +14,8 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from ...errors import DomainError
-from .view_columns import VIEW_COLUMNS
+from ..errors import DomainError
+from .views import VIEW_COLUMNS
 
 HEADER = ("seq", "reset", "first_tick", "count", "columns", "sent_ms", "latest_tick", "kind", "missing", "revision")
 LIVE, WINDOW = 0, 1

@@ -1,20 +1,53 @@
-"""Why the weights stand where they stand at a tick, in plain words: one rule, one table of sentences.
+"""What a view draws of a tick: where values stand in a row, the columns of a frame, and why the weights stand so.
 
-The rule gives a code per tick; the code picks a sentence, whose placeholders are filled from the tick's own columns,
-here by `reason_text` and in the browser by the same few lines of JavaScript (widgets/canvas/reading.js).
+The reason of a tick is a code by one rule; the code picks a sentence, whose placeholders are filled from the tick's own
+columns, here by `reason_text` and in the browser by the same few lines of JavaScript.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from ...array_types import Int
-from ...model.kernels.base import KERNEL_NAMES
-from ...model.records import CHART_NAMES
+from ..array_types import Float, Int
+from ..model.kernels.base import KERNEL_NAMES
+from ..model.packing import Layout, unpack
+from ..model.records import CHART_NAMES, Telemetry
+
+HEAD = ("next_prediction", "next_lower", "next_upper", "next_mode")
+NANOSECONDS_PER_MILLISECOND = 1e6
+
+VIEW_COLUMNS: tuple[str, ...] = (
+    "tick",
+    "time",
+    "observation",
+    "prediction",
+    "lower",
+    "upper",
+    "next_prediction",
+    "next_lower",
+    "next_upper",
+    *(f"weight_{name}" for name in KERNEL_NAMES),
+    *(f"target_weight_{name}" for name in KERNEL_NAMES),
+    *(f"kernel_prediction_{name}" for name in KERNEL_NAMES),
+    "holder_exponent",
+    "holder_valid",
+    *(f"chart_{name}" for name in CHART_NAMES),
+    *(f"chart_threshold_{name}" for name in CHART_NAMES),
+    "alarm",
+    "alarm_chart",
+    "onset_tick",
+    "emergency",
+    "degraded",
+    "rejected",
+    "operating_mode",
+    "reason",
+)
 
 COLD, NOT_FINITE, OUTLIER, OUT_OF_ORDER, STALE, SPARSE, FROZEN, RECOVERING = range(8)
 ALARM, EMERGENCY, GRACE, GRACE_HELD, MOVING, LEADS, EVEN, LEVEL_RELEASE = range(8, 16)
@@ -45,6 +78,86 @@ PHRASES: dict[int, str] = {
     EVEN: "No one is clearly ahead: {leader} has {share} and {runner_up} {runner_share}, their recent forecasts being "
     "about equally good.",
 }
+
+
+@functools.cache
+def row_columns(layout: Layout) -> dict[str, slice]:
+    """Columns of every field of `Telemetry`, and of the next forecast under the names of `HEAD`.
+
+    Args:
+        layout: of the rows.
+
+    Returns:
+        name -> slice of the row.
+    """
+    names = (*HEAD, *(field.name for field in dataclasses.fields(Telemetry)))
+    columns, start = {}, 0
+    for name, shape in zip(names, layout.shapes, strict=True):
+        columns[name] = slice(start, start + math.prod(shape))
+        start = columns[name].stop
+    return columns
+
+
+def view_columns(
+    rows: Float[np.ndarray, "tick width"],
+    stamps_ns: Int[np.ndarray, "tick"],
+    first_tick: int,
+    layout: Layout,
+    grid: bool,
+) -> Float[np.ndarray, "tick column"]:
+    """What a live view draws of some ticks in a row.
+
+    Args:
+        rows: packed results of the ticks.
+        stamps_ns: when each was measured [ns since 1970 UTC].
+        first_tick: index of the first of them.
+        layout: of the rows.
+        grid: no times were given, so the time column counts ticks; else it is milliseconds since 1970 UTC.
+
+    Returns:
+        One row per tick, columns as in `VIEW_COLUMNS`; `onset_tick` is NaN where there is no alarm.
+    """
+    result = unpack(rows, layout)
+    t = result.telemetry
+    tick = first_tick + np.arange(len(rows), dtype=np.float64)
+    alarm = np.asarray(t.alarm, bool)
+    onset = np.where(alarm, np.maximum(tick - np.asarray(t.onset_ago), 0.0), np.nan)
+    parts = (
+        tick,
+        tick if grid else np.asarray(stamps_ns) / NANOSECONDS_PER_MILLISECOND,
+        t.observation,
+        t.prediction,
+        t.lower,
+        t.upper,
+        result.reference_prediction,
+        result.confidence_lower,
+        result.confidence_upper,
+        t.weight,
+        t.target_weight,
+        t.kernel_prediction,
+        t.holder_exponent,
+        t.holder_valid,
+        t.chart_statistic,
+        t.chart_threshold,
+        alarm,
+        t.alarm_chart,
+        onset,
+        t.emergency,
+        t.degraded,
+        t.rejected,
+        result.operating_mode,
+        reason_codes(t),
+    )
+    made, at = np.empty((len(rows), len(VIEW_COLUMNS))), 0
+    for part in parts:
+        part = np.asarray(part)
+        if part.ndim == 2:
+            made[:, at : at + part.shape[1]] = part
+            at += part.shape[1]
+        else:
+            made[:, at] = part
+            at += 1
+    return made
 
 
 def reason_codes(telemetry: Any) -> Int[np.ndarray, "tick"]:
