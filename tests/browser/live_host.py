@@ -10,8 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from uspnb.engine.views import PHRASES
-from uspnb.engine.views import VIEW_COLUMNS
+from uspnb.engine.views import PHRASES, VIEW_COLUMNS
 from uspnb.widgets.live_arguments import Shown
 from uspnb.widgets.live_esm import css, esm
 from uspnb.widgets.live_link import meta_of

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from uspnb.engine.views import PHRASES, reason_text
-from uspnb.engine.views import VIEW_COLUMNS
+from uspnb.engine.views import PHRASES, VIEW_COLUMNS, reason_text
 from uspnb.model.kernels.base import KERNEL_NAMES
 
 live = sys.modules["uspnb_tests_live_host"]  # loaded by conftest.py

@@ -13,9 +13,8 @@ import numpy as np
 import pytest
 
 import uspnb
-from uspnb.engine.views import PHRASES
-from uspnb.engine.views import VIEW_COLUMNS
 from uspnb.engine.frames import HEADER
+from uspnb.engine.views import PHRASES, VIEW_COLUMNS
 from uspnb.errors import DomainError
 from uspnb.plots.style import THEMES
 from uspnb.widgets import LivePane, LiveView, live_arguments, live_esm, live_link

@@ -280,7 +280,7 @@ def test_closing_ends_every_thread_and_refuses_commands() -> None:
     fleet.close()
     assert time.perf_counter() - began < 5.0
     assert fleet.status.phase == "closed"
-    mine = {fleet._thread, fleet._publisher._thread}
+    mine = {fleet._worker._thread, fleet._worker.publisher._thread}
     assert not mine & set(threading.enumerate())
     with pytest.raises(DomainError, match="closed"):
         fleet.run()
