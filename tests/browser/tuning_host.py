@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from uspnb.widgets.tuning_link import css, esm
+from uspnb.widgets.live_esm import bundle, style
 from uspnb.widgets.tuning_trials import FACTS, STATES, TrialStream
 
 WIDE, NARROW = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
@@ -43,7 +43,9 @@ async ([source, style, meta]) => {
       host.push("frame", new DataView(shifted.buffer, 5));
     },
   };
-  window.end = module.default.render({ model: host, el: document.getElementById("place") });
+  const widget = module.default();
+  widget.initialize({ model: host });
+  window.end = widget.render({ model: host, el: document.getElementById("place") });
   window.root = document.querySelector(".uspnb-tuning");
 }
 """
@@ -118,7 +120,7 @@ class Host:
 
     def open(self, writes: str = "file", path: str = "config.toml") -> Host:
         self.page.goto("about:blank")
-        self.page.evaluate(HOST, [esm(), css(), {"writes": writes, "path": path}])
+        self.page.evaluate(HOST, [bundle("tuning"), style("tuning_view"), {"writes": writes, "path": path}])
         self.stream.hello("page")
         return self
 
