@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from uspnb.widgets.live_esm import bundle, style
+from uspnb.widgets.front_end import bundle, style
 from uspnb.widgets.tuning_trials import FACTS, STATES, TrialStream
 
 WIDE, NARROW = {"width": 1280, "height": 900}, {"width": 390, "height": 844}

@@ -18,7 +18,7 @@ from uspnb.engine.session.view_columns import VIEW_COLUMNS
 from uspnb.engine.session.view_stream import HEADER
 from uspnb.errors import DomainError
 from uspnb.plots.style import THEMES
-from uspnb.widgets import LivePane, LiveView, live_arguments, live_esm, live_link
+from uspnb.widgets import LivePane, LiveView, live_arguments, front_end, live_link
 from uspnb.widgets.live_link import LiveLink
 
 WIDTH = len(VIEW_COLUMNS)
@@ -86,10 +86,10 @@ def first_ticks(frames: list[bytes]) -> list[int]:
 
 
 def test_the_module_reads_only_columns_that_are_sent() -> None:
-    read = re.findall(r"""(?:\.at|\.column)\(\s*"(\w+)\"""", live_esm.bundle("live"))
+    read = re.findall(r"""(?:\.at|\.column)\(\s*"(\w+)\"""", front_end.bundle("live"))
     assert len(set(read)) > 10
     assert set(read) <= set(VIEW_COLUMNS)
-    prefixes = set(re.findall(r"`(\w+_)\$\{name\}`", live_esm.bundle("live")))
+    prefixes = set(re.findall(r"`(\w+_)\$\{name\}`", front_end.bundle("live")))
     assert prefixes and all(any(column.startswith(prefix) for column in VIEW_COLUMNS) for prefix in prefixes)
 
 
@@ -107,7 +107,7 @@ def contrast(one: str, other: str) -> float:
 
 @pytest.mark.parametrize("theme", THEMES)
 def test_colours_are_those_of_the_plots_and_can_be_read(theme: str) -> None:
-    block = re.search(rf"^  {theme}: \{{(.*?)^  \}}", live_esm.bundle("live"), re.M | re.S)
+    block = re.search(rf"^  {theme}: \{{(.*?)^  \}}", front_end.bundle("live"), re.M | re.S)
     assert block
     colours = dict(re.findall(r"(\w+): \"(#[0-9a-f]{6})\"", block[1]))
     assert {name: colours[name] for name in THEMES[theme]} == THEMES[theme]
@@ -115,7 +115,7 @@ def test_colours_are_those_of_the_plots_and_can_be_read(theme: str) -> None:
         assert contrast(colours[name], colours["background"]) >= 4.5
     for name in ("observed", "forecast", "alarm"):
         assert contrast(colours[name], colours["background"]) >= 3.0, name
-    ink = re.search(r"INK_ON_COLOUR = \"(#\w+)\"", live_esm.bundle("live"))
+    ink = re.search(r"INK_ON_COLOUR = \"(#\w+)\"", front_end.bundle("live"))
     assert ink
     for kernel in live_link.KERNEL_COLOURS.values():
         assert contrast(ink[1], kernel) >= 4.5
@@ -124,7 +124,7 @@ def test_colours_are_those_of_the_plots_and_can_be_read(theme: str) -> None:
 def test_the_style_sheet_has_the_same_grounds() -> None:
     for theme in THEMES.values():
         for name in ("background", "text", "muted"):
-            assert f"--{name}: {theme[name]}" in live_esm.style("live_view")
+            assert f"--{name}: {theme[name]}" in front_end.style("live_view")
 
 
 # -- the link -----------------------------------------------------------------------------------------------------

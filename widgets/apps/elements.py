@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import panel as pn
 import param
 
-from ..live_esm import bundle
+from ..front_end import bundle
 from .page import FOLDER
 
 Act = Callable[[dict[str, Any]], None]

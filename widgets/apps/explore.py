@@ -15,7 +15,7 @@ from bokeh.models import Plot
 from uspnb import plots
 from uspnb.errors import IntegrityError, UspnbError
 
-from ..live_esm import bundle
+from ..front_end import bundle
 from .comparing import alarms_of, compared, facts_at, settings_that_differ
 from .elements import Alarms, Element
 from .opening import styled

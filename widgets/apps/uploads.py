@@ -17,7 +17,7 @@ from uspnb.data.csv_file import read_csv
 from uspnb.data.series import Series
 from uspnb.errors import DomainError
 
-from ..live_esm import bundle
+from ..front_end import bundle
 from .page import FOLDER
 
 MOST_BYTES = 50_000_000
