@@ -101,7 +101,7 @@ class TuningLink(Link):
         self._applying = Applying(campaign, self._place, self.post)
         self._trials = TrialFrames()
         self._status = campaign.status()
-        self._facts: dict[str, Any] = {}
+        self._facts: dict[str, Any] = dict.fromkeys(("name", "tier", "metric"), "")
         self._board: dict[str, Any] = {}
         self._verdict: dict[str, Any] = {}
         self._judged = -1

@@ -12,9 +12,8 @@ import numpy as np
 
 from uspnb.engine.session.reasons import PHRASES
 from uspnb.engine.session.view_columns import VIEW_COLUMNS
-from uspnb.widgets.live_link import Shown
 from uspnb.widgets.front_end import bundle, style
-from uspnb.widgets.live_link import meta_of
+from uspnb.widgets.live_link import Shown, meta_of
 
 WIDE, NARROW = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
 AT = {name: k for k, name in enumerate(VIEW_COLUMNS)}

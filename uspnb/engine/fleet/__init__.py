@@ -4,5 +4,4 @@ from .asset_view import AssetView
 from .fleet import Fleet
 from .status import FleetStatus
 
-
 __all__ = ["AssetView", "Fleet", "FleetStatus"]
