@@ -16,9 +16,8 @@ from filelock import FileLock
 from jaxtyping import Float
 
 from ..errors import IntegrityError
-from ..runtime.append_file import AppendFile, only_writer
 from ..runtime.arguments import check_whole
-from ..runtime.chained_lines import MAX_LINE_BYTES, START, chained
+from ..runtime.files import MAX_LINE_BYTES, START, AppendFile, chained, only_writer
 from .parity_check import Comparison, Verified, compare, verify
 from .parity_lines import COST, VERSION, WEIGHTS, parse_line, tick_body
 from .records import Records

@@ -143,7 +143,7 @@ def _check_resuming(options: argparse.Namespace, optimizer: BayesianMetaOptimize
 
 
 def _write(options: argparse.Namespace, optimizer: BayesianMetaOptimizer, result: OptimizationResult) -> None:
-    from ..runtime.atomic_file import write_atomic
+    from ..runtime.files import write_atomic
 
     print(f"Campaign: {optimizer.place}")
     print(f"Checkpoints: {optimizer.folder.absolute()}")

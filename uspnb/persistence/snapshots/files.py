@@ -17,7 +17,7 @@ from filelock import FileLock
 
 from ...errors import DomainError, IntegrityError
 from ...runtime.arguments import check_whole
-from ...runtime.atomic_file import LOCK_TIMEOUT_S, lock_path, write_atomic
+from ...runtime.files import LOCK_TIMEOUT_S, lock_path, write_atomic
 from .codec import MAX_FILE_BYTES, checksum_of, decode, encode
 from .payload import Payload, ticks_of
 
