@@ -9,15 +9,15 @@ import importlib
 from typing import Any
 
 _PLACES = {
-    "FleetPane": "fleet_pane",
-    "FleetView": "fleet_view",
-    "LiveView": "live_view",
-    "LivePane": "live_pane",
     "Controls": "controls",
-    "TuningMonitor": "tuning_monitor",
-    "TuningPane": "tuning_pane",
-    "Workbench": "workbench",
-    "show": "workbench",
+    "FleetPane": "page_views",
+    "FleetView": "notebook_views",
+    "LivePane": "page_views",
+    "LiveView": "notebook_views",
+    "TuningMonitor": "notebook_views",
+    "TuningPane": "page_views",
+    "Workbench": "controls",
+    "show": "controls",
 }
 
 

@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 
 from uspnb.engine.views import PHRASES, VIEW_COLUMNS
-from uspnb.widgets.live_arguments import Shown
-from uspnb.widgets.live_esm import css, esm
-from uspnb.widgets.live_link import meta_of
+from uspnb.widgets.front_end import bundle, style
+from uspnb.widgets.live_link import Shown, meta_of
 
 WIDE, NARROW = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
 AT = {name: k for k, name in enumerate(VIEW_COLUMNS)}
@@ -133,7 +132,7 @@ class Host:
     def open(self, meta: dict[str, Any] | None = None, **options: Any) -> Host:
         self.page.goto("about:blank")
         whole = meta_of(Series(), 10_000) | (meta or {})  # type: ignore[abstract]
-        self.page.evaluate(HOST, [esm(), css(), whole, options])
+        self.page.evaluate(HOST, [bundle("live"), style("live_view"), whole, options])
         return self
 
     def send(self, rows: np.ndarray, reset: bool = False, kind: int = 0, draw: bool = True) -> int:

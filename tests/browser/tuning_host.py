@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from uspnb.widgets.tuning_link import css, esm
-from uspnb.widgets.tuning_trials import FACTS, STATES, TrialStream
+from uspnb.widgets.front_end import bundle, style
+from uspnb.widgets.link import Frames
+from uspnb.widgets.tuning_trials import FACTS, STATES, TrialFrames
 
 WIDE, NARROW = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 HOST = """
@@ -43,7 +44,9 @@ async ([source, style, meta]) => {
       host.push("frame", new DataView(shifted.buffer, 5));
     },
   };
-  window.end = module.default.render({ model: host, el: document.getElementById("place") });
+  const widget = module.default();
+  widget.initialize({ model: host });
+  window.end = widget.render({ model: host, el: document.getElementById("place") });
   window.root = document.querySelector(".uspnb-tuning");
 }
 """
@@ -112,14 +115,15 @@ class Host:
 
     def __init__(self, page: Any) -> None:
         self.page, self.faults = page, []
-        self.stream = TrialStream(self._frame, credits=1000)
+        self.trials = TrialFrames()
+        self.frames = Frames(self.trials.next_frame, self._frame, credits=1000)
         page.on("pageerror", lambda error: self.faults.append(str(error)))
         page.on("console", lambda message: self.faults.append(message.text) if message.type == "error" else None)
 
     def open(self, writes: str = "file", path: str = "config.toml") -> Host:
         self.page.goto("about:blank")
-        self.page.evaluate(HOST, [esm(), css(), {"writes": writes, "path": path}])
-        self.stream.hello("page")
+        self.page.evaluate(HOST, [bundle("tuning"), style("tuning_view"), {"writes": writes, "path": path}])
+        self.frames.hello("page")
         return self
 
     def push(self, name: str, value: Any) -> None:
@@ -130,7 +134,8 @@ class Host:
         """A campaign with such trials."""
         self.push("board", board(rows))
         self.push("status", STATUS | {"trials": len(rows)} | status)
-        self.stream.put(rows)
+        self.trials.put(rows)
+        self.frames.pump()
         self.settle()
 
     def _frame(self, frame: bytes) -> None:

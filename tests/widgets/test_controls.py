@@ -13,8 +13,7 @@ import pytest
 import uspnb
 from uspnb.data import processes
 from uspnb.engine.session import Session
-from uspnb.widgets.controls import Controls
-from uspnb.widgets.workbench import Workbench, show
+from uspnb.widgets.controls import Controls, Workbench, show
 
 TICKS = 900
 

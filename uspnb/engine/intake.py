@@ -44,6 +44,7 @@ class Intake:
         name: of the series.
         source: where ticks come from.
         retry: whether what breaks is taken up again by itself, after a pause that grows; else `take` raises.
+        clock: time of processing of what comes live [ns since 1970 UTC]; None from it is a tick's own time.
 
     Attributes:
         started: whether the source reads.
@@ -54,8 +55,10 @@ class Intake:
         backlog: ticks that were accepted before a restart and are taken before any of the source.
     """
 
-    def __init__(self, name: str, source: Source, *, retry: bool = False) -> None:
-        self.name, self.source, self.retry = name, source, retry
+    def __init__(
+        self, name: str, source: Source, *, retry: bool = False, clock: Callable[[], int | None] = time.time_ns
+    ) -> None:
+        self.name, self.source, self.retry, self._clock = name, source, retry, clock
         self.position, self.started = 0, False
         self.condition: str | None = None
         self.failed = False
@@ -66,7 +69,7 @@ class Intake:
         self._retry_at: float | None = None
         self._pause_s = FIRST_PAUSE_S
         self._patient_until = 0.0
-        self._awake_ns = time.time_ns()
+        self._awake_ns = self._clock() or 0
         self._held: Taken | None = None
         self._closed = False
 
@@ -120,7 +123,7 @@ class Intake:
 
     def awake(self) -> None:
         """From now on ticks are taken as they come; what was measured before belongs to the past."""
-        self._awake_ns = time.time_ns()
+        self._awake_ns = self._clock() or 0
 
     def seek(self, k: int) -> None:
         """Have tick `k` of the source come next, and forget what was put back."""
@@ -171,8 +174,8 @@ class Intake:
         self.last_stamp_ns = int(ticks.stamps_ns[-1])
         self._pause_s, self.condition = FIRST_PAUSE_S, None
         # What was measured while nobody could take it is history: at its own time it is not stale.
-        missed = ticks.stamps_ns < self._awake_ns
-        now_ns = np.where(missed, ticks.stamps_ns, time.time_ns()) if live else ticks.stamps_ns
+        missed, clock_ns = ticks.stamps_ns < self._awake_ns, self._clock() if live else None
+        now_ns = ticks.stamps_ns if clock_ns is None else np.where(missed, ticks.stamps_ns, clock_ns)
         return Taken(ticks, now_ns, live)
 
     def wait_s(self) -> float | None:

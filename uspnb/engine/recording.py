@@ -126,6 +126,14 @@ class Recording:
             self.spilled, self.begin = min(self.spilled, count), min(self.begin, count)
             self.revision += 1
 
+    def refill(self, rows: Float[np.ndarray, "time *shape"], stamps: Int[np.ndarray, "time"]) -> None:
+        """Put the newest rows, computed anew, in place of what is in memory; without an archive."""
+        with self._lock:
+            begin, ring = self.count - len(rows), Ring(self.limit, self._ring.shape, self.count - len(rows))
+            ring.append(rows, stamps)
+            self._ring, self.begin, self.spilled = ring, min(self.begin, begin), min(self.spilled, begin)
+            self.revision += 1
+
     def newest(self, start: int, stop: int, pick: tuple[Any, ...] = ()) -> tuple[int, np.ndarray, np.ndarray]:
         """Copies of the rows of ticks start..stop that are still in the ring.
 

@@ -129,6 +129,11 @@ class Checkpoints:
     def __len__(self) -> int:
         return len(self._kept)
 
+    @property
+    def first(self) -> int:
+        """The earliest tick that one can go back to."""
+        return self._kept[0].tick if self._kept else 0
+
     def restart(self, first: Checkpoint) -> None:
         """Forget all; `first` is where one can go back to from now on."""
         self._kept, self.stride = [first], self._first_stride
@@ -293,6 +298,8 @@ class Timeline:
         self.tally: Tally = SeriesTally() if tally is None else tally
         self.position = recording.count
         self.last_row: Float[np.ndarray, "*shape"] | None = None
+        self._anew: list[tuple[np.ndarray, np.ndarray]] = []
+        self._lost = False
 
     @property
     def ticks(self) -> int:
@@ -336,16 +343,24 @@ class Timeline:
         return rows
 
     def recompute(self, ticks: Ticks) -> None:
-        """Process ticks of a replay again, on the way from a checkpoint to the end of the record; they leave no row.
+        """Process ticks of a replay again, on the way from a checkpoint to the end of the record.
+
+        They leave rows only where the record has none of them any more: those that end up in memory come back.
 
         Args:
             ticks: at most `portion_behind()` of them.
         """
         config, _ = self.settings.at(self.position)
         self.computation.configure(config)
-        self._commit(self.computation.advance(ticks, ticks.stamps_ns))
+        rows = self.computation.advance(ticks, ticks.stamps_ns)
+        self._commit(rows)
+        if self.position > self.ticks - self.recording.limit and self._lost:
+            self._anew.append((rows, ticks.stamps_ns))
         if not self.behind:
             self.computation.configure(self.settings.current)
+            if self._anew:
+                self.recording.refill(*(np.concatenate(part) for part in zip(*self._anew, strict=True)))
+            self._anew, self.last_row = [], rows[-1]
 
     def portion_behind(self) -> int:
         """How many ticks may be computed anew at once: those that fit, and all under the same settings as once."""
@@ -361,7 +376,10 @@ class Timeline:
         """End the record at `tick` and put the state at the nearest checkpoint before it; then `behind` says what is
         to be computed anew."""
         self._cut_record(tick)
-        self._put(self.checkpoints.before(tick))
+        none_left = self.recording.oldest == tick > self.checkpoints.first
+        kept = self.checkpoints.before(tick - 1 if none_left else tick)  # so that there is a last row to be seen
+        self._anew, self._lost = [], self.recording.oldest > max(kept.tick, tick - self.recording.limit)
+        self._put(kept)
 
     def restore(self, kept: Checkpoint) -> None:
         """End the record at a state that was kept, and take that state."""

@@ -69,6 +69,7 @@ class TrackOptions:
         snapshots: whether a snapshot is written every `snapshot_interval_steps` ticks, and one at the end.
         store: takes the states at the same ticks; they are taken from there at the start.
         store_prefix: beginning of the keys in the store.
+        clock: time of processing of live ticks [ns since 1970 UTC]; None from it is a tick's own time.
     """
 
     speed: float | None = None
@@ -78,6 +79,7 @@ class TrackOptions:
     snapshots: bool = False
     store: Store | None = None
     store_prefix: str = ""
+    clock: Callable[[], int | None] = time.time_ns
 
 
 class Track:
@@ -116,7 +118,7 @@ class Track:
         self.assets = assets
         self._name, self._ended = name, ended
         self.events, self._named = (EventLog(), False) if events is None else (events, True)
-        self.intake = Intake(self.name, source, retry=self.options.retry)
+        self.intake = Intake(self.name, source, retry=self.options.retry, clock=self.options.clock)
         self.base = self.resumed_at = 0
         self.standing, self.pace, self.rate = Standing(), Pace(self.options.speed), Rate()
         names = (self.name,) if assets is None else tuple(map(str, assets))
@@ -390,7 +392,7 @@ class Track:
         # Once ticks were counted, their times and those of other sources have no common axis.
         counted = self.labels.grid and self.timeline.ticks > 0
         self.labels = dataclasses.replace(labels, grid=labels.grid or counted)
-        self.intake = Intake(self.name, source, retry=self.options.retry)
+        self.intake = Intake(self.name, source, retry=self.options.retry, clock=self.options.clock)
         self.base, self.source_number = self.timeline.ticks, self.source_number + 1
         if self.prepared:
             if old.time_is_grid or source.time_is_grid:
@@ -470,7 +472,7 @@ class Track:
             self.intake.put_back(taken)
             raise
         took_ns = time.perf_counter_ns() - began_ns
-        self._portion = portion_after(took_ns / 1e9, self._portion)
+        self._portion = min(portion_after(took_ns / 1e9, self._portion), self.timeline.computation.most)
         self._count(len(rows))
         self.aftermath.after(taken, rows, self.seen - len(rows) + 1, took_ns)
         if self._interval and self.seen % self._interval == 0:

@@ -100,7 +100,7 @@ class SnapshotKeeper:
         return self._writer is None or self._writer.wait(timeout)
 
     def close(self, timeout: float | None = None) -> bool:
-        """Take nothing more and wait until what was submitted is written; whether it was in time."""
+        """Take nothing more and wait for what was submitted; whether all is written within `timeout` [s]."""
         return self._writer is None or self._writer.close(timeout)
 
 

@@ -14,7 +14,7 @@ from uspnb.config.schema import DEFAULTS
 from uspnb.engine.session import Session
 from uspnb.errors import DomainError, UspnbError
 
-from ..live_pane import LivePane
+from ..page_views import LivePane
 from .choices import CHOICES, SEA, chosen
 from .downloads import KINDS, Downloads
 from .elements import Alarms, Badges, Keeping, Sensitivity, Transport

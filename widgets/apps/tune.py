@@ -13,8 +13,8 @@ from uspnb.errors import UspnbError
 from uspnb.tuning.metrics import METRICS
 from uspnb.tuning.space import TIERS, tier_space
 
+from ..page_views import TuningPane
 from ..tuning_applying import Place
-from ..tuning_pane import TuningPane
 from .campaigns import Campaigns, meta_settings, newest, whole_series
 from .choices import CHOICES, SEA, chosen
 from .opening import Opening, styled

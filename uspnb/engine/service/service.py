@@ -23,7 +23,7 @@ from ...persistence.stores.base import Store
 from ...predictor.functional import device_for
 from ...runtime import platform
 from ...runtime.arguments import check_number, check_whole
-from ...runtime.atomic_file import write_atomic
+from ...runtime.files import write_atomic
 from ...sinks import Consumer, GpuMemory, JsonLinesSink, Metrics, MetricsSink, ParityLog, Sink, TelemetryBuffer
 from ...sources import Source
 from ..computation import SeriesComputation
