@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import interrupted_mutations
 import pytest
 from filelock import FileLock
 
@@ -22,7 +23,6 @@ from uspnb.errors import ConfigMutationError, ConfigWriteError
 from uspnb.runtime import atomic_file
 from uspnb.runtime.atomic_file import lock_path
 
-SCRIPT = Path(__file__).with_name("interrupted_mutations.py")
 NOW = 1_771_664_400_000_000_000
 CHANGE = {"cusum_k": 0.6}
 
@@ -39,8 +39,9 @@ def left(folder: Path) -> list[str]:
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the changes are forked")
 def test_killed_in_each_phase_and_many_at_once() -> None:
     # One process for all, because each pays the imports; `python benchmarks/mutation.py` kills more often.
-    command = [sys.executable, str(SCRIPT), "phases", "kills", "writers", "--kills", "3", "--limit", "20"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=240)
+    stages = ["phases", "kills", "writers", "--kills", "3", "--limit", "20"]
+    command = [sys.executable, interrupted_mutations.__file__, *stages]
+    done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     seen = json.loads(done.stdout)
     phases, kills, writers = seen["phases"], seen["kills"], seen["writers"]

@@ -1,4 +1,4 @@
-"""Changes of a configuration that are killed, and many at once: `python tests/config/interrupted_mutations.py phases`.
+"""Changes of a configuration that are killed, and many at once: `python tests/support/interrupted_mutations.py phases`.
 
 Prints one JSON object.  Every change runs in a child that is forked from here, so that none pays the imports.
 
