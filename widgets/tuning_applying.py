@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from uspnb.config.load import config_to_toml, parse_config
-from uspnb.config.mutate import Mutation
+from uspnb.config.mutation import Mutation
 from uspnb.errors import DomainError, UspnbError
 
 CONFIG = "config.toml"

@@ -18,7 +18,7 @@ from filelock import FileLock
 
 from uspnb.config import mutation_place
 from uspnb.config.load import load_config
-from uspnb.config.mutate import history, mutate_config, record_decision, rollback, verify_audit
+from uspnb.config.mutation import history, mutate_config, record_decision, rollback, verify_audit
 from uspnb.errors import ConfigMutationError, ConfigWriteError
 from uspnb.runtime import atomic_file
 from uspnb.runtime.atomic_file import lock_path

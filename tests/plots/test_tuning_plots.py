@@ -15,7 +15,7 @@ from bokeh.resources import CDN
 
 from uspnb import plots
 from uspnb.errors import DomainError
-from uspnb.plots.trials import parameter_axes, shown_range, trials_data
+from uspnb.plots.campaign_trials import parameter_axes, shown_range, trials_data
 
 campaign = campaign_dataset.campaign
 FIGURES = ("tuning_history", "tuning_importance", "tuning_parallel", "tuning_slice")

@@ -30,7 +30,7 @@ from typing import Any
 
 from uspnb.config.audit import AuditLog
 from uspnb.config.load import parse_config
-from uspnb.config.mutate import history, mutate_config, rollback, verify_audit
+from uspnb.config.mutation import history, mutate_config, rollback, verify_audit
 from uspnb.errors import ConfigError, ConfigMutationError
 from uspnb.runtime.digest import sha256_file
 
