@@ -217,9 +217,7 @@ def campaign_run() -> Recording:
     timed = [name for name in dataset.variables if re.search("second|time|start|end", str(name))]
     made |= of_dataset("results", dataset.drop_vars(timed).drop_attrs())
     kept = ("best_params", "best_objective", "default_objective", "p_value", "recommended_params")
-
-    made["result"] = json.dumps({name: getattr(result, name) for name in kept}, sort_keys=True)
-    return made
+    return made | flattened("result", {name: getattr(result, name) for name in kept})
 
 
 def help_texts() -> Recording:
@@ -299,7 +297,8 @@ def of_dataset(name: str, ds: xr.Dataset) -> Recording:
     made: Recording = {f"{name}/{key}": plain(variable.values) for key, variable in ds.variables.items()}
     attributes = {str(key): lasting(variable.attrs) for key, variable in ds.variables.items()}
     made[f"{name}/attributes"] = json.dumps({"": lasting(ds.attrs)} | attributes, sort_keys=True, default=repr)
-    made[f"{name}/dims"] = json.dumps({str(key): variable.dims for key, variable in ds.variables.items()})
+    dims = {str(key): variable.dims for key, variable in ds.variables.items()}
+    made[f"{name}/dims"] = json.dumps(dims, sort_keys=True)
     return made
 
 
@@ -319,10 +318,10 @@ def of_table(name: str, table: pd.DataFrame) -> Recording:
 
 
 def flattened(name: str, content: Any) -> Recording:
-    """The arrays of nested maps, by their path; what is no array as text."""
+    """The numbers and texts of nested maps, by their path."""
     if isinstance(content, dict):
         return {key: v for part, value in content.items() for key, v in flattened(f"{name}/{part}", value).items()}
-    return {name: content if isinstance(content, np.ndarray) else json.dumps(content)}
+    return {name: json.dumps(content) if content is None or isinstance(content, str) else plain(content)}
 
 
 # --- recordings on the disk -------------------------------------------------------------------------------------
