@@ -389,7 +389,7 @@ def main(arguments: Iterable[str] | None = None) -> int:
     parser.add_argument("--store", action="store_true", help="write the reference of the test suite anew")
     options = parser.parse_args(None if arguments is None else list(arguments))
     if options.compare:
-        return 1 if compare(*map(read, options.compare)) else 0
+        return 1 if compare(read(options.compare[0]), read(options.compare[1])) else 0
     if options.store:
         write({name: thinned(name, value) for name, value in record().items()}, STORED)
         return 0
