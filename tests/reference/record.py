@@ -44,16 +44,19 @@ START_NS = 1_771_632_000 * SECOND_NS
 STORED_ROWS = 24
 # A whole run takes seconds; this only keeps a run that hangs from hanging for ever.
 GIVE_UP_S = 1800.0
+SNAPSHOTS = ("uspnb.persistence", "uspnb.persistence.snapshots", "uspnb.snapshots")
 # What two runs of one commit do not have in common, and what two machines do not.
 PASSING = re.compile(r"^(version_.*|platform|events)$")
 
 
-def room(*names: str) -> Any:
-    """The first of these modules that this version of the package has."""
-    for name in names[:-1]:
+def room(*names: str, having: str = "__name__") -> Any:
+    """The first of these modules that this version of the package has, with a name that it must have."""
+    for name in names:
         with contextlib.suppress(ModuleNotFoundError):
-            return importlib.import_module(name)
-    return importlib.import_module(names[-1])
+            module = importlib.import_module(name)
+            if hasattr(module, having):
+                return module
+    raise ModuleNotFoundError(f"none of {', '.join(names)} is there and has {having}")
 
 
 processes = room("uspnb.data.processes", "uspnb.processes")
@@ -185,7 +188,7 @@ def snapshot_run() -> Recording:
     step_through(first, values, 256, 320)
     with tempfile.TemporaryDirectory() as folder:
         path = first.save_snapshot(Path(folder) / "snapshot")
-        payload = room("uspnb.persistence", "uspnb.snapshots").read_snapshot(path)
+        payload = room(*SNAPSHOTS, having="read_snapshot").read_snapshot(path)
         second = uspnb.UniversalPredictor.from_snapshot(path, clock=uspnb.replay_clock)
     step_through(second, values, 320, 360)
     made: Recording = {}
