@@ -936,7 +936,7 @@ var TuningView = class {
         node("div", "stack", {}, [this.importance.element, this.applying.element, this.code.element, this.failures.element])
       ])
     ]);
-    this.root.uspnb = this;
+    this.root.uspnb = { link: this.link, view: this };
     this.root.addEventListener("keydown", (event) => event.stopPropagation());
     el.append(this.root);
   }

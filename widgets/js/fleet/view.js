@@ -43,7 +43,7 @@ class FleetTable {
     Object.assign(this, { link, model: link.model, states: 0, shown: 0, pool: [], active: 0, look: {} });
     Object.assign(this, { ask: { text: "", alarmsOnly: false, key: "name", descending: false }, order: [], sortedAt: 0 });
     this.build(el);
-    this.root.uspnb = { delays: link.delays, stamps: link.stamps };
+    this.root.uspnb = { delays: link.delays, stamps: link.stamps, link, view: this };
     this.observer = new ResizeObserver(() => this.resized());
     this.observer.observe(this.root);
     this.unwatch = watchTheme(() => this.restyle());

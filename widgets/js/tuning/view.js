@@ -109,7 +109,7 @@ class TuningView {
         node("div", "stack", {}, [this.importance.element, this.applying.element, this.code.element, this.failures.element]),
       ]),
     ]);
-    this.root.uspnb = this;
+    this.root.uspnb = { link: this.link, view: this };
     // a notebook would take letters and arrows for its own commands
     this.root.addEventListener("keydown", (event) => event.stopPropagation());
     el.append(this.root);
