@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import anywidget
 import traitlets
 
-FOLDER = Path(__file__).parent
+from .live_esm import bundle
 
 
 class CopyCode(anywidget.AnyWidget):
@@ -17,7 +15,7 @@ class CopyCode(anywidget.AnyWidget):
         code: what the button copies; set the trait to change it.
     """
 
-    _esm = "\n".join((FOLDER / f"{part}.js").read_text(encoding="utf-8") for part in ("copying", "copy_code"))
+    _esm = bundle("copy_code")
 
     code = traitlets.Unicode("").tag(sync=True)
 

@@ -6,8 +6,6 @@ import math
 import threading
 import time
 from collections.abc import Callable
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 from uspnb.engine.fleet import Fleet
@@ -16,24 +14,10 @@ from uspnb.engine.fleet.record import ALARM_NAMES
 from uspnb.errors import DomainError, UspnbError
 from uspnb.model.kernels.base import KERNEL_NAMES
 
-FOLDER = Path(__file__).parent
-PARTS = ("live_theme", "nodes", "fleet_data", "fleet_rows", "fleet_view")
 STATUS_PERIOD_S = 0.1
 HEIGHT = (120, 4000)
 
 Chosen = Callable[[Any], Any]
-
-
-@cache
-def esm() -> str:
-    """The front end as one module that imports nothing."""
-    return "\n".join((FOLDER / f"{part}.js").read_text(encoding="utf-8") for part in PARTS)
-
-
-@cache
-def css() -> str:
-    """Its style sheet."""
-    return (FOLDER / "fleet_view.css").read_text(encoding="utf-8")
 
 
 def meta_of(fleet: Fleet) -> dict[str, Any]:

@@ -9,7 +9,8 @@ from panel.custom import AnyWidgetComponent
 
 from uspnb.engine.fleet import Fleet
 
-from .fleet_link import Chosen, FleetLink, checked_fleet, css, esm
+from .fleet_link import Chosen, FleetLink, checked_fleet
+from .live_esm import bundle, style
 from .page_thread import on_page
 
 if TYPE_CHECKING:
@@ -41,8 +42,8 @@ class FleetPane(AnyWidgetComponent):
     theme = param.Selector(default="auto", objects=["auto", "light", "dark"])
     table_height = param.Integer(default=560)
 
-    _esm = esm()
-    _stylesheets = [css()]  # noqa: RUF012  Panel reads it as it stands
+    _esm = bundle("fleet")
+    _stylesheets = [style("fleet_view")]  # noqa: RUF012  Panel reads it as it stands
     _debounce = 0
     _busy__ignore = ["acknowledged", "hello", "command", "chosen"]  # noqa: RUF012  as above
 

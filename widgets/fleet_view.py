@@ -10,7 +10,8 @@ import traitlets
 from uspnb.engine.fleet import Fleet
 from uspnb.errors import DomainError
 
-from .fleet_link import Chosen, FleetLink, checked_fleet, css, esm
+from .fleet_link import Chosen, FleetLink, checked_fleet
+from .live_esm import bundle, style
 from .notebook_frame import send_frame
 
 # Echoes of what the front end has set would double the messages, and nobody reads them.
@@ -29,8 +30,8 @@ class FleetView(anywidget.AnyWidget):
         DomainError: not a fleet, or a height out of range.
     """
 
-    _esm = esm()
-    _css = css()
+    _esm = bundle("fleet")
+    _css = style("fleet_view")
 
     frame = traitlets.Bytes(b"").tag(sync=True)
     status = traitlets.Dict().tag(sync=True)

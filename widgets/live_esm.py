@@ -1,7 +1,7 @@
-"""The front end of the live view as one ESM module: its source stands in several files, joined here in their order.
+"""The front ends: modules that esbuild has bundled from `js/`, and their style sheets.
 
 Both hosts, JupyterLab and a served page, want one module that imports nothing, and none may be fetched from elsewhere.
-The files share one scope, so a later one uses what an earlier one declares; only the last has an export.
+`make bundle` builds them anew; they are committed, so that only a change of the JavaScript needs node.
 """
 
 from __future__ import annotations
@@ -10,19 +10,15 @@ from functools import cache
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
-PARTS = (
-    "ring", "scale", "theme", "pen", "draw", "signs", "panels", "reading", "toolbar", "motion", "link", "hands", "view",
-    "paint",
-)  # fmt: skip
 
 
 @cache
-def esm() -> str:
-    """The module's source."""
-    return "\n".join((FOLDER / f"live_{part}.js").read_text(encoding="utf-8") for part in PARTS)
+def bundle(name: str) -> str:
+    """The source of a module, for example "live"."""
+    return (FOLDER / "js" / "dist" / f"{name}.js").read_text(encoding="utf-8")
 
 
 @cache
-def css() -> str:
-    """Its style sheet."""
-    return (FOLDER / "live_view.css").read_text(encoding="utf-8")
+def style(name: str) -> str:
+    """A style sheet, for example "live_view"."""
+    return (FOLDER / f"{name}.css").read_text(encoding="utf-8")

@@ -9,7 +9,7 @@ import param
 from panel.custom import AnyWidgetComponent
 
 from .live_arguments import THEMES, Shown, checked_view
-from .live_esm import css, esm
+from .live_esm import bundle, style
 from .live_link import Hook, LiveLink
 from .page_thread import on_page
 
@@ -47,8 +47,8 @@ class LivePane(AnyWidgetComponent):
     # Panel's own `height` would fix the box, and on a narrow page the readings below would lie over what follows.
     canvas_height = param.Integer(default=640)
 
-    _esm = esm()
-    _stylesheets = [css()]  # noqa: RUF012  Panel reads it as it stands
+    _esm = bundle("live")
+    _stylesheets = [style("live_view")]  # noqa: RUF012  Panel reads it as it stands
     # An acknowledgement that waits for others to come costs a frame each time.
     _debounce = 0
     _busy__ignore = ["acknowledged", "hello", "window", "command", "selected"]  # noqa: RUF012  as above

@@ -9,7 +9,7 @@ import anywidget
 import traitlets
 
 from .live_arguments import Shown, checked_view
-from .live_esm import css, esm
+from .live_esm import bundle, style
 from .live_link import Hook, LiveLink
 from .notebook_frame import send_frame
 
@@ -34,8 +34,8 @@ class LiveView(anywidget.AnyWidget):
         DomainError: an argument out of range.
     """
 
-    _esm = esm()
-    _css = css()
+    _esm = bundle("live")
+    _css = style("live_view")
 
     frame = traitlets.Bytes(b"").tag(sync=True)
     status = traitlets.Dict().tag(sync=True)

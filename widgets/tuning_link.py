@@ -8,8 +8,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from functools import cache
-from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from uspnb.errors import DomainError, UspnbError
@@ -19,10 +17,6 @@ from .tuning_code import campaign_code
 from .tuning_trials import TrialStream, trial_rows
 from .tuning_words import board_words, status_words, verdict_words
 
-FOLDER = Path(__file__).parent
-PARTS = (
-    "live_theme", "live_scale", "nodes", "copying", "tuning_data", "tuning_chart", "tuning_board", "tuning_view",
-)  # fmt: skip
 THEMES = ("auto", "light", "dark")
 BOARD_PERIOD_S = 0.5
 BOARD_SHARE = 0.2
@@ -62,18 +56,6 @@ class Driven(Protocol):
     def subscribe(self, callback: Callable[[], object]) -> Callable[[], None]:
         """Have `callback` called after every batch and change of state; returns what ends that."""
         ...
-
-
-@cache
-def esm() -> str:
-    """The front end as one module that imports nothing."""
-    return "\n".join((FOLDER / f"{part}.js").read_text(encoding="utf-8") for part in PARTS)
-
-
-@cache
-def css() -> str:
-    """Its style sheet."""
-    return (FOLDER / "tuning_view.css").read_text(encoding="utf-8")
 
 
 def checked_campaign(campaign: Any, theme: Any) -> None:

@@ -9,9 +9,10 @@ import traitlets
 
 from uspnb.errors import DomainError
 
+from .live_esm import bundle, style
 from .notebook_frame import send_frame
 from .tuning_applying import CONFIG, Place
-from .tuning_link import Driven, TuningLink, checked_campaign, css, esm
+from .tuning_link import Driven, TuningLink, checked_campaign
 
 # Echoes of what the front end has set would double the messages, and nobody reads them.
 _FROM_PAGE = {"sync": True, "echo_update": False}
@@ -31,8 +32,8 @@ class TuningMonitor(anywidget.AnyWidget):
         DomainError: not an optimizer that runs in the background, or an unknown theme.
     """
 
-    _esm = esm()
-    _css = css()
+    _esm = bundle("tuning")
+    _css = style("tuning_view")
 
     frame = traitlets.Bytes(b"").tag(sync=True)
     status = traitlets.Dict().tag(sync=True)

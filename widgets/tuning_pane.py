@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import param
 from panel.custom import AnyWidgetComponent
 
+from .live_esm import bundle, style
 from .page_thread import on_page
 from .tuning_applying import Place
-from .tuning_link import THEMES, Driven, TuningLink, checked_campaign, css, esm
+from .tuning_link import THEMES, Driven, TuningLink, checked_campaign
 
 if TYPE_CHECKING:
     from bokeh.document import Document
@@ -40,8 +41,8 @@ class TuningPane(AnyWidgetComponent):
     command = param.Dict(default={})
     theme = param.Selector(default="auto", objects=list(THEMES))
 
-    _esm = esm()
-    _stylesheets = [css()]  # noqa: RUF012  Panel reads it as it stands
+    _esm = bundle("tuning")
+    _stylesheets = [style("tuning_view")]  # noqa: RUF012  Panel reads it as it stands
     _debounce = 0
     _busy__ignore = ["acknowledged", "hello", "command"]  # noqa: RUF012  as above
 

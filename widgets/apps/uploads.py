@@ -17,6 +17,7 @@ from uspnb.data.csv_file import read_csv
 from uspnb.data.series import Series
 from uspnb.errors import DomainError
 
+from ..live_esm import bundle
 from .page import FOLDER
 
 MOST_BYTES = 50_000_000
@@ -42,7 +43,7 @@ class Upload(pn.custom.JSComponent):
     piece = param.Integer(default=PIECE, doc="bytes of one message")
     received = param.Dict(default={}, doc="id of the upload, bytes that have come, and whether to stop")
 
-    _esm = FOLDER / "upload.js"
+    _esm = bundle("upload")
     _stylesheets: ClassVar[list[Any]] = [FOLDER / "elements.css"]
 
     def __init__(self, on_file: Callable[[Path, str], None], on_refusal: Callable[[str], None], **params: Any) -> None:
