@@ -30,8 +30,8 @@ from tables import Table, parser, show
 import uspnb
 from uspnb import FunctionalPredictor, PredictorConfig, UniversalPredictor
 from uspnb.data import processes
-from uspnb.engine.session.row_columns import row_columns
 from uspnb.errors import UspnbError
+from uspnb.model.packing import row_columns
 from uspnb.persistence.snapshots import (
     Progress,
     SnapshotFolder,

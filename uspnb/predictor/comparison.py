@@ -14,9 +14,9 @@ from ..config.schema import PredictorConfig
 from ..data.series import Series, read_series
 from ..errors import DomainError
 from ..runtime.arguments import check_whole
+from ..model.fields import INPUT_UNITS
 from .backtest import backtest
 from .baselines import BASELINES, Forecast, with_interval
-from .results import INPUT_UNITS
 from .scores import diebold_mariano, gaussian_crps, interval_score
 
 OWN = "uspnb"

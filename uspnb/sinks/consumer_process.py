@@ -2,7 +2,7 @@
 
 It is started as a script, `python -P consumer_process.py`, and not with `-m`: importing the package would import JAX,
 whose four seconds and hundreds of megabytes nothing here needs.  So it puts empty packages in the place of `uspnb`,
-`uspnb.sinks` and `uspnb.runtime`, from which the modules named below, and they alone, are imported.
+`uspnb.sinks`, `uspnb.runtime` and `uspnb.model`, from which the modules named below, and they alone, are imported.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from pathlib import Path
 def name_packages() -> None:
     """Make the packages known without running them."""
     here = Path(__file__).resolve().parent
-    for name, folder in (("uspnb", here.parent), ("uspnb.sinks", here), ("uspnb.runtime", here.parent / "runtime")):
+    for name in ("uspnb", "uspnb.sinks", "uspnb.runtime", "uspnb.model"):
         package = types.ModuleType(name)
-        package.__path__ = [str(folder)]
+        package.__path__ = [str(here.parent.parent / name.replace(".", "/"))]
         sys.modules[name] = package
 
 

@@ -80,7 +80,7 @@ class AssetView:
             rate=now.rate,
             alarms=int(record.scores.alarms[self._place]),
             rejected=int(record.scores.rejected[self._place]),
-            mode=OperatingMode.to_string(row[place["mode"]]) if known else "inference",
+            mode=OperatingMode.to_string(row[place["operating_mode"]]) if known else "inference",
             degraded=degraded,
             emergency=emergency,
             health="fault" if now.phase == "faulted" else health,

@@ -16,10 +16,11 @@ import numpy as np
 
 from ...array_types import Float
 from ...errors import DomainError
+from ...model.fields import SPARK, shown_fields
 from ...model.kernels.base import KERNEL_NAMES
 from .fleet import Fleet
 
-SPARK_COLUMNS = ("observation", "prediction", "lower", "upper", "alarm")
+SPARK_COLUMNS = shown_fields(SPARK)
 SUMMARY_COLUMNS = (
     "value", "forecast", "lower", "upper", *(f"weight_{name}" for name in KERNEL_NAMES), "mode", "degraded",
     "emergency", "rejected", "alarms", "last_alarm_tick", "last_alarm_chart", "skill", "coverage", "faults",
@@ -112,6 +113,6 @@ def summaries(fleet: Fleet) -> Float[np.ndarray, "asset column"]:
         row_names = ("observation", "next_prediction", "next_lower", "next_upper")
         parts = [rows[:, place[name]][:, None] for name in row_names]
         parts.append(rows[:, place["weight"]])
-        parts += [rows[:, place[name]][:, None] for name in ("mode", "degraded", "emergency", "rejected")]
+        parts += [rows[:, place[name]][:, None] for name in ("operating_mode", "degraded", "emergency", "rejected")]
         counts = (scores.alarms, scores.last_alarm, scores.last_chart, scores.skill, scores.coverage, scores.faults)
         return np.concatenate([*parts, np.stack(counts, axis=1)], axis=1)

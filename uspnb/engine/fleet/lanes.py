@@ -13,7 +13,6 @@ import subprocess
 import sys
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
-import jax
 import numpy as np
 
 from ... import runtime
@@ -21,7 +20,8 @@ from ...array_types import Float, Int
 from ...config.load import config_to_toml
 from ...config.schema import PredictorConfig
 from ...errors import UspnbError
-from ...model.packing import Layout
+from ...model.fields import FLEET, ROW, shown_fields
+from ...model.packing import Layout, row_columns
 from ...model.records import Observation
 from ...predictor.functional import FunctionalPredictor
 
@@ -30,14 +30,6 @@ LANE_STEP = 4
 ASSETS_WORTH_A_PROCESS = 200
 MOST_WORKERS = 8
 HEADER = struct.Struct("<qq")
-
-# What is kept of a tick: what the table, the charts and the reasons of one asset read; diagnostics are left out.
-KEPT = (
-    "observation", "accepted", "prediction", "lower", "upper", "kernel_prediction", "rejected", "not_finite",
-    "outlier", "out_of_order", "stale", "sparse", "frozen", "released", "chart_statistic", "chart_threshold", "alarm",
-    "alarm_chart", "onset_ago", "in_grace", "holder_exponent", "holder_valid", "weight", "target_weight", "volatility",
-    "learning_rate", "mode_collapse_warning", "degraded", "emergency", "operating_mode", "ticks",
-)  # fmt: skip
 
 
 class LaneFault(UspnbError):
@@ -49,8 +41,7 @@ class Kept(NamedTuple):
 
     Attributes:
         columns: their places in a full row, ascending.
-        place: field of the result to its places among the kept ones; the forecast of the next tick goes by the names
-            `next_prediction`, `next_lower`, `next_upper`.
+        place: field of `fields.ROW` to its places among the kept ones.
         layout: that of a full row.
     """
 
@@ -73,20 +64,11 @@ class Kept(NamedTuple):
 
 def kept_columns(layout: Layout) -> Kept:
     """The kept columns under a layout."""
-    numbers, start = [], 0
-    for shape in layout.shapes:
-        size = int(np.prod(shape))
-        numbers.append(np.arange(start, start + size).reshape(shape))
-        start += size
-    full = jax.tree.unflatten(layout.structure, numbers)
-    wanted = {name: getattr(full.telemetry, name) for name in KEPT}
-    wanted |= {
-        "next_prediction": full.reference_prediction,
-        "next_lower": full.confidence_lower,
-        "next_upper": full.confidence_upper,
-        "mode": full.operating_mode,
-    }
-    columns = np.unique(np.concatenate([np.ravel(places) for places in wanted.values()]))
+    places = row_columns(layout)
+    sizes = dict(zip(ROW, layout.shapes, strict=True))
+    kept = shown_fields(FLEET)
+    wanted = {name: np.arange(places[name].start, places[name].stop).reshape(sizes[name]) for name in kept}
+    columns = np.unique(np.concatenate([np.ravel(of) for of in wanted.values()]))
     return Kept(columns, {name: np.asarray(np.searchsorted(columns, of)) for name, of in wanted.items()}, layout)
 
 

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from ...model.fields import FIELDS, INPUT_UNITS
 from ...model.kernels.base import KERNEL_NAMES
 from ...model.records import CHART_NAMES, OperatingMode
-from ...predictor.results import INPUT_UNITS, VARIABLES
 from .record import ALARM_NAMES
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def fleet_table(fleet: Fleet) -> pd.DataFrame:
             "leader": leader,
         }
         columns |= {f"weight_{name}": weights[:, k] for k, name in enumerate(KERNEL_NAMES)}
-        modes = rows[:, place["mode"]]
+        modes = rows[:, place["operating_mode"]]
         columns |= {
             "mode": [OperatingMode.to_string(mode) if known else "" for mode in modes],
             "last_alarm_tick": scores.last_alarm.copy(),
@@ -74,14 +74,13 @@ def asset_window(fleet: Fleet, place: int) -> xr.Dataset:
     units = fleet.units or INPUT_UNITS
     made: dict[str, Any] = {}
     for name, columns in record.kept.place.items():
-        about = next((v for v in VARIABLES.values() if v.field == name), None)
-        if about is None:
+        about = FIELDS.get(name)
+        if about is None or about.variable is None:
             continue
         values = rows[:, columns]
-        flag = about.long_name.startswith("whether")
-        values = values.astype(bool) if flag else values.astype(np.int8) if about.meanings else values
+        values = values.astype(bool) if about.kind == "flag" else about.stored(values)
         attrs = {"units": units if about.units == "y" else about.units, "long_name": about.long_name}
-        made[about.name] = (("time", *about.dims), values, attrs)
+        made[about.variable] = (("time", *about.dims), values, attrs)
     ticks = np.arange(first, first + len(rows))
     ago = rows[:, record.kept.place["onset_ago"]]
     onset = np.where(made["alarm"][1], np.maximum(ticks - ago, 0.0), np.nan)

@@ -16,13 +16,13 @@ from filelock import FileLock, Timeout
 from ...config.load import config_hash
 from ...config.schema import PredictorConfig
 from ...errors import DomainError
+from ...model.packing import row_columns
 from ...model.programs import SERIES_LENGTH, result_layout
 from ...persistence.snapshots import EmergencyDumps
 from ...predictor.functional import device_for
 from ...runtime.files import write_atomic
 from ...sinks import Consumer, JsonLinesSink, Metrics, MetricsSink, ParityLog, Sink, TelemetryBuffer
 from ...sources import Source
-from ..session.row_columns import row_columns
 from .http_server import StatusServer
 from .series import Outlets, ServedSeries
 from .shutdown import UNFINISHED, Deadline, StopSignals

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from ...model.packing import Layout
+from ...model.packing import Layout, row_columns
 from ...model.records import CHART_NAMES
-from .row_columns import row_columns
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ...config.schema import PredictorConfig
+from ...model.packing import row_columns
 from ...model.programs import SERIES_LENGTH, filled
 from ...model.records import Observation
 from ...model.state import PredictorState
@@ -13,7 +14,6 @@ from ...sources import Ticks
 from .alarm_log import AlarmLog
 from .checkpoints import Checkpoint, Checkpoints, SettingsRecord
 from .recording import Recording
-from .row_columns import row_columns
 
 CHUNK = SERIES_LENGTH
 

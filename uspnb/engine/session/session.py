@@ -25,7 +25,6 @@ from .history import History
 from .page import session_html
 from .reasons import PHRASES
 from .recording import LARGEST_RING, SMALLEST_RING, Recording
-from .row_columns import row_columns
 from .settings import Setting, settings_code, settings_of
 from .status import SessionStatus
 from .steering import CLOSE_S, labels_of
