@@ -24,7 +24,10 @@ def _load(name: str) -> Any:
 
 
 launching = _load("browser")
+_load("module_host")
 live = _load("live_host")
+_load("fleet_host")
+_load("tuning_host")
 
 
 @pytest.fixture(scope="module")
