@@ -14,7 +14,7 @@ from uspnb.errors import UspnbError
 
 from ..fleet_link import AssetSession
 from ..page_views import FleetPane, LivePane
-from .fleet_source import open_fleet
+from .choices import open_fleet
 from .page import Notice, ThemeLink, page
 
 if TYPE_CHECKING:
