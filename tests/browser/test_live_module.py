@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
+import live_host as live
 import numpy as np
 import pytest
 
@@ -12,7 +12,6 @@ from uspnb.engine.session.reasons import PHRASES, reason_text
 from uspnb.engine.session.view_columns import VIEW_COLUMNS
 from uspnb.model.kernels.base import KERNEL_NAMES
 
-live = sys.modules["uspnb_tests_live_host"]  # loaded by conftest.py
 AT, WIDE, NARROW, rows_of = live.AT, live.WIDE, live.NARROW, live.rows_of
 
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import fleet_host as fleet
+import live_host as live
 import pytest
+import tuning_host as tuning
 from playwright.sync_api import Browser
-
-live = sys.modules["uspnb_tests_live_host"]  # loaded by conftest.py
-fleet = sys.modules["uspnb_tests_fleet_host"]
-tuning = sys.modules["uspnb_tests_tuning_host"]
 
 
 class Live(live.Host):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import tuning_host as hosting
 from playwright.sync_api import Browser, Page, expect
 
 pytestmark = [pytest.mark.timeout(280), pytest.mark.filterwarnings("ignore::DeprecationWarning")]
@@ -23,8 +23,6 @@ batch_size = 4
 n_folds = 2
 checkpoint_path = "{folder}"
 """
-
-hosting = sys.modules["uspnb_tests_tuning_host"]  # loaded by conftest.py
 
 
 @pytest.fixture

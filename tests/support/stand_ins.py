@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from waiting import PATIENCE_S
 
 from uspnb.config.meta_optimization import MetaOptimizationConfig
 from uspnb.config.schema import PredictorConfig
@@ -18,7 +19,6 @@ from uspnb.errors import DomainError
 from uspnb.tuning.space import SearchSpace
 from uspnb.tuning.status import CampaignStatus
 
-PATIENCE_S = 30.0
 SPACE = {
     "cusum_k": SearchSpace("cusum_k", "float", (0.1, 1.0)),
     "score_forgetting": SearchSpace("score_forgetting", "float", (0.9, 0.999)),

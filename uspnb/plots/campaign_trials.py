@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -11,9 +12,8 @@ import pandas as pd
 import xarray as xr
 
 from ..errors import DomainError
-from .drawing import hv
-from .hover import BOX, LINE
-from .style import ALARM, FORECAST, OBSERVED, ONSET, THEMES, figure_options
+from .drawing import BOX, LINE, hv
+from .style import ALARM, FORECAST, OBSERVED, ONSET, THEMES, check_theme, figure_options
 from .wording import number
 
 # marker and colour of a trial by how it ended: told apart by shape as well
@@ -194,3 +194,150 @@ def colour_bar(theme: str) -> dict[str, Any]:
         "width": 10,
         "padding": 4,
     }
+
+
+def tuning_history_data(ds: xr.Dataset) -> pd.DataFrame:
+    """One row per trial: trial, value, best_value (the best complete one so far), state, reason.
+
+    `attrs`: `metric`, `best` and `default` (rows of the best and of the default's trial, -1 where none).
+
+    Raises:
+        DomainError: not the results of a campaign.
+    """
+    return trials_data(ds)
+
+
+def tuning_history_plot(data: pd.DataFrame, theme: str = "light", last: bool = True, height: int = 260) -> hv.Overlay:
+    """The figure of `tuning_history_data`; trials without a value stand at the upper edge, as do hopeless ones."""
+    value = hv.Dimension("value", label=data.attrs["metric"])
+    low, high = shown_range(data["value"].to_numpy(dtype=np.float64))
+    edge = high - 0.03 * (high - low)
+    parts = [*_lines(data, value), *_marks(data, value, edge)]
+    options = figure_options(theme, f"Trials{_remarks(data, high)}", height, last)
+    options["xlabel"] = "trial" if last else ""
+    figure: Any = hv.Overlay(parts)
+    ends = (-0.5, float(data["trial"].max()) + 0.5) if len(data) else (-0.5, 0.5)
+    return figure.opts(ylabel=data.attrs["metric"], xlim=ends, ylim=(low, high), **options)
+
+
+def _remarks(data: pd.DataFrame, high: float) -> str:
+    above, row = int((data["value"] > high).sum()), data.attrs["default"]
+    told = [f"{above} above the range shown"] * bool(above)
+    if row >= 0 and data["value"].iloc[row] > high:
+        told.append(f"the default's {number(float(data['value'].iloc[row]))} among them")
+    if data.attrs["best"] < 0:
+        told.append("none is complete")
+    return f": {', '.join(told)}" if told else ""
+
+
+def _lines(data: pd.DataFrame, value: hv.Dimension) -> list[Any]:
+    """The default's value and the best so far; no line where there is none."""
+    parts: list[Any] = []
+    row = data.attrs["default"]
+    default = float(data["value"].iloc[row]) if row >= 0 else np.nan
+    if np.isfinite(default):
+        ends = data["trial"].iloc[[0, -1]].to_numpy() + np.array([-0.5, 0.5])
+        line = hv.Curve((ends, [default, default]), "trial", value, label="default configuration")
+        parts.append(line.opts(color=DEFAULT, line_dash="dashed", line_width=1.6, backend="bokeh"))
+    if data["best_value"].notna().any():
+        ends = np.append(data["trial"].to_numpy(), data["trial"].iloc[-1] + 0.5)
+        best = np.append(data["best_value"].to_numpy(), data["best_value"].iloc[-1])
+        line = hv.Curve((ends, best), "trial", value, label="best so far")
+        parts.append(line.opts(color=BEST, line_width=2.0, interpolation="steps-post", backend="bokeh"))
+    return parts
+
+
+def _marks(data: pd.DataFrame, value: hv.Dimension, edge: float) -> list[Any]:
+    known = np.minimum(data["value"].fillna(edge).to_numpy(dtype=np.float64), edge)
+    parts: list[Any] = []
+    for state, (marker, colour) in STATES.items():
+        rows = np.flatnonzero(data["state"] == state)
+        if not len(rows):  # the legend names no mark that is not there
+            continue
+        at = data.iloc[rows]
+        look = {"marker": marker, "size": mark_size(data), "color": colour, "fill_alpha": 0.55, "line_width": 1.4}
+        parts.append(told_points(at["trial"], known[rows], ["trial", value], state, told_trials(at), **look))
+    if data.attrs["best"] >= 0:
+        at = data.iloc[[data.attrs["best"]]]
+        ring = hv.Points((at["trial"], at["value"]), ["trial", value], label="best")
+        look = {"marker": "circle", "size": 14, "fill_alpha": 0.0, "line_width": 2.2, "color": BEST}
+        parts.append(ring.opts(**look, backend="bokeh"))
+    return parts or [hv.Points([], ["trial", value]).opts(backend="bokeh")]
+
+
+def tuning_history(ds: xr.Dataset, theme: str = "light") -> hv.Overlay:
+    """Every trial by how it ended, the best so far and the default configuration's value.
+
+    Args:
+        ds: the `results` of an optimizer.
+        theme: "light" or "dark".
+
+    Raises:
+        DomainError: an unknown theme, or not the results of a campaign.
+    """
+    check_theme(theme)
+    return tuning_history_plot(tuning_history_data(ds), theme)
+
+
+ROW_HEIGHT = 20
+TOOLS = ["save", "reset"]
+
+
+def tuning_importance_data(ds: xr.Dataset) -> pd.DataFrame:
+    """One row per parameter whose importance is known: parameter, importance (shares that sum to 1), largest first.
+
+    `attrs`: `evaluator`, `note` (why nothing is known, "" where it is).
+
+    Raises:
+        DomainError: not the results of a campaign.
+    """
+    if "importance" not in ds:
+        raise DomainError("the Dataset has no variable 'importance'; pass the `results` of an optimizer")
+    shares = ds["importance"].values.astype(np.float64)
+    frame = pd.DataFrame({"parameter": [str(name) for name in ds["parameter"].values], "importance": shares})
+    frame = frame[np.isfinite(shares)].sort_values("importance", ascending=False, kind="stable", ignore_index=True)
+    note = str(ds.attrs.get("importance_note", "") or "the trials are too few or too much alike")
+    frame.attrs = {"evaluator": str(ds.attrs.get("importance_evaluator", "")), "note": "" if len(frame) else note}
+    return frame
+
+
+def tuning_importance_plot(data: pd.DataFrame, theme: str = "light") -> hv.Overlay:
+    """The figure of `tuning_importance_data`: one bar per parameter, the evaluator in the title."""
+    evaluator = f" ({data.attrs['evaluator']})" if data.attrs["evaluator"] else ""
+    if data.empty:
+        told = textwrap.shorten(f"Importance is not known: {data.attrs['note']}", 110, placeholder=" ...")
+        return nothing_to_draw(theme, told)
+    shown = data.iloc[::-1]  # the first bar stands lowest
+    share = hv.Dimension("importance", label="share of the importance")
+    told = "".join(LINE.format(text, name) for text, name in (("parameter", "parameter"), ("importance", "told")))
+    frame = shown.assign(told=[f"{value:.1%}" for value in shown["importance"]])
+    bars: Any = hv.Bars(frame, "parameter", [share, "told"]).opts(
+        color=FORECAST,
+        line_color=None,
+        bar_width=0.7,
+        invert_axes=True,
+        default_tools=TOOLS,
+        active_tools=[],
+        tools=["hover"],
+        hover_tooltips=BOX.format(told),
+        backend="bokeh",
+    )
+    options = figure_options(theme, f"Importance of the parameters{evaluator}", 70 + ROW_HEIGHT * len(data))
+    options |= {"xlabel": "", "ylabel": share.label, "padding": (0, 0), "show_legend": False}
+    options |= {"default_tools": TOOLS, "active_tools": []}
+    figure: Any = hv.Overlay([bars])
+    return figure.opts(ylim=(0, 1.04 * max(float(data["importance"].max()), 1e-9)), **options)
+
+
+def tuning_importance(ds: xr.Dataset, theme: str = "light") -> hv.Overlay:
+    """The importance of each parameter, largest first, the evaluator that says so in the title.
+
+    Args:
+        ds: the `results` of an optimizer.
+        theme: "light" or "dark".
+
+    Raises:
+        DomainError: an unknown theme, or not the results of a campaign.
+    """
+    check_theme(theme)
+    return tuning_importance_plot(tuning_importance_data(ds), theme)

@@ -1,19 +1,15 @@
-"""The tuning monitor's module in a bare page: made-up trials and what stands round them.
-
-Loaded by path, because test folders are no packages.
-"""
+"""The tuning monitor's module in a bare page: made-up trials and what stands round them."""
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
+import module_host as hosting
 import numpy as np
 
 from uspnb.widgets.link import Frames
 from uspnb.widgets.tuning_trials import FACTS, STATES, TrialFrames
 
-hosting = sys.modules["uspnb_tests_module_host"]  # loaded by conftest.py
 WIDE, NARROW = hosting.WIDE, hosting.NARROW
 PARAMETERS = [
     {"name": "cusum_k", "default": 0.5},

@@ -1,20 +1,16 @@
-"""The table of a fleet in a bare page: made-up ticks of a few assets.
-
-Loaded by path, because test folders are no packages.
-"""
+"""The table of a fleet in a bare page: made-up ticks of a few assets."""
 
 from __future__ import annotations
 
-import sys
 import time
 from typing import Any
 
+import module_host as hosting
 import numpy as np
 
 from uspnb.engine.fleet.fleet_frame import SPARK_COLUMNS, SUMMARY_COLUMNS
 from uspnb.model.kernels.base import KERNEL_NAMES
 
-hosting = sys.modules["uspnb_tests_module_host"]  # loaded by conftest.py
 META = {
     "assets": ["a", "b", "c"], "kernels": list(KERNEL_NAMES), "alarm_names": ["mean"], "ticks": 100, "live": False,
     "spark_columns": list(SPARK_COLUMNS), "summary_columns": list(SUMMARY_COLUMNS),

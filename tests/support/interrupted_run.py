@@ -1,4 +1,4 @@
-"""A run that snapshots every 50 ticks, killed again and again: `python tests/snapshots/interrupted_run.py --kills 3`.
+"""A run that snapshots every 50 ticks, killed again and again: `python tests/support/interrupted_run.py --kills 3`.
 
 Prints one JSON object.  Every run is a child of its own, forked before JAX has started, so that none pays the imports.
 A child tells through a pipe where it began, where it is, and which snapshots it has acknowledged; the kill (SIGKILL)

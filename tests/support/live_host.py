@@ -1,20 +1,16 @@
-"""The live view's module in a bare page: made-up ticks, frames of them, keys.
-
-Loaded by path, because test folders are no packages.
-"""
+"""The live view's module in a bare page: made-up ticks, frames of them, keys."""
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
+import module_host as hosting
 import numpy as np
 
 from uspnb.engine.session.reasons import PHRASES
 from uspnb.engine.session.view_columns import VIEW_COLUMNS
 from uspnb.widgets.live_link import Shown, meta_of
 
-hosting = sys.modules["uspnb_tests_module_host"]  # loaded by conftest.py
 WIDE, NARROW = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
 AT = {name: k for k, name in enumerate(VIEW_COLUMNS)}
 HALF_HOUR_MS = 1_800_000.0

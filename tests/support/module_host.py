@@ -1,7 +1,4 @@
-"""A stand-in for JupyterLab and Panel: a front end's module in a bare page, which is pushed frames and heard.
-
-Loaded by path, because test folders are no packages.
-"""
+"""A stand-in for JupyterLab and Panel: a front end's module in a bare page, which is pushed frames and heard."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Changes of a configuration that are killed, and many at once: `python tests/config/interrupted_mutations.py phases`.
+"""Changes of a configuration that are killed, and many at once: `python tests/support/interrupted_mutations.py phases`.
 
 Prints one JSON object.  Every change runs in a child that is forked from here, so that none pays the imports.
 
@@ -30,7 +30,7 @@ from typing import Any
 
 from uspnb.config.audit import AuditLog
 from uspnb.config.load import parse_config
-from uspnb.config.mutate import history, mutate_config, rollback, verify_audit
+from uspnb.config.mutation import history, mutate_config, rollback, verify_audit
 from uspnb.errors import ConfigError, ConfigMutationError
 from uspnb.runtime.digest import sha256_file
 

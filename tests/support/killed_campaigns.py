@@ -1,4 +1,6 @@
-"""Campaigns that are killed, stopped, torn and shared, in processes of their own: `python killed_campaigns.py ...`.
+"""Campaigns that are killed, stopped, torn and shared, in processes of their own.
+
+    python tests/support/killed_campaigns.py FOLDER --kills 5
 
 The program imports once and forks its campaigns; its last line of output is JSON.  `tests/tuning/test_kill.py`,
 `test_concurrency.py` and `benchmarks/campaigns.py` run it.
@@ -27,6 +29,7 @@ from uspnb.tuning.study import BayesianMetaOptimizer
 
 TRIALS = 30
 FOLD_S = 0.004
+LOOK_S = 0.0005
 
 
 class FoldObjective:
@@ -128,8 +131,22 @@ def code_of(pid: int) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
+def hit(pid: int, number: int, journal: Path, size: float) -> int:
+    """Send a signal once the journal has grown to a size [bytes], or the campaign is through; its exit code.
+
+    A moment of the campaign, not of the clock: a slow machine is hit as often as a fast one.
+    """
+    while not journal.exists() or journal.stat().st_size < size:
+        ended, status = os.waitpid(pid, os.WNOHANG)
+        if ended:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(LOOK_S)
+    os.kill(pid, number)
+    return code_of(pid)
+
+
 def disturbed(
-    folder: Path, kills: int, number: int, longest_s: float, rng: random.Random, torn: bool = False, seed: int = 7
+    folder: Path, kills: int, number: int, largest: int, rng: random.Random, torn: bool = False, seed: int = 7
 ) -> dict[str, Any]:
     """Campaigns that get a signal at a random moment, go on, and get another, until each is through.
 
@@ -137,7 +154,7 @@ def disturbed(
         folder: of them.
         kills: signals that must have hit, in all.
         number: the signal.
-        longest_s: a moment is drawn between 0 and this.
+        largest: a moment is drawn as a size of the journal between 0 and this [bytes].
         rng: draws moments.
         torn: whether up to 200 bytes of the journal are lost as well.
         seed: of the campaigns.
@@ -151,13 +168,11 @@ def disturbed(
         place = folder / str(len(campaigns))
         while True:
             pid = forked(campaign(place, seed).optimize)
-            time.sleep(rng.uniform(0.0, longest_s))
-            os.kill(pid, number)
-            code = code_of(pid)
+            journal = place / "campaign.journal"
+            code = hit(pid, number, journal, rng.uniform(0, largest))
             if code == 0:
                 break
             codes.append(code)
-            journal = place / "campaign.journal"
             if torn and journal.exists():
                 os.truncate(journal, max(journal.stat().st_size - rng.randrange(1, 200), 0))
         campaigns.append(told(campaign(place, seed)))
@@ -168,7 +183,8 @@ def shared(folder: Path, processes: int, kill: bool, storage: str | None = None)
     """Several processes on one study, one of which may be killed; what it came to."""
     pids = [forked(lambda: campaign(folder, storage=storage).optimize()) for _ in range(processes)]
     if kill:
-        time.sleep(0.25)
+        while not any(trial.state.is_finished() for trial in campaign(folder, storage=storage).trials):
+            time.sleep(LOOK_S)
         os.kill(pids[0], signal.SIGKILL)
     codes = [code_of(pid) for pid in pids]
     optimizer = campaign(folder, storage=storage)
@@ -189,16 +205,15 @@ def main() -> None:
     options = parser.parse_args()
     folder, rng, seed = options.folder, random.Random(options.seed), options.campaign_seed
     whole = campaign(folder / "whole", seed)
-    began = time.monotonic()
     whole.optimize()
-    longest_s = time.monotonic() - began
+    largest = (folder / "whole" / "campaign.journal").stat().st_size
     made: dict[str, Any] = {"whole": told(whole)}
     if options.kills:
         half = max(options.kills // 2, 1)
-        made["killed"] = disturbed(folder / "killed", options.kills, signal.SIGKILL, longest_s, rng, seed=seed)
-        made["torn"] = disturbed(folder / "torn", half, signal.SIGKILL, longest_s, rng, True, seed)
-        made["terminated"] = disturbed(folder / "terminated", half, signal.SIGTERM, longest_s, rng, seed=seed)
-        made["interrupted"] = disturbed(folder / "interrupted", half, signal.SIGINT, longest_s, rng, seed=seed)
+        made["killed"] = disturbed(folder / "killed", options.kills, signal.SIGKILL, largest, rng, seed=seed)
+        made["torn"] = disturbed(folder / "torn", half, signal.SIGKILL, largest, rng, True, seed)
+        made["terminated"] = disturbed(folder / "terminated", half, signal.SIGTERM, largest, rng, seed=seed)
+        made["interrupted"] = disturbed(folder / "interrupted", half, signal.SIGINT, largest, rng, seed=seed)
     if options.shared:
         made["shared"] = shared(folder / "shared", options.shared, False)
         made["bereft"] = shared(folder / "bereft", options.shared, True)
