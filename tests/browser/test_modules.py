@@ -37,8 +37,8 @@ class Tuning(tuning.Host):
 
     def more(self, first: int, reset: bool = False) -> None:
         if reset:
-            self.stream.hello("page")
-        self.stream.put(tuning.made_up(50)[: first + 5])
+            self.frames.hello("page")
+        self.put(tuning.made_up(50)[: first + 5])
         self.settle()
 
     def press(self) -> None:

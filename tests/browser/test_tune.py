@@ -151,18 +151,18 @@ def test_lost_rows_are_asked_for_again_and_an_end_stops_everything(monitor):
     monitor.show(rows[:20])
     said = len(monitor.sent("hello"))
     page.evaluate("() => { window.real = window.host.push; window.host.push = () => {}; }")
-    monitor.stream.put(rows[:30])
+    monitor.put(rows[:30])
     page.evaluate("() => { window.host.push = window.real; }")
-    monitor.stream.put(rows)
+    monitor.put(rows)
     monitor.settle()
     assert len(monitor.sent("hello")) == said + 1
-    monitor.stream.hello("again")
-    monitor.stream.put(rows)
+    monitor.frames.hello("again")
+    monitor.put(rows)
     monitor.settle()
     assert page.evaluate("window.view.dataset.trials") == "40"
     sent = len(page.evaluate("window.sent"))
     page.evaluate("window.unshow()")
-    monitor.stream.put(rows[:10])
+    monitor.put(rows[:10])
     monitor.settle()
     assert len(page.evaluate("window.sent")) == sent
 

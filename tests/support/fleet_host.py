@@ -1,7 +1,4 @@
-"""The table of a fleet in a bare page: made-up ticks of a few assets.
-
-Loaded by path, because test folders are no packages.
-"""
+"""The table of a fleet in a bare page: made-up ticks of a few assets."""
 
 from __future__ import annotations
 
@@ -11,8 +8,8 @@ from typing import Any
 import module_host as hosting
 import numpy as np
 
-from uspnb.fleet.fleet_stream import SPARK_COLUMNS, SUMMARY_COLUMNS
-from uspnb.kernels.base import KERNEL_NAMES
+from uspnb.engine.fleet.fleet_frame import SPARK_COLUMNS, SUMMARY_COLUMNS
+from uspnb.model.kernels.base import KERNEL_NAMES
 
 META = {
     "assets": ["a", "b", "c"], "kernels": list(KERNEL_NAMES), "alarm_names": ["mean"], "ticks": 100, "live": False,

@@ -1,7 +1,4 @@
-"""The live view's module in a bare page: made-up ticks, frames of them, keys.
-
-Loaded by path, because test folders are no packages.
-"""
+"""The live view's module in a bare page: made-up ticks, frames of them, keys."""
 
 from __future__ import annotations
 
@@ -12,8 +9,7 @@ import numpy as np
 
 from uspnb.engine.session.reasons import PHRASES
 from uspnb.engine.session.view_columns import VIEW_COLUMNS
-from uspnb.widgets.live_arguments import Shown
-from uspnb.widgets.live_link import meta_of
+from uspnb.widgets.live_link import Shown, meta_of
 
 WIDE, NARROW = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
 AT = {name: k for k, name in enumerate(VIEW_COLUMNS)}

@@ -1,14 +1,11 @@
-"""A stand-in for JupyterLab and Panel: a front end's module in a bare page, which is pushed frames and heard.
-
-Loaded by path, because test folders are no packages.
-"""
+"""A stand-in for JupyterLab and Panel: a front end's module in a bare page, which is pushed frames and heard."""
 
 from __future__ import annotations
 
 import base64
 from typing import Any, ClassVar
 
-from uspnb.widgets.live_esm import bundle, style
+from uspnb.widgets.front_end import bundle, style
 
 WIDE, NARROW = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 HOST = """

@@ -1,7 +1,4 @@
-"""The tuning monitor's module in a bare page: made-up trials and what stands round them.
-
-Loaded by path, because test folders are no packages.
-"""
+"""The tuning monitor's module in a bare page: made-up trials and what stands round them."""
 
 from __future__ import annotations
 
@@ -10,7 +7,8 @@ from typing import Any
 import module_host as hosting
 import numpy as np
 
-from uspnb.widgets.tuning_trials import FACTS, STATES, TrialStream
+from uspnb.widgets.link import Frames
+from uspnb.widgets.tuning_trials import FACTS, STATES, TrialFrames
 
 WIDE, NARROW = hosting.WIDE, hosting.NARROW
 PARAMETERS = [
@@ -80,16 +78,22 @@ class Host(hosting.ModuleHost):
 
     def __init__(self, page: Any) -> None:
         super().__init__(page)
-        self.stream = TrialStream(self.frame, credits=1000)
+        self.trials = TrialFrames()
+        self.frames = Frames(self.trials.next_frame, self.frame, credits=1000)
 
     def open(self, writes: str = "file", path: str = "config.toml") -> Host:
         self.load({"meta": {"writes": writes, "path": path}})
-        self.stream.hello("page")
+        self.frames.hello("page")
         return self
 
     def show(self, rows: np.ndarray, **status: Any) -> None:
         """A campaign with such trials."""
         self.push("board", board(rows))
         self.push("status", STATUS | {"trials": len(rows)} | status)
-        self.stream.put(rows)
+        self.put(rows)
         self.settle()
+
+    def put(self, rows: np.ndarray) -> None:
+        """These are the trials now."""
+        self.trials.put(rows)
+        self.frames.pump()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from uspnb.widgets import live_esm
+from uspnb.widgets import front_end
 
 FOLDER = Path(__file__).parents[2] / "widgets" / "js"
 BUNDLES = sorted(path.stem for path in (FOLDER / "dist").glob("*.js"))
@@ -19,7 +19,7 @@ NO_NETWORK = {"ENOTFOUND", "EAI_AGAIN", "ECONNREFUSED", "ECONNRESET", "ENETUNREA
 
 @pytest.mark.parametrize("name", BUNDLES)
 def test_a_bundle_is_one_module_that_asks_nobody_for_anything(name: str) -> None:
-    source = live_esm.bundle(name)
+    source = front_end.bundle(name)
     assert len(re.findall(r"(?:^|[;}])export\{", source)) == 1
     assert not re.search(r"(?:^|[;}])import\b|\bimport\(|\brequire\(|\bfetch\(|XMLHttpRequest|WebSocket", source)
     assert set(re.findall(r"https?://[^\"'`]+", source)) <= {"http://www.w3.org/2000/svg"}
@@ -27,7 +27,7 @@ def test_a_bundle_is_one_module_that_asks_nobody_for_anything(name: str) -> None
 
 @pytest.mark.parametrize("name", ["live_view", "fleet_view", "tuning_view"])
 def test_a_style_sheet_fetches_nothing(name: str) -> None:
-    assert "url(" not in live_esm.style(name) and "@import" not in live_esm.style(name)
+    assert "url(" not in front_end.style(name) and "@import" not in front_end.style(name)
 
 
 def test_esbuild_has_one_exact_version_and_the_lock_file_names_no_host() -> None:

@@ -15,11 +15,20 @@ import pytest
 from uspnb.config.schema import PredictorConfig
 from uspnb.engine.session.settings import Setting, settings_of
 from uspnb.errors import DomainError
-from uspnb.widgets.alarm_table import ROWS, AlarmTable
-from uspnb.widgets.badges import HEALTH, MODES, PHASES, Badges, badges_html, progress_text
-from uspnb.widgets.controls import Throttle
-from uspnb.widgets.setting_row import SettingRow, is_wide, slider_step
-from uspnb.widgets.transport import LADDER, rung
+from uspnb.widgets.link import Throttle
+from uspnb.widgets.settings_panel import SettingRow, is_wide, slider_step
+from uspnb.widgets.transport import (
+    HEALTH,
+    LADDER,
+    MODES,
+    PHASES,
+    ROWS,
+    AlarmTable,
+    Badges,
+    badges_html,
+    progress_text,
+    rung,
+)
 
 
 def status(**changed: Any) -> Any:

@@ -12,10 +12,9 @@ from uspnb.data.series import GRID_NOTE
 from uspnb.engine.fleet import Fleet
 from uspnb.errors import UspnbError
 
-from ..asset_session import AssetSession
-from ..fleet_pane import FleetPane
-from ..live_pane import LivePane
-from .fleet_source import open_fleet
+from ..fleet_link import AssetSession
+from ..page_views import FleetPane, LivePane
+from .choices import open_fleet
 from .page import Notice, ThemeLink, page
 
 if TYPE_CHECKING:

@@ -2,7 +2,6 @@
 
 from .asset_view import AssetView
 from .fleet import Fleet
-from .fleet_stream import FleetStream
 from .status import FleetStatus
 
-__all__ = ["AssetView", "Fleet", "FleetStatus", "FleetStream"]
+__all__ = ["AssetView", "Fleet", "FleetStatus"]

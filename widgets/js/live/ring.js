@@ -6,7 +6,7 @@ import { numbersOf } from "../shared/link.js";
 const HEADER = 10;
 const LIVE = 0;
 
-/** A frame of the credit protocol (uspnb/session/view_stream.py), or null where there is none. */
+/** A frame of the credit protocol (widgets/live_link.py), or null where there is none. */
 export function readFrame(data) {
   const numbers = numbersOf(data, HEADER);
   if (!numbers) return null;

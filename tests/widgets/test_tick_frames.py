@@ -1,4 +1,4 @@
-"""The credit protocol against a model of a front end that counts every tick."""
+"""A session's ticks as frames, against a model of a front end that counts every tick."""
 
 from __future__ import annotations
 
@@ -8,32 +8,11 @@ import time
 
 import numpy as np
 import pytest
+from stand_ins import StandInSession
 
-from uspnb.engine.session import view_stream
-from uspnb.engine.session.view_columns import VIEW_COLUMNS
-from uspnb.engine.session.view_stream import HEADER, LIVE, WINDOW, ViewStream
 from uspnb.errors import DomainError
-
-WIDTH = len(VIEW_COLUMNS)
-
-
-class Ticks:
-    """A session that only counts: row t holds t in its first column and the revision in its second."""
-
-    def __init__(self, ring: int = 1_000) -> None:
-        self.ring, self.rows_ready, self.revision = ring, 0, 0
-
-    def view_rows(self, first: int, stop: int) -> tuple[int, np.ndarray]:
-        ready = self.rows_ready
-        first = max(first, ready - self.ring, 0)
-        tick = np.arange(first, max(first, min(stop, ready)), dtype=float)
-        rows = np.zeros((len(tick), WIDTH))
-        rows[:, 0], rows[:, 1] = tick, self.revision
-        return first, rows
-
-    def cut(self, to: int) -> None:
-        self.rows_ready = to
-        self.revision += 1
+from uspnb.widgets.link import Frames
+from uspnb.widgets.live_link import HEADER, LIVE, WINDOW, TickFrames
 
 
 class Page:
@@ -68,24 +47,25 @@ class Page:
         self.seen += rows[:, 0].astype(int).tolist()
         self.next = int(header["first_tick"]) + len(rows)
 
-    def acknowledge(self, stream: ViewStream) -> None:
+    def acknowledge(self, stream: Frames) -> None:
         self.acknowledged = int(self.frames[-1]["seq"])
         stream.acknowledge(self.acknowledged)
 
 
-def watched(ring: int = 1_000, rows: int = 100) -> tuple[Ticks, Page, ViewStream]:
-    session, page = Ticks(ring), Page()
-    return session, page, ViewStream(session, page.receive, rows=rows)
+class Stream(Frames):
+    """Frames of a session's ticks."""
+
+    def __init__(self, session: StandInSession, page: Page, rows: int) -> None:
+        self.ticks = TickFrames(session, rows)
+        super().__init__(self.ticks.next_frame, page.receive)
+
+    def window(self, first: int) -> None:
+        self.send_aside(self.ticks.window(first))
 
 
-def test_nothing_is_sent_before_a_front_end_says_hello() -> None:
-    session, page, stream = watched()
-    session.rows_ready = 5
-    stream.pump()
-    assert page.frames == []
-    stream.hello("a")
-    assert page.seen == [0, 1, 2, 3, 4]
-    assert page.frames[0]["reset"] == 1 and page.frames[0]["latest_tick"] == 5
+def watched(ring: int = 1_000, rows: int = 100) -> tuple[StandInSession, Page, Stream]:
+    session, page = StandInSession(ring), Page()
+    return session, page, Stream(session, page, rows)
 
 
 def test_a_new_front_end_gets_the_window_and_no_more() -> None:
@@ -109,30 +89,6 @@ def test_two_frames_are_out_at_most_and_the_ticks_of_the_meantime_travel_togethe
     assert page.frames[-1]["count"] == 49
     assert page.seen == list(range(50))
     assert page.most_in_flight == 2
-
-
-def test_an_acknowledgement_covers_all_frames_before_it_and_an_old_one_covers_nothing() -> None:
-    session, _, stream = watched()
-    stream.hello("a")
-    session.rows_ready = 1
-    stream.pump()
-    assert stream.in_flight == 2
-    stream.acknowledge(2)
-    assert stream.in_flight == 0
-    session.rows_ready = 2
-    stream.pump()
-    stream.acknowledge(1)
-    assert stream.in_flight == 1
-
-
-def test_nothing_new_sends_nothing() -> None:
-    session, page, stream = watched()
-    session.rows_ready = 3
-    stream.hello("a")
-    for _ in range(5):
-        stream.pump()
-        page.acknowledge(stream)
-    assert len(page.frames) == 1
 
 
 def test_hello_in_mid_flight_starts_afresh_and_late_acknowledgements_free_nothing() -> None:
@@ -179,7 +135,7 @@ def test_a_lag_beyond_the_memory_of_the_session_is_counted_not_hidden() -> None:
     stream.pump()
     page.acknowledge(stream)
     assert page.seen[-50:] == list(range(450, 500))
-    assert page.gaps == stream.missing == 450 - 11
+    assert page.gaps == stream.ticks.missing == 450 - 11
     assert page.frames[-1]["missing"] == 450 - 11
 
 
@@ -209,42 +165,13 @@ def test_a_cut_of_history_resets_the_page_even_where_it_has_been_outrun(outrun: 
     assert page.gaps == 0
 
 
-def test_a_frame_that_is_never_acknowledged_is_called_lost_and_a_hello_mends_it(monkeypatch) -> None:
-    session, page, stream = watched()
-    session.rows_ready = 5
-    stream.hello("a")
-    session.rows_ready = 6
-    stream.pump()
-    assert not stream.lost
-    began = time.monotonic()
-    monkeypatch.setattr(view_stream.time, "monotonic", lambda: began + 11.0)
-    session.rows_ready = 9
-    stream.pump()
-    assert stream.lost and len(page.frames) == 2
-    stream.hello("a")
-    assert not stream.lost and page.seen == list(range(9))
-
-
-def test_a_closed_stream_is_silent() -> None:
-    session, page, stream = watched()
-    stream.hello("a")
-    stream.close()
-    session.rows_ready = 9
-    stream.pump()
-    stream.window(0)
-    stream.hello("b")
-    assert len(page.frames) == 1
-
-
 def test_sizes_must_make_sense() -> None:
     with pytest.raises(DomainError, match="rows = 0"):
-        ViewStream(Ticks(), print, rows=0)
+        TickFrames(StandInSession(), rows=0)
 
 
 def test_many_threads_lose_no_tick_and_repeat_none() -> None:
-    session = Ticks(ring=100_000)
-    page = Page()
-    stream = ViewStream(session, page.receive, rows=500)
+    session, page, stream = watched(ring=100_000, rows=500)
     stream.hello("a")
     done = threading.Event()
     failures: list[BaseException] = []
