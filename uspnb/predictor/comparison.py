@@ -13,8 +13,8 @@ from ..array_types import Float
 from ..config.schema import PredictorConfig
 from ..data.series import Series, read_series
 from ..errors import DomainError
-from ..runtime.arguments import check_whole
 from ..model.fields import INPUT_UNITS
+from ..runtime.arguments import check_whole
 from .backtest import backtest
 from .baselines import BASELINES, Forecast, with_interval
 from .scores import diebold_mariano, gaussian_crps, interval_score

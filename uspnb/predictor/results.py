@@ -18,7 +18,6 @@ from ..data.series import Series
 from ..errors import DomainError, IntegrityError
 from ..model.fields import CHART_NAMES, FORECAST, INPUT_UNITS, NEXT, Telemetry, variables
 from ..model.kernels.base import KERNEL_NAMES
-from ..model.records import CHART_NAMES, OperatingMode, Telemetry
 from ..runtime.digest import sha256_bytes
 from ..runtime.files import write_atomic
 

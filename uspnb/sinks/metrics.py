@@ -13,8 +13,8 @@ from jaxtyping import Float
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from ..errors import DomainError
-from ..runtime.arguments import check_whole
 from ..model.fields import ALARM_NAMES, MODE_NAMES
+from ..runtime.arguments import check_whole
 from .gpu import GpuReading
 from .jitter import JitterReading
 from .metric_list import KERNELS, METRICS, PARTS

@@ -16,8 +16,8 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from ..errors import IntegrityError
-from ..runtime.files import parse_json_line, shown
 from ..model.fields import logged_fields
+from ..runtime.files import parse_json_line, shown
 
 FLAG_FIELDS, COUNT_FIELDS, NUMBER_FIELDS = logged_fields("flag"), logged_fields("count"), logged_fields("number")
 RECORD_FIELDS: tuple[str, ...] = (*FLAG_FIELDS, *COUNT_FIELDS, *NUMBER_FIELDS)

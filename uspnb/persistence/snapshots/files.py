@@ -18,8 +18,6 @@ from filelock import FileLock
 from ...errors import DomainError, IntegrityError
 from ...runtime.arguments import check_whole
 from ...runtime.files import LOCK_TIMEOUT_S, lock_path, write_atomic
-from .codec import MAX_FILE_BYTES, checksum_of, decode, encode
-from .payload import Payload, ticks_of
 from .codec import MAGIC_BYTES, checksum_of, decode, encode, most_file_bytes
 from .payload import Payload, kind_of, ticks_of
 
