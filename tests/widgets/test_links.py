@@ -15,8 +15,7 @@ import pytest
 from stand_ins import Posts, StandInCampaign, StandInFleet, StandInSession, Watched, campaign_status
 from waiting import until
 
-from uspnb.engine.fleet.fleet_frame import SUMMARY_COLUMNS
-from uspnb.widgets import fleet_link, link, tuning_link
+from uspnb.widgets import link, tuning_link
 from uspnb.widgets.fleet_link import FleetLink
 from uspnb.widgets.link import CREDITS, Frames, Link
 from uspnb.widgets.live_link import LiveLink
@@ -140,8 +139,6 @@ class TuningCase(Case):
 
 @pytest.fixture(params=[LiveCase, FleetCase, TuningCase])
 def case(request, monkeypatch) -> Iterator[Case]:
-    monkeypatch.setattr(fleet_link, "summaries", lambda fleet: np.zeros((3, len(SUMMARY_COLUMNS))))
-    monkeypatch.setattr(fleet_link, "sparks", lambda fleet, first, stop: (first, np.zeros((stop - first, 3, 5))))
     monkeypatch.setattr(tuning_link, "BOARD_PERIOD_S", 0.0)
     made: Case = request.param()
     made.link.start()

@@ -1,20 +1,26 @@
-"""Why the weights stand where they stand at a tick, in plain words: one rule, one table of sentences.
+"""What a view draws of a tick: where values stand in a row, the columns of a frame, and why the weights stand so.
 
-The rule gives a code per tick; the code picks a sentence, whose placeholders are filled from the tick's own columns,
-here by `reason_text` and in the browser by the same few lines of JavaScript (widgets/canvas/reading.js).
+The reason of a tick is a code by one rule; the code picks a sentence, whose placeholders are filled from the tick's own
+columns, here by `reason_text` and in the browser by the same few lines of JavaScript.
 """
 
 from __future__ import annotations
 
-import math
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from ...array_types import Int
-from ...model.kernels.base import KERNEL_NAMES
-from ...model.records import CHART_NAMES
+from ..array_types import Float, Int
+from ..model.fields import CHART_NAMES, VIEW, shown_fields
+from ..model.fields import view_columns as named_columns
+from ..model.kernels.base import KERNEL_NAMES
+from ..model.packing import Layout, row_columns, unpack
+
+NANOSECONDS_PER_MILLISECOND = 1e6
+
+VIEW_COLUMNS: tuple[str, ...] = named_columns(KERNEL_NAMES)
 
 COLD, NOT_FINITE, OUTLIER, OUT_OF_ORDER, STALE, SPARSE, FROZEN, RECOVERING = range(8)
 ALARM, EMERGENCY, GRACE, GRACE_HELD, MOVING, LEADS, EVEN, LEVEL_RELEASE = range(8, 16)
@@ -45,6 +51,40 @@ PHRASES: dict[int, str] = {
     EVEN: "No one is clearly ahead: {leader} has {share} and {runner_up} {runner_share}, their recent forecasts being "
     "about equally good.",
 }
+
+
+@functools.cache
+def _places(layout: Layout) -> Int[np.ndarray, "column"]:
+    """Where the columns that are fields stand in a row."""
+    columns = row_columns(layout)
+    return np.concatenate([np.arange(columns[n].start, columns[n].stop) for n in shown_fields(VIEW)])
+
+
+def view_columns(
+    rows: Float[np.ndarray, "tick width"],
+    stamps_ns: Int[np.ndarray, "tick"],
+    first_tick: int,
+    layout: Layout,
+    grid: bool,
+) -> Float[np.ndarray, "tick column"]:
+    """What a live view draws of some ticks in a row.
+
+    Args:
+        rows: packed results of the ticks.
+        stamps_ns: when each was measured [ns since 1970 UTC].
+        first_tick: index of the first of them.
+        layout: of the rows.
+        grid: no times were given, so the time column counts ticks; else it is milliseconds since 1970 UTC.
+
+    Returns:
+        One row per tick, columns as in `VIEW_COLUMNS`; `onset_tick` is NaN where there is no alarm.
+    """
+    t = unpack(rows, layout).telemetry
+    tick = first_tick + np.arange(len(rows), dtype=np.float64)
+    onset = np.where(np.asarray(t.alarm, bool), np.maximum(tick - np.asarray(t.onset_ago), 0.0), np.nan)
+    time = tick if grid else np.asarray(stamps_ns) / NANOSECONDS_PER_MILLISECOND
+    parts = ([tick, time], rows[:, _places(layout)].T, [onset, reason_codes(t)])
+    return np.concatenate(parts).T if len(rows) else np.empty((0, len(VIEW_COLUMNS)))
 
 
 def reason_codes(telemetry: Any) -> Int[np.ndarray, "tick"]:

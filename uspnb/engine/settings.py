@@ -6,8 +6,8 @@ import dataclasses
 import numbers
 from typing import Any
 
-from ...config.schema import DECLARATIONS, DEFAULTS, TRACED_FIELDS, PredictorConfig, declaration
-from ...errors import ConfigError
+from ..config.schema import DECLARATIONS, DEFAULTS, TRACED_FIELDS, PredictorConfig, declaration
+from ..errors import ConfigError
 
 STEPS_OF_A_RANGE = 200
 DECADES_WORTH_LOG = 1e3
