@@ -7,6 +7,7 @@ columns, here by `reason_text` and in the browser by the same few lines of JavaS
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 

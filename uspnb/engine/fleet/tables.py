@@ -10,7 +10,7 @@ import pandas as pd
 import xarray as xr
 
 from ...array_types import Float, Int
-from ...model.fields import INPUT_UNITS, variables
+from ...model.fields import INPUT_UNITS, SPARK, shown_fields, variables
 from ...model.kernels.base import KERNEL_NAMES
 from ...model.records import CHART_NAMES, OperatingMode
 from ..timeline import ALARM_CHARTS
