@@ -34,7 +34,6 @@ class ReadingSource:
         self, name: str, units: str, capacity: int, live: bool = True, clock: Callable[[], int] = time.time_ns
     ) -> None:
         self.name, self.units, self._live = name, units, live
-        self.notes: tuple[str, ...] = ()
         self._buffer = TickBuffer(capacity)
         self._arrival = ArrivalClock(clock)
         self._stop = threading.Event()
@@ -49,6 +48,11 @@ class ReadingSource:
 
     def _interrupt(self) -> None:
         """Free the reader from what it waits for; called by `close`, in any thread."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Readings of the input that the user should know of, none by default; see `Source`."""
+        return ()
 
     @property
     def live(self) -> bool:

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...config.schema import PredictorConfig
 from ...data.times import timestamp_to_ns
-from ...errors import DomainError
-from ...sources.base import shown
+from ...errors import DomainError, shown
 from ...sources.items import ArrivalClock
 from ..pacing import checked_speed
 from .asset_view import AssetView

@@ -16,8 +16,7 @@ import numpy as np
 from ...array_types import Float
 from ...data.series import Series, read_series
 from ...data.times import timestamp_to_ns
-from ...errors import DomainError
-from ...sources.base import shown
+from ...errors import DomainError, shown
 from ...sources.items import ArrivalClock, real_value
 
 FEED_CAPACITY = 10_000

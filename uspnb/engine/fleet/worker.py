@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 
 from ...config.schema import PredictorConfig
-from ...errors import DomainError
+from ...errors import DomainError, shown
 from ...predictor.functional import FunctionalPredictor
 from ...runtime.publishing import Publisher
-from ...sources.base import shown
 from ..pacing import Pace, Rate
 from .lanes import Lane, LaneFault, default_workers, kept_columns, open_lanes
 from .record import FleetRecord
