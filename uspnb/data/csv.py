@@ -127,7 +127,7 @@ def read_csv(
     except DomainError as error:
         raise DomainError(f"{options.path} {error}") from None
     if layout is None and len(head) > 1:
-        (_, names), (line, cells), *_ = head
+        names, (line, cells) = head[0][1], head[1]
         raise DomainError(f"{options.path}, line {line}: {_miscounted(cells, names)}")
     if layout is None:
         raise DomainError(f"{options.path} holds no rows of values")

@@ -186,7 +186,7 @@ def _parsed(cells: Sequence[str], pattern: str) -> tuple[np.ndarray, np.ndarray]
     text = [cell if any(letter.isdigit() for letter in cell) else "" for cell in cells]  # no "now" and no "today"
     index = pd.DatetimeIndex(pd.to_datetime(text, utc=True, format=pattern, errors="coerce"))
     factor = _FACTORS[index.unit]
-    known = ~index.isna() & (np.abs(index.asi8) <= (2**63 - 1) // factor)
+    known = ~np.asarray(index.isna()) & (np.abs(index.asi8) <= (2**63 - 1) // factor)
     return np.where(known, index.asi8, 0) * factor, known
 
 
