@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import ConfigMutationError
-from ..runtime.atomic_file import replace_content
 from ..runtime.digest import sha256_bytes
+from ..runtime.files import replace_content
 from .audit import AuditRecord, iso_time
 
 KEPT = 50

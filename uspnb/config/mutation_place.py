@@ -13,8 +13,8 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from ..errors import ConfigMutationError, ConfigWriteError, IntegrityError
-from ..runtime.atomic_file import LOCK_TIMEOUT_S, lock_path, remove_temporaries, replace_content
 from ..runtime.digest import sha256_bytes
+from ..runtime.files import LOCK_TIMEOUT_S, lock_path, remove_temporaries, replace_content
 from .audit import (
     ABANDONED,
     INTENT,

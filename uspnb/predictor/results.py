@@ -19,8 +19,8 @@ from ..data.series import Series
 from ..errors import DomainError, IntegrityError
 from ..model.kernels.base import KERNEL_NAMES
 from ..model.records import CHART_NAMES, OperatingMode, Telemetry
-from ..runtime.atomic_file import write_atomic
 from ..runtime.digest import sha256_bytes
+from ..runtime.files import write_atomic
 
 CHARTS = CHART_NAMES
 INPUT_UNITS = "input units"

@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from ..errors import IntegrityError
-from ..runtime.chained_lines import parse_json_line, shown
+from ..runtime.files import parse_json_line, shown
 
 # Fields of `uspnb.model.records.Telemetry` without units of the input: flags, counts, and numbers.
 FLAG_FIELDS = (

@@ -19,7 +19,7 @@ from ...errors import DomainError
 from ...model.programs import SERIES_LENGTH, result_layout
 from ...persistence.snapshots import EmergencyDumps
 from ...predictor.functional import device_for
-from ...runtime.atomic_file import write_atomic
+from ...runtime.files import write_atomic
 from ...sinks import Consumer, JsonLinesSink, Metrics, MetricsSink, ParityLog, Sink, TelemetryBuffer
 from ...sources import Source
 from ..session.row_columns import row_columns

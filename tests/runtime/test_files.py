@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from uspnb.runtime import atomic_file
-from uspnb.runtime.atomic_file import lock_path, write_atomic
+from uspnb.runtime import child as child_module
+from uspnb.runtime import files
+from uspnb.runtime.files import lock_path, write_atomic
 
 posix_only = pytest.mark.skipif(os.name != "posix", reason="permissions, links and signals of POSIX")
 
@@ -40,7 +41,7 @@ def test_failure_keeps_the_old_content(failing: str, tmp_path: Path, monkeypatch
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(atomic_file.os, failing, fail)
+        patch.setattr(files.os, failing, fail)
         with pytest.raises(OSError, match="No space left"):
             write_atomic(path, "new")
     assert path.read_text() == "old"
@@ -57,7 +58,7 @@ def test_failure_mid_write_keeps_the_old_content(tmp_path: Path, monkeypatch: py
         temporary.write_bytes(content[: len(content) // 2])
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(atomic_file, "_write_through", half)
+    monkeypatch.setattr(files, "_write_through", half)
     with pytest.raises(KeyboardInterrupt):
         write_atomic(path, "new" * 1000)
     assert path.read_text() == "old"
@@ -68,7 +69,7 @@ def test_first_write_that_fails_makes_no_file(tmp_path: Path, monkeypatch: pytes
     def fail(*_: object) -> None:
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr(atomic_file.os, "replace", fail)
+    monkeypatch.setattr(files.os, "replace", fail)
     with pytest.raises(OSError, match="Input/output"):
         write_atomic(tmp_path / "state", "new")
     assert [entry.name for entry in tmp_path.iterdir()] in ([], [".state.lock"])
@@ -86,8 +87,8 @@ def test_bytes_reach_the_disk_before_the_name(tmp_path: Path, monkeypatch: pytes
         calls.append("replace")
         real_replace(source, target)
 
-    monkeypatch.setattr(atomic_file.os, "fsync", fsync)
-    monkeypatch.setattr(atomic_file.os, "replace", replace)
+    monkeypatch.setattr(files.os, "fsync", fsync)
+    monkeypatch.setattr(files.os, "replace", replace)
     write_atomic(tmp_path / "state", b"x")
     assert calls[:2] == ["fsync file", "replace"]
     assert calls[2:] == (["fsync folder"] if hasattr(os, "O_DIRECTORY") else [])
@@ -156,12 +157,14 @@ def test_concurrent_writers_end_with_one_whole_content(tmp_path: Path) -> None:
     assert leftovers(tmp_path) == []
 
 
-# Runs the file by itself: a base room needs nothing of the package, and importing JAX would take seconds.
+# Importing JAX would take seconds, so that the packages are empty ones.
 _CHILD = """
 import importlib.util, os, signal, sys
-spec = importlib.util.spec_from_file_location("atomic_file", sys.argv[1])
-module = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(module)
+spec = importlib.util.spec_from_file_location("child", sys.argv[1])
+child = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(child)
+child.empty_packages()
+from uspnb.runtime import files as module
 if sys.argv[4] == "die":
     module.os.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 for _ in range(5):
@@ -170,7 +173,7 @@ for _ in range(5):
 
 
 def child(path: Path, letter: str, fate: str) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, "-c", _CHILD, str(atomic_file.__file__), str(path), letter, fate])
+    return subprocess.Popen([sys.executable, "-c", _CHILD, str(child_module.__file__), str(path), letter, fate])
 
 
 @posix_only
