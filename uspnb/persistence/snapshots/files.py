@@ -11,11 +11,12 @@ import stat
 import time
 import warnings
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, SupportsIndex
 
 from filelock import FileLock
 
 from ...errors import DomainError, IntegrityError
+from ...runtime.arguments import check_whole
 from ...runtime.atomic_file import LOCK_TIMEOUT_S, lock_path, write_atomic
 from .codec import MAX_FILE_BYTES, checksum_of, decode, encode
 from .payload import Payload, ticks_of
@@ -139,10 +140,9 @@ class SnapshotFolder:
         DomainError: a retention below 1.
     """
 
-    def __init__(self, folder: str | os.PathLike[str], retention: int = 5, compression: str = "none") -> None:
-        if retention < 1:
-            raise DomainError(f"retention = {retention} must be at least 1 snapshot")
-        self.folder, self.retention, self.compression = Path(folder), retention, compression
+    def __init__(self, folder: str | os.PathLike[str], retention: SupportsIndex = 5, compression: str = "none") -> None:
+        self.folder, self.compression = Path(folder), compression
+        self.retention = check_whole("retention", retention, 1, unit="snapshots")
 
     def save(self, payload: Payload) -> Written:
         """Write one more snapshot, then remove those beyond the retention and what a killed writer left.
