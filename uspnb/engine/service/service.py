@@ -34,7 +34,6 @@ from ..recording import LARGEST_RING, SMALLEST_RING, Recording
 from ..status import EventLog, Labels
 from ..timeline import Timeline
 from ..track import SHARED_PORTION, Track, TrackOptions
-from ..views import row_columns
 from ..worker import Worker
 from .http_server import Pages, StatusServer
 from .shutdown import UNFINISHED, Deadline, StopSignals
