@@ -85,7 +85,7 @@ def page_stage(options: Any) -> Rows:
     sync_playwright = importlib.import_module("playwright.sync_api").sync_playwright
     server = importlib.import_module("uspnb.widgets.apps.server")
     site_module = importlib.import_module("uspnb.widgets.apps.site")
-    demo = importlib.import_module("uspnb.widgets.apps.fleet_demo")
+    demo = importlib.import_module("uspnb.widgets.apps.choices")
     with Fleet(demo.demo_table(options.assets), speed=SPEED, workers=options.workers) as fleet:
         site = site_module.Site(app="fleet", source=fleet)
         built = server.build(site, port=0, address="127.0.0.1")

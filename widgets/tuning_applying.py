@@ -12,7 +12,7 @@ from typing import Any
 
 from uspnb.config.load import config_to_toml, parse_config
 from uspnb.config.meta_schema import META_DEFAULTS, MetaOptimizationConfig
-from uspnb.config.mutate import Mutation
+from uspnb.config.mutation import Mutation
 from uspnb.config.schema import PredictorConfig
 from uspnb.engine.settings import settings_code
 from uspnb.errors import DomainError, UspnbError

@@ -14,8 +14,7 @@ from uspnb.engine.fleet import Fleet
 from uspnb.engine.fleet.tables import SPARK_COLUMNS, SUMMARY_COLUMNS
 from uspnb.engine.views import VIEW_COLUMNS
 from uspnb.errors import DomainError
-from uspnb.widgets.apps.fleet_demo import demo_table
-from uspnb.widgets.apps.fleet_source import open_fleet, read_table
+from uspnb.widgets.apps.choices import demo_table, open_fleet, read_table
 from uspnb.widgets.fleet_link import HEADER_LENGTH, SPARK_TICKS, FleetLink
 
 

@@ -7,26 +7,19 @@ from __future__ import annotations
 
 import itertools
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
-from stand_ins import PATIENCE_S, Posts, StandInCampaign, StandInFleet, StandInSession, Watched, campaign_status
+from stand_ins import Posts, StandInCampaign, StandInFleet, StandInSession, Watched, campaign_status
+from waiting import until
 
 from uspnb.widgets import link, tuning_link
 from uspnb.widgets.fleet_link import FleetLink
 from uspnb.widgets.link import CREDITS, Frames, Link
 from uspnb.widgets.live_link import LiveLink
 from uspnb.widgets.tuning_link import TuningLink
-
-
-def wait_for(true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 class Case:
@@ -58,7 +51,7 @@ class Case:
 
     def until_read(self, count: int) -> None:
         """Until a link that works in a thread of its own has read so many ticks or trials."""
-        wait_for(lambda: self.count(self.link.read_status()) == count)
+        until(lambda: self.count(self.link.read_status()) == count)
 
     def settle(self) -> None:
         """Until a link that works in a thread of its own has nothing left to do."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..array_types import Float, Int
 from ..config.schema import PredictorConfig
-from ..model.packing import Layout
+from ..model.packing import Layout, row_columns
 from ..model.programs import SERIES_LENGTH, filled
 from ..model.records import Observation
 from ..model.state import PredictorState
@@ -17,7 +17,6 @@ from ..predictor.functional import FunctionalPredictor
 from ..predictor.shedding import DepthSwitch
 from ..predictor.universal import clock_forgotten
 from ..sources import Ticks
-from .views import row_columns
 
 
 @runtime_checkable

@@ -6,7 +6,6 @@ columns, here by `reason_text` and in the browser by the same few lines of JavaS
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import math
 from collections.abc import Mapping, Sequence
@@ -15,39 +14,14 @@ from typing import Any
 import numpy as np
 
 from ..array_types import Float, Int
+from ..model.fields import CHART_NAMES, VIEW, shown_fields
+from ..model.fields import view_columns as named_columns
 from ..model.kernels.base import KERNEL_NAMES
-from ..model.packing import Layout, unpack
-from ..model.records import CHART_NAMES, Telemetry
+from ..model.packing import Layout, row_columns, unpack
 
-HEAD = ("next_prediction", "next_lower", "next_upper", "next_mode")
 NANOSECONDS_PER_MILLISECOND = 1e6
 
-VIEW_COLUMNS: tuple[str, ...] = (
-    "tick",
-    "time",
-    "observation",
-    "prediction",
-    "lower",
-    "upper",
-    "next_prediction",
-    "next_lower",
-    "next_upper",
-    *(f"weight_{name}" for name in KERNEL_NAMES),
-    *(f"target_weight_{name}" for name in KERNEL_NAMES),
-    *(f"kernel_prediction_{name}" for name in KERNEL_NAMES),
-    "holder_exponent",
-    "holder_valid",
-    *(f"chart_{name}" for name in CHART_NAMES),
-    *(f"chart_threshold_{name}" for name in CHART_NAMES),
-    "alarm",
-    "alarm_chart",
-    "onset_tick",
-    "emergency",
-    "degraded",
-    "rejected",
-    "operating_mode",
-    "reason",
-)
+VIEW_COLUMNS: tuple[str, ...] = named_columns(KERNEL_NAMES)
 
 COLD, NOT_FINITE, OUTLIER, OUT_OF_ORDER, STALE, SPARSE, FROZEN, RECOVERING = range(8)
 ALARM, EMERGENCY, GRACE, GRACE_HELD, MOVING, LEADS, EVEN, LEVEL_RELEASE = range(8, 16)
@@ -81,21 +55,10 @@ PHRASES: dict[int, str] = {
 
 
 @functools.cache
-def row_columns(layout: Layout) -> dict[str, slice]:
-    """Columns of every field of `Telemetry`, and of the next forecast under the names of `HEAD`.
-
-    Args:
-        layout: of the rows.
-
-    Returns:
-        name -> slice of the row.
-    """
-    names = (*HEAD, *(field.name for field in dataclasses.fields(Telemetry)))
-    columns, start = {}, 0
-    for name, shape in zip(names, layout.shapes, strict=True):
-        columns[name] = slice(start, start + math.prod(shape))
-        start = columns[name].stop
-    return columns
+def _places(layout: Layout) -> Int[np.ndarray, "column"]:
+    """Where the columns that are fields stand in a row."""
+    columns = row_columns(layout)
+    return np.concatenate([np.arange(columns[n].start, columns[n].stop) for n in shown_fields(VIEW)])
 
 
 def view_columns(
@@ -117,47 +80,12 @@ def view_columns(
     Returns:
         One row per tick, columns as in `VIEW_COLUMNS`; `onset_tick` is NaN where there is no alarm.
     """
-    result = unpack(rows, layout)
-    t = result.telemetry
+    t = unpack(rows, layout).telemetry
     tick = first_tick + np.arange(len(rows), dtype=np.float64)
-    alarm = np.asarray(t.alarm, bool)
-    onset = np.where(alarm, np.maximum(tick - np.asarray(t.onset_ago), 0.0), np.nan)
-    parts = (
-        tick,
-        tick if grid else np.asarray(stamps_ns) / NANOSECONDS_PER_MILLISECOND,
-        t.observation,
-        t.prediction,
-        t.lower,
-        t.upper,
-        result.reference_prediction,
-        result.confidence_lower,
-        result.confidence_upper,
-        t.weight,
-        t.target_weight,
-        t.kernel_prediction,
-        t.holder_exponent,
-        t.holder_valid,
-        t.chart_statistic,
-        t.chart_threshold,
-        alarm,
-        t.alarm_chart,
-        onset,
-        t.emergency,
-        t.degraded,
-        t.rejected,
-        result.operating_mode,
-        reason_codes(t),
-    )
-    made, at = np.empty((len(rows), len(VIEW_COLUMNS))), 0
-    for part in parts:
-        part = np.asarray(part)
-        if part.ndim == 2:
-            made[:, at : at + part.shape[1]] = part
-            at += part.shape[1]
-        else:
-            made[:, at] = part
-            at += 1
-    return made
+    onset = np.where(np.asarray(t.alarm, bool), np.maximum(tick - np.asarray(t.onset_ago), 0.0), np.nan)
+    time = tick if grid else np.asarray(stamps_ns) / NANOSECONDS_PER_MILLISECOND
+    parts = ([tick, time], rows[:, _places(layout)].T, [onset, reason_codes(t)])
+    return np.concatenate(parts).T if len(rows) else np.empty((0, len(VIEW_COLUMNS)))
 
 
 def reason_codes(telemetry: Any) -> Int[np.ndarray, "tick"]:

@@ -16,13 +16,10 @@ from uspnb import plots
 from uspnb.errors import IntegrityError, UspnbError
 
 from ..front_end import bundle
-from .comparing import alarms_of, compared, facts_at, settings_that_differ
-from .elements import Alarms, Element
-from .opening import styled
-from .page import Notice, ThemeLink, page, soon
-from .runs import DEMO, OTHER, demonstration, saved
+from .comparing import DEMO, OTHER, alarms_of, compared, demonstration, facts_at, saved, settings_that_differ
+from .opening import Upload, styled
+from .page import Alarms, Element, Notice, ThemeLink, page, soon
 from .site import Site
-from .uploads import Upload
 from .wording import MOST_ALARMS
 
 WIDTH = 2_000

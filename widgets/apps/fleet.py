@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import panel as pn
 
 from uspnb.config.schema import PredictorConfig
-from uspnb.data.series import GRID_NOTE
+from uspnb.data.times import GRID_NOTE
 from uspnb.engine.fleet import Fleet
 from uspnb.errors import UspnbError
 
 from ..page_views import FleetPane, LivePane
-from .fleet_source import open_fleet
+from .choices import open_fleet
 from .page import Notice, ThemeLink, page
 
 if TYPE_CHECKING:

@@ -17,9 +17,8 @@ from uspnb.errors import DomainError, UspnbError
 from ..page_views import LivePane
 from .choices import CHOICES, SEA, chosen
 from .downloads import KINDS, Downloads
-from .elements import Alarms, Badges, Keeping, Sensitivity, Transport
 from .opening import Opening
-from .page import Notice, ThemeLink, page, soon
+from .page import Alarms, Badges, Keeping, Notice, Sensitivity, ThemeLink, Transport, page, soon
 from .site import Site
 from .wording import alarm_rows, setting_rows, speeds, status_words
 

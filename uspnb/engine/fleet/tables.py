@@ -10,13 +10,13 @@ import pandas as pd
 import xarray as xr
 
 from ...array_types import Float, Int
+from ...model.fields import INPUT_UNITS, SPARK, shown_fields, variables
 from ...model.kernels.base import KERNEL_NAMES
 from ...model.records import CHART_NAMES, OperatingMode
-from ...predictor.results import INPUT_UNITS, VARIABLES
 from ..timeline import ALARM_CHARTS
 
 COUNTS = ("scored", "covered", "rejected", "faults", "alarms")
-SPARK_COLUMNS = ("observation", "prediction", "lower", "upper", "alarm")
+SPARK_COLUMNS = shown_fields(SPARK)
 SUMMARY_COLUMNS = (
     "value", "forecast", "lower", "upper", *(f"weight_{name}" for name in KERNEL_NAMES), "mode", "degraded",
     "emergency", "rejected", "alarms", "last_alarm_tick", "last_alarm_chart", "skill", "coverage", "faults",
@@ -210,14 +210,13 @@ def fleet_dataset(
     """
     units = units or INPUT_UNITS
     made: dict[str, Any] = {}
-    for about in VARIABLES.values():
-        if about.field not in columns:
+    for name, about in variables().items():
+        if about.name not in columns:
             continue
-        values = rows[..., columns[about.field]] if about.dims else rows[..., columns[about.field].start]
-        flag = about.long_name.startswith("whether")
-        values = values.astype(bool) if flag else values.astype(np.int8) if about.meanings else values
+        values = rows[..., columns[about.name]] if about.dims else rows[..., columns[about.name].start]
+        values = values.astype(bool) if about.kind == "flag" else about.stored(values)
         attributes = {"units": units if about.units == "y" else about.units, "long_name": about.long_name}
-        made[about.name] = (("time", "asset", *about.dims), values, attributes)
+        made[name] = (("time", "asset", *about.dims), values, attributes)
     ticks = np.arange(first, first + len(rows))
     ago = rows[..., columns["onset_ago"].start]
     onset = np.where(made["alarm"][1], np.maximum(ticks[:, None] - ago, 0.0), np.nan)

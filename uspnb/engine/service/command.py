@@ -152,7 +152,7 @@ def _replayed(given: str, what: str, time: str | None, columns: list[str]) -> It
         return
     import dataclasses
 
-    from ...data.csv_file import read_csv
+    from ...data.csv import read_csv
 
     series = read_csv(what, time, tuple(columns))
     for place, column in enumerate(columns):

@@ -17,6 +17,7 @@ from filelock import FileLock, Timeout
 from ...config.load import config_hash
 from ...config.schema import PredictorConfig
 from ...errors import DomainError
+from ...model.packing import row_columns
 from ...model.programs import SERIES_LENGTH, result_layout
 from ...persistence.snapshots import EmergencyDumps, SnapshotStatus
 from ...persistence.stores.base import Store
@@ -33,7 +34,6 @@ from ..recording import LARGEST_RING, SMALLEST_RING, Recording
 from ..status import EventLog, Labels
 from ..timeline import Timeline
 from ..track import SHARED_PORTION, Track, TrackOptions
-from ..views import row_columns
 from ..worker import Worker
 from .http_server import Pages, StatusServer
 from .shutdown import UNFINISHED, Deadline, StopSignals

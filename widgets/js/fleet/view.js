@@ -3,7 +3,7 @@
 import { iconButton, nextSpeed, node, put, relabel } from "../shared/elements.js";
 import { grouped } from "../shared/format.js";
 import { Link, widgetOf } from "../shared/link.js";
-import { dress, watchTheme } from "../shared/theme.js";
+import { dress, watchLook } from "../shared/theme.js";
 import { FleetData } from "./data.js";
 import { FleetRow } from "./row.js";
 
@@ -43,17 +43,14 @@ class FleetTable {
     Object.assign(this, { link, model: link.model, states: 0, shown: 0, pool: [], active: 0, look: {} });
     Object.assign(this, { ask: { text: "", alarmsOnly: false, key: "name", descending: false }, order: [], sortedAt: 0 });
     this.build(el);
-    this.root.uspnb = { delays: link.delays, stamps: link.stamps };
-    this.observer = new ResizeObserver(() => this.resized());
-    this.observer.observe(this.root);
-    this.unwatch = watchTheme(() => this.restyle());
+    this.root.uspnb = { delays: link.delays, stamps: link.stamps, link, view: this };
+    this.unwatch = watchLook(this, this.root);
     this.restyle();
     this.newMeta();
     link.attach(this);
   }
 
   destroy() {
-    this.observer.disconnect();
     this.unwatch();
     this.link.detach(this);
     cancelAnimationFrame(this.asked);

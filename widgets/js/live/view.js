@@ -4,7 +4,7 @@
 import { nextSpeed, node, put, saveAs } from "../shared/elements.js";
 import { widgetOf } from "../shared/link.js";
 import { ValueRange } from "../shared/scale.js";
-import { THEMES, themeOf, watchTheme } from "../shared/theme.js";
+import { THEMES, themeOf, watchLook } from "../shared/theme.js";
 import { LiveLink } from "./link.js";
 import { Stretch, listenKeys, listenPointer } from "./motion.js";
 import { drawOver, drawPlots } from "./paint.js";
@@ -30,9 +30,7 @@ class View {
     this.summaryAt = this.overAt = 0;
     this.build(el);
     this.restyle();
-    this.observer = new ResizeObserver(() => this.resized());
-    this.observer.observe(this.stage);
-    this.unwatch = watchTheme(() => this.restyle());
+    this.unwatch = watchLook(this, this.stage);
     listenPointer(this);
     listenKeys(this);
     link.attach(this);
@@ -131,7 +129,6 @@ class View {
   }
 
   destroy() {
-    this.observer.disconnect();
     this.unwatch();
     this.link.detach(this);
     cancelAnimationFrame(this.asked);

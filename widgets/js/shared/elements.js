@@ -12,7 +12,7 @@ const ICONS = {
   export: "M9 3h2v8l2.8-2.8 1.4 1.4L10 14.8 4.8 9.6l1.4-1.4L9 11zM4 16h12v1.6H4z",
 };
 
-/** An element: what begins with "on" is a listener, what the element has as a property is set so, the rest are attributes. */
+/** An element; "on..." is a listener, what the element has as a property is set as one, the rest are attributes. */
 export function h(tag, attributes = {}, ...children) {
   const made = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
@@ -67,7 +67,7 @@ export function nextSpeed(ladder, speed, up) {
   return found === Infinity ? null : found;
 }
 
-/** Copy a text; where the page may not, the element that shows it is selected, ready for Ctrl+C.  Whether it was copied. */
+/** Copy a text; where the page may not, what shows it is selected, ready for Ctrl+C.  Returns whether it was copied. */
 export async function copy(element, text) {
   try {
     await navigator.clipboard.writeText(text);

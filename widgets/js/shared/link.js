@@ -1,5 +1,5 @@
 // The link to Python, one per widget and shared by all its displays: takes frames in, acknowledges them once they are
-// drawn, sends commands, notices when nobody answers.  Python's half is widgets/*_link.py.
+// drawn, sends commands, notices when nobody answers.  Python's half is widgets/link.py.
 
 const GREET_MS = 3000;
 const QUIET_MS = 6000;
@@ -7,7 +7,7 @@ const GONE_MS = 10000;
 const DELAYS_KEPT = 2000;
 const COMMANDS_KEPT = 8;
 
-/** The numbers of a frame, little-endian float64 in a buffer or a view into one; null where there are fewer than `least`. */
+/** The numbers of a frame, float64 in a buffer or a view into one; null where there are fewer than `least`. */
 export function numbersOf(data, least) {
   if (!data || data.byteLength < 8 * least) return null;
   const [buffer, start] = [data.buffer || data, data.byteOffset || 0];
@@ -18,8 +18,8 @@ export function numbersOf(data, least) {
 }
 
 /**
- * What every link does.  A link of its own kind adds `renew(meta)`: begin anew where the meta says so, and return whether
- * it does; and `take(data)`: take a frame in and return its `{ seq, reset, sent }`, "gap" where something before it is
+ * What every link does.  A kind of link adds `renew(meta)`: begin anew where the meta says so, and return whether it
+ * does; and `take(data)`: take a frame in and return its `{ seq, reset, sent }`, "gap" where something before it is
  * missing, null where there is nothing to acknowledge.  Its constructor ends with `listen()`.
  *
  * A view has what it wants of: newTicks(reset), newMeta(), newStatus(status), restyle(), connection(there).

@@ -29,19 +29,19 @@ export function themeOf(asked) {
   return window.matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
 }
 
-/** Call back whenever what `themeOf` reads may have changed; returns what ends it. */
-export function watchTheme(changed) {
-  const observer = new MutationObserver(changed);
-  for (const element of [document.body, document.documentElement]) {
-    observer.observe(element, {
-      attributes: true,
-      attributeFilter: ["data-jp-theme-light", "data-theme", "data-bs-theme", "data-color-scheme"],
-    });
-  }
+/** Have a view `restyle()` when `themeOf` may say something else, `resized()` with an element; returns what ends it. */
+export function watchLook(view, element) {
+  const size = new ResizeObserver(() => view.resized());
+  size.observe(element);
+  const changed = () => view.restyle();
+  const page = new MutationObserver(changed);
+  const attributeFilter = ["data-jp-theme-light", "data-theme", "data-bs-theme", "data-color-scheme"];
+  for (const watched of [document.body, document.documentElement]) page.observe(watched, { attributeFilter });
   const system = window.matchMedia("(prefers-color-scheme: dark)");
   system.addEventListener("change", changed);
   return () => {
-    observer.disconnect();
+    size.disconnect();
+    page.disconnect();
     system.removeEventListener("change", changed);
   };
 }

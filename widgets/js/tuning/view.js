@@ -3,7 +3,7 @@
 import { node, put } from "../shared/elements.js";
 import { brief, duration, grouped, spaced } from "../shared/format.js";
 import { Link, widgetOf } from "../shared/link.js";
-import { dress, watchTheme } from "../shared/theme.js";
+import { dress, watchLook } from "../shared/theme.js";
 import { Applying, BestTable, CampaignCode, Failures, ImportanceBars, part, saveText } from "./board.js";
 import { TrialChart } from "./chart.js";
 import { TRIAL_STATES, TrialRows } from "./trials.js";
@@ -53,9 +53,7 @@ class TuningView {
   constructor(link, el) {
     Object.assign(this, { link, model: link.model, trials: link.trials, status: {}, board: {}, typed: false });
     this.build(el);
-    this.observer = new ResizeObserver(() => this.resized());
-    this.observer.observe(this.root);
-    this.unwatch = watchTheme(() => this.restyle());
+    this.unwatch = watchLook(this, this.root);
     this.clock = setInterval(() => this.tick(), CLOCK_MS);
     this.restyle();
     this.newMeta();
@@ -63,7 +61,6 @@ class TuningView {
   }
 
   destroy() {
-    this.observer.disconnect();
     this.unwatch();
     clearInterval(this.clock);
     this.link.detach(this);
@@ -109,7 +106,7 @@ class TuningView {
         node("div", "stack", {}, [this.importance.element, this.applying.element, this.code.element, this.failures.element]),
       ]),
     ]);
-    this.root.uspnb = this;
+    this.root.uspnb = { link: this.link, view: this };
     // a notebook would take letters and arrows for its own commands
     this.root.addEventListener("keydown", (event) => event.stopPropagation());
     el.append(this.root);
