@@ -9,10 +9,10 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from ..model.programs import SERIES_LENGTH, filled
+from ..model.programs import SERIES_LENGTH
 from ..model.records import Observation
 from ..model.state import PredictorState
-from .functional import FunctionalPredictor
+from .functional import FunctionalPredictor, filled
 
 LONGEST_CHUNK = 256
 SHORTEST_CHUNK = 16
