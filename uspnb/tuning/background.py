@@ -10,7 +10,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
-from ..config.mutate import Mutation
+from ..config.mutation import Mutation
 from ..errors import DomainError
 from ..runtime.arguments import check_whole
 from ..runtime.writing import Writer
