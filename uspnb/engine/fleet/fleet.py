@@ -182,6 +182,13 @@ class Fleet(Control):
         """Processes that compute."""
         return self._only.timeline.computation.workers
 
+    @property
+    def stored(self) -> int | None:
+        """Ticks whose states are in the store for certain, so that a fleet that is killed now loses none of them; None
+        without a store."""
+        stored = self._only.stored
+        return None if stored is None else stored.seen
+
     def table(self) -> pd.DataFrame:
         """One row per asset: value, forecast of the next tick with its interval, weights, mode, alarms, scores."""
         from .tables import fleet_table
