@@ -13,10 +13,9 @@ from typing import Any
 from ..config.mutation import Mutation
 from ..errors import DomainError
 from ..runtime.arguments import check_whole
-from .limits import Limits
 from .result import OptimizationResult
 from .saving import SavePool
-from .status import PAUSED, RUNNING, CampaignStatus
+from .status import PAUSED, RUNNING, CampaignStatus, Limits
 from .study import AfterBatch, BayesianMetaOptimizer
 
 Callback = Callable[[], object]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,12 @@ import pytest
 from uspnb.config.schema import PredictorConfig
 from uspnb.errors import DomainError
 from uspnb.model.records import Observation
+from uspnb.runtime.child import read_message, write_message
 from uspnb.tuning.live import CampaignTask, Found, LoopSettings, Proposal, Verdict
 from uspnb.tuning.live.decisions import Decision, Decisions, level_of
-from uspnb.tuning.live.elsewhere import HelperError, answer_of, error_of, parse_answer, read_task, write_task
+from uspnb.tuning.live.elsewhere import HelperError, answer_of, proposal_of, task_message, task_of_message
 from uspnb.tuning.live.reach import loop_space
-from uspnb.tuning.live.tick_ring import TickRing
+from uspnb.tuning.live.watching import TickRing
 
 START = 1_771_675_200 * 10**9
 
@@ -73,9 +75,11 @@ def a_task() -> CampaignTask:
 def test_a_task_comes_through_the_pipe_as_it_was(tmp_path: Path) -> None:
     task = a_task()
     with (tmp_path / "pipe").open("w+b") as pipe:
-        write_task(pipe, task)
+        write_message(pipe, *task_message(task))
         pipe.seek(0)
-        read, rest = read_task(pipe), pipe.read()
+        message = read_message(pipe)
+        assert message is not None
+        read, rest = task_of_message(message), pipe.read()
     assert np.array_equal(read.values, task.values) and np.array_equal(read.stamps, task.stamps)
     for field in dataclasses.fields(CampaignTask)[2:]:
         assert getattr(read, field.name) == getattr(task, field.name), field.name
@@ -83,13 +87,17 @@ def test_a_task_comes_through_the_pipe_as_it_was(tmp_path: Path) -> None:
 
 
 def test_an_answer_comes_back_as_it_was_and_an_error_as_one() -> None:
+    def sent(answer: dict[str, Any]) -> dict[str, Any]:
+        return json.loads(json.dumps(answer))
+
     found = Found({"log_sig_depth": 4}, math.nan, 8, 0, 1.5)
     proposal = Proposal({"log_sig_depth": 4}, found, Verdict(0.1, 1e-5, 300), "", ("log_sig_depth",))
-    back = parse_answer(answer_of(proposal))
+    back = proposal_of(sent(answer_of(proposal)))
     assert back._replace(found=found) == proposal and math.isnan(back.found.gain)
-    assert parse_answer(answer_of(Proposal({}, found._replace(gain=0.0), None, "nothing"))).verdict is None
+    nothing = Proposal({}, found._replace(gain=0.0), None, "nothing")
+    assert proposal_of(sent(answer_of(nothing))).verdict is None
     with pytest.raises(HelperError, match="too short"):
-        parse_answer(error_of(DomainError("the series is too short")))
+        proposal_of({"error": "the series is too short"})
 
 
 def test_decisions_are_lines_and_a_table() -> None:
