@@ -9,9 +9,8 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-import queue
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, BinaryIO
 
@@ -26,9 +25,7 @@ from ..space import SearchSpace
 from .proposing import CampaignTask, Found, Proposal, Verdict, held_out, propose, search
 
 POLL_S = 0.2
-END_S = 60.0
 NICE = 10
-
 
 Work = Callable[[CampaignTask], Proposal]
 
@@ -50,27 +47,25 @@ def propose_elsewhere(task: CampaignTask, stop: threading.Event) -> Proposal:
     """
     # On a GPU the predictor's process may hold most of the memory already.
     environment = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false", **os.environ}
-    answers: queue.SimpleQueue[Message] = queue.SimpleQueue()
-    child = Child("uspnb.tuning.live.elsewhere:serve", environment=environment, answered=answers.put)
+    child = Child("uspnb.tuning.live.elsewhere:serve", environment=environment)
     try:
         with contextlib.suppress(ChildEnded):  # it died at once; its exit code tells
-            child.send(*task_message(task))
-        while child.exit_code is None and answers.empty() and not stop.wait(POLL_S):
+            child.send(*message_of(task))
+        while child.exit_code is None and not stop.wait(POLL_S):
             if not threading.main_thread().is_alive():
                 stop.set()
-        if stop.is_set():
+        if child.exit_code is None:
             raise HelperError("the campaign was stopped")
+        return proposal_from(child.receive().head)
+    except ChildEnded as error:
+        raise HelperError(str(error)) from error
     finally:
-        if answers.empty() and child.exit_code is None:
-            child.kill()
-        code = child.close(END_S)
-    if answers.empty():
-        raise HelperError(f"the helper process ended with code {code}; standard error has its messages")
-    return proposal_of(answers.get().head)
+        child.kill()
+        child.close()
 
 
 def serve(source: BinaryIO, sink: BinaryIO) -> None:
-    """The helper process: read a task, work on it, answer; end at once where the parent ends or closes the pipe."""
+    """The far end: read a task, work on it at a lower priority, answer."""
     if hasattr(os, "nice"):
         os.nice(NICE)
     message = read_message(source)
@@ -79,7 +74,7 @@ def serve(source: BinaryIO, sink: BinaryIO) -> None:
     # The parent never writes again: the end of the pipe is the end of the parent, or of its interest.
     threading.Thread(target=_end_with, args=(source,), daemon=True).start()
     try:
-        answer = answer_of(propose(task_of_message(message)))
+        answer = answer_of(propose(task_from(message)))
     except UspnbError as error:
         answer = {"error": str(error)}
     write_message(sink, answer)
@@ -91,35 +86,37 @@ def _end_with(source: BinaryIO) -> None:
     os._exit(1)
 
 
-def task_message(task: CampaignTask) -> tuple[dict[str, Any], bytes, bytes]:
-    """A task as a JSON object, and its values and timestamps as they lie in memory."""
+def message_of(task: CampaignTask) -> tuple[dict[str, Any], bytes, bytes]:
+    """A task as a message: its settings, then the values and the timestamps as they lie in memory."""
     head = {field.name: getattr(task, field.name) for field in dataclasses.fields(task)}
     head |= {"values": len(task.values), "stamps": None, "config": config_to_toml(task.config)}
     head["space"] = [dataclasses.asdict(one) for one in task.space.values()]
-    return head, task.values.astype(np.float64).tobytes(), task.stamps.astype(np.int64).tobytes()
+    stamps = np.ascontiguousarray(task.stamps, np.int64).tobytes()
+    return head, np.ascontiguousarray(task.values, np.float64).tobytes(), stamps
 
 
-def task_of_message(message: Message) -> CampaignTask:
-    """What `task_message` made."""
+def task_from(message: Message) -> CampaignTask:
+    """What `message_of` packed."""
     head, count = dict(message.head), message.head["values"]
     space = [SearchSpace(**{**one, "range": tuple(one["range"])}) for one in head["space"]]
     head["values"] = np.frombuffer(message.body, np.float64, count)
-    head["stamps"] = np.frombuffer(message.body, np.int64, count, offset=8 * count)
+    head["stamps"] = np.frombuffer(message.body, np.int64, count, 8 * count)
     head |= {"config": parse_config(head["config"]), "space": {one.name: one for one in space}}
     return CampaignTask(**head)
 
 
 def answer_of(proposal: Proposal) -> dict[str, Any]:
-    """A proposal as a JSON object."""
-    verdict = None if proposal.verdict is None else proposal.verdict._asdict()
-    return {**proposal._asdict(), "found": proposal.found._asdict(), "verdict": verdict}
+    """A proposal as JSON can hold it."""
+    answer: dict[str, Any] = {**proposal._asdict(), "found": proposal.found._asdict()}
+    answer["verdict"] = None if proposal.verdict is None else proposal.verdict._asdict()
+    return answer
 
 
-def proposal_of(answer: Mapping[str, Any]) -> Proposal:
-    """What `answer_of` made.
+def proposal_from(answer: dict[str, Any]) -> Proposal:
+    """What `answer_of` made, or the error that the process met.
 
     Raises:
-        HelperError: the process met an error instead.
+        HelperError: the answer is an error.
     """
     if "error" in answer:
         raise HelperError(answer["error"])
