@@ -38,7 +38,7 @@ def monitor(chromium: Browser) -> Iterator[Any]:
 def test_five_hundred_trials_are_drawn_and_told_by_pointer_and_keys(monitor, record_property):
     page, rows = monitor.open().page, hosting.made_up(500)
     monitor.show(rows, target=500, state="finished")
-    assert page.evaluate("window.root.dataset.trials") == "500"
+    assert page.evaluate("window.view.dataset.trials") == "500"
     assert monitor.sent("acknowledged")[-1] == 1
     expect(page.locator(".legend")).to_contain_text("428 complete")
     chart = page.get_by_role("slider", name="Trials")
@@ -63,14 +63,14 @@ def test_five_hundred_trials_are_drawn_and_told_by_pointer_and_keys(monitor, rec
     expect(page.locator(".tip")).to_be_hidden()
     box = page.locator(".plot").bounding_box()
     # trial 0 stands at the left end, at the height of the default's line
-    left, at = box["x"] + 70, page.evaluate("window.root.querySelector('.plot').clientHeight")
+    left, at = box["x"] + 70, page.evaluate("window.view.querySelector('.plot').clientHeight")
     for y in range(20, at, 12):
         page.mouse.move(left, box["y"] + y)
-        if page.evaluate("window.root.dataset.trial") == "0":
+        if page.evaluate("window.view.dataset.trial") == "0":
             break
     expect(page.locator(".tip")).to_contain_text("Trial 0, complete")
     spent = page.evaluate("""() => {
-      const { look, chart, trials } = window.root.uspnb;
+      const { look, chart, trials } = window.view.uspnb.view;
       const began = performance.now();
       for (let k = 0; k < 20; k++) chart.draw(trials, look, { usual: 0.9, last: 499, reasons: {}, empty: "" });
       return (performance.now() - began) / 20;
@@ -151,18 +151,18 @@ def test_lost_rows_are_asked_for_again_and_an_end_stops_everything(monitor):
     monitor.show(rows[:20])
     said = len(monitor.sent("hello"))
     page.evaluate("() => { window.real = window.host.push; window.host.push = () => {}; }")
-    monitor.stream.put(rows[:30])
+    monitor.put(rows[:30])
     page.evaluate("() => { window.host.push = window.real; }")
-    monitor.stream.put(rows)
+    monitor.put(rows)
     monitor.settle()
     assert len(monitor.sent("hello")) == said + 1
-    monitor.stream.hello("again")
-    monitor.stream.put(rows)
+    monitor.frames.hello("again")
+    monitor.put(rows)
     monitor.settle()
-    assert page.evaluate("window.root.dataset.trials") == "40"
+    assert page.evaluate("window.view.dataset.trials") == "40"
     sent = len(page.evaluate("window.sent"))
-    page.evaluate("window.end()")
-    monitor.stream.put(rows[:10])
+    page.evaluate("window.unshow()")
+    monitor.put(rows[:10])
     monitor.settle()
     assert len(page.evaluate("window.sent")) == sent
 

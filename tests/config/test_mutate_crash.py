@@ -20,8 +20,8 @@ from uspnb.config import mutation_place
 from uspnb.config.load import load_config
 from uspnb.config.mutation import history, mutate_config, record_decision, rollback, verify_audit
 from uspnb.errors import ConfigMutationError, ConfigWriteError
-from uspnb.runtime import atomic_file
-from uspnb.runtime.atomic_file import lock_path
+from uspnb.runtime import files
+from uspnb.runtime.files import lock_path
 
 NOW = 1_771_664_400_000_000_000
 CHANGE = {"cusum_k": 0.6}
@@ -163,8 +163,12 @@ def test_a_file_edited_after_a_kill_is_not_guessed_at(path: Path, monkeypatch: p
     class Killed(BaseException):
         pass
 
-    def die(*_: Any) -> None:
-        raise Killed
+    real = mutation_place.replace_content
+
+    def die(target: Path, *rest: Any) -> None:
+        if target == path.resolve():  # a copy of it was written before
+            raise Killed
+        real(target, *rest)
 
     for edited, outcome in ((False, "abandoned"), (True, "unknown")):
         with monkeypatch.context() as patch, pytest.raises(Killed):
@@ -183,9 +187,10 @@ def test_a_rollback_that_was_killed_is_settled_as_one(path: Path, monkeypatch: p
 
     real = mutation_place.replace_content
 
-    def die_after(*arguments: Any) -> None:
-        real(*arguments)
-        raise Killed
+    def die_after(target: Path, *rest: Any) -> None:
+        real(target, *rest)
+        if target == path.resolve():
+            raise Killed
 
     change(path)
     with monkeypatch.context() as patch, pytest.raises(Killed):
@@ -227,7 +232,7 @@ def test_what_a_killed_writer_left_is_removed_and_nothing_else(path: Path) -> No
         path.with_name(name).write_text("")
     change(path, {})
     assert left(path.parent) == sorted(kept)
-    atomic_file.remove_temporaries(path)
+    files.remove_temporaries(path)
     assert left(path.parent) == sorted(kept)
 
 

@@ -1,20 +1,14 @@
-"""A stand-in for JupyterLab and Panel: loads the live view's module into a bare page, pushes frames, hears messages.
-
-Loaded by path, because test folders are no packages.
-"""
+"""The live view's module in a bare page: made-up ticks, frames of them, keys."""
 
 from __future__ import annotations
 
-import base64
 from typing import Any
 
+import module_host as hosting
 import numpy as np
 
-from uspnb.engine.session.reasons import PHRASES
-from uspnb.engine.session.view_columns import VIEW_COLUMNS
-from uspnb.widgets.live_arguments import Shown
-from uspnb.widgets.live_esm import css, esm
-from uspnb.widgets.live_link import meta_of
+from uspnb.engine.views import PHRASES, VIEW_COLUMNS
+from uspnb.widgets.live_link import Shown, meta_of
 
 WIDE, NARROW = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
 AT = {name: k for k, name in enumerate(VIEW_COLUMNS)}
@@ -38,33 +32,8 @@ BOXES = """[...window.view.children]
   .filter((e) => e.offsetHeight > 2 && !e.className.includes("notice"))
   .map((e) => [e.className, e.offsetLeft, e.offsetTop, e.offsetLeft + e.offsetWidth, e.offsetTop + e.offsetHeight])"""
 
-HOST = """
-async ([source, style, meta, options]) => {
-  document.head.append(Object.assign(document.createElement("style"), { textContent: style }));
-  const url = URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
-  const module = await import(url);
-  const status = { phase: "running", ticks: 0 };
-  const values = { meta, status, theme: "auto", toolbar: true, height: 640, ...options };
-  const watchers = {};
-  window.sent = [];
-  window.host = {
-    get: (name) => values[name],
-    set: (name, value) => { values[name] = value; window.sent.push([name, value]); },
-    save_changes() {},
-    on: (name, callback) => (watchers[name] ??= []).push(callback),
-    off() {},
-    push(name, value) {
-      values[name] = value;
-      for (const callback of watchers[`change:${name}`] ?? []) callback();
-    },
-    frame(text) {
-      const bytes = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
-      // Hosts hand over a view into a larger buffer, not always at a multiple of eight.
-      const shifted = new Uint8Array(bytes.length + 5);
-      shifted.set(bytes, 5);
-      this.push("frame", new DataView(shifted.buffer, 5));
-    },
-  };
+TEXTS = """
+() => {
   window.texts = new Map();
   const write = CanvasRenderingContext2D.prototype.fillText;
   CanvasRenderingContext2D.prototype.fillText = function (text, x, y) {
@@ -81,16 +50,6 @@ async ([source, style, meta, options]) => {
     window.texts.set(this.canvas.className, []);
     return clear.apply(this, all);
   };
-  const widget = module.default();
-  widget.initialize({ model: window.host });
-  const show = () => {
-    const el = document.createElement("div");
-    document.body.append(el);
-    return widget.render({ model: window.host, el });
-  };
-  window.unshow = show();
-  window.show = show;
-  window.view = document.querySelector(".uspnb-live");
 }
 """
 
@@ -123,26 +82,22 @@ def rows_of(ticks: int, first: int = 0, seed: int = 1) -> np.ndarray:
     return rows[first:]
 
 
-class Host:
-    """The stand-in for JupyterLab or Panel."""
+class Host(hosting.ModuleHost):
+    """The live view's module."""
 
-    def __init__(self, page: Any) -> None:
-        self.page, self.seq, self.faults = page, 0, []
-        page.on("pageerror", lambda error: self.faults.append(str(error)))
-        page.on("console", lambda message: self.faults.append(message.text) if message.type == "error" else None)
+    name, sheet, root = "live", "live_view", ".uspnb-live"
 
     def open(self, meta: dict[str, Any] | None = None, **options: Any) -> Host:
-        self.page.goto("about:blank")
         whole = meta_of(Series(), 10_000) | (meta or {})  # type: ignore[abstract]
-        self.page.evaluate(HOST, [esm(), css(), whole, options])
+        values = {"meta": whole, "status": {"phase": "running", "ticks": 0}, "toolbar": True, "height": 640}
+        self.load(values | options, TEXTS)
         return self
 
     def send(self, rows: np.ndarray, reset: bool = False, kind: int = 0, draw: bool = True) -> int:
         self.seq += 1
         first = rows[0, 0] if len(rows) else 0
         head = [self.seq, reset, first, len(rows), len(VIEW_COLUMNS), 0, first + len(rows), kind, 0, 0]
-        frame = np.concatenate([np.array(head, float), rows.ravel()]).astype("<f8").tobytes()
-        self.page.evaluate("text => window.host.frame(text)", base64.b64encode(frame).decode())
+        self.frame(np.concatenate([np.array(head, float), rows.ravel()]).astype("<f8").tobytes())
         if draw:
             self.settle()
         return self.seq
@@ -163,22 +118,6 @@ class Host:
             [self.seq, int(reset), first, ticks, len(VIEW_COLUMNS), AT["observation"]],
         )
         self.settle()
-
-    def settle(self) -> None:
-        self.page.evaluate("() => new Promise((go) => requestAnimationFrame(() => requestAnimationFrame(go)))")
-
-    def push(self, name: str, value: Any) -> None:
-        self.page.evaluate("([name, value]) => window.host.push(name, value)", [name, value])
-        self.settle()
-
-    def sent(self, name: str) -> list[Any]:
-        return [value for sent, value in self.page.evaluate("window.sent") if sent == name]
-
-    def commands(self) -> list[tuple[str, Any]]:
-        return [(one["name"], one["value"]) for one in self.sent("command") if one["name"] != "ping"]
-
-    def data(self, name: str) -> str:
-        return self.page.evaluate("name => window.view.dataset[name]", name)
 
     def key(self, *keys: str) -> None:
         self.page.evaluate("window.view.focus()")

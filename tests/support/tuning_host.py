@@ -1,52 +1,16 @@
-"""A stand-in for JupyterLab and Panel: loads the tuning monitor's module into a bare page and hears what it says.
-
-Loaded by path, because test folders are no packages.
-"""
+"""The tuning monitor's module in a bare page: made-up trials and what stands round them."""
 
 from __future__ import annotations
 
-import base64
 from typing import Any
 
+import module_host as hosting
 import numpy as np
 
-from uspnb.widgets.tuning_link import css, esm
-from uspnb.widgets.tuning_trials import FACTS, STATES, TrialStream
+from uspnb.widgets.link import Frames
+from uspnb.widgets.tuning_trials import FACTS, STATES, TrialFrames
 
-WIDE, NARROW = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
-HOST = """
-async ([source, style, meta]) => {
-  document.documentElement.lang = "en";
-  document.title = "under test";
-  document.body.innerHTML = "<main><h1>Tune</h1><div id='place'></div></main>";
-  document.head.append(Object.assign(document.createElement("style"), { textContent: style }));
-  const url = URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
-  const module = await import(url);
-  const values = { meta, theme: "auto" };
-  const watchers = {};
-  window.sent = [];
-  const host = window.host = {
-    get: (name) => values[name],
-    set: (name, value) => { values[name] = value; window.sent.push([name, value]); },
-    save_changes() {},
-    on: (name, callback) => (watchers[name] ??= []).push(callback),
-    off(name, callback) { watchers[name] = watchers[name].filter((kept) => kept !== callback); },
-    push(name, value) {
-      values[name] = value;
-      for (const callback of watchers[`change:${name}`] ?? []) callback();
-    },
-    frame(text) {
-      const bytes = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
-      // Hosts hand over a view into a larger buffer, not always at a multiple of eight.
-      const shifted = new Uint8Array(bytes.length + 5);
-      shifted.set(bytes, 5);
-      host.push("frame", new DataView(shifted.buffer, 5));
-    },
-  };
-  window.end = module.default.render({ model: host, el: document.getElementById("place") });
-  window.root = document.querySelector(".uspnb-tuning");
-}
-"""
+WIDE, NARROW = hosting.WIDE, hosting.NARROW
 PARAMETERS = [
     {"name": "cusum_k", "default": 0.5},
     {"name": "volatility_alpha", "default": 0.1},
@@ -107,40 +71,29 @@ def board(rows: np.ndarray) -> dict[str, Any]:
     }  # fmt: skip
 
 
-class Host:
-    """The stand-in for JupyterLab or Panel."""
+class Host(hosting.ModuleHost):
+    """The tuning monitor's module."""
+
+    name, sheet, root = "tuning", "tuning_view", ".uspnb-tuning"
 
     def __init__(self, page: Any) -> None:
-        self.page, self.faults = page, []
-        self.stream = TrialStream(self._frame, credits=1000)
-        page.on("pageerror", lambda error: self.faults.append(str(error)))
-        page.on("console", lambda message: self.faults.append(message.text) if message.type == "error" else None)
+        super().__init__(page)
+        self.trials = TrialFrames()
+        self.frames = Frames(self.trials.next_frame, self.frame, credits=1000)
 
     def open(self, writes: str = "file", path: str = "config.toml") -> Host:
-        self.page.goto("about:blank")
-        self.page.evaluate(HOST, [esm(), css(), {"writes": writes, "path": path}])
-        self.stream.hello("page")
+        self.load({"meta": {"writes": writes, "path": path}})
+        self.frames.hello("page")
         return self
-
-    def push(self, name: str, value: Any) -> None:
-        self.page.evaluate("([name, value]) => window.host.push(name, value)", [name, value])
-        self.settle()
 
     def show(self, rows: np.ndarray, **status: Any) -> None:
         """A campaign with such trials."""
         self.push("board", board(rows))
         self.push("status", STATUS | {"trials": len(rows)} | status)
-        self.stream.put(rows)
+        self.put(rows)
         self.settle()
 
-    def _frame(self, frame: bytes) -> None:
-        self.page.evaluate("text => window.host.frame(text)", base64.b64encode(frame).decode())
-
-    def settle(self) -> None:
-        self.page.evaluate("() => new Promise((go) => requestAnimationFrame(() => requestAnimationFrame(go)))")
-
-    def sent(self, name: str) -> list[Any]:
-        return [value for sent, value in self.page.evaluate("window.sent") if sent == name]
-
-    def commands(self) -> list[tuple[str, Any]]:
-        return [(one["name"], one["value"]) for one in self.sent("command")]
+    def put(self, rows: np.ndarray) -> None:
+        """These are the trials now."""
+        self.trials.put(rows)
+        self.frames.pump()

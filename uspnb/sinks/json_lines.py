@@ -11,9 +11,8 @@ from typing import Any, SupportsIndex
 from filelock import FileLock
 
 from ..errors import DomainError
-from ..runtime.append_file import AppendFile, only_writer
 from ..runtime.arguments import check_whole
-from ..runtime.chained_lines import MAX_LINE_BYTES
+from ..runtime.files import MAX_LINE_BYTES, AppendFile, only_writer
 from .records import RECORD_FIELDS, Records, parse_record, record_lines
 from .sinks import SinkStatus
 

@@ -26,8 +26,8 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from ..config.load import config_hash
 from ..config.schema import PredictorConfig
 from ..errors import DomainError, IntegrityError
-from ..runtime.atomic_file import LOCK_TIMEOUT_S, lock_path, write_atomic
 from ..runtime.digest import sha256_bytes
+from ..runtime.files import LOCK_TIMEOUT_S, lock_path, write_atomic
 from .batches import Rules
 from .space import SearchSpace
 from .status import best_of, finished, value_of

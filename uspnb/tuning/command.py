@@ -99,7 +99,7 @@ def _series(options: argparse.Namespace) -> Series:
         if options.time or options.value:
             raise DomainError("--time and --value are for CSV files, and sea is none")
         return demo_series(options.ticks)
-    from ..data.csv_file import read_csv
+    from ..data.csv import read_csv
 
     series = read_csv(options.data, options.time, options.value)
     if options.ticks is None:
@@ -143,7 +143,7 @@ def _check_resuming(options: argparse.Namespace, optimizer: BayesianMetaOptimize
 
 
 def _write(options: argparse.Namespace, optimizer: BayesianMetaOptimizer, result: OptimizationResult) -> None:
-    from ..runtime.atomic_file import write_atomic
+    from ..runtime.files import write_atomic
 
     print(f"Campaign: {optimizer.place}")
     print(f"Checkpoints: {optimizer.folder.absolute()}")

@@ -24,7 +24,7 @@ from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from ..errors import DomainError, IntegrityError
-from ..runtime.atomic_file import lock_path
+from ..runtime.files import lock_path
 from .journal import LOCK_POLL_S, LOCK_TIMEOUT_S, JournalFile
 
 # Two readings of one process's start differ by the rounding of the boot time.
