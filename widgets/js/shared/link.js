@@ -1,5 +1,5 @@
 // The link to Python, one per widget and shared by all its displays: takes frames in, acknowledges them once they are
-// drawn, sends commands, notices when nobody answers.  Python's half is widgets/*_link.py.
+// drawn, sends commands, notices when nobody answers.  Python's half is widgets/link.py.
 
 const GREET_MS = 3000;
 const QUIET_MS = 6000;
