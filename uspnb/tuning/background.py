@@ -14,9 +14,8 @@ from ..config.mutation import Mutation
 from ..errors import DomainError
 from ..runtime.arguments import check_whole
 from ..runtime.writing import Writer
-from .limits import Limits
 from .result import OptimizationResult
-from .status import PAUSED, RUNNING, CampaignStatus
+from .status import PAUSED, RUNNING, CampaignStatus, Limits
 from .study import AfterBatch, BayesianMetaOptimizer
 
 Callback = Callable[[], object]
