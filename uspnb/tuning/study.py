@@ -18,7 +18,7 @@ from ..config.load import config_hash
 from ..config.meta_optimization import MetaOptimizationConfig
 from ..config.schema import PredictorConfig
 from ..errors import DomainError
-from ..runtime.html_tables import columns_table, pairs_table
+from ..runtime.words import columns_table, pairs_table
 from .batches import next_batch, rules_of, tell
 from .checkpoint import (
     Checkpoints,
