@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from .base import Source, SourceFault, Ticks
 from .feed import FeedSource
 from .iterator import IteratorSource
-from .opening import open_source
+from .opening import open_source, register_source
 
 if TYPE_CHECKING:
     from .csv_tail import CsvTailSource
@@ -35,4 +35,5 @@ __all__ = [
     "SourceFault",
     "Ticks",
     "open_source",
+    "register_source",
 ]

@@ -17,7 +17,7 @@ from uspnb.config.schema import PredictorConfig
 from uspnb.errors import IntegrityError
 from uspnb.model.state import PredictorState
 from uspnb.persistence.stores import ConflictError, RedisStore, StateStore, StoreUnavailableError
-from uspnb.persistence.stores.redis_address import PASSWORD
+from uspnb.persistence.stores.redis_store import PASSWORD
 
 DURABLE = ("--appendonly", "yes", "--appendfsync", "always")
 SECRET = "hunter2"
