@@ -59,7 +59,8 @@ class FleetTally:
 
     def of(self, place: int) -> tuple[int, int, int]:
         """Alarms, refused ticks and faulty cells of one asset."""
-        return tuple(int(self.counts[name][place]) for name in ("alarms", "rejected", "faults"))
+        alarms, rejected, faults = (int(self.counts[name][place]) for name in ("alarms", "rejected", "faults"))
+        return alarms, rejected, faults
 
     def add(self, first: int, rows: Float[np.ndarray, "time asset kept"], columns: Columns) -> None:
         """Count the ticks from `first` on."""
