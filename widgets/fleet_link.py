@@ -122,6 +122,26 @@ class FleetLink(Link):
             hook(None if place < 0 else self.fleet.assets[place])
 
 
+class FleetFace:
+    """What the table of a fleet offers beside its traits, in either host."""
+
+    _link: FleetLink
+    _set: Post
+
+    @property
+    def fleet(self) -> Fleet:
+        """What is shown."""
+        return self._link.fleet
+
+    def on_chosen(self, hook: Chosen) -> None:
+        """Have `hook(asset)` called when a reader opens an asset."""
+        self._link.on_chosen(hook)
+
+    def mark_open(self, asset: Any = None) -> None:
+        """Mark the row of the asset that is open, none where it is left out."""
+        self._set("opened", {} if asset is None else {"place": self.fleet.place_of(asset)})
+
+
 class AssetSession:
     """What `LivePane` and `LiveView` ask of a session, answered by a fleet; commands act on the whole fleet.
 
