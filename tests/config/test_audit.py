@@ -15,8 +15,7 @@ import pytest
 
 from uspnb.config import audit as audit_module
 from uspnb.config.audit import AuditLog, AuditRecord, iso_time, plain_json, verify_audit
-from uspnb.config.mutate import history, record_decision
-from uspnb.config.mutation import History
+from uspnb.config.mutation import History, history, record_decision
 from uspnb.errors import ConfigMutationError, DomainError, IntegrityError
 from uspnb.runtime import files
 from uspnb.runtime.files import MAX_LINE_BYTES, START, chained

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+import study_stubs as stubs
 
 from uspnb.errors import DomainError, IntegrityError
 from uspnb.runtime import files
@@ -16,10 +16,6 @@ from uspnb.tuning import checkpoint
 from uspnb.tuning.checkpoint import read_checkpoint
 from uspnb.tuning.study import BayesianMetaOptimizer
 
-SPEC = importlib.util.spec_from_file_location("study_stubs", Path(__file__).with_name("study_stubs.py"))
-assert SPEC is not None and SPEC.loader is not None
-stubs = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(stubs)
 bowl, campaign, sequence = stubs.bowl, stubs.campaign, stubs.sequence
 
 

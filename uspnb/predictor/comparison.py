@@ -13,10 +13,10 @@ from ..array_types import Float
 from ..config.schema import PredictorConfig
 from ..data.series import Series, read_series
 from ..errors import DomainError
+from ..model.fields import INPUT_UNITS
 from ..runtime.arguments import check_whole
 from .backtest import backtest
 from .baselines import BASELINES, Forecast, with_interval
-from .results import INPUT_UNITS
 from .scores import diebold_mariano, gaussian_crps, interval_score
 
 OWN = "uspnb"

@@ -257,7 +257,8 @@ class UniversalPredictor:
             OSError: it cannot be read.
         """
         self._refuse_while_held("load_snapshot")
-        loaded = load_state(path, self._functional, only=only, current=self._state)
+        functional = self._functional
+        loaded = load_state(path, functional.config, lambda _: functional.init_state(), only=only, current=self._state)
         self._state = loaded.state
         if only is None:
             self._ticks = int(loaded.state.ticks)

@@ -13,10 +13,11 @@ from jaxtyping import Float
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from ..errors import DomainError
+from ..model.fields import ALARM_NAMES, MODE_NAMES
 from ..runtime.arguments import check_whole
 from .gpu import GpuReading
 from .jitter import JitterReading
-from .metric_list import CHARTS, DOUBTS, KERNELS, METRICS, MODES, PARTS, REJECTIONS
+from .metric_list import DOUBTS, KERNELS, METRICS, PARTS, REJECTIONS
 from .records import Records
 from .sinks import SinkStatus
 
@@ -245,7 +246,7 @@ class Metrics:
 
     def _count_alarms(self, label: str, rows: np.ndarray, plan: RowPlan) -> None:
         charts = rows[rows[:, plan.alarm] != 0, plan.chart].tolist()
-        for code, chart in enumerate(CHARTS):
+        for code, chart in enumerate(ALARM_NAMES):
             self._counter("predictor_alarms", label, chart, amount=charts.count(code))
 
     def _count_emergencies(self, asset: str, label: str, now: np.ndarray) -> None:
@@ -258,7 +259,7 @@ class Metrics:
             self._gauge(name, label, value=value)
         for kernel, weight in zip(KERNELS, row[plan.weight].tolist(), strict=True):
             self._gauge("predictor_kernel_weight", label, kernel, value=weight)
-        for code, mode in enumerate(MODES):
+        for code, mode in enumerate(MODE_NAMES):
             self._gauge("predictor_operating_mode", label, mode, value=float(row[plan.mode] == code))
 
     # the ways to a metric

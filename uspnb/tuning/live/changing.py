@@ -8,13 +8,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ...config.load import load_config
-from ...config.mutate import AuditRecord, Mutation, mutate_config, record_decision, rollback
+from ...config.mutation import AuditRecord, Mutation, mutate_config, record_decision, rollback
 from ...config.schema import PredictorConfig
 from ...errors import ConfigMutationError
 from ...model.state import PredictorState
 from ...predictor.reloading import ConfigReloadablePredictor
-from .off_stage import OffStage
-from .settings import LoopSettings
+from .decisions import LoopSettings
+from .probation import OffStage
 
 
 class Hand:
