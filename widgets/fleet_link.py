@@ -117,3 +117,23 @@ class FleetLink(Link):
         place = check_whole("place", read_json_number(value.get("place")), -1, len(self.fleet.assets) - 1)
         for hook in self._hooks:
             hook(None if place < 0 else self.fleet.assets[place])
+
+
+class FleetFace:
+    """What the table of a fleet offers beside its traits, in either host."""
+
+    _link: FleetLink
+    _set: Post
+
+    @property
+    def fleet(self) -> Fleet:
+        """What is shown."""
+        return self._link.fleet
+
+    def on_chosen(self, hook: Chosen) -> None:
+        """Have `hook(asset)` called when a reader opens an asset."""
+        self._link.on_chosen(hook)
+
+    def mark_open(self, asset: Any = None) -> None:
+        """Mark the row of the asset that is open, none where it is left out."""
+        self._set("opened", {} if asset is None else {"place": self.fleet.place_of(asset)})
