@@ -25,8 +25,7 @@ from tables import Table, parser, show
 
 from uspnb import FunctionalPredictor
 from uspnb.data import processes
-from uspnb.engine.session.row_columns import row_columns
-from uspnb.model.packing import layout_for
+from uspnb.model.packing import layout_for, row_columns
 from uspnb.predictor.functional import Observation
 from uspnb.sinks import (
     CallbackSink,

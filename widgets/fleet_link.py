@@ -1,4 +1,4 @@
-"""What a table of many assets says to its fleet and the other way round, and one asset as a live view wants it."""
+"""What a table of many assets says to its fleet and the other way round."""
 
 from __future__ import annotations
 
@@ -8,12 +8,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from uspnb.array_types import Float
-from uspnb.engine.fleet import AssetView, Fleet
-from uspnb.engine.fleet.fleet_frame import SPARK_COLUMNS, SUMMARY_COLUMNS, sparks, summaries
-from uspnb.engine.fleet.record import ALARM_NAMES
-from uspnb.engine.session.reasons import PHRASES
-from uspnb.engine.session.view_columns import view_columns
+from uspnb.engine.fleet import Fleet
+from uspnb.engine.fleet.tables import SPARK_COLUMNS, SUMMARY_COLUMNS
+from uspnb.engine.timeline import ALARM_CHARTS
 from uspnb.errors import DomainError
 from uspnb.model.kernels.base import KERNEL_NAMES
 from uspnb.runtime.arguments import check_choice, check_whole, read_json_number
@@ -56,8 +53,8 @@ class FleetLink(Link):
 
     def __init__(self, fleet: Fleet, post: Post) -> None:
         self.fleet = fleet
-        self._ticks = min(SPARK_TICKS, fleet.record.ring)
-        self._next = 0
+        self._ticks = min(SPARK_TICKS, fleet.ring)
+        self._next, self._revision = 0, 0
         self._hooks: list[Chosen] = []
         super().__init__(post)
 
@@ -75,20 +72,20 @@ class FleetLink(Link):
         return self.fleet.status.phase
 
     def next_frame(self, seq: int, reset: bool) -> bytes | None:
-        """The ticks since the last frame; the newest sparklines where that is further back than one reaches."""
-        ready = self.fleet.record.ticks
+        """The ticks since the last frame; the newest sparklines after a cut of the history or a lag beyond them."""
+        revision, ready = self.fleet.status.revision, self.fleet.rows_ready
+        reset = reset or revision != self._revision or not 0 <= ready - self._next <= self._ticks
         if ready == self._next and not reset:
             return None
-        reset = reset or not 0 <= ready - self._next <= self._ticks
         first = max(0, ready - self._ticks) if reset else self._next
-        real, rows = sparks(self.fleet, first, ready)
+        real, rows = self.fleet.columns(SPARK_COLUMNS, first, ready)
         reset = reset or real > first  # the worker has gone round the ring since: what is left is all that there is
-        self._next = real + len(rows)
+        self._revision, self._next = revision, real + len(rows)
         head = (
             seq, reset, real, len(rows), len(self.fleet.assets), time.time() * 1e3, self._next, len(SPARK_COLUMNS),
             len(SUMMARY_COLUMNS), 0.0,
         )  # fmt: skip
-        return np.concatenate([head, summaries(self.fleet).ravel(), rows.ravel()]).astype("<f8").tobytes()
+        return np.concatenate([head, self.fleet.summaries().ravel(), rows.ravel()]).astype("<f8").tobytes()
 
     def read_status(self) -> dict[str, Any]:
         """That of the fleet; why the last command was refused stands in place of its message."""
@@ -100,7 +97,7 @@ class FleetLink(Link):
         return {
             "assets": [str(asset) for asset in self.fleet.assets],
             "kernels": list(KERNEL_NAMES),
-            "alarm_names": list(ALARM_NAMES),
+            "alarm_names": list(ALARM_CHARTS),
             "spark_columns": list(SPARK_COLUMNS),
             "summary_columns": list(SUMMARY_COLUMNS),
             "ticks": self._ticks,
@@ -140,49 +137,3 @@ class FleetFace:
     def mark_open(self, asset: Any = None) -> None:
         """Mark the row of the asset that is open, none where it is left out."""
         self._set("opened", {} if asset is None else {"place": self.fleet.place_of(asset)})
-
-
-class AssetSession:
-    """What `LivePane` and `LiveView` ask of a session, answered by a fleet; commands act on the whole fleet.
-
-    Args:
-        asset: of `Fleet.open`.
-    """
-
-    def __init__(self, asset: AssetView) -> None:
-        self._asset = asset
-        self.title, self.units, self.has_times = asset.title, asset.units, asset.has_times
-        self.live, self.seekable, self.marks = asset.live, asset.seekable, asset.marks
-        self.holder_threshold, self.confidence_level = asset.holder_threshold, asset.confidence_level
-        self.reasons = PHRASES
-        self.subscribe, self.command = asset.subscribe, asset.command
-        self.config, self.alarms = asset.config, asset.alarms
-
-    @property
-    def rows_ready(self) -> int:
-        """Ticks done."""
-        return self._asset.rows_ready
-
-    @property
-    def revision(self) -> int:
-        """How often the history was cut back."""
-        return self._asset.revision
-
-    @property
-    def status(self) -> object:
-        """Where the asset stands."""
-        return self._asset.status
-
-    def view_rows(self, first: int, stop: int) -> tuple[int, Float[np.ndarray, "tick column"]]:
-        """Columns of the ticks that are still in the ring, and the tick of the first of them."""
-        first, rows, stamps = self._asset.packed(first, stop)
-        grid = not self.has_times
-        return first, view_columns(rows, stamps, first, self._asset.layout, grid)
-
-    def mark(self, label: str = "") -> object:
-        """Refused: a fleet has no marks.
-
-        Raises:
-            DomainError: always.
-        """
-        raise DomainError("a fleet keeps no marks; make a Session of this series to go back in it")

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 
-from uspnb.engine.session.view_columns import VIEW_COLUMNS
+from uspnb.engine.views import VIEW_COLUMNS
 from uspnb.errors import DomainError, UspnbError
 from uspnb.model.kernels.base import KERNEL_NAMES
 from uspnb.model.records import CHART_NAMES

@@ -18,7 +18,8 @@ from .front_end import bundle
 from .notices import Notice, Showing, button, heading, row
 
 if TYPE_CHECKING:
-    from uspnb.engine.session import Session, Setting
+    from uspnb.engine.session import Session
+    from uspnb.engine.settings import Setting
 
 # Tuning's fast tier has six settings, but two of them set shapes and are compiled in.  These two, which people ask
 # for most, stand in their place: how often a false alarm, and how wide an interval.

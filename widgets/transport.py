@@ -14,7 +14,8 @@ from .notices import Notice, Showing, button, heading, row
 if TYPE_CHECKING:
     import pandas as pd
 
-    from uspnb.engine.session import Session, SessionStatus
+    from uspnb.engine.session import Session
+    from uspnb.engine.status import Status
 
 LADDER: tuple[float, ...] = (0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
 FASTEST = "max"
@@ -57,7 +58,7 @@ def badge(what: str, word: str, table: dict[str, tuple[str, str, str]]) -> str:
     )
 
 
-def progress_text(status: SessionStatus) -> str:
+def progress_text(status: Status) -> str:
     """How far the session is, in words: "tick 1,200 of 3,000, 480 ticks a second, 3 alarms, 2 refused"."""
     of = f" of {status.total:,}" if status.total is not None else ""
     parts = [f"tick {status.ticks:,}{of}"]
@@ -70,7 +71,7 @@ def progress_text(status: SessionStatus) -> str:
     return ", ".join(parts)
 
 
-def badges_html(status: SessionStatus) -> str:
+def badges_html(status: Status) -> str:
     """The three badges of a session side by side."""
     return (
         '<div class="uspnb-control-badges">'
@@ -90,7 +91,7 @@ class Badges(ipywidgets.VBox):
         self.message = ipywidgets.HTML(layout=ipywidgets.Layout(margin="0", display="none"))
         super().__init__([self.badges, self.progress, self.message])
 
-    def refresh(self, status: SessionStatus) -> None:
+    def refresh(self, status: Status) -> None:
         """Show a status of the session."""
         self.badges.value = badges_html(status)
         self.progress.value = f'<div class="uspnb-control-progress">{html.escape(progress_text(status))}</div>'
@@ -185,7 +186,7 @@ class Transport(ipywidgets.VBox):
         self._stand_at(tick)
         self._show_go_back()
 
-    def refresh(self, status: SessionStatus) -> None:
+    def refresh(self, status: Status) -> None:
         """Show a status of the session."""
         running = status.phase in ("running", "starting")
         self.play.description = "Pause" if running else "Play"

@@ -14,7 +14,7 @@ from uspnb.config.load import config_to_toml, parse_config
 from uspnb.config.meta_schema import META_DEFAULTS, MetaOptimizationConfig
 from uspnb.config.mutation import Mutation
 from uspnb.config.schema import PredictorConfig
-from uspnb.engine.session.settings import settings_code
+from uspnb.engine.settings import settings_code
 from uspnb.errors import DomainError, UspnbError
 from uspnb.tuning.space import SearchSpace, tier_space
 

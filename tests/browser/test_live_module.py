@@ -8,8 +8,7 @@ import live_host as live
 import numpy as np
 import pytest
 
-from uspnb.engine.session.reasons import PHRASES, reason_text
-from uspnb.engine.session.view_columns import VIEW_COLUMNS
+from uspnb.engine.views import PHRASES, VIEW_COLUMNS, reason_text
 from uspnb.model.kernels.base import KERNEL_NAMES
 
 AT, WIDE, NARROW, rows_of = live.AT, live.WIDE, live.NARROW, live.rows_of

@@ -9,8 +9,7 @@ import pytest
 
 from uspnb.cli import main
 from uspnb.config.schema import PredictorConfig
-from uspnb.engine.session.row_columns import row_columns
-from uspnb.model.packing import layout_for
+from uspnb.model.packing import layout_for, row_columns
 from uspnb.persistence.snapshots import snapshot_of, write_snapshot
 from uspnb.predictor.functional import FunctionalPredictor
 from uspnb.sinks import ParityLog, Records

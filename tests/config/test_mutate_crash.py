@@ -20,8 +20,8 @@ from uspnb.config import mutation_place
 from uspnb.config.load import load_config
 from uspnb.config.mutation import history, mutate_config, record_decision, rollback, verify_audit
 from uspnb.errors import ConfigMutationError, ConfigWriteError
-from uspnb.runtime import atomic_file
-from uspnb.runtime.atomic_file import lock_path
+from uspnb.runtime import files
+from uspnb.runtime.files import lock_path
 
 NOW = 1_771_664_400_000_000_000
 CHANGE = {"cusum_k": 0.6}
@@ -232,7 +232,7 @@ def test_what_a_killed_writer_left_is_removed_and_nothing_else(path: Path) -> No
         path.with_name(name).write_text("")
     change(path, {})
     assert left(path.parent) == sorted(kept)
-    atomic_file.remove_temporaries(path)
+    files.remove_temporaries(path)
     assert left(path.parent) == sorted(kept)
 
 

@@ -14,8 +14,8 @@ from uspnb.config.load import parse_config
 from uspnb.config.schema import PredictorConfig
 from uspnb.data.series import read_series
 from uspnb.errors import DomainError, IntegrityError
-from uspnb.model.records import Telemetry
-from uspnb.predictor.results import FOLLOWING, VARIABLES, load, save, to_dataset
+from uspnb.model.fields import FORECAST
+from uspnb.predictor.results import load, save, to_dataset
 
 CONTRACT = {
     "observation",
@@ -58,13 +58,6 @@ def test_the_contracted_variables_have_units_and_long_names(run):
         assert variable.attrs["units"] and variable.attrs["long_name"], name
 
 
-def test_every_field_of_the_telemetry_is_in_the_table_but_those_left_out_on_purpose():
-    fields = {f.name for f in dataclasses.fields(Telemetry)}
-    told = {about.field for about in VARIABLES.values()}
-    assert fields - told == {"onset_ago", "transport_plan"}  # told as change_onset; 16 numbers a tick that nobody plots
-    assert told <= fields
-
-
 def test_dims_of_one_and_of_several_series(run, run_of_several):
     assert run["prediction"].dims == ("time",) and run["weight"].dims == ("time", "kernel")
     assert run["koopman_power"].dims == ("time", "mode") and run["next_prediction"].dims == ()
@@ -101,7 +94,7 @@ def test_attributes_say_how_it_was_made(one_series, make_run):
 def test_the_unit_of_the_input_is_carried(make_run):
     array = xr.DataArray(np.arange(20.0), dims="time", attrs={"units": "MW"})
     ds = make_run(read_series(array))
-    assert {ds[name].attrs["units"] for name in ("observation", "prediction", "scale", *FOLLOWING)} == {"MW"}
+    assert {ds[name].attrs["units"] for name in ("observation", "prediction", "scale", *FORECAST)} == {"MW"}
     assert ds["weight"].attrs["units"] == "1"
 
 

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
 import pytest
 
+from uspnb.config.meta_optimization import MetaOptimizationConfig
 from uspnb.errors import DomainError
+from uspnb.persistence.snapshots import SnapshotFolder, SnapshotWriter
+from uspnb.predictor.comparison import compare
+from uspnb.predictor.functional import FunctionalPredictor
+from uspnb.predictor.universal import UniversalPredictor
 from uspnb.runtime import arguments
+from uspnb.sinks import JsonLinesSink, ParityLog, TelemetryBuffer
+from uspnb.sources.replay import ReplaySource
+from uspnb.tuning.folds import walk_forward_split
+from uspnb.tuning.live.decisions import LoopSettings
+from uspnb.tuning.status import checked_limits
 
 WHOLE = [3, np.int64(3), np.int32(3), np.uint8(3), 10**30]
 NO_WHOLE = [3.0, np.float64(3.0), True, np.True_, "3", None, np.array([3]), [3], float("nan"), 3 + 0j]
@@ -122,3 +134,57 @@ def test_functions() -> None:
 def test_json_numbers(sent: Any, read: Any) -> None:
     got = arguments.read_json_number(sent)
     assert got == read and type(got) is type(read)
+
+
+WALK = np.cumsum(np.random.default_rng(5).normal(size=400))
+
+
+def _seek(k: Any) -> int:
+    source = ReplaySource(WALK)
+    source.seek(k)
+    return len(WALK) - source.waiting
+
+
+def _length(part: slice) -> int:
+    return part.stop - part.start
+
+
+def _snapshot_writer(maxlen: Any) -> int:
+    writer = SnapshotWriter(None, queue_maxlen=maxlen)
+    writer.close()
+    return writer.queue_maxlen
+
+
+# Public faces that take a whole number: what takes it and gives back what it made of it, one it takes, one it refuses.
+FACES: dict[str, tuple[Callable[[Any], Any], int, int]] = {
+    "history_limit": (lambda n: UniversalPredictor(history_limit=n).history_limit, 300, 0),
+    "batch": (lambda n: FunctionalPredictor().init_state(n).ticks.shape[0], 3, 0),
+    "burn_in": (lambda n: compare(WALK, baselines=(), burn_in=n).attrs["burn_in"], 30, -1),
+    "n_folds": (lambda n: len(walk_forward_split(400, n)), 3, 0),
+    "n of a split": (lambda n: walk_forward_split(n)[-1].test.stop, 400, -1),
+    "max_memory": (lambda n: _length(walk_forward_split(400, max_memory=n)[-1].train), 99, -1),
+    "k of a replay": (_seek, 17, 401),
+    "retention": (lambda n: SnapshotFolder("never made", n).retention, 3, 0),
+    "queue_maxlen": (_snapshot_writer, 2, 0),
+    "maxlen": (lambda n: TelemetryBuffer(n).maxlen, 20, 0),
+    "rotate_bytes": (lambda n: JsonLinesSink("never made", n).order()["rotate_bytes"], 100, 0),
+    "interval": (lambda n: ParityLog("never made", n).interval, 10, -1),
+    "n_trials of a loop": (lambda n: LoopSettings(n_trials=n).n_trials, 20, 0),
+    "n_trials": (lambda n: checked_limits(MetaOptimizationConfig(), "fast", n).target, 20, 0),
+}
+
+
+@pytest.mark.parametrize("face", FACES)
+@pytest.mark.parametrize("kind", [int, np.int64, np.int32])
+def test_every_face_takes_whole_numbers_of_numpy(face: str, kind: Any) -> None:
+    call, taken, _ = FACES[face]
+    made = call(kind(taken))
+    assert type(made) is int and made == taken
+
+
+@pytest.mark.parametrize("face", FACES)
+def test_every_face_refuses_bools_and_what_is_beyond_its_bound(face: str) -> None:
+    call, _, beyond = FACES[face]
+    for value in (beyond, np.int64(beyond), True):
+        with pytest.raises(DomainError, match=re.escape(f" = {value!r} must be a whole number")):
+            call(value)

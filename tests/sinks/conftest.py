@@ -7,8 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from uspnb.engine.session.row_columns import row_columns
-from uspnb.model.packing import layout_for
+from uspnb.model.packing import layout_for, row_columns
 
 MakeRows = Callable[..., np.ndarray]
 

@@ -17,11 +17,11 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
 from uspnb.errors import DomainError
+from uspnb.model.fields import ALARM_NAMES, MODE_NAMES
 from uspnb.model.kernels.base import KERNEL_NAMES
-from uspnb.model.records import CHART_NAMES, OperatingMode
 from uspnb.sinks import GpuMemory, GpuReading, JitterMeter, Metrics, SinkStatus, gpu
 from uspnb.sinks.dashboard import dashboard
-from uspnb.sinks.metric_list import CHARTS, DOUBTS, KERNELS, METRICS, MODES, REJECTIONS, exposed_names
+from uspnb.sinks.metric_list import DOUBTS, KERNELS, METRICS, REJECTIONS, exposed_names
 
 MakeRows = Callable[..., np.ndarray]
 
@@ -64,7 +64,7 @@ def _busy(make_rows: MakeRows, columns: dict[str, slice]) -> Metrics:
 
 def test_names_of_labels_are_those_of_the_rooms_above() -> None:
     """The telemetry room may not import the kernels, so the two lists are held together here."""
-    assert KERNELS == KERNEL_NAMES and MODES == OperatingMode.NAMES and CHARTS[:3] == CHART_NAMES
+    assert KERNELS == KERNEL_NAMES
 
 
 def test_every_metric_of_the_list_is_exposed(make_rows: MakeRows, columns: dict[str, slice]) -> None:
@@ -92,12 +92,12 @@ def test_ticks_are_counted_as_the_rows_say(make_rows: MakeRows, columns: dict[st
         assert told["predictor_rejections_total", ("a", name)] == np.count_nonzero(rows[:, columns[name]]) > 0
     for name in DOUBTS:
         assert told["predictor_doubtful_ticks_total", ("a", name)] == np.count_nonzero(rows[:, columns[name]]) > 0
-    for code, chart in enumerate(CHARTS):
+    for code, chart in enumerate(ALARM_NAMES):
         raised = alarms & (rows[:, columns["alarm_chart"].start] == code)
         assert told["predictor_alarms_total", ("a", chart)] == raised.sum() > 0
     emergency = np.concatenate([[0], rows[:, columns["emergency"].start]])
     assert told["predictor_emergencies_total", ("a",)] == np.count_nonzero(np.diff(emergency) == 1) > 0
-    assert [told["predictor_operating_mode", ("a", mode)] for mode in MODES] == [0, 0, 1]
+    assert [told["predictor_operating_mode", ("a", mode)] for mode in MODE_NAMES] == [0, 0, 1]
     assert [told["predictor_kernel_weight", ("a", kernel)] for kernel in KERNELS] == rows[
         -1, columns["weight"]
     ].tolist()

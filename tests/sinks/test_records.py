@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
-import inspect
 import json
 import math
-import re
 from collections.abc import Callable
 
 import numpy as np
@@ -14,34 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import uspnb.model.records
 from uspnb.errors import IntegrityError
-from uspnb.model.records import Telemetry
-from uspnb.runtime.chained_lines import MAX_LINE_BYTES
+from uspnb.runtime.files import MAX_LINE_BYTES
 from uspnb.sinks import RECORD_FIELDS, Records, parse_record
 from uspnb.sinks.records import COUNT_FIELDS, FLAG_FIELDS, record_lines
-
-RAW = {
-    "observation", "prediction", "lower", "upper", "scale", "residual", "reference_residual", "kernel_prediction",
-    "kernel_scale",
-}  # fmt: skip
-
-
-def test_no_field_in_units_of_the_input_is_on_the_list() -> None:
-    """The authority is the declaration of `Telemetry`, where "[y]" stands behind such fields."""
-    source = inspect.getsource(uspnb.model.records.Telemetry)
-    with_units = set(re.findall(r"^    (\w+): .*\[y\]", source, re.MULTILINE))
-    # A tick's own forecast, bounds and value are declared on lines of their own, each with its unit.
-    assert with_units | {"kernel_prediction", "kernel_scale"} == RAW
-    assert not RAW & set(RECORD_FIELDS)
-
-
-def test_every_field_is_one_of_telemetry_and_of_its_kind() -> None:
-    """Flags are written as booleans, counts as whole numbers."""
-    kinds = {field.name: str(field.type) for field in dataclasses.fields(Telemetry)}
-    assert set(RECORD_FIELDS) <= kinds.keys() and len(set(RECORD_FIELDS)) == len(RECORD_FIELDS)
-    assert {n for n in RECORD_FIELDS if kinds[n].startswith(("Flag", "Bool"))} == set(FLAG_FIELDS)
-    assert {n for n in RECORD_FIELDS if kinds[n].startswith(("Count", "Int"))} == set(COUNT_FIELDS)
 
 
 @pytest.fixture

@@ -13,7 +13,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from uspnb import FunctionalPredictor, Telemetry
 from uspnb.config.schema import PredictorConfig
 from uspnb.data import processes
-from uspnb.engine.session.row_columns import HEAD, row_columns
+from uspnb.model.fields import FORECAST
+from uspnb.model.packing import row_columns
 from uspnb.model.programs import SERIES_LENGTH
 from uspnb.predictor.functional import observations
 from uspnb.sinks import (
@@ -76,7 +77,7 @@ def test_neither_the_signal_nor_a_secret_is_written(
     assert SECRET not in written and "vault" not in written
     raw_fields = {field.name for field in dataclasses.fields(Telemetry)} - set(RECORD_FIELDS)
     raw_fields -= {"transport_plan", "koopman_frequency", "koopman_power"}  # left out for their size, no units
-    raw = np.concatenate([table[:, columns[name]].ravel() for name in (*sorted(raw_fields), *HEAD[:3])])
+    raw = np.concatenate([table[:, columns[name]].ravel() for name in (*sorted(raw_fields), *FORECAST)])
     raw = np.unique(np.abs(raw[np.isfinite(raw) & (np.abs(raw) > LEVEL / 2)]))
     assert len(raw) > 4 * COUNT  # values, forecasts, bounds
     told = np.abs(_numbers(written))

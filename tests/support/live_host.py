@@ -7,8 +7,7 @@ from typing import Any
 import module_host as hosting
 import numpy as np
 
-from uspnb.engine.session.reasons import PHRASES
-from uspnb.engine.session.view_columns import VIEW_COLUMNS
+from uspnb.engine.views import PHRASES, VIEW_COLUMNS
 from uspnb.widgets.live_link import Shown, meta_of
 
 WIDE, NARROW = {"width": 1280, "height": 800}, {"width": 390, "height": 844}

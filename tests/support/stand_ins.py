@@ -13,8 +13,8 @@ from waiting import PATIENCE_S
 
 from uspnb.config.meta_optimization import MetaOptimizationConfig
 from uspnb.config.schema import PredictorConfig
-from uspnb.engine.session.reasons import PHRASES
-from uspnb.engine.session.view_columns import VIEW_COLUMNS
+from uspnb.engine.fleet.tables import SUMMARY_COLUMNS
+from uspnb.engine.views import PHRASES, VIEW_COLUMNS
 from uspnb.errors import DomainError
 from uspnb.tuning.space import SearchSpace
 from uspnb.tuning.status import CampaignStatus
@@ -111,16 +111,27 @@ class StandInFleet(Watched):
 
     def __init__(self) -> None:
         super().__init__()
-        self.ticks = 0
+        self.ticks = self.revision = 0
         self.values: dict[str, Any] = {"phase": "new", "ticks": 0, "message": ""}
 
     @property
-    def record(self) -> Any:
-        return self
+    def rows_ready(self) -> int:
+        return self.ticks
+
+    def columns(self, names: tuple[str, ...], first: int, stop: int) -> tuple[int, np.ndarray]:
+        return first, np.zeros((stop - first, 3, len(names)))
+
+    def summaries(self) -> np.ndarray:
+        return np.zeros((3, len(SUMMARY_COLUMNS)))
 
     @property
     def status(self) -> Any:
-        return SimpleNamespace(phase=self.values["phase"], as_dict=lambda: dict(self.values))
+        return SimpleNamespace(phase=self.values["phase"], revision=self.revision, as_dict=lambda: dict(self.values))
+
+    def cut(self, to: int) -> None:
+        """Take the history back."""
+        self.ticks = to
+        self.revision += 1
 
 
 def campaign_status(**changes: Any) -> CampaignStatus:

@@ -10,7 +10,7 @@ import pytest
 import study_stubs as stubs
 
 from uspnb.errors import DomainError, IntegrityError
-from uspnb.runtime import atomic_file
+from uspnb.runtime import files
 from uspnb.runtime.digest import sha256_bytes
 from uspnb.tuning import checkpoint
 from uspnb.tuning.checkpoint import read_checkpoint
@@ -157,7 +157,7 @@ def test_a_save_that_is_cut_off_anywhere_leaves_a_pair_that_loads(
         if len(done) == writes:
             raise OSError(28, "No space left on device")
         done.append(path)
-        return atomic_file.write_atomic(path, data, **settings)
+        return files.write_atomic(path, data, **settings)
 
     monkeypatch.setattr(checkpoint, "write_atomic", dying)
     with pytest.raises(OSError, match="No space"):

@@ -13,8 +13,8 @@ import pytest
 
 from uspnb.errors import DomainError
 from uspnb.tuning.report import html_report, text_report
+from uspnb.tuning.report_content import change, duration, plain, probability
 from uspnb.tuning.result import OptimizationResult
-from uspnb.tuning.wording import change, duration, plain, probability
 
 campaign = campaign_dataset.campaign
 

@@ -11,11 +11,11 @@ import pytest
 from stand_ins import Posts
 
 from uspnb.engine.fleet import Fleet
-from uspnb.engine.fleet.fleet_frame import SPARK_COLUMNS, SUMMARY_COLUMNS
-from uspnb.engine.session.view_columns import VIEW_COLUMNS
+from uspnb.engine.fleet.tables import SPARK_COLUMNS, SUMMARY_COLUMNS
+from uspnb.engine.views import VIEW_COLUMNS
 from uspnb.errors import DomainError
 from uspnb.widgets.apps.choices import demo_table, open_fleet, read_table
-from uspnb.widgets.fleet_link import HEADER_LENGTH, SPARK_TICKS, AssetSession, FleetLink
+from uspnb.widgets.fleet_link import HEADER_LENGTH, SPARK_TICKS, FleetLink
 
 
 @pytest.fixture
@@ -109,7 +109,7 @@ def test_meta_is_plain(linked) -> None:
 
 
 def test_one_asset_gives_the_columns_of_a_live_view(fleet: Fleet) -> None:
-    session = AssetSession(fleet.open("b"))
+    session = fleet.open("b")
     first, rows = session.view_rows(0, 100)
     assert first == 0 and rows.shape == (30, len(VIEW_COLUMNS))
     window = fleet.window("b")

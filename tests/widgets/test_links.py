@@ -15,8 +15,7 @@ import pytest
 from stand_ins import Posts, StandInCampaign, StandInFleet, StandInSession, campaign_status
 from waiting import until
 
-from uspnb.engine.fleet.fleet_frame import SUMMARY_COLUMNS
-from uspnb.widgets import fleet_link, link, tuning_link
+from uspnb.widgets import link, tuning_link
 from uspnb.widgets.fleet_link import FleetLink
 from uspnb.widgets.link import CREDITS, Frames, Link
 from uspnb.widgets.live_link import LiveLink
@@ -45,6 +44,11 @@ class Case:
     def enter(self, phase: str) -> None:
         """Another phase, which no other news comes with."""
         raise NotImplementedError
+
+    def cut(self, to: int) -> None:
+        """Take the ticks or trials back."""
+        self.watched.cut(to)
+        self.watched.publish()
 
     def count(self, status: dict[str, Any]) -> int:
         """Ticks or trials of a status."""
@@ -122,6 +126,11 @@ class TuningCase(Case):
         self.watched.now = self.watched.now._replace(trials=self.watched.trials)
         self.watched.publish()
 
+    def cut(self, to: int) -> None:
+        self.watched.trials = to
+        self.watched.now = self.watched.now._replace(trials=to)
+        self.watched.publish()
+
     def enter(self, phase: str) -> None:
         self.watched.now = campaign_status(state=phase, trials=self.watched.trials)
         self.watched.publish()
@@ -140,8 +149,6 @@ class TuningCase(Case):
 
 @pytest.fixture(params=[LiveCase, FleetCase, TuningCase])
 def case(request, monkeypatch) -> Iterator[Case]:
-    monkeypatch.setattr(fleet_link, "summaries", lambda fleet: np.zeros((3, len(SUMMARY_COLUMNS))))
-    monkeypatch.setattr(fleet_link, "sparks", lambda fleet, first, stop: (first, np.zeros((stop - first, 3, 5))))
     monkeypatch.setattr(tuning_link, "BOARD_PERIOD_S", 0.0)
     made: Case = request.param()
     made.link.start()
@@ -192,6 +199,23 @@ def test_a_new_front_end_is_sent_everything_and_late_acknowledgements_free_nothi
     case.link.receive("acknowledged", 2)
     assert case.link.frames.in_flight == 1
     assert case.link.frames.client == "b"
+
+
+def test_history_that_was_taken_back_is_shown_so(case: Case) -> None:
+    case.hello("a")
+    for _ in range(5):
+        case.grow()
+        case.settle()
+        case.link.receive("acknowledged", 100)
+    case.cut(3)
+    case.settle()
+    _, first, count = case.spans()[-1]
+    assert first + count == 3
+    if isinstance(case, TuningCase):
+        return
+    case.watched.cut(2)
+    case.grow()  # as many as the front end has, of another history
+    assert case.spans()[-1] == (True, 0, 3)
 
 
 # -- commands -----------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from stand_ins import Posts, StandInSession
 from waiting import until
 
 import uspnb
-from uspnb.engine.session.view_columns import VIEW_COLUMNS
+from uspnb.engine.views import VIEW_COLUMNS
 from uspnb.errors import DomainError
 from uspnb.plots.style import KERNEL_COLOURS, THEMES
 from uspnb.widgets import LivePane, LiveView, front_end

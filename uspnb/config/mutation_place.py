@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 from filelock import FileLock, Timeout
 
 from ..errors import ConfigMutationError, ConfigWriteError, DomainError, IntegrityError
-from ..runtime.atomic_file import LOCK_TIMEOUT_S, lock_path, remove_temporaries, replace_content
 from ..runtime.digest import sha256_bytes
+from ..runtime.files import LOCK_TIMEOUT_S, lock_path, remove_temporaries, replace_content
 from .audit import (
     ABANDONED,
     INTENT,

@@ -1,15 +1,13 @@
 """A tick's result as one row of float64, so that it crosses to the host in one transfer and history is one table.
 
-Flags and counters fit float64 exactly; the layout is that of `PredictionResult`'s leaves, found once by abstract
-evaluation, and a row unpacks to the same dataclasses with NumPy leaves.
+Flags and counters fit float64 exactly; the columns are those of `fields.ROW`, and a row unpacks to the same dataclasses
+with NumPy leaves.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import math
-import re
 from typing import Any, NamedTuple
 
 import jax
@@ -17,8 +15,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..array_types import Array, Float
+from .fields import CHART_NAMES, FIELDS, ROW, Telemetry
 from .kernels.base import KERNEL_NAMES
-from .records import CHART_NAMES, PredictionResult, Telemetry
+from .records import PredictionResult
 
 
 class Layout(NamedTuple):
@@ -38,36 +37,27 @@ class Layout(NamedTuple):
 
 @functools.cache
 def layout_for(modes: int) -> Layout:
-    """Layout of the predictor's result, read off the annotations of `Telemetry`; no program is traced for it.
+    """Layout of the predictor's result, by the table of `fields`; no program is traced for it.
 
     Args:
         modes: spectral modes reported (`koopman_top_k`), the only length that settings change.
     """
     sizes = {"kernel": len(KERNEL_NAMES), "chart": len(CHART_NAMES), "mode": modes}
-
-    def shape_of(annotation: str) -> tuple[int, ...]:
-        named = re.search(r"""Array, ['"]([a-z ]*)['"]""", annotation)
-        return tuple(sizes[name] for name in named.group(1).split()) if named else ()
-
-    def like(name: str, annotation: str) -> np.ndarray:
-        kind = annotation.partition("[")[0]
-        whole = np.int32 if name == "operating_mode" else np.int64
-        dtype = {"Flag": np.bool_, "Bool": np.bool_, "Count": np.int64, "Int": whole}.get(kind, np.float64)
-        return np.zeros(shape_of(annotation), dtype)
-
-    telemetry = {field.name: like(field.name, str(field.type)) for field in dataclasses.fields(Telemetry)}
-    scalar: Any = np.zeros(())
-    mode: Any = telemetry["operating_mode"]
-    made: Any = Telemetry(**telemetry)  # type: ignore[arg-type]
-    return layout_of(PredictionResult(scalar, scalar, scalar, mode, made))
-
-
-def layout_of(result: PredictionResult) -> Layout:
-    """Layout of one tick's result, of arrays or of abstract shapes."""
-    leaves, structure = jax.tree.flatten(result)
-    shapes = tuple(tuple(leaf.shape) for leaf in leaves)
-    dtypes = tuple(np.dtype(leaf.dtype) for leaf in leaves)
+    shapes = tuple(about.shape(sizes) for about in ROW.values())
+    blank: Any = dict.fromkeys(FIELDS, 0)
+    structure = jax.tree.structure(PredictionResult(0, 0, 0, 0, Telemetry(**blank)))  # type: ignore[arg-type]
+    dtypes = tuple(about.dtype for about in ROW.values())
     return Layout(structure, shapes, dtypes, sum(math.prod(shape) for shape in shapes))
+
+
+@functools.cache
+def row_columns(layout: Layout) -> dict[str, slice]:
+    """Where each field of `fields.ROW` stands in a row."""
+    columns, start = {}, 0
+    for name, shape in zip(ROW, layout.shapes, strict=True):
+        columns[name] = slice(start, start + math.prod(shape))
+        start = columns[name].stop
+    return columns
 
 
 def pack(result: PredictionResult) -> Float[Array, "width"]:

@@ -9,10 +9,13 @@ import jax
 import numpy as np
 from jax.core import Tracer
 
-from ..array_types import Array, Bool, Count, Flag, Float, Int, Scalar
+from ..array_types import Array, Int, Scalar
 from ..data.times import timestamp_to_ns
 from ..errors import DomainError
 from ..runtime.html_tables import headline, pairs_table
+from .fields import CHART_NAMES, MODE_NAMES, Telemetry
+
+__all__ = ["CHART_NAMES", "Observation", "OperatingMode", "PredictionResult", "ProcessState", "Telemetry"]
 
 
 class Observation(NamedTuple):
@@ -110,7 +113,7 @@ class OperatingMode:
     INFERENCE = 0
     CALIBRATION = 1
     DIAGNOSTIC = 2
-    NAMES = ("inference", "calibration", "diagnostic")
+    NAMES = MODE_NAMES
 
     @staticmethod
     def to_string(mode: Any) -> str:
@@ -125,115 +128,7 @@ class OperatingMode:
         return OperatingMode.NAMES[code]
 
 
-CHART_NAMES: tuple[str, ...] = ("mean", "scale", "dependence")
-
-
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
-class Telemetry:
-    """Everything that one tick computed beside its forecast; arrays only, one leaf per field.
-
-    `observation` to `chart_statistic` speak of the tick that has just come; `kernel_mean`, `kernel_scale`, `weight` of
-    the forecast just made for the next one.  Units "y" are those of the input, "s" those of the frame's scale.
-    """
-
-    __no_type_check__ = True  # leaves are scalars in a tick, columns in a run, bare shapes while JAX traces
-
-    # the tick
-    observation: Scalar  # y_t [y]; as it came, NaN included
-    accepted: Flag  # it passed the gate
-    z_score: Scalar  # (y_t - level) / spread
-    # the forecast that was made for it one tick earlier
-    prediction: Scalar  # yhat_{t|t-1} [y]; NaN where there was none
-    lower: Scalar  # [y]
-    upper: Scalar  # [y]
-    scale: Scalar  # standard deviation of that forecast [y]
-    residual: Scalar  # y_t - yhat_{t|t-1} [y]; NaN where there was no forecast or the tick was rejected
-    kernel_prediction: Float[Array, "kernel"]  # per kernel, for this tick [y]
-    kernel_scale: Float[Array, "kernel"]  # per kernel, for this tick [y]
-    # rejection and clock flags
-    rejected: Flag
-    not_finite: Flag
-    outlier: Flag
-    out_of_order: Flag
-    stale: Flag
-    sparse: Flag
-    frozen: Flag
-    released: Flag  # outliers in a row were accepted as a new level
-    # alarm charts
-    reference_residual: Scalar  # y_t less the slow reference forecast, what the charts read [y]
-    chart_statistic: Float[Array, "chart"]  # [scale]; the larger of up and down
-    chart_threshold: Float[Array, "chart"]
-    cusum_up: Scalar
-    cusum_down: Scalar
-    cusum_drift: Scalar  # max of cusum_up and cusum_down (seed 000)
-    adaptive_threshold: Scalar  # h_t of the mean chart (seed 000)
-    alarm: Flag
-    alarm_chart: Int[Array, ""]  # index into CHART_NAMES, -1 where no chart fired, len(CHART_NAMES) for a level release
-    onset_ago: Int[Array, ""]  # ticks between the estimated onset and now; 0 where no alarm
-    in_grace: Flag
-    kurtosis: Scalar
-    # identification
-    holder_exponent: Scalar
-    holder_valid: Flag
-    fractal_dimension: Scalar
-    whittle_exponent: Scalar
-    jump: Flag
-    stationary: Flag
-    koopman_frequency: Float[Array, "mode"]  # [1/tick]
-    koopman_power: Float[Array, "mode"]
-    paley_wiener_integral: Scalar
-    drift: Scalar  # [s/tick]
-    quadratic_variation: Scalar  # [s^2/tick]
-    jump_share: Scalar
-    # transport
-    weight: Float[Array, "kernel"]
-    target_weight: Float[Array, "kernel"]
-    free_energy: Scalar  # after the JKO step
-    free_energy_before: Scalar
-    transport_cost: Scalar
-    transport_plan: Float[Array, "kernel kernel"]
-    sinkhorn_epsilon: Scalar
-    sinkhorn_converged: Flag
-    sinkhorn_error: Scalar
-    learning_rate: Scalar
-    entropy_window: Scalar
-    volatility: Scalar
-    clipped: Bool[Array, "kernel"]  # a kernel's forecast was clipped
-    # diagnostics of the kernels
-    dgm_entropy: Scalar
-    dgm_expected_entropy: Scalar
-    distance_to_collapse: Scalar  # entropy minus the collapse threshold; below 0 is collapsing
-    entropy_ratio: Scalar
-    mode_collapse_warning: Flag
-    pde_residual: Scalar
-    stiffness: Scalar
-    stiffness_low: Scalar
-    stiffness_high: Scalar
-    solver: Int[Array, ""]  # 0 explicit, 1 mixed, 2 implicit
-    jump_intensity: Scalar  # [1/tick]
-    # modes
-    degraded: Flag
-    emergency: Flag
-    operating_mode: Int[Array, ""]
-    ticks: Count  # accepted ticks so far
-
-    def _repr_html_(self) -> str:
-        rows = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        return pairs_table("Telemetry", rows, _SECTIONS)
-
-
-# heading before a field, where telemetry is shown
-_SECTIONS = {
-    "observation": "The tick",
-    "prediction": "The forecast that was made for it",
-    "rejected": "Rejection and clock",
-    "reference_residual": "Alarm charts",
-    "holder_exponent": "Identification",
-    "weight": "Transport of the weights",
-    "dgm_entropy": "Diagnostics of the kernels",
-    "degraded": "Modes",
-}
+jax.tree_util.register_dataclass(Telemetry)
 
 
 @jax.tree_util.register_dataclass

@@ -12,7 +12,7 @@ import pandas as pd
 import xarray as xr
 
 from ..errors import DomainError
-from ..runtime.atomic_file import write_atomic
+from ..runtime.files import write_atomic
 from .report_tables import (
     MOST_ALARMS,
     alarm_table,

@@ -1,8 +1,7 @@
-"""The history of a run as one labelled `xarray.Dataset`: the variable table, assembly, and archives on disk."""
+"""The history of a run as one labelled `xarray.Dataset`, and archives of it on disk."""
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import shutil
 from importlib import metadata
@@ -17,128 +16,12 @@ from ..config.load import config_to_toml
 from ..config.schema import PredictorConfig
 from ..data.series import Series
 from ..errors import DomainError, IntegrityError
+from ..model.fields import CHART_NAMES, FORECAST, INPUT_UNITS, NEXT, Telemetry, variables
 from ..model.kernels.base import KERNEL_NAMES
-from ..model.records import CHART_NAMES, OperatingMode, Telemetry
-from ..runtime.atomic_file import write_atomic
 from ..runtime.digest import sha256_bytes
+from ..runtime.files import write_atomic
 
-CHARTS = CHART_NAMES
-INPUT_UNITS = "input units"
 PACKAGES = ("uspnb", "jax", "jaxlib", "numpy", "xarray")
-
-
-@dataclasses.dataclass(frozen=True)
-class Variable:
-    """One variable of the Dataset.
-
-    Attributes:
-        name: what it is called there.
-        units: unit; "y" stands for the unit of the input.
-        long_name: axis label.
-        dims: dims beside `time` and `asset`.
-        source: field of `Telemetry`, by default the name.
-        meanings: names of the codes 0, 1, 2, ... of an integer variable.
-        first_code: the code of the first meaning.
-    """
-
-    name: str
-    units: str
-    long_name: str
-    dims: tuple[str, ...] = ()
-    source: str = ""
-    meanings: tuple[str, ...] = ()
-    first_code: int = 0
-
-    @property
-    def field(self) -> str:
-        """The field of `Telemetry` that fills the variable."""
-        return self.source or self.name
-
-
-def _table(*rows: tuple[Any, ...]) -> dict[str, Variable]:
-    return {row[0]: Variable(*row) for row in rows}
-
-
-K, C, M = ("kernel",), ("chart",), ("mode",)
-
-# fmt: off
-VARIABLES: dict[str, Variable] = _table(
-    ("observation", "y", "observation, as it came"),
-    ("prediction", "y", "forecast for this time, made one tick earlier"),
-    ("lower", "y", "lower end of the forecast interval"),
-    ("upper", "y", "upper end of the forecast interval"),
-    ("scale", "y", "standard deviation of the forecast"),
-    ("residual", "y", "observation minus forecast"),
-    ("reference_residual", "y", "observation minus the slow reference forecast, which the alarm charts read"),
-    ("z_score", "1", "distance from the rolling level in robust scales"),
-    ("kernel_prediction", "y", "forecast of each kernel for this time", K),
-    ("kernel_scale", "y", "standard deviation of each kernel's forecast", K),
-    ("weight", "1", "weight of each kernel in the next forecast", K),
-    ("target_weight", "1", "weight that each kernel's record asks for", K),
-    ("kernel_clipped", "1", "whether a kernel's forecast was clipped", K, "clipped"),
-    ("holder_exponent", "1", "Holder exponent of the path"),
-    ("holder_valid", "1", "whether this window has a Holder exponent of its own"),
-    ("fractal_dimension", "1", "fractal dimension of the path, 2 - H"),
-    ("whittle_exponent", "1", "Hurst exponent by Whittle's likelihood, a cross-check"),
-    ("jump", "1", "whether the last increment is a jump"),
-    ("stationary", "1", "whether the window looks stationary"),
-    ("koopman_frequency", "1/tick", "frequency of a spectral mode", M),
-    ("koopman_power", "1", "power of a spectral mode", M),
-    ("paley_wiener_integral", "1", "Paley-Wiener integral of the spectrum"),
-    ("drift", "frame scale/tick", "drift of the semimartingale split"),
-    ("quadratic_variation", "frame scale^2", "quadratic variation over the window"),
-    ("jump_share", "1", "share of the quadratic variation that jumps made"),
-    ("cusum_up", "1", "upward sum of the mean chart"),
-    ("cusum_down", "1", "downward sum of the mean chart"),
-    ("cusum_drift", "1", "larger of the two sums of the mean chart"),
-    ("cusum_threshold", "1", "threshold of the mean chart", (), "adaptive_threshold"),
-    ("chart_statistic", "1", "sum of each chart", C),
-    ("chart_threshold", "1", "threshold of each chart", C),
-    ("alarm", "1", "whether a change was signalled"),
-    ("alarm_chart", "1", "chart that signalled", (), "", ("none", *CHARTS, "level_release"), -1),
-    ("in_grace", "1", "whether further alarms are held back after one"),
-    ("kurtosis", "1", "kurtosis of the residuals"),
-    ("free_energy", "1", "free energy after the transport step"),
-    ("free_energy_before", "1", "free energy before the transport step"),
-    ("transport_cost", "1", "entropic transport cost between old and target weights"),
-    ("sinkhorn_epsilon", "1", "entropic regularisation"),
-    ("sinkhorn_converged", "1", "whether Sinkhorn's marginals converged"),
-    ("sinkhorn_error", "1", "largest error of Sinkhorn's marginals"),
-    ("learning_rate", "1", "step of the weights towards their target"),
-    ("entropy_window", "tick", "entropy window that volatility sets"),
-    ("volatility", "1", "moving standard deviation of the standardised residual"),
-    ("dgm_entropy", "1", "entropy of the value function"),
-    ("dgm_expected_entropy", "1", "entropy that a healthy value function has"),
-    ("distance_to_collapse", "1", "entropy of the value function minus the collapse threshold"),
-    ("entropy_ratio", "1", "entropy relative to its own baseline"),
-    ("mode_collapse_warning", "1", "whether the value function has been collapsing for long"),
-    ("pde_residual", "1", "residual of the backward equation off the collocation points"),
-    ("stiffness", "1", "stiffness of the drift"),
-    ("stiffness_low", "1", "stiffness below which the explicit scheme runs"),
-    ("stiffness_high", "1", "stiffness above which the implicit scheme runs"),
-    ("solver", "1", "integration scheme", (), "", ("explicit", "mixed", "implicit")),
-    ("jump_intensity", "1/tick", "estimated intensity of jumps"),
-    ("accepted", "1", "whether the gate let the tick in"),
-    ("rejected", "1", "whether the gate refused the tick"),
-    ("not_finite", "1", "whether the tick was missing or infinite"),
-    ("outlier", "1", "whether the tick was beyond the outlier bound"),
-    ("out_of_order", "1", "whether the tick's time was not after the last one's"),
-    ("stale", "1", "whether the tick was older than its time to live"),
-    ("sparse", "1", "whether the tick came too long after the last one"),
-    ("frozen", "1", "whether the signal stands still improbably long"),
-    ("released", "1", "whether outliers in a row became a new level here"),
-    ("degraded", "1", "whether the weights are held because the input is doubtful"),
-    ("emergency", "1", "whether the roughness breaker is open"),
-    ("operating_mode", "1", "operating mode", (), "", OperatingMode.NAMES),
-    ("ticks", "tick", "ticks accepted so far"),
-)
-# fmt: on
-
-FOLLOWING: dict[str, Variable] = _table(
-    ("next_prediction", "y", "forecast for the tick after the last"),
-    ("next_lower", "y", "lower end of that forecast's interval"),
-    ("next_upper", "y", "upper end of that forecast's interval"),
-)
 
 
 def to_dataset(
@@ -162,27 +45,14 @@ def to_dataset(
     outer = ("time", "asset") if several else ("time",)
     units = series.units or INPUT_UNITS
     columns = {
-        name: (outer + about.dims, _stored(getattr(telemetry, about.field), about), _attributes(about, units))
-        for name, about in VARIABLES.items()
+        name: (outer + about.dims, about.stored(getattr(telemetry, about.name)), about.attributes(units))
+        for name, about in variables().items()
     }
     columns["holder_exponent"][2]["threshold"] = float(config.holder_threshold)
     columns["change_onset"] = (outer, _onset(telemetry), _ONSET | {"units": "tick"})
-    for (name, about), value in zip(FOLLOWING.items(), following, strict=True):
-        columns[name] = (outer[1:], np.asarray(value, dtype=np.float64), _attributes(about, units))
+    for name, value in zip(FORECAST, following, strict=True):
+        columns[name] = (outer[1:], np.asarray(value, dtype=np.float64), NEXT[name].attributes(units))
     return xr.Dataset(columns, _coordinates(telemetry, series), _provenance(series, config))
-
-
-def _stored(array: Any, about: Variable) -> np.ndarray:
-    array = np.asarray(array)
-    return array.astype(np.int8) if about.meanings else array
-
-
-def _attributes(about: Variable, units: str) -> dict[str, Any]:
-    made: dict[str, Any] = {"units": units if about.units == "y" else about.units, "long_name": about.long_name}
-    if about.meanings:
-        codes = range(about.first_code, about.first_code + len(about.meanings))
-        made |= {"flag_values": np.array(codes, dtype=np.int8), "flag_meanings": " ".join(about.meanings)}
-    return made
 
 
 _ONSET = {"long_name": "row of the time axis at which the signalled change began; NaN where there is no alarm"}
@@ -203,7 +73,7 @@ def _coordinates(telemetry: Telemetry, series: Series) -> dict[str, Any]:
             {"long_name": long_name} | ({} if series.has_times else {"units": "tick"}),
         ),
         "kernel": ("kernel", list(KERNEL_NAMES), {"long_name": "kernel"}),
-        "chart": ("chart", list(CHARTS), {"long_name": "alarm chart"}),
+        "chart": ("chart", list(CHART_NAMES), {"long_name": "alarm chart"}),
         "mode": ("mode", np.arange(np.shape(telemetry.koopman_frequency)[-1]), {"long_name": "spectral mode"}),
     }
     if series.assets is not None:

@@ -35,7 +35,7 @@ def check_whole(
     Raises:
         DomainError: another type, a bool among them, or beyond a bound.
     """
-    if _is_number(value, numbers.Integral) and _within(value, least, most):
+    if _is_number(value, numbers.Integral) and _within(int(value), least, most):
         return int(value)
     raise _refusal(name, value, "a whole number" + _bounds(least, most, None, None), unit, remedy)
 
@@ -133,7 +133,7 @@ def _is_number(value: Any, kind: type) -> bool:
     return isinstance(value, kind) and not isinstance(value, bool)
 
 
-def _within(value: Any, least: float | None, most: float | None) -> bool:
+def _within(value: float, least: float | None, most: float | None) -> bool:
     return (least is None or value >= least) and (most is None or value <= most)
 
 

@@ -6,21 +6,41 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from ..errors import DomainError
+from ..model.fields import ALARM_NAMES, MODE_NAMES
+from ..runtime.arguments import check_whole
 from .gpu import GpuReading
 from .jitter import JitterReading
-from .metric_list import CHARTS, KERNELS, METRICS, MODES, PARTS
-from .row_plan import REASONS, SHOWN, RowPlan, row_plan
+from .metric_list import DOUBTS, KERNELS, METRICS, PARTS, REJECTIONS
+from .records import Records
 from .sinks import SinkStatus
 
 OTHER = "other"
 MOST_REMEMBERED = 100_000
+# Gauges that show a field of the last row.
+SHOWN = {
+    "predictor_holder_exponent": "holder_exponent",
+    "predictor_cusum_drift": "cusum_drift",
+    "predictor_adaptive_threshold": "adaptive_threshold",
+    "predictor_kurtosis": "kurtosis",
+    "predictor_volatility": "volatility",
+    "predictor_transport_cost": "transport_cost",
+    "predictor_free_energy": "free_energy",
+    "predictor_dgm_entropy": "dgm_entropy",
+    "predictor_distance_to_collapse": "distance_to_collapse",
+    "predictor_mode_collapse_warning": "mode_collapse_warning",
+}
+# What a row's flags count towards, by metric and flag.
+REASONS = (
+    *(("predictor_rejections", reason) for reason in REJECTIONS),
+    *(("predictor_doubtful_ticks", reason) for reason in DOUBTS),
+)
 
 
 @runtime_checkable
@@ -79,8 +99,7 @@ class Metrics:
         assets: int = 100,
         clock_ns: Callable[[], int] = time.time_ns,
     ) -> None:
-        if assets < 1:
-            raise DomainError(f"assets = {assets} must be at least 1")
+        assets = check_whole("assets", assets, 1)
         self.registry = CollectorRegistry() if registry is None else registry
         self._most, self._clock_ns = assets, clock_ns
         self._lock = threading.Lock()
@@ -227,7 +246,7 @@ class Metrics:
 
     def _count_alarms(self, label: str, rows: np.ndarray, plan: RowPlan) -> None:
         charts = rows[rows[:, plan.alarm] != 0, plan.chart].tolist()
-        for code, chart in enumerate(CHARTS):
+        for code, chart in enumerate(ALARM_NAMES):
             self._counter("predictor_alarms", label, chart, amount=charts.count(code))
 
     def _count_emergencies(self, asset: str, label: str, now: np.ndarray) -> None:
@@ -240,7 +259,7 @@ class Metrics:
             self._gauge(name, label, value=value)
         for kernel, weight in zip(KERNELS, row[plan.weight].tolist(), strict=True):
             self._gauge("predictor_kernel_weight", label, kernel, value=weight)
-        for code, mode in enumerate(MODES):
+        for code, mode in enumerate(MODE_NAMES):
             self._gauge("predictor_operating_mode", label, mode, value=float(row[plan.mode] == code))
 
     # the ways to a metric
@@ -295,3 +314,60 @@ class Metrics:
             before = self._seen.get(key)
             self._seen[key] = value
             return before
+
+
+class RowPlan(NamedTuple):
+    """Where a row holds what is counted and shown."""
+
+    columns: Mapping[str, slice]
+    flags: list[int]
+    last: list[int]
+    weight: slice
+    alarm: int
+    chart: int
+    emergency: int
+    mode: int
+
+
+def row_plan(columns: Mapping[str, slice]) -> RowPlan:
+    """Places of the fields that the metrics read, found once instead of at every row."""
+    at = {name: place.start for name, place in columns.items()}
+    return RowPlan(
+        columns,
+        [at[reason] for _, reason in REASONS],
+        [at[field] for field in SHOWN.values()],
+        columns["weight"],
+        at["alarm"],
+        at["alarm_chart"],
+        at["emergency"],
+        at["operating_mode"],
+    )
+
+
+class MetricsSink:
+    """A sink that counts records in `Metrics`.
+
+    Args:
+        metrics: where they are counted.
+    """
+
+    name = "metrics"
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self._written = 0
+
+    def write(self, records: Records) -> None:
+        """Count them."""
+        self._metrics.observe_rows(records.asset, records.rows, records.columns)
+        self._written += len(records)
+
+    def flush(self) -> None:
+        """Nothing waits here."""
+
+    def close(self) -> None:
+        """Nothing is open here."""
+
+    def status(self) -> SinkStatus:
+        """What was counted."""
+        return SinkStatus(self._written)

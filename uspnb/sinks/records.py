@@ -16,23 +16,10 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from ..errors import IntegrityError
-from ..runtime.chained_lines import parse_json_line, shown
+from ..model.fields import logged_fields
+from ..runtime.files import parse_json_line, shown
 
-# Fields of `uspnb.model.records.Telemetry` without units of the input: flags, counts, and numbers.
-FLAG_FIELDS = (
-    "accepted", "rejected", "not_finite", "outlier", "out_of_order", "stale", "sparse", "frozen", "released",
-    "alarm", "in_grace", "holder_valid", "jump", "stationary", "sinkhorn_converged", "clipped",
-    "mode_collapse_warning", "degraded", "emergency",
-)  # fmt: skip
-COUNT_FIELDS = ("alarm_chart", "onset_ago", "solver", "operating_mode", "ticks")
-NUMBER_FIELDS = (
-    "z_score", "chart_statistic", "chart_threshold", "cusum_up", "cusum_down", "cusum_drift", "adaptive_threshold",
-    "kurtosis", "holder_exponent", "fractal_dimension", "whittle_exponent", "paley_wiener_integral", "drift",
-    "quadratic_variation", "jump_share", "weight", "target_weight", "free_energy", "free_energy_before",
-    "transport_cost", "sinkhorn_epsilon", "sinkhorn_error", "learning_rate", "entropy_window", "volatility",
-    "dgm_entropy", "dgm_expected_entropy", "distance_to_collapse", "entropy_ratio", "pde_residual", "stiffness",
-    "stiffness_low", "stiffness_high", "jump_intensity",
-)  # fmt: skip
+FLAG_FIELDS, COUNT_FIELDS, NUMBER_FIELDS = logged_fields("flag"), logged_fields("count"), logged_fields("number")
 RECORD_FIELDS: tuple[str, ...] = (*FLAG_FIELDS, *COUNT_FIELDS, *NUMBER_FIELDS)
 
 _PLAIN: dict[str, type] = {**dict.fromkeys(FLAG_FIELDS, bool), **dict.fromkeys(COUNT_FIELDS, int)}

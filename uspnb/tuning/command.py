@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from ..config.meta_optimization import METRICS, MetaOptimizationConfig, load_meta_optimization_config
 from ..config.schema import PredictorConfig
 from ..errors import DomainError
-from .limits import TRIALS
+from ..runtime.arguments import check_whole
+from .status import TRIALS
 
 if TYPE_CHECKING:
     from ..data.series import Series
@@ -98,14 +99,13 @@ def _series(options: argparse.Namespace) -> Series:
         if options.time or options.value:
             raise DomainError("--time and --value are for CSV files, and sea is none")
         return demo_series(options.ticks)
-    from ..data.csv_file import read_csv
+    from ..data.csv import read_csv
 
     series = read_csv(options.data, options.time, options.value)
     if options.ticks is None:
         return series
-    if options.ticks < 2:
-        raise DomainError(f"--ticks {options.ticks} must be at least 2")
-    parts = {name: getattr(series, name)[: options.ticks] for name in ("values", "timestamps_ns", "time_coordinate")}
+    ticks = check_whole("--ticks", options.ticks, 2)
+    parts = {name: getattr(series, name)[:ticks] for name in ("values", "timestamps_ns", "time_coordinate")}
     return dataclasses.replace(series, **parts)
 
 
@@ -143,7 +143,7 @@ def _check_resuming(options: argparse.Namespace, optimizer: BayesianMetaOptimize
 
 
 def _write(options: argparse.Namespace, optimizer: BayesianMetaOptimizer, result: OptimizationResult) -> None:
-    from ..runtime.atomic_file import write_atomic
+    from ..runtime.files import write_atomic
 
     print(f"Campaign: {optimizer.place}")
     print(f"Checkpoints: {optimizer.folder.absolute()}")

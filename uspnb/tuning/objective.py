@@ -1,4 +1,4 @@
-"""`WalkForwardObjective`: how well settings forecast ticks that they have not seen, over folds, candidates and series.
+"""What a campaign minimises: `WalkForwardObjective`, or a user's own function.
 
 The predictor learns online, so that a fold's training is the replay of its training ticks.  Without a limit of memory
 every fold begins with the first tick; one replay then serves all folds, and their tests are read off it.
@@ -10,22 +10,21 @@ import math
 import numbers
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, SupportsIndex
 
 import numpy as np
 
 from ..array_types import Float
 from ..config.load import config_hash
+from ..config.meta_optimization import MetaOptimizationConfig
 from ..config.schema import PredictorConfig
 from ..errors import DomainError
 from ..predictor.scores import diebold_mariano
+from ..runtime.arguments import check_number, check_whole
 from ..runtime.digest import sha256_bytes, sha256_pytree
-from .collection import prepared, single_series
-from .evaluation import LaneRunner
-from .folds import Fold, walk_forward_split
-from .labels import checked_changes
-from .metrics import METRIC_NAMES, METRICS, check_mape
-from .walking import Evaluation, Task, Walk
+from .evaluation import Evaluation, LaneRunner, Task, Walk
+from .folds import Fold, prepared, single_series, walk_forward_split
+from .metrics import METRIC_NAMES, METRICS, check_mape, checked_changes
 
 __all__ = ["Comparison", "Evaluation", "Keep", "WalkForwardObjective"]
 
@@ -76,22 +75,22 @@ class WalkForwardObjective:
         series: Any,
         metric: str = "mase",
         *,
-        n_folds: int = 5,
+        n_folds: SupportsIndex = 5,
         train_ratio: float = 0.7,
         max_memory: int | None = None,
         base_config: PredictorConfig | None = None,
         changes: Any = None,
         false_alarm_rate: float = 1e-3,
-        horizon: int = 200,
+        horizon: SupportsIndex = 200,
         times: Any = None,
     ) -> None:
         if metric not in METRIC_NAMES:
             raise DomainError(f"metric {metric!r} is not one of {', '.join(METRIC_NAMES)}")
-        self.metric, self.n_folds = metric, n_folds
+        self.metric, self.n_folds = metric, check_whole("n_folds", n_folds, 1)
         self.base_config = PredictorConfig() if base_config is None else base_config
         self.max_memory = max_memory or None
         named = single_series(series, times)
-        folds = [walk_forward_split(len(one), n_folds, train_ratio, max_memory) for _, one in named]
+        folds = [walk_forward_split(len(one), self.n_folds, train_ratio, max_memory) for _, one in named]
         labels = checked_changes(changes, metric, [one for _, one in named], folds)
         made = [prepared(name, one, f, c) for (name, one), f, c in zip(named, folds, labels, strict=True)]
         if metric == "mape":
@@ -100,11 +99,11 @@ class WalkForwardObjective:
         self._task = Task(
             tuple(made),
             metric,
-            n_folds,
+            self.n_folds,
             self.max_memory is None,
             self.base_config.confidence_level,
-            _checked_rate(false_alarm_rate),
-            _checked_horizon(horizon),
+            check_number("false_alarm_rate", false_alarm_rate, above=0, below=0.5, unit="false alarms a tick"),
+            check_whole("horizon", horizon, 1, unit="ticks"),
         )
         self._runner = LaneRunner([one.series for one in made], self.base_config)
 
@@ -227,13 +226,107 @@ class WalkForwardObjective:
         return run
 
 
-def _checked_rate(rate: Any) -> float:
-    if isinstance(rate, bool) or not isinstance(rate, numbers.Real) or not 0.0 < float(rate) < 0.5:
-        raise DomainError(f"false_alarm_rate = {rate!r} must lie between 0 and 0.5 false alarms a tick")
-    return float(rate)
+class CallableObjective:
+    """Candidates one after another through a function; what goes wrong with one is that one's reason.
+
+    Args:
+        function: ``{"name": value, ...} -> number``, lower is better.
+
+    Attributes:
+        metric: the function's name.
+        fingerprint: empty: nothing tells two functions apart.
+
+    Raises:
+        DomainError: it cannot be called.
+    """
+
+    n_folds = 1
+    fingerprint = ""
+    series_names = ("objective",)
+
+    def __init__(self, function: Any) -> None:
+        if not callable(function):
+            raise DomainError(
+                f"objective {function!r} is neither the name of a metric, nor a WalkForwardObjective, nor a function "
+                "of a dict of parameters"
+            )
+        self.function = function
+        self.metric = str(getattr(function, "__name__", type(function).__name__))
+
+    def __call__(self, params: Mapping[str, Any]) -> float:
+        """The value of one candidate.
+
+        Raises:
+            DomainError: the candidate has no value; the message says why.
+        """
+        found = self.evaluate([params])[0]
+        if found.reason:
+            raise DomainError(f"candidate {dict(params)!r}: {found.reason}")
+        return found.value
+
+    def evaluate(self, candidates: Sequence[Mapping[str, Any]], *, keep: Keep | None = None) -> list[Evaluation]:
+        """The values of candidates; there is one fold, so that `keep` is never asked."""
+        return [self._evaluated(dict(params)) for params in candidates]
+
+    def _evaluated(self, params: dict[str, Any]) -> Evaluation:
+        began = time.perf_counter()
+        value, reason = math.nan, ""
+        try:
+            value, reason = _number(self.function(params))
+        except Exception as error:  # it is the user's own code: whatever it raises is this candidate's failure only
+            reason = f"{type(error).__name__}: {error}"
+        return Evaluation(value, np.full((1, 1), value), reason, False, time.perf_counter() - began)
 
 
-def _checked_horizon(horizon: Any) -> int:
-    if isinstance(horizon, bool) or not isinstance(horizon, numbers.Integral) or int(horizon) < 1:
-        raise DomainError(f"horizon = {horizon!r} must be a whole number of at least 1 tick")
-    return int(horizon)
+def _number(found: Any) -> tuple[float, str]:
+    """What a function returned as a finite number, or why it is none."""
+    if isinstance(found, np.ndarray) or (hasattr(found, "__array__") and not isinstance(found, (str, bytes))):
+        array = np.asarray(found)
+        if array.ndim:
+            return math.nan, f"the objective returned an array of shape {array.shape}; it must return one number"
+        found = array.item()
+    if isinstance(found, bool) or not isinstance(found, numbers.Real):
+        return math.nan, f"the objective returned {found!r:.80} ({type(found).__name__}); it must return one number"
+    value = float(found)
+    return (value, "") if math.isfinite(value) else (math.nan, f"the objective returned {value}")
+
+
+def objective_for(
+    objective: Any, series: Any, meta: MetaOptimizationConfig, base_config: PredictorConfig | None
+) -> Any:
+    """What a campaign minimises.
+
+    Args:
+        objective: the name of a metric, None for that of `meta`, an object with `evaluate`, or a function of a dict.
+        series: what a named metric is measured on.
+        meta: folds and metric.
+        base_config: settings that candidates change.
+
+    Raises:
+        DomainError: an unknown metric, a metric without a series, or something that is no objective.
+    """
+    if objective is None or isinstance(objective, str):
+        metric = meta.metric if objective is None else objective
+        if metric not in METRIC_NAMES:
+            raise DomainError(f"metric {metric!r} is not one of {', '.join(METRIC_NAMES)}")
+        if series is None:
+            raise DomainError(f"metric {metric!r} needs a series to be measured on; pass series=")
+        return WalkForwardObjective(
+            series,
+            metric,
+            n_folds=meta.n_folds,
+            train_ratio=meta.train_ratio,
+            max_memory=meta.max_memory,
+            base_config=base_config,
+        )
+    if series is not None:
+        raise DomainError("series= belongs to the name of a metric; this objective brings its own data")
+    if not hasattr(objective, "evaluate"):
+        return CallableObjective(objective)
+    lacking = [name for name in ("metric", "fingerprint", "n_folds", "series_names") if not hasattr(objective, name)]
+    if lacking:
+        raise DomainError(f"objective {objective!r} has evaluate but no {', '.join(lacking)}; see WalkForwardObjective")
+    own = getattr(objective, "base_config", None)
+    if base_config is not None and own is not None and own != base_config:
+        raise DomainError("base_config differs from the objective's own base_config; leave it out")
+    return objective

@@ -11,10 +11,8 @@ import xarray as xr
 
 from ..plots.report_file import checked_theme, drawn, page_html
 from ..plots.report_tables import html_pairs, html_table
-from .report_blocks import Block, Code, Section, Table, read_campaign
-from .report_content import sections, verdict
+from .report_content import Block, Code, Section, Table, plain, read_campaign, sections, verdict
 from .result import OptimizationResult
-from .wording import plain
 
 WIDTH = 96
 GAP = "  "

@@ -5,24 +5,132 @@ from __future__ import annotations
 import collections
 import math
 import re
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
 
 from ..config.load import parse_config
 from ..config.schema import DECLARATIONS
+from ..errors import DomainError
 from ..plots.wording import number
 from .metrics import METRICS
-from .report_blocks import Block, Campaign, Code, Section, Table
 from .result import OptimizationResult, told_share
-from .wording import change, counted, duration, plain, probability, setting
 
 MOST_CELLS = 40
 MOST_REASONS = 12
 # reasons that differ in their numbers alone are one
 NUMBER = re.compile(r"[-+]?\d[\d.]*(?:[eE][-+]?\d+)?")
 SHARES = (0.25, 0.5, 0.75, 1.0)
+
+
+def counted(count: int, word: str, plural: str = "s") -> str:
+    """A count and its noun."""
+    return f"{count:,} {word}{'' if count == 1 else plural}"
+
+
+def plain(text: Any) -> str:
+    """Text of somebody else's as one line of printable characters."""
+    return "".join(c if c.isprintable() else "?" for c in " ".join(str(text).split()))
+
+
+def probability(p: float) -> str:
+    """A p value; below 0.0001 its size tells nothing more."""
+    return "below 0.0001" if p < 1e-4 else f"{p:.4f}"
+
+
+def setting(value: Any) -> str:
+    """A parameter's value."""
+    if value is None:
+        return "not known"
+    return number(value) if isinstance(value, float) else plain(value)
+
+
+def change(before: Any, after: Any) -> str:
+    """How far a value moved: in per cent, as a factor where that is plainer, in words where it is no number."""
+    numbers = [isinstance(v, (int, float)) and not isinstance(v, bool) for v in (before, after)]
+    if before is None or not all(numbers):
+        return "not known" if before is None else ("same" if before == after else "changed")
+    if not (math.isfinite(before) and math.isfinite(after)):
+        return "not known"
+    if before == after:
+        return "same"
+    ratio = after / before if before else math.inf
+    if before == 0:
+        return f"{after - before:+.4g}"
+    return f"x {ratio:.4g}" if ratio >= 10.0 or 0.0 < ratio <= 0.1 else f"{ratio - 1.0:+.1%}"
+
+
+def duration(seconds: float) -> str:
+    """A time span in the units that suit its length."""
+    if math.isnan(seconds):
+        return "not known"
+    if seconds < 120:
+        return f"{seconds:.3g} s"
+    minutes = seconds / 60.0
+    return f"{minutes:.1f} min" if minutes < 120 else f"{minutes / 60.0:.1f} h"
+
+
+class Table(NamedTuple):
+    """Named columns and rows of texts; in a `numeric` one all columns but the first hold numbers."""
+
+    columns: tuple[str, ...]
+    rows: list[tuple[str, ...]]
+    numeric: bool = True
+
+
+class Code(NamedTuple):
+    """Lines to copy into a cell or a shell."""
+
+    lines: tuple[str, ...]
+
+
+Block = str | dict[str, str] | Table | Code
+
+
+class Section(NamedTuple):
+    """A heading, what stands below it, and the figures that the page shows there."""
+
+    title: str
+    blocks: list[Block]
+    figures: tuple[str, ...] = ()
+
+
+class Campaign(NamedTuple):
+    """A campaign's results as the sections read them.
+
+    Attributes:
+        ds: the results, their trials in the order of their numbers.
+        result: what was found.
+        complete: which trials are complete and have a value.
+        best, default: rows of the best complete trial and of the default's, None where there is no such.
+    """
+
+    ds: xr.Dataset
+    result: OptimizationResult
+    complete: np.ndarray
+    best: int | None
+    default: int | None
+
+
+def read_campaign(ds: xr.Dataset, result: OptimizationResult) -> Campaign:
+    """The results and what was found in them.
+
+    Raises:
+        DomainError: not the results of a campaign, or of another one than the result's.
+    """
+    for name in ("trial", "value", "state", "reason", "best_value"):
+        if name not in ds.variables:
+            raise DomainError(f"the Dataset has no variable {name!r}; pass the `results` of an optimizer")
+    known = str(ds.attrs.get("study_name", result.study_name))
+    if known != result.study_name:
+        raise DomainError(f"the results are of the campaign {known!r}, the result is of {result.study_name!r}")
+    ds = ds.sortby("trial")
+    value = ds["value"].values.astype(np.float64)
+    complete = (ds["state"].values.astype(str) == "complete") & np.isfinite(value)
+    best = int(np.where(complete, value, np.inf).argmin()) if complete.any() else None
+    at = np.flatnonzero(ds["trial"].values == int(ds.attrs.get("default_trial", 0)))
+    return Campaign(ds, result, complete, best, int(at[0]) if len(at) else None)
 
 
 def sections(campaign: Campaign) -> list[Section]:
