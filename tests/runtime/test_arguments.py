@@ -20,8 +20,8 @@ from uspnb.runtime import arguments
 from uspnb.sinks import JsonLinesSink, ParityLog, TelemetryBuffer
 from uspnb.sources.replay import ReplaySource
 from uspnb.tuning.folds import walk_forward_split
-from uspnb.tuning.limits import checked_limits
-from uspnb.tuning.live.settings import LoopSettings
+from uspnb.tuning.live.decisions import LoopSettings
+from uspnb.tuning.status import checked_limits
 
 WHOLE = [3, np.int64(3), np.int32(3), np.uint8(3), 10**30]
 NO_WHOLE = [3.0, np.float64(3.0), True, np.True_, "3", None, np.array([3]), [3], float("nan"), 3 + 0j]

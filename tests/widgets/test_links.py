@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from stand_ins import Posts, StandInCampaign, StandInFleet, StandInSession, Watched, campaign_status
+from stand_ins import Posts, StandInCampaign, StandInFleet, StandInSession, campaign_status
 from waiting import until
 
 from uspnb.widgets import link, tuning_link
@@ -28,9 +28,9 @@ class Case:
     `commands` are two that are accepted, with their values; `refused` is one that is not.
     """
 
-    commands = (("step", 1), ("pause", None))
+    commands: tuple[tuple[str, Any], tuple[str, Any]] = (("step", 1), ("pause", None))
     refused = "bad"
-    watched: Watched
+    watched: Any
     link: Link
 
     def __init__(self) -> None:
@@ -74,7 +74,7 @@ class Case:
 class LiveCase(Case):
     def __init__(self) -> None:
         super().__init__()
-        self.watched: StandInSession = StandInSession()
+        self.watched = StandInSession()
         self.link = LiveLink(self.watched, self.posts, rows=1_000)
         self.grow()
 
@@ -91,7 +91,7 @@ class LiveCase(Case):
 class FleetCase(Case):
     def __init__(self) -> None:
         super().__init__()
-        self.watched: StandInFleet = StandInFleet()
+        self.watched = StandInFleet()
         self.link = FleetLink(self.watched, self.posts)  # type: ignore[arg-type]
         self.grow()
 
@@ -111,7 +111,7 @@ class TuningCase(Case):
 
     def __init__(self) -> None:
         super().__init__()
-        self.watched: StandInCampaign = StandInCampaign()
+        self.watched = StandInCampaign()
         self.watched.trials = 0
         self.link = TuningLink(self.watched, self.posts)
         self.grow()
@@ -196,7 +196,8 @@ def test_a_new_front_end_is_sent_everything_and_late_acknowledgements_free_nothi
 
 def test_merged_and_repeated_commands_are_carried_out_once_each(case: Case) -> None:
     case.hello("a")
-    one, two = ((number, *command) for number, command in enumerate(case.commands, 1))
+    (first, value), (second, other) = case.commands
+    one, two = (1, first, value), (2, second, other)
     case.command("a", one)
     case.command("a", one, two)
     case.command("a", one, two)
@@ -295,7 +296,7 @@ def test_what_json_cannot_say_is_none(case: Case) -> None:
         case.settle()
         assert case.posts.last("status")["best_value"] is None
         return
-    case.watched.values |= {"rate": float("nan"), "speed": float("inf")}  # type: ignore[attr-defined]
+    case.watched.values |= {"rate": float("nan"), "speed": float("inf")}
     case.enter("running")
     told = case.posts.last("status")
     assert told["rate"] is None and told["speed"] is None

@@ -20,7 +20,7 @@ from ..model.records import PredictionResult, ProcessState
 from ..model.state import INTERVALS_KEPT, PredictorState
 from ..persistence.snapshots import SnapshotStatus, Written, config_from, read_snapshot
 from ..runtime.arguments import check_whole
-from ..runtime.html_tables import headline
+from ..runtime.words import headline
 from ..sinks import TelemetryBuffer
 from .batching import scan_chunks
 from .functional import FunctionalPredictor, observations, tagged

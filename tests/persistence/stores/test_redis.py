@@ -17,7 +17,7 @@ from uspnb.config.schema import PredictorConfig
 from uspnb.errors import IntegrityError
 from uspnb.model.state import PredictorState
 from uspnb.persistence.stores import ConflictError, RedisStore, StateStore, StoreUnavailableError
-from uspnb.persistence.stores.redis_address import PASSWORD
+from uspnb.persistence.stores.redis_store import PASSWORD
 
 DURABLE = ("--appendonly", "yes", "--appendfsync", "always")
 SECRET = "hunter2"
@@ -163,17 +163,17 @@ def test_killed_and_started_again_in_mid_run(own_server: Callable[..., Any], sma
     for thread in threads:
         thread.start()
 
-    def go_on(ticks: int, count: list[int]) -> None:
-        least = max(count) + ticks
-        until(lambda: max(count) >= least)
+    def reach(count: Callable[[], int], more: int) -> None:
+        goal = count() + more
+        until(lambda: count() >= goal or not all(thread.is_alive() for thread in threads))
 
-    for long in (False, False, False, True, True):
-        go_on(10, done)
+    for patience in ("enough", "enough", "enough", "too little", "too little"):
+        reach(lambda: min(done), 12)
         server.kill()
-        if long:
-            go_on(1, waited)
+        if patience == "too little":
+            reach(lambda: sum(waited), 1)
         server.start()
-    go_on(10, done)
+    reach(lambda: min(done), 12)
     finished.set()
     for thread in threads:
         thread.join()
