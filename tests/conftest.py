@@ -83,9 +83,12 @@ def bounded_memory() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def cluster_client() -> Iterator[Any]:
     """The client of a Dask cluster of two workers, each a process of its own that is started anew when it dies."""
+    import dask
     from distributed import Client, LocalCluster
 
     with (
+        # A slow machine needs longer than the 15 s after which the cluster would give up a worker that starts anew.
+        dask.config.set({"distributed.deploy.lost-worker-timeout": "1 h"}),
         LocalCluster(
             n_workers=2, processes=True, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0"
         ) as cluster,
@@ -98,7 +101,7 @@ def cluster_client() -> Iterator[Any]:
 @pytest.fixture
 def two_workers(cluster_client: Any) -> Any:
     """The same, with both of its workers there."""
-    cluster_client.wait_for_workers(2, timeout=60)
+    cluster_client.wait_for_workers(2)
     return cluster_client
 
 

@@ -130,7 +130,7 @@ def test_a_users_scheme_is_opened_by_whoever_opens_sources(tmp_path):
         open_source(f"numbers://{path}", speed=3)
     with Session(f"numbers://{path}", config=PredictorConfig(), source_options={"name": "tank"}) as session:
         session.run()
-        assert session.wait(12, timeout=120)
+        assert session.wait(12)
         np.testing.assert_array_equal(session.history()["observation"], np.arange(12) + 0.5)
     assert list(open_sources([f"numbers://{path}", f"other=numbers://{path}"])) == ["tank", "other"]
     assert sum(bool(line.strip()) for line in Path(inspect.getfile(open_numbers)).read_text().splitlines()) < 40

@@ -13,6 +13,7 @@ import numpy as np
 import optuna
 import pytest
 import study_stubs as stubs
+from waiting import PATIENCE_S
 
 from uspnb.config.meta_optimization import MetaOptimizationConfig
 from uspnb.config.schema import PredictorConfig
@@ -200,18 +201,18 @@ def test_a_campaign_that_runs_is_not_run_twice(tmp_path: Path) -> None:
 
     def waiting(params: dict[str, Any]) -> float:
         entered.set()
-        leave.wait(30)
+        leave.wait(PATIENCE_S)
         return bowl(params)
 
     optimizer = campaign(tmp_path, waiting)
     thread = threading.Thread(target=optimizer.optimize, args=(4,))
     thread.start()
-    assert entered.wait(30)
+    assert entered.wait(PATIENCE_S)
     with pytest.raises(DomainError, match="runs already"):
         optimizer.optimize(4)
     assert optimizer.status().state == "running"
     leave.set()
-    thread.join(30)
+    thread.join()
     assert optimizer.status().trials == 4
 
 
