@@ -8,7 +8,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 PATIENCE_S = 600.0  # so long that only what will never come reaches it, on a slow and loaded machine too
-LOOK_S = 0.005
+LOOK_S = 0.002
 
 
 def until(condition: Callable[[], T], patience_s: float = PATIENCE_S) -> T:
