@@ -9,6 +9,8 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
+import shutil
+import subprocess
 import sys
 import types
 from collections.abc import Iterator
@@ -109,3 +111,18 @@ def two_workers(cluster_client: Any) -> Any:
 def project_root() -> Path:
     """The folder of the project."""
     return _ROOT
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of its own of 512 KiB; whoever may not mount skips, and says so."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mount = shutil.which("mount")
+    if mount is None:
+        pytest.skip("there is no mount command here, so no small disk; the injected errors are tested all the same")
+    made = subprocess.run([mount, "-t", "tmpfs", "-o", "size=512k", "uspnb-test", str(place)], capture_output=True)
+    if made.returncode:
+        pytest.skip(f"this machine does not let us mount a small disk: {made.stderr.decode().strip()}")
+    yield place
+    subprocess.run(["umount", "-l", str(place)], check=True, capture_output=True)

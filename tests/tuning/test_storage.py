@@ -183,17 +183,8 @@ def test_a_database_gives_the_same_campaign_as_a_journal(tmp_path: Path) -> None
     place = f"sqlite:///{tmp_path}/campaigns.db"
     whole = campaign(tmp_path)
     whole.optimize(12)
-    calls: list[Any] = []
-
-    def interrupted(params: dict[str, Any]) -> float:
-        calls.append(params)
-        if len(calls) == 10:
-            raise KeyboardInterrupt
-        return bowl(params)
-
-    interrupted.__name__ = "bowl"
     with pytest.raises(KeyboardInterrupt):
-        campaign(tmp_path, interrupted, storage=place).optimize(12)
+        campaign(tmp_path, stubs.interrupted(10), storage=place).optimize(12)
     optimizer = campaign(tmp_path, storage=place)
     optimizer.optimize(12)
     assert sequence(optimizer) == sequence(whole)
@@ -244,13 +235,8 @@ def test_owners_are_told_by_process_start_and_call(tmp_path: Path) -> None:
 
 def half_run(folder: Path, place: str, owner: Owner) -> Any:
     """The storage of a campaign whose first batch is asked for by somebody."""
-
-    def interrupted(params: dict[str, Any]) -> float:
-        raise KeyboardInterrupt
-
-    interrupted.__name__ = "bowl"
     with pytest.raises(KeyboardInterrupt):
-        campaign(folder, interrupted, storage=place).optimize(4)
+        campaign(folder, stubs.interrupted(1), storage=place).optimize(4)
     store = open_store(place, "bowl", folder)
     for trial in store.trials():
         assert json.loads(trial.user_attrs["owner"])["pid"] == os.getpid()

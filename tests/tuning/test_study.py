@@ -178,16 +178,7 @@ def test_time_and_stop_end_a_campaign_after_the_running_batch(tmp_path: Path) ->
 def test_an_interrupt_leaves_a_study_that_goes_on_exactly(tmp_path: Path) -> None:
     whole = campaign(tmp_path / "whole")
     whole.optimize()
-    calls = []
-
-    def interrupted(params: dict[str, Any]) -> float:
-        calls.append(params)
-        if len(calls) == 10:
-            raise KeyboardInterrupt
-        return bowl(params)
-
-    interrupted.__name__ = "bowl"
-    optimizer = campaign(tmp_path / "cut", interrupted)
+    optimizer = campaign(tmp_path / "cut", stubs.interrupted(10))
     with pytest.raises(KeyboardInterrupt):
         optimizer.optimize()
     status = optimizer.status()

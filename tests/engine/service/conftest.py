@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,22 +22,9 @@ Fetch = Callable[..., tuple[int, str]]
 
 
 @pytest.fixture
-def make_config(tmp_path: Path) -> MakeConfig:
-    """Default settings, so that the program is the one that all tests share, with everything below one folder."""
-
-    def made(folder: str = "io", **changes: Any) -> PredictorConfig:
-        root = tmp_path / folder
-        usual: dict[str, Any] = {
-            "snapshot_path": str(root / "snapshots"),
-            "telemetry_path": str(root / "telemetry"),
-            "emergency_dump_path": str(root / "emergency"),
-            "metrics_port": 0,
-            "telemetry_hash_interval_steps": 50,
-            "snapshot_interval_steps": 200,
-        }
-        return PredictorConfig(**(usual | changes))
-
-    return made
+def make_config(make_config: MakeConfig) -> MakeConfig:
+    """The settings of engines, with longer intervals."""
+    return functools.partial(make_config, telemetry_hash_interval_steps=50, snapshot_interval_steps=200)
 
 
 class Running:
