@@ -126,7 +126,7 @@ def test_an_older_window_comes_from_a_thread_of_its_own(linked) -> None:
 def session():
     with uspnb.Session(np.sin(np.arange(400) / 9.0) + 0.01 * np.cos(np.arange(400.0) ** 2), name="wave") as made:
         made.step(60)
-        made.wait(until=60, timeout=120)
+        made.wait(until=60)
         yield made
 
 
@@ -166,7 +166,7 @@ def test_a_notebook_view_sends_the_sessions_own_rows(session, monkeypatch) -> No
     rows = np.frombuffer(sent[0], "<f8")[len(HEADER) :].reshape(-1, WIDTH)
     np.testing.assert_array_equal(rows, session.view_rows(0, 60)[1])
     view.set_state({"command": {"name": "step", "value": 5, "id": 1, "client": "a"}})
-    session.wait(timeout=60)
+    session.wait()
     until(lambda: 60 in first_ticks(sent))
     view.jump(12)
     assert view.target["tick"] == 12
