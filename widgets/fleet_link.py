@@ -14,7 +14,7 @@ from uspnb.engine.fleet import Fleet
 from uspnb.engine.fleet.fleet_stream import SPARK_COLUMNS, SPARK_TICKS, SUMMARY_COLUMNS, FleetStream
 from uspnb.engine.fleet.record import ALARM_NAMES
 from uspnb.errors import DomainError, UspnbError
-from uspnb.model.kernels.base import KERNEL_NAMES
+from uspnb.model.kernels.registry import KERNEL_NAMES
 
 FOLDER = Path(__file__).parent
 PARTS = ("live_theme", "nodes", "fleet_data", "fleet_rows", "fleet_view")

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from uspnb.engine.session.view_columns import VIEW_COLUMNS
 from uspnb.engine.session.view_stream import ViewStream
 from uspnb.errors import UspnbError
-from uspnb.model.kernels.base import KERNEL_NAMES
+from uspnb.model.kernels.registry import KERNEL_NAMES, kernel_colour, kernel_label
 from uspnb.model.records import CHART_NAMES
-from uspnb.plots.style import CHART_COLOURS, KERNEL_COLOURS
+from uspnb.plots.style import CHART_COLOURS
 
 if TYPE_CHECKING:
     from .live_arguments import Shown
@@ -31,7 +31,7 @@ def meta_of(session: Shown, rows: int) -> dict[str, Any]:
         "units": session.units,
         "columns": list(VIEW_COLUMNS),
         "kernels": [
-            {"name": name, "label": name.replace("_", " "), "colour": KERNEL_COLOURS[name]} for name in KERNEL_NAMES
+            {"name": name, "label": kernel_label(name), "colour": kernel_colour(name)} for name in KERNEL_NAMES
         ],
         "charts": [{"name": name, "colour": CHART_COLOURS[name]} for name in CHART_NAMES],
         "phrases": {str(code): phrase for code, phrase in session.reasons.items()},

@@ -10,7 +10,7 @@ import pytest
 
 from uspnb.engine.session.reasons import PHRASES, reason_text
 from uspnb.engine.session.view_columns import VIEW_COLUMNS
-from uspnb.model.kernels.base import KERNEL_NAMES
+from uspnb.model.kernels.registry import KERNEL_NAMES
 
 live = sys.modules["uspnb_tests_live_host"]  # loaded by conftest.py
 AT, WIDE, NARROW, rows_of = live.AT, live.WIDE, live.NARROW, live.rows_of

@@ -22,7 +22,7 @@ from uspnb.predictor.shedding import DEPTHS, DepthSwitch, Switched
 # The defaults but for the depth: the program of depth 3 is then that of the other tests.
 CONFIG = PredictorConfig(log_sig_depth=5, shedding_min_steps=10)
 SERIES = autoregression(1000, 20).values
-D = 3
+D = "log_signature"
 
 
 @pytest.fixture(scope="module")

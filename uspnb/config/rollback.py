@@ -12,7 +12,7 @@ from ..errors import ConfigError, ConfigMutationError
 from ..runtime.digest import sha256_bytes
 from .audit import ROLLED_BACK, UNCHANGED, AuditRecord
 from .backups import find_backup
-from .load import parse_config, read_content, text_of
+from .load import checked_tables, configuration, parse_config, read_content, text_of
 from .mutation import Changes, Mutation
 from .mutation_place import MutationPlace, unusable
 from .mutation_request import Request, checked_request
@@ -98,7 +98,8 @@ def _checked_backup(
     made = [record.before for record in records if record.backup == source.name]
     if made and sha256_bytes(new) not in made:
         raise ConfigMutationError(f"{source}: was changed since it was made, by its SHA-256 in the audit log")
-    wanted = parse_config(text_of(new, os.fspath(source)), source=os.fspath(source))
+    named = os.fspath(source)
+    wanted = configuration(checked_tables(text_of(new, named), named), named, exists=True)
     if old is None:
         return new, {}
     try:

@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from ..model.kernels.registry import kernel_colour
 from .drawing import hv
 from .hover import hover_line, hover_rows
-from .style import KERNEL_COLOURS, figure_options, one_series, time_label
+from .style import figure_options, one_series, time_label
 from .thinning import thin_means
 
 
@@ -40,7 +41,7 @@ def weights_plot(
     parts: list[Any] = [
         hv.Area(
             (thinned["time"], bottoms[:, i], tops[:, i]), "time", [share, "top"], label=name.replace("_", " ")
-        ).opts(color=KERNEL_COLOURS.get(name, "#858b93"), alpha=0.85, line_alpha=0, backend="bokeh")
+        ).opts(color=kernel_colour(name), alpha=0.85, line_alpha=0, backend="bokeh")
         for i, name in enumerate(kernels)
     ]
     rows = hover_rows(len(data), np.zeros(len(data), bool))

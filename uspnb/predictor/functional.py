@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import numbers
 from collections.abc import Sequence
 from typing import Any
@@ -13,6 +14,7 @@ import numpy as np
 from ..array_types import Float, Key
 from ..config.schema import PredictorConfig
 from ..errors import ConfigError, DomainError
+from ..model.kernels.registry import check_exists
 from ..model.packing import unpack
 from ..model.programs import (
     SERIES_LENGTH,
@@ -56,6 +58,10 @@ class FunctionalPredictor:
 
     Args:
         config: settings; the default configuration where left out.
+
+    Raises:
+        DomainError: not a configuration.
+        ConfigError: it asks for a kernel, a trained network or a platform that does not exist here.
     """
 
     def __init__(self, config: PredictorConfig | None = None) -> None:
@@ -63,6 +69,7 @@ class FunctionalPredictor:
         if not isinstance(self.config, PredictorConfig):
             raise DomainError(f"config has type {type(config).__name__}, expected PredictorConfig; see load_config")
         enable_compilation_cache()
+        check_exists(self.config)
         self.static, self.knobs = static_part(self.config), jnp.asarray(traced_part(self.config))
         self.layout = result_layout(self.config)
         self._device = device_for(self.config.jax_platform)
@@ -215,13 +222,4 @@ def _observation(tick: ProcessState | Observation, now_ns: int | None) -> Observ
 def tagged(result: PredictionResult, tick: ProcessState | Observation) -> PredictionResult:
     """The result with the tick's own label as its request id."""
     tag = tick.state_tag if isinstance(tick, ProcessState) else None
-    if tag is None:
-        return result
-    return PredictionResult(
-        result.reference_prediction,
-        result.confidence_lower,
-        result.confidence_upper,
-        result.operating_mode,
-        result.telemetry,
-        tag,
-    )
+    return result if tag is None else dataclasses.replace(result, request_id=tag)

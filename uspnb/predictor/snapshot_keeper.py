@@ -147,7 +147,7 @@ def load_state(
         path: a snapshot file, or a folder of them, whose newest valid one is taken.
         functional: the predictor that is to go on with it.
         folder: the folder that is meant where the path is left out, by default `snapshot_path`.
-        only: "A" to "D" takes that kernel's block alone and leaves the rest of `current`.
+        only: a kernel's name, or its letter, takes that kernel's block alone and leaves the rest of `current`.
         current: the state that a partial restore changes.
 
     Raises:

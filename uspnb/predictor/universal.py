@@ -249,7 +249,7 @@ class UniversalPredictor:
 
         Args:
             path: a file, or a folder whose newest valid snapshot is taken; `snapshot_path` where left out.
-            only: "A" (hilbert) to "D" (log_signature) restores that kernel alone and leaves all else as it is.
+            only: a kernel's name, or its letter, restores that kernel alone and leaves all else as it is.
 
         Raises:
             IntegrityError: the file is damaged.

@@ -17,7 +17,7 @@ import numpy as np
 from ...array_types import Float
 from ...errors import DomainError
 from ...model.fields import SPARK, shown_fields
-from ...model.kernels.base import KERNEL_NAMES
+from ...model.kernels.registry import KERNEL_NAMES
 from .fleet import Fleet
 
 SPARK_COLUMNS = shown_fields(SPARK)

@@ -9,7 +9,7 @@ import pandas as pd
 import xarray as xr
 
 from ...model.fields import FIELDS, INPUT_UNITS
-from ...model.kernels.base import KERNEL_NAMES
+from ...model.kernels.registry import KERNEL_NAMES
 from ...model.records import CHART_NAMES, OperatingMode
 from .record import ALARM_NAMES
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ...array_types import Int
-from ...model.kernels.base import KERNEL_NAMES
+from ...model.kernels.registry import KERNEL_NAMES
 from ...model.records import CHART_NAMES
 
 COLD, NOT_FINITE, OUTLIER, OUT_OF_ORDER, STALE, SPARSE, FROZEN, RECOVERING = range(8)

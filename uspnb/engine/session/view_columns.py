@@ -9,7 +9,7 @@ import numpy as np
 from ...array_types import Float, Int
 from ...model.fields import VIEW, shown_fields
 from ...model.fields import view_columns as named_columns
-from ...model.kernels.base import KERNEL_NAMES
+from ...model.kernels.registry import KERNEL_NAMES
 from ...model.packing import Layout, row_columns, unpack
 from .reasons import reason_codes
 

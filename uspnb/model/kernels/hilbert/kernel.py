@@ -167,7 +167,7 @@ def step(
     orders = jnp.asarray(_expert_orders(config))
     reference = jax.nn.softmax(state.slow_score, where=jnp.asarray(_is_slow(config))) @ forecasts
     diagnostics = HilbertDiagnostics(weight, weight @ orders, weight[-1], reference)
-    return state, KernelOutput(aggregate, jnp.sqrt(state.variance), diagnostics)
+    return state, KernelOutput(aggregate[None], jnp.sqrt(state.variance)[None], diagnostics)
 
 
 def _learn(config: PredictorConfig, state: HilbertState, inputs: KernelInputs) -> HilbertState:

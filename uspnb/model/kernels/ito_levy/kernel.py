@@ -130,7 +130,7 @@ def step(
         martingale_increment=jnp.where(inputs.learn, innovation, jnp.nan),
     )
     state = ItoLevyState(estimate, track, model_mean, mean)
-    return state, KernelOutput(mean, jnp.sqrt(variance), diagnostics)
+    return state, KernelOutput(mean[None], jnp.sqrt(variance)[None], diagnostics)
 
 
 def _reversion_beyond_range(config: PredictorConfig, model: LevyParameters, edge: Scalar, weight: Scalar) -> Scalar:

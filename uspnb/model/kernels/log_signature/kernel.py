@@ -130,7 +130,8 @@ def step(
         jnp.linalg.norm(coefficients),
         shrinkage,
     )
-    return LogSignatureState(ridge, track, features, regression, mean, variance), KernelOutput(mean, scale, diagnostics)
+    new = LogSignatureState(ridge, track, features, regression, mean, variance)
+    return new, KernelOutput(mean[None], scale[None], diagnostics)
 
 
 def truncate_depth(config: PredictorConfig, state: LogSignatureState, depth: int) -> LogSignatureState:
