@@ -4,6 +4,7 @@
 # make lint | notebooks | unit    the parts of it; lint is style, imports and types
 # make browser | redis | postgres    where there is none: Chromium for the tests of the pages, servers for those of stores
 # make bench  the tables of accuracy, alarms, speed, live view, snapshots, stores, service, tuning ... (two hours)
+# make bundle  the browser's half anew from widgets/js, after a change there (needs npm)
 # make pins   compile requirements*.txt and environment.yml anew from pyproject.toml
 # make clean  remove .venv and everything generated
 #
@@ -26,7 +27,7 @@ notebooks unit: export USPNB_CACHE_DIR ?= $(XLA_CACHE)
 notebooks unit: export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0.2
 
 .DEFAULT_GOAL := help
-.PHONY: help run lab test lint style imports types notebooks unit browser redis postgres bench pins install install-test clean
+.PHONY: help run lab test lint style imports types notebooks unit browser redis postgres bench bundle pins install install-test clean
 
 help:
 	@sed -n '/^# make/,/^# Another/s/^# \{0,1\}//p' $(firstword $(MAKEFILE_LIST))
@@ -82,6 +83,11 @@ bench: $(VENV)/test.stamp
 	    echo "== $$name"; $(BIN)/python benchmarks/$$name.py || exit 1; \
 	done
 
+# The bundles are committed: only a change of the JavaScript needs npm, and with it the exact esbuild of the lock file.
+bundle:
+	@command -v npm > /dev/null || { echo "make bundle needs npm, which comes with Node.js" >&2; exit 1; }
+	cd widgets/js && npm ci --no-audit --no-fund && npm run build
+
 install: $(VENV)/run.stamp
 install-test: $(VENV)/test.stamp
 
@@ -119,5 +125,5 @@ pins:
 	$(PYTHON) .ci/environment.py
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis .benchmarks .import_linter_cache
+	rm -rf $(VENV) widgets/js/node_modules build dist *.egg-info .pytest_cache .ruff_cache .hypothesis .benchmarks .import_linter_cache
 	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +

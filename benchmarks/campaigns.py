@@ -1,7 +1,7 @@
 """What campaigns withstand and cost: `python benchmarks/campaigns.py [--stages kills cuts shared ...]`.
 
 kills: campaigns with five seeds are hit by SIGKILL, SIGTERM and SIGINT at random moments, some of their journals torn
-as well, until each is through (tests/tuning/killed_campaigns.py); each must equal the undisturbed campaign exactly.
+as well, until each is through (tests/support/killed_campaigns.py); each must equal the undisturbed campaign exactly.
 cuts: a journal is cut off at every end of a record and at random bytes; what goes on must equal the undisturbed one.
 shared: four processes on one study, left alone and with one of them killed.
 overhead: what a trial of the deep tier costs beside its evaluation, over 500 trials.
@@ -11,7 +11,7 @@ real: campaigns on the walk-forward objective of a real series, killed in their 
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import json
 import os
 import random
@@ -33,11 +33,8 @@ from uspnb.data import processes
 from uspnb.tuning import AsyncMetaOptimizer, BayesianMetaOptimizer
 
 ROOT = Path(__file__).resolve().parent.parent
-SCRIPT = ROOT / "tests" / "tuning" / "killed_campaigns.py"
-SPEC = importlib.util.spec_from_file_location("killed_campaigns", SCRIPT)
-assert SPEC is not None and SPEC.loader is not None
-killed_campaigns = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(killed_campaigns)
+sys.path.append(str(ROOT / "tests" / "support"))
+killed_campaigns = importlib.import_module("killed_campaigns")
 COLUMNS = {"stage": "", "what": "", "value": ",.3f", "unit": ""}
 SEED = 4300
 Rows = list[list[Any]]
@@ -106,7 +103,7 @@ def shared_stage(options: Any) -> Rows:
 
 def ran(place: str, *given: str) -> dict[str, Any]:
     """What `killed_campaigns.py` says."""
-    done = subprocess.run([sys.executable, str(SCRIPT), place, *given], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, killed_campaigns.__file__, place, *given], capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(done.stderr)
     return json.loads(done.stdout.splitlines()[-1])

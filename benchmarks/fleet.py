@@ -70,13 +70,13 @@ def engine_stage(options: Any) -> Rows:
             fleet.run()
             fleet.wait(phase="finished", timeout=600.0)
             took, spent = time.perf_counter() - began, processor_s() - spent
-            bits.append(fleet.record.latest().copy())
+            bits.append(fleet.table().to_numpy(object))
         name = f"{workers} process" + ("es" if workers > 1 else "")
         rows.append(["engine", f"{options.assets:,} assets, {name}", options.ticks / took, "ticks/s"])
         rows.append(["engine", f"first tick, {name}", start, "s"])
         if workers == 1:
             rows.append(["engine", "processor time of a tick", spent / options.ticks * 1e3, "ms"])
-    same = np.array_equal(bits[0], bits[1], equal_nan=True)
+    same = repr(bits[0].tolist()) == repr(bits[1].tolist())
     return [*rows, ["engine", "results of both equal to the bit", float(same), "yes = 1"]]
 
 
@@ -85,7 +85,7 @@ def page_stage(options: Any) -> Rows:
     sync_playwright = importlib.import_module("playwright.sync_api").sync_playwright
     server = importlib.import_module("uspnb.widgets.apps.server")
     site_module = importlib.import_module("uspnb.widgets.apps.site")
-    demo = importlib.import_module("uspnb.widgets.apps.fleet_demo")
+    demo = importlib.import_module("uspnb.widgets.apps.choices")
     with Fleet(demo.demo_table(options.assets), speed=SPEED, workers=options.workers) as fleet:
         site = site_module.Site(app="fleet", source=fleet)
         built = server.build(site, port=0, address="127.0.0.1")

@@ -8,7 +8,7 @@ over to the end of its drawing.  Run it on a quiet machine.
 from __future__ import annotations
 
 import contextlib
-import importlib.util
+import importlib
 import json
 import os
 import shutil
@@ -140,11 +140,8 @@ def answers(address: str) -> bool:
 @contextlib.contextmanager
 def in_jupyter(rate: float, seconds: float, folder: Path) -> Iterator[str]:
     """A notebook with the view in a JupyterLab of its own; yields its address."""
-    path = ROOT / "tests" / "browser" / "jupyter_server.py"
-    spec = importlib.util.spec_from_file_location("jupyter_server", path)
-    assert spec is not None and spec.loader is not None
-    sys.modules[spec.name] = module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    sys.path.append(str(ROOT / "tests" / "support"))
+    module = importlib.import_module("jupyter_server")
     session, pushes = pieces(rate, seconds)
     sources = [session, NOTEBOOK.format(pushes=pushes)]
     cells = [

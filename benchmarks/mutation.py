@@ -20,10 +20,10 @@ from typing import Any
 from tables import Table, parser, show
 from tqdm.auto import tqdm
 
-from uspnb.config.mutate import History, history, mutate_config, rollback, verify_audit
+from uspnb.config.mutation import History, history, mutate_config, rollback, verify_audit
 
 ROOT = Path(__file__).resolve().parent.parent
-SCRIPT = ROOT / "tests" / "config" / "interrupted_mutations.py"
+SCRIPT = ROOT / "tests" / "support" / "interrupted_mutations.py"
 COLUMNS = {"stage": "", "what": "", "value": ",.4g", "unit": ""}
 UNLIMITED = 10**9
 

@@ -21,7 +21,8 @@ from tables import Table, parser, show
 
 import uspnb
 from uspnb.data import processes
-from uspnb.engine.session.view_stream import ViewStream
+from uspnb.widgets.link import Frames
+from uspnb.widgets.live_link import TickFrames
 
 SEED = 8300
 MIB = 2**20
@@ -37,7 +38,7 @@ class PromptView:
         self._inbox: list[bytes] = []
         self._filled = threading.Condition()
         self._open = True
-        self.stream = ViewStream(session, self._receive)
+        self.stream = Frames(TickFrames(session, 10_000).next_frame, self._receive)
         self._unsubscribe = session.subscribe(self.stream.pump)
         self._thread = threading.Thread(target=self._read, daemon=True)
         self._thread.start()

@@ -3,7 +3,7 @@
 sizes: bytes, and what fetching, encoding, writing, reading and restoring take.
 submit: how long the compute thread is kept by handing a snapshot over, while it steps.
 stall: the time of one step with snapshots and telemetry over that without, blocks of both in turn in one process.
-kill: runs that snapshot every 50 ticks are killed (tests/snapshots/interrupted_run.py, SIGKILL).
+kill: runs that snapshot every 50 ticks are killed (tests/support/interrupted_run.py, SIGKILL).
 fuzz: mutated snapshots, configuration files and telemetry lines; anything but the documented errors ends the stage.
 """
 
@@ -211,7 +211,7 @@ def stalled(every: int, folder_type: type[SnapshotFolder], ticks: int, block: in
 
 def kill_stage(options: Any) -> Rows:
     """Runs that are killed."""
-    script = ROOT / "tests" / "snapshots" / "interrupted_run.py"
+    script = ROOT / "tests" / "support" / "interrupted_run.py"
     command = [sys.executable, str(script), "--kills", str(options.kills), "--window", "1.0"]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:

@@ -8,7 +8,7 @@ launchers are those of the browser tests.
 from __future__ import annotations
 
 import argparse
-import importlib.util
+import importlib
 import io
 import re
 import sys
@@ -47,13 +47,8 @@ def main() -> int:
 
 
 def _launcher(name: str) -> Any:
-    known = f"uspnb_docs_{name}"
-    if known not in sys.modules:
-        spec = importlib.util.spec_from_file_location(known, ROOT / "tests" / "browser" / f"{name}.py")
-        assert spec is not None and spec.loader is not None
-        sys.modules[known] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(sys.modules[known])
-    return sys.modules[known]
+    sys.path.append(str(ROOT / "tests" / "support"))
+    return importlib.import_module(name)
 
 
 def _pages(browser: Browser) -> Iterator[tuple[str, Page]]:

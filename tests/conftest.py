@@ -7,6 +7,7 @@ raises, and compiled programs are kept between runs so that only changed code co
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import sys
 import types
@@ -55,6 +56,8 @@ settings.register_profile(
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 
+LARGEST_BYTES = 1_500_000_000
+
 pytest_plugins = ("synthetic_runs",)  # after the settings above, because it imports uspnb
 
 
@@ -63,6 +66,18 @@ def pytest_configure(config: pytest.Config) -> None:
     # Not in pyproject.toml: there pytest would import uspnb before this file has set anything.
     for name in ("StalenessWarning", "FrequencyWarning"):
         config.addinivalue_line("filterwarnings", f"error::uspnb.errors.{name}")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def bounded_memory() -> Iterator[None]:
+    """Let go of compiled programs after a file of tests, where the process has grown large; the disk still has them."""
+    yield
+    import jax
+    import psutil
+
+    if psutil.Process().memory_info().rss > LARGEST_BYTES:
+        jax.clear_caches()
+        gc.collect()
 
 
 @pytest.fixture(scope="session")

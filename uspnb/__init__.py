@@ -6,8 +6,7 @@ p = uspnb.UniversalPredictor()         # or tick by tick
 result = p.step(uspnb.ProcessState(value, timestamp))
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from . import runtime as runtime  # first: precision and threads are set before JAX allocates
 from .config.load import load_config
@@ -41,9 +40,10 @@ from .predictor.backtest import backtest, backtest_many
 from .predictor.functional import FunctionalPredictor
 from .predictor.reloading import ConfigReloadablePredictor
 from .predictor.universal import UniversalPredictor, replay_clock
+from .runtime.later import import_later
 
 if TYPE_CHECKING:
-    from .config.mutate import mutate_config
+    from .config.mutation import mutate_config
     from .engine.fleet import Fleet
     from .engine.session import Session
     from .predictor.comparison import compare
@@ -60,28 +60,22 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 # What brings pandas, xarray and SciPy with it is imported when first asked for: a live loop starts seconds sooner.
-_LATER = {
-    "AsyncMetaOptimizer": "tuning",
-    "Autotuner": "tuning.live",
-    "BayesianMetaOptimizer": "tuning",
-    "Fleet": "engine.fleet",
-    "OptimizationResult": "tuning",
-    "SearchSpace": "tuning",
-    "Session": "engine.session",
-    "compare": "predictor.comparison",
-    "load": "predictor.results",
-    "mutate_config": "config.mutate",
-    "save": "predictor.results",
-    "walk_forward_split": "tuning",
-}
+__getattr__ = import_later(
+    __name__,
+    {
+        "tuning": "AsyncMetaOptimizer BayesianMetaOptimizer OptimizationResult SearchSpace walk_forward_split",
+        "tuning.live": "Autotuner",
+        "engine.fleet": "Fleet",
+        "engine.session": "Session",
+        "predictor.comparison": "compare",
+        "predictor.results": "load save",
+        "config.mutation": "mutate_config",
+    },
+)
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _LATER:
-        raise AttributeError(f"module 'uspnb' has no attribute {name!r}")
-    value = getattr(importlib.import_module(f".{_LATER[name]}", __name__), name)
-    globals()[name] = value
-    return value
+def __dir__() -> list[str]:
+    return __all__
 
 
 __all__ = [

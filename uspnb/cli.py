@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import DomainError, UspnbError
+from .runtime.arguments import check_whole
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -230,9 +231,8 @@ def _serve(options: argparse.Namespace) -> int:
 def _lab(options: argparse.Namespace) -> int:
     if importlib.util.find_spec("jupyterlab") is None:
         raise DomainError("JupyterLab is not installed; install it with: pip install 'uspnb[demo]'")
-    if not 0 <= options.port <= 65_535:
-        raise DomainError(f"port {options.port} is not a whole number from 0 to 65535")
-    command = [sys.executable, "-m", "jupyterlab", *lab_arguments(_notebooks(), options.port, options.no_browser)]
+    port = check_whole("port", options.port, 0, 65_535)
+    command = [sys.executable, "-m", "jupyterlab", *lab_arguments(_notebooks(), port, options.no_browser)]
     with subprocess.Popen(command) as lab:
         while True:
             try:

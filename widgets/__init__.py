@@ -5,27 +5,15 @@ Names load on first use, so that a notebook imports nothing of Panel and a page 
 
 from __future__ import annotations
 
-import importlib
-from typing import Any
+from uspnb.runtime.later import import_later
 
 _PLACES = {
-    "FleetPane": "fleet_pane",
-    "FleetView": "fleet_view",
-    "LiveView": "live_view",
-    "LivePane": "live_pane",
-    "Controls": "controls",
-    "TuningMonitor": "tuning_monitor",
-    "TuningPane": "tuning_pane",
-    "Workbench": "workbench",
-    "show": "workbench",
+    "controls": "Controls Workbench show",
+    "notebook_views": "FleetView LiveView TuningMonitor",
+    "page_views": "FleetPane LivePane TuningPane",
 }
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _PLACES:
-        raise AttributeError(f"uspnb.widgets has no {name!r}; it has {', '.join(sorted(_PLACES))}")
-    return getattr(importlib.import_module(f".{_PLACES[name]}", __name__), name)
+__getattr__ = import_later(__name__, _PLACES)
 
 
 def __dir__() -> list[str]:
-    return sorted(_PLACES)
+    return sorted(" ".join(_PLACES.values()).split())

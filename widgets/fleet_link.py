@@ -1,151 +1,119 @@
-"""What a table of many assets says to its fleet and the other way round, whichever host the table lives in."""
+"""What a table of many assets says to its fleet and the other way round."""
 
 from __future__ import annotations
 
-import math
-import threading
 import time
 from collections.abc import Callable
-from functools import cache
-from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
+
+import numpy as np
 
 from uspnb.engine.fleet import Fleet
-from uspnb.engine.fleet.fleet_stream import SPARK_COLUMNS, SPARK_TICKS, SUMMARY_COLUMNS, FleetStream
-from uspnb.engine.fleet.record import ALARM_NAMES
-from uspnb.errors import DomainError, UspnbError
+from uspnb.engine.fleet.tables import SPARK_COLUMNS, SUMMARY_COLUMNS
+from uspnb.engine.timeline import ALARM_CHARTS
+from uspnb.errors import DomainError
 from uspnb.model.kernels.registry import KERNEL_NAMES
+from uspnb.runtime.arguments import check_choice, check_whole, read_json_number
 
-FOLDER = Path(__file__).parent
-PARTS = ("live_theme", "nodes", "fleet_data", "fleet_rows", "fleet_view")
-STATUS_PERIOD_S = 0.1
+from .link import Link, Post
+from .live_link import THEMES
+
 HEIGHT = (120, 4000)
+SPARK_TICKS = 100
+HEADER_LENGTH = 10
 
 Chosen = Callable[[Any], Any]
 
 
-@cache
-def esm() -> str:
-    """The front end as one module that imports nothing."""
-    return "\n".join((FOLDER / f"{part}.js").read_text(encoding="utf-8") for part in PARTS)
-
-
-@cache
-def css() -> str:
-    """Its style sheet."""
-    return (FOLDER / "fleet_view.css").read_text(encoding="utf-8")
-
-
-def meta_of(fleet: Fleet) -> dict[str, Any]:
-    """What the front end must know of a fleet beside its ticks, as JSON can hold it."""
-    return {
-        "assets": [str(asset) for asset in fleet.assets],
-        "kernels": list(KERNEL_NAMES),
-        "alarm_names": list(ALARM_NAMES),
-        "spark_columns": list(SPARK_COLUMNS),
-        "summary_columns": list(SUMMARY_COLUMNS),
-        "ticks": min(SPARK_TICKS, fleet.record.ring),
-        "units": fleet.units,
-        "live": fleet.live,
-    }
-
-
-def checked_fleet(fleet: Any, height: Any) -> None:
+def check_fleet(fleet: Any, theme: Any, height: Any) -> None:
     """Refuse what no table can be made of.
 
     Raises:
-        DomainError: not a fleet, or a height out of range.
+        DomainError: not a fleet, an unknown theme, or a height out of range.
     """
     if not isinstance(fleet, Fleet):
         raise DomainError(f"a fleet view shows a uspnb.Fleet, not a {type(fleet).__name__}; make one: Fleet(table)")
-    if not isinstance(height, int) or isinstance(height, bool) or not HEIGHT[0] <= height <= HEIGHT[1]:
-        raise DomainError(f"height = {height!r} must be a whole number from {HEIGHT[0]} to {HEIGHT[1]:,} pixels")
+    check_choice("theme", theme, THEMES)
+    check_whole("height", height, *HEIGHT, unit="pixels")
 
 
-class FleetLink:
-    """Carries frames and status from a fleet to one widget, and commands back; any thread may call any method.
+class FleetLink(Link):
+    """Carries frames and status from a fleet to one widget, and commands back.
+
+    A frame is little-endian float64.  Header of 10: number, whether it replaces everything, first tick, ticks, assets,
+    time of sending [ms since 1970], ticks done, spark columns, summary columns, 0.  Then one summary per asset, which
+    is the present state, and for each tick and asset the spark columns.
 
     Args:
         fleet: what is watched.
         post: sets a trait of the widget by name.
     """
 
-    def __init__(self, fleet: Fleet, post: Callable[[str, Any], None]) -> None:
-        self.fleet, self.meta = fleet, meta_of(fleet)
-        self._post = post
-        self._stream = FleetStream(fleet, lambda frame: post("frame", frame))
-        self._chosen: list[Chosen] = []
-        self._lock = threading.RLock()
-        self._told: dict[str, Any] = {}
-        self._told_at = -math.inf
-        self._refused = ""
-        self._done = 0
-        self._closed = False
-        self._unsubscribe: Callable[[], None] = lambda: None
+    heard: ClassVar[tuple[str, ...]] = (*Link.heard, "chosen")
 
-    @property
-    def stream(self) -> FleetStream:
-        """The frames on their way."""
-        return self._stream
-
-    def start(self) -> None:
-        """Begin to listen to the fleet."""
-        self._unsubscribe = self.fleet.subscribe(self.changed)
-
-    def close(self) -> None:
-        """Send no more; the fleet goes on."""
-        self._closed = True
-        self._unsubscribe()
-        self._stream.close()
+    def __init__(self, fleet: Fleet, post: Post) -> None:
+        self.fleet = fleet
+        self._ticks = min(SPARK_TICKS, fleet.ring)
+        self._next = 0
+        self._hooks: list[Chosen] = []
+        super().__init__(post)
 
     def on_chosen(self, hook: Chosen) -> None:
         """Have `hook(asset)` called when a reader opens an asset, `hook(None)` when one is closed by the Escape key."""
-        self._chosen.append(hook)
+        self._hooks.append(hook)
 
-    def changed(self) -> None:
-        """The fleet has something new."""
-        self._stream.pump()
-        self._tell()
+    def subscribe(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """As the fleet's."""
+        return self.fleet.subscribe(callback)
 
-    def receive(self, name: str, value: Any) -> None:
-        """Take what the front end has set: "acknowledged", "hello", "command" or "chosen"."""
-        if self._closed or not value:
-            return
-        if name == "acknowledged":
-            self._stream.acknowledge(int(value))
-        elif name == "hello":
-            self._done = 0
-            self._tell(at_once=True)
-            self._stream.hello(value.get("client"))
-        elif name == "command":
-            self._take_commands(value)
-        elif name == "chosen":
-            place = int(value.get("place", -1))
-            if -1 <= place < len(self.fleet.assets):
-                for hook in self._chosen:
-                    hook(None if place < 0 else self.fleet.assets[place])
+    @property
+    def phase(self) -> str:
+        """Of the fleet."""
+        return self.fleet.status.phase
 
-    def _take_commands(self, given: dict[str, Any]) -> None:
-        """Carry out what is new among a command and the ones before it: a host may have merged messages."""
-        with self._lock:
-            new = [one for one in given.get("recent") or [given] if int(one.get("id", 0)) > self._done]
-            self._done = max([self._done, *(int(one.get("id", 0)) for one in new)])
-        for one in new:
-            try:
-                self.fleet.command(str(one.get("name", "")), one.get("value"))
-                self._refused = ""
-            except UspnbError as error:
-                self._refused = str(error)
-            self._tell(at_once=True)
+    def next_frame(self, seq: int, reset: bool) -> bytes | None:
+        """The ticks since the last frame; the newest sparklines where that is further back than one reaches."""
+        ready = self.fleet.rows_ready
+        if ready == self._next and not reset:
+            return None
+        reset = reset or not 0 <= ready - self._next <= self._ticks
+        first = max(0, ready - self._ticks) if reset else self._next
+        real, rows = self.fleet.columns(SPARK_COLUMNS, first, ready)
+        reset = reset or real > first  # the worker has gone round the ring since: what is left is all that there is
+        self._next = real + len(rows)
+        head = (
+            seq, reset, real, len(rows), len(self.fleet.assets), time.time() * 1e3, self._next, len(SPARK_COLUMNS),
+            len(SUMMARY_COLUMNS), 0.0,
+        )  # fmt: skip
+        return np.concatenate([head, self.fleet.summaries().ravel(), rows.ravel()]).astype("<f8").tobytes()
 
-    def _tell(self, at_once: bool = False) -> None:
-        """Post the status where it has changed: a new phase at once, other news at most ten times a second."""
-        with self._lock:
-            status = self.fleet.status.as_dict()
-            status["message"] = self._refused or status["message"]
-            now = time.monotonic()
-            soon = now - self._told_at < STATUS_PERIOD_S and status["phase"] == self._told.get("phase")
-            if self._closed or status == self._told or (soon and not at_once):
-                return
-            self._told, self._told_at = status, now
-        self._post("status", status)
+    def read_status(self) -> dict[str, Any]:
+        """That of the fleet; why the last command was refused stands in place of its message."""
+        status = self.fleet.status.as_dict()
+        return status | {"message": self.refused or status["message"]}
+
+    def read_meta(self) -> dict[str, Any]:
+        """Assets, columns, units, and whether it is live."""
+        return {
+            "assets": [str(asset) for asset in self.fleet.assets],
+            "kernels": list(KERNEL_NAMES),
+            "alarm_names": list(ALARM_CHARTS),
+            "spark_columns": list(SPARK_COLUMNS),
+            "summary_columns": list(SUMMARY_COLUMNS),
+            "ticks": self._ticks,
+            "units": self.fleet.units,
+            "live": self.fleet.live,
+        }
+
+    def carry_out(self, name: str, value: Any) -> str | None:
+        """A command of the fleet."""
+        self.fleet.command(name, value)
+        return None
+
+    def take(self, name: str, value: dict[str, Any]) -> None:
+        """The row that a reader has "chosen", by its place, -1 for none."""
+        if name != "chosen":
+            return super().take(name, value)
+        place = check_whole("place", read_json_number(value.get("place")), -1, len(self.fleet.assets) - 1)
+        for hook in self._hooks:
+            hook(None if place < 0 else self.fleet.assets[place])

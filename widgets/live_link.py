@@ -1,27 +1,99 @@
-"""What a live view says to its session and the other way round, whichever host the view lives in."""
+"""What a live view says to its session and the other way round, and what may be shown in one."""
 
 from __future__ import annotations
 
-import math
 import threading
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
-from uspnb.engine.session.view_columns import VIEW_COLUMNS
-from uspnb.engine.session.view_stream import ViewStream
-from uspnb.errors import UspnbError
+import numpy as np
+
+from uspnb.engine.views import VIEW_COLUMNS
+from uspnb.errors import DomainError, UspnbError
 from uspnb.model.kernels.registry import KERNEL_NAMES, kernel_colour, kernel_label
 from uspnb.model.records import CHART_NAMES
 from uspnb.plots.style import CHART_COLOURS
+from uspnb.runtime.arguments import check_choice, check_number, check_whole
 
-if TYPE_CHECKING:
-    from .live_arguments import Shown
+from .link import Link, Post
 
-STATUS_PERIOD_S = 0.1
+THEMES = ("auto", "light", "dark")
+ROWS = (100, 20_000)
+HEIGHT = (300, 4000)
 HOSTED = ("export", "snapshot")
+#: a frame is little-endian float64: these ten numbers, then rows of `VIEW_COLUMNS`
+HEADER = ("seq", "reset", "first_tick", "count", "columns", "sent_ms", "latest_tick", "kind", "missing", "revision")
+LIVE, WINDOW = 0, 1
 
 Hook = Callable[[str, Any], Any]
+
+
+class Viewable(Protocol):
+    """What frames are made of."""
+
+    @property
+    def rows_ready(self) -> int:
+        """Ticks that can be seen, counted from the start of the series."""
+        ...
+
+    @property
+    def revision(self) -> int:
+        """How often ticks that could already be seen were cut or replaced."""
+        ...
+
+    def view_rows(self, first: int, stop: int) -> tuple[int, np.ndarray]:
+        """Rows of the ticks `first` to `stop` that are still in memory, and the index of the first of them."""
+        ...
+
+
+@runtime_checkable
+class Watchable(Viewable, Protocol):
+    """The methods of a session, whose presence can be asked for without reading anything."""
+
+    def subscribe(self, callback: Callable[[], object]) -> Callable[[], None]:
+        """Have `callback` called after changes; returns what ends that."""
+        ...
+
+    def command(self, name: Any, value: Any = None) -> None:
+        """A command by its name."""
+        ...
+
+
+class Shown(Watchable, Protocol):
+    """What a live view asks of a session; `uspnb.Session` answers it, and so does one asset of a fleet."""
+
+    title: Any
+    units: Any
+    has_times: Any
+    live: Any
+    reasons: Any
+    holder_threshold: Any
+    confidence_level: Any
+
+    @property
+    def status(self) -> Any:
+        """Where the session stands; has `phase` and `as_dict()`."""
+        ...
+
+    def mark(self, label: str = "") -> Any:
+        """Hold the present state in memory under a label."""
+        ...
+
+
+def check_view(session: Any, rows: Any, theme: Any, height: Any) -> None:
+    """Refuse arguments that no view can be made of.
+
+    Raises:
+        DomainError: names the argument, its value and what is allowed.
+    """
+    if isinstance(session, type) or not isinstance(session, Watchable):
+        raise DomainError(
+            f"a live view shows a uspnb.Session, not a {type(session).__name__}; make one: uspnb.Session(series)"
+        )
+    check_whole("rows", rows, *ROWS, unit="ticks")
+    check_whole("height", height, *HEIGHT, unit="pixels")
+    check_choice("theme", theme, THEMES)
 
 
 def meta_of(session: Shown, rows: int) -> dict[str, Any]:
@@ -44,10 +116,69 @@ def meta_of(session: Shown, rows: int) -> dict[str, Any]:
     }
 
 
-class LiveLink:
-    """Carries ticks and status from a session to one widget, and commands back.
+class TickFrames:
+    """A session's ticks as frames: all since the last one, `rows` at most in each, and no tick left out.
 
-    Any thread may call any method.
+    Args:
+        session: what is watched.
+        rows: ticks that a front end is given when it appears, and at most in one frame.
+
+    Raises:
+        DomainError: less than one row.
+    """
+
+    def __init__(self, session: Viewable, rows: int) -> None:
+        self._session, self._rows = session, check_whole("rows", rows, 1)
+        self._next, self._revision, self._missing = 0, -1, 0
+
+    @property
+    def missing(self) -> int:
+        """Ticks that left the session's memory before they could be sent, since the front end began afresh."""
+        return self._missing
+
+    def next_frame(self, seq: int, reset: bool) -> bytes | None:
+        """See `Link.next_frame`; a cut of the history starts afresh as well."""
+        if reset:
+            self._missing = 0
+        revision, ready = self._session.revision, self._session.rows_ready
+        reset = reset or revision != self._revision or ready < self._next
+        first = max(0, ready - self._rows) if reset else self._next
+        stop = min(ready, first + self._rows)
+        if stop <= first and not reset:
+            return None
+        real, rows = self._session.view_rows(first, stop)
+        while len(rows) == 0 and stop < ready:  # so far behind that none of them is in memory any more
+            real, rows = self._session.view_rows(stop, min(ready, stop + self._rows))
+            stop = min(ready, stop + self._rows)
+        if self._session.revision != revision or (len(rows) == 0 and stop > first):
+            return None  # a cut came between the questions; its own push follows
+        if not reset:
+            self._missing += real - first
+        self._revision, self._next = revision, real + len(rows)
+        return self._pack(seq, rows, real, ready, reset=reset, kind=LIVE, revision=revision)
+
+    def window(self, first: int) -> Callable[[int], bytes]:
+        """A stretch of older ticks, from `first` on; what makes a frame of it."""
+        ready, revision = self._session.rows_ready, self._session.revision
+        first = max(0, min(first, ready - 1))
+        # A session may still have on disk what has left its memory.
+        read = getattr(self._session, "past_view_rows", self._session.view_rows)
+        real, rows = read(first, min(first + self._rows, ready))
+        return lambda seq: self._pack(seq, rows, real, ready, reset=True, kind=WINDOW, revision=revision)
+
+    def _pack(
+        self, seq: int, rows: np.ndarray, first: int, ready: int, *, reset: bool, kind: int, revision: int
+    ) -> bytes:
+        head = (
+            seq, reset, first, len(rows), len(VIEW_COLUMNS), time.time() * 1e3, ready, kind, self._missing, revision,
+        )  # fmt: skip
+        frame = np.empty(len(HEADER) + rows.size, dtype="<f8")
+        frame[: len(HEADER)], frame[len(HEADER) :] = head, np.ravel(rows)
+        return frame.tobytes()
+
+
+class LiveLink(Link):
+    """Carries ticks and status from a session to one widget, and commands back.
 
     Args:
         session: what is watched.
@@ -55,156 +186,67 @@ class LiveLink:
         rows: ticks that the widget shows at most.
     """
 
-    def __init__(self, session: Shown, post: Callable[[str, Any], None], rows: int) -> None:
-        self.session = session
-        self._post, self._rows = post, rows
-        self._stream = ViewStream(session, lambda frame: post("frame", frame), rows)
+    heard: ClassVar[tuple[str, ...]] = (*Link.heard, "window")
+
+    def __init__(self, session: Shown, post: Post, rows: int) -> None:
+        self.session, self._rows = session, rows
+        self._ticks = TickFrames(session, rows)
         self._hooks: list[Hook] = []
-        self._lock = threading.RLock()
-        self._told: dict[str, Any] = {}
-        self._told_at = -math.inf
-        self._late: threading.Timer | None = None
-        self._notice: dict[str, Any] | None = None
-        self._pong: Any = None
-        self._done: dict[Any, int] = {}
         self._older = threading.Lock()
         self._older_wanted: int | None = None
-        self._closed = False
-        self.meta = meta_of(session, rows)
-        self._unsubscribe: Callable[[], None] | None = None
-
-    @property
-    def stream(self) -> ViewStream:
-        """The ticks on their way."""
-        return self._stream
-
-    def start(self) -> None:
-        """Begin to listen to the session."""
-        if self._unsubscribe is None and not self._closed:
-            self._unsubscribe = self.session.subscribe(self.changed)
-
-    def close(self) -> None:
-        """Send no more; the session goes on."""
-        self._closed = True
-        unsubscribe, self._unsubscribe = self._unsubscribe, None
-        if unsubscribe is not None:
-            unsubscribe()
-        self._stream.close()
-        with self._lock:
-            if self._late is not None:
-                self._late.cancel()
+        super().__init__(post)
 
     def on_command(self, hook: Hook) -> None:
         """Have `hook(name, value)` carry out "export" and "snapshot"; a string that it returns is shown in the view."""
         self._hooks.append(hook)
 
-    def changed(self) -> None:
-        """The session has something new."""
-        self._stream.pump()
-        self._tell()
+    def subscribe(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """As the session's."""
+        return self.session.subscribe(callback)
 
-    def notice(self, text: str) -> None:
-        """Have the view show a sentence for some seconds."""
-        with self._lock:
-            number = 1 if self._notice is None else self._notice["id"] + 1
-            self._notice = {"id": number, "text": text}
-        self._tell(at_once=True)
+    @property
+    def phase(self) -> str:
+        """Of the session."""
+        return self.session.status.phase
 
-    def receive(self, name: str, value: Any) -> None:
-        """Take what the front end has set: "acknowledged", "hello", "window" or "command"."""
-        if self._closed or not value:
-            return
-        if name == "acknowledged":
-            self._stream.acknowledge(int(value))
-        elif name == "hello":
-            self._tell(at_once=True)
-            self._stream.hello(value.get("client"))
-        elif name == "window":
-            self._want_older(int(value.get("first", 0)))
-        elif name == "command":
-            self._take_commands(value)
+    def next_frame(self, seq: int, reset: bool) -> bytes | None:
+        """See `TickFrames`."""
+        return self._ticks.next_frame(seq, reset)
 
-    def _take_commands(self, given: dict[str, Any]) -> None:
-        """Carry out what is new among a command and the ones before it: a host may have merged messages."""
-        client = given.get("client")
-        with self._lock:
-            done = self._done.pop(client, 0)
-            new = [one for one in given.get("recent") or [given] if int(one.get("id", 0)) > done]
-            self._done[client] = max([done, *(int(one.get("id", 0)) for one in new)])
-            while len(self._done) > 16:
-                del self._done[next(iter(self._done))]
-        for one in new:
-            self._carry_out(str(one.get("name", "")), one.get("value"), one.get("id"))
+    def read_status(self) -> dict[str, Any]:
+        """That of the session."""
+        return self.session.status.as_dict()
 
-    def _carry_out(self, name: str, value: Any, number: Any) -> None:
-        if name == "ping":
-            self._pong = [number, time.time()]
-            self._tell(at_once=True)
-            return
-        said: str | None = None
-        try:
-            if name in HOSTED:
-                said = self._hosted(name, value)
-            else:
-                self.session.command(name, value)
-        except (UspnbError, OSError) as error:
-            said = str(error)
-        if said:
-            self.notice(said)
+    def read_meta(self) -> dict[str, Any]:
+        """See `meta_of`."""
+        return meta_of(self.session, self._rows)
 
-    def _hosted(self, name: str, value: Any) -> str | None:
+    def carry_out(self, name: str, value: Any) -> str | None:
+        """A command of the session; "export" and "snapshot" belong to the host, which knows where files go."""
+        if name not in HOSTED:
+            self.session.command(name, value)
+            return None
         if self._hooks:
-            said = [hook(name, value) for hook in self._hooks]
-            return next((text for text in said if isinstance(text, str)), None)
+            answers = [hook(name, value) for hook in self._hooks]
+            return next((text for text in answers if isinstance(text, str)), None)
         if name == "snapshot":
             mark = self.session.mark()
             return f"Marked as {mark.label} at tick {mark.tick}."
         return "Nothing here writes files; call session.export(path) with a path ending in .zarr, .nc or .html."
 
-    def _want_older(self, first: int) -> None:
-        """Read older ticks in a thread of their own, for they may lie on disk; the last wish counts."""
-        self._older_wanted = first
+    def take(self, name: str, value: dict[str, Any]) -> None:
+        """A "window" of older ticks; they are read in a thread of their own, for they may lie on disk."""
+        if name != "window":
+            return super().take(name, value)
+        self._older_wanted = int(check_number("first", value.get("first")))
         threading.Thread(target=self._read_older, name="uspnb-older-ticks", daemon=True).start()
 
     def _read_older(self) -> None:
         with self._older:
             first, self._older_wanted = self._older_wanted, None
-            if first is None or self._closed:
+            if first is None or self.closed:  # a later wish has been read already
                 return
             try:
-                self._stream.window(first)
+                self.frames.send_aside(self._ticks.window(first))
             except (UspnbError, OSError) as error:
-                self.notice(f"The older ticks could not be read: {error}")
-
-    def _tell(self, at_once: bool = False) -> None:
-        """Post the status where it has changed: a new phase at once, other news at most ten times a second."""
-        with self._lock:
-            if self._closed:
-                return
-            status = self._status()
-            if status == self._told:
-                return
-            wait = self._told_at + STATUS_PERIOD_S - time.monotonic()
-            if wait > 0 and not at_once and status["phase"] == self._told.get("phase"):
-                if self._late is None:
-                    self._late = threading.Timer(wait, self._tell_late)
-                    self._late.daemon = True
-                    self._late.start()
-                return
-            self._told, self._told_at = status, time.monotonic()
-            meta = meta_of(self.session, self._rows)
-            if meta != self.meta:
-                self.meta = meta
-                self._post("meta", meta)
-            self._post("status", status)
-
-    def _tell_late(self) -> None:
-        with self._lock:
-            self._late = None
-        self._tell()
-
-    def _status(self) -> dict[str, Any]:
-        status = self.session.status.as_dict()
-        # JSON has no word for infinity or NaN, and a browser refuses a message that contains one.
-        plain = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in status.items()}
-        return plain | {"notice": self._notice, "pong": self._pong}
+                self.notice(f"The older ticks could not be read: {error}", refused=True)

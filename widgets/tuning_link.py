@@ -8,22 +8,16 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from functools import cache
-from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from uspnb.errors import DomainError, UspnbError
+from uspnb.runtime.arguments import check_choice, check_whole, read_json_number
 
-from .tuning_applying import Applying, Place
-from .tuning_code import campaign_code
-from .tuning_trials import TrialStream, trial_rows
-from .tuning_words import board_words, status_words, verdict_words
+from .link import Link, Post, read_fields
+from .live_link import THEMES
+from .tuning_applying import Applying, Place, campaign_code
+from .tuning_trials import TrialFrames, board_words, status_words, trial_rows, verdict_words
 
-FOLDER = Path(__file__).parent
-PARTS = (
-    "live_theme", "live_scale", "nodes", "copying", "tuning_data", "tuning_chart", "tuning_board", "tuning_view",
-)  # fmt: skip
-THEMES = ("auto", "light", "dark")
 BOARD_PERIOD_S = 0.5
 BOARD_SHARE = 0.2
 JUDGING = "being tested against the default on the same ticks"
@@ -64,19 +58,7 @@ class Driven(Protocol):
         ...
 
 
-@cache
-def esm() -> str:
-    """The front end as one module that imports nothing."""
-    return "\n".join((FOLDER / f"{part}.js").read_text(encoding="utf-8") for part in PARTS)
-
-
-@cache
-def css() -> str:
-    """Its style sheet."""
-    return (FOLDER / "tuning_view.css").read_text(encoding="utf-8")
-
-
-def checked_campaign(campaign: Any, theme: Any) -> None:
+def check_campaign(campaign: Any, theme: Any) -> None:
     """Refuse what no monitor can be made of.
 
     Raises:
@@ -87,12 +69,11 @@ def checked_campaign(campaign: Any, theme: Any) -> None:
             f"a tuning monitor shows an AsyncMetaOptimizer, not a {type(campaign).__name__}; make one: "
             'AsyncMetaOptimizer(objective="mase", series=series)'
         )
-    if theme not in THEMES:
-        raise DomainError(f"theme {theme!r} is not one of {', '.join(map(repr, THEMES))}")
+    check_choice("theme", theme, THEMES)
 
 
-class TuningLink:
-    """Carries a campaign to one widget and commands back; any thread may call any method.
+class TuningLink(Link):
+    """Carries a campaign to one widget and commands back.
 
     The optimizer's callbacks and the front end's messages only wake a thread of the link's own: nothing that reads a
     study, weighs parameters or writes a file holds up the campaign, the kernel or the page.
@@ -104,115 +85,111 @@ class TuningLink:
         may_start: raises `DomainError` where the campaign must not run now.
     """
 
+    # the front end has a clock of its own
+    clocks: ClassVar[tuple[str, ...]] = ("elapsed_s",)
+
     def __init__(
         self,
         campaign: Driven,
-        post: Callable[[str, Any], None],
+        post: Post,
         place: Place | None = None,
         may_start: Callable[[], None] | None = None,
     ) -> None:
-        place = Place() if place is None else place
         self.campaign: Any = campaign
-        self.meta = {"writes": place.writes, "path": place.shown}
-        self._post, self._may_start = post, may_start
-        self._applying = Applying(campaign, place, post)
-        self._stream = TrialStream(lambda frame: post("frame", frame))
-        self._acts: deque[tuple[str, Any]] = deque()
-        self._wake = threading.Event()
-        self._lock = threading.Lock()
-        self._told: dict[str, Any] = {}
+        self._place = Place() if place is None else place
+        self._may_start = may_start
+        self._applying = Applying(campaign, self._place, self.post)
+        self._trials = TrialFrames()
+        self._status = campaign.status()
+        self._facts: dict[str, Any] = dict.fromkeys(("name", "tier", "metric"), "")
         self._board: dict[str, Any] = {}
-        self._facts: dict[str, Any] = {}
         self._verdict: dict[str, Any] = {}
         self._judged = -1
-        self._refused, self._busy = "", False
-        self._seen: Any = None
+        self._failure, self._busy = "", False
+        self._seen: tuple[Any, ...] | None = None
         self._board_at, self._spent = -math.inf, 0.0
-        self._done, self._closed = 0, False
-        self._unsubscribe: Callable[[], None] = lambda: None
+        self._acts: deque[tuple[str, dict[str, Any]]] = deque()
+        self._wake = threading.Event()
         self._thread = threading.Thread(target=self._work, name="uspnb-tuning-monitor", daemon=True)
-
-    @property
-    def stream(self) -> TrialStream:
-        """The frames on their way."""
-        return self._stream
+        super().__init__(post)
 
     def start(self) -> None:
         """Begin to listen to the campaign."""
-        self._unsubscribe = self.campaign.subscribe(self.changed)
-        self._thread.start()
+        super().start()
+        if self._thread.ident is None:
+            self._thread.start()
 
     def close(self) -> None:
         """Send no more; the campaign goes on."""
-        self._closed = True
-        self._unsubscribe()
+        super().close()
         self._wake.set()
 
-    def changed(self, *_: Any) -> None:
+    def subscribe(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """As the campaign's."""
+        return self.campaign.subscribe(callback)
+
+    def changed(self) -> None:
         """The campaign has something new."""
         self._wake.set()
 
-    def receive(self, name: str, value: Any) -> None:
-        """Take what the front end has set: "acknowledged", "hello" or "command"."""
-        if self._closed or not value:
-            return
-        if name == "acknowledged":
-            self._stream.acknowledge(int(value))
-            return
-        if name == "hello":
-            self._acts.append(("hello", value.get("client")))
-            self._done = 0
-        elif name == "command":
-            self._take_commands(value)
+    def greet(self, client: str) -> None:
+        """As every link's; who is the first to look has the trials read."""
+        super().greet(client)
         self._wake.set()
 
-    def _take_commands(self, given: dict[str, Any]) -> None:
-        """Queue what is new among a command and the ones before it: a host may have merged messages."""
-        with self._lock:
-            new = [one for one in given.get("recent") or [given] if int(one.get("id", 0)) > self._done]
-            self._done = max([self._done, *(int(one.get("id", 0)) for one in new)])
-        for one in new:
-            name, value = str(one.get("name", "")), one.get("value")
-            if name in DRIVES:  # these return at once, and a stop must not wait for a file that is being written
-                self._drive(name, value)
-            else:
-                self._acts.append((name, value))
+    @property
+    def phase(self) -> str:
+        """State of the campaign as it was last read."""
+        return self._status.state
 
-    def _drive(self, name: str, value: Any) -> None:
-        try:
-            if name == "start":
-                if self._may_start is not None:
-                    self._may_start()
-                self.campaign.start(_whole(value))
-            else:
-                getattr(self.campaign, name)()
-            self._refused = ""
-        except (UspnbError, OSError) as error:
-            self._refused = str(error)
+    def next_frame(self, seq: int, reset: bool) -> bytes | None:
+        """See `TrialFrames`."""
+        return self._trials.next_frame(seq, reset)
+
+    def read_status(self) -> dict[str, Any]:
+        """The campaign as it was last read, in words; what was refused or failed stands in place of its message."""
+        known, wrong = status_words(self._status), self.refused or self._failure
+        known |= {"refused": bool(wrong), "message": wrong or known["message"]}
+        return known | self._facts | {"busy": self._busy, "undoable": self._applying.undoable}
+
+    def read_meta(self) -> dict[str, Any]:
+        """Where the best may be written."""
+        return {"writes": self._place.writes, "path": self._place.shown}
+
+    def carry_out(self, name: str, value: Any) -> str | None:
+        """Drive the campaign at once, for a stop must not wait for a file that is being written; queue all else."""
+        if name not in DRIVES:
+            self._acts.append((name, read_fields(value or {})))
+        elif name == "start":
+            if self._may_start is not None:
+                self._may_start()
+            trials = read_json_number(value)
+            self.campaign.start(None if trials is None else check_whole("trials", trials, 1))
+        else:
+            getattr(self.campaign, name)()
+        self._wake.set()
+        return None
 
     def _work(self) -> None:
-        """Until the link is closed: carry out what was asked, tell what is new."""
+        """Until the link is closed: carry out what is queued, tell what is new."""
         owed: float | None = None
-        while not self._closed:
+        while not self.closed:
             self._wake.wait(owed)
             self._wake.clear()
             try:
-                while self._acts and not self._closed:
+                while self._acts and not self.closed:
                     self._act(*self._acts.popleft())
-                owed = self._tell()
-            except Exception as error:  # a database that is gone, a defect: the reader is told, and may try again
+                self._read_campaign()
+                owed = self._tell_trials()
+            except Exception as error:  # a database that is gone, a defect: the reader hears of it, and may try again
                 owed = None
                 self._fail(error)
 
-    def _act(self, name: str, value: Any) -> None:
-        if name == "hello":
-            self._told, self._board, self._seen, self._board_at = {}, {}, None, -math.inf
-            self._stream.hello(value)
-            return
+    def _act(self, name: str, value: dict[str, Any]) -> None:
         self._busy = True
-        self._tell_status()
+        self.tell(at_once=True)
         try:
-            self._applying.act(name, value or {})
+            self._applying.act(name, value)
         finally:
             self._busy = False
 
@@ -221,17 +198,22 @@ class TuningLink:
         known = isinstance(error, (UspnbError, OSError))
         if not known:
             _logger.error("the monitor of a campaign failed", exc_info=error)
-        text = str(error) if known else f"the campaign cannot be read: {type(error).__name__}: {error}"
-        self._told = {"state": "unknown"} | self._told | {"message": text, "refused": True}
-        if not self._closed:
-            self._post("status", self._told)
+        self._failure = str(error) if known else f"the campaign cannot be read: {type(error).__name__}: {error}"
+        self.tell(at_once=True)
 
-    def _tell(self) -> float | None:
-        """Tell what is new; how long to wait for what was told too recently [s], None for nothing."""
-        if self._closed or self._stream.client is None:
-            return None
-        status = self._tell_status()
-        if (seen := _mark(status)) == self._seen:
+    def _read_campaign(self) -> None:
+        self._status, self._failure = self.campaign.status(), ""
+        self.tell()
+
+    def _tell_trials(self) -> float | None:
+        """Send the trials and what stands round them, if there are new ones.
+
+        Returns:
+            How long to wait for what was sent too recently [s], None for nothing.
+        """
+        status = self._status
+        seen = (status.state, status.trials, status.complete, status.pruned, status.failed, status.batch)
+        if self.closed or self.frames.client is None or seen == self._seen:
             return None
         # Reading many trials and weighing their parameters takes a second: while the campaign runs it gets the rest.
         pause = max(BOARD_PERIOD_S, self._spent / BOARD_SHARE if status.state == "running" else 0.0)
@@ -243,18 +225,6 @@ class TuningLink:
         self._board_at = time.monotonic()
         self._spent = self._board_at - began
         return None
-
-    def _tell_status(self) -> Any:
-        """Post the status where it has changed; returns what it was made of."""
-        status = self.campaign.status()
-        said = status_words(status)
-        said |= {"refused": bool(self._refused), "message": self._refused or said["message"]}
-        said |= self._facts | {"busy": self._busy, "undoable": self._applying.undoable}
-        # the front end has a clock of its own: time that went by is no news
-        if said | {"elapsed_s": None} != self._told | {"elapsed_s": None} and not self._closed:
-            self._told = said
-            self._post("status", said)
-        return status
 
     def _tell_board(self, status: Any) -> None:
         ds = self.campaign.results
@@ -268,33 +238,15 @@ class TuningLink:
         judged = status.state in ("finished", "stopped") and status.complete > 0
         known = self._verdict if judged and self._judged == status.complete else {}
         self._put_board(board | {"verdict": known or ({"recommendation": JUDGING} if judged else {})})
-        self._tell_status()
-        if not self._closed:
-            self._stream.put(rows)
+        self.tell()
+        self._trials.put(rows)
+        self.frames.pump()
         if judged and not known:
             # It tests candidates anew, which takes as long as some trials; made here, it holds up nobody.
             self._verdict, self._judged = verdict_words(self.campaign.result()), status.complete
             self._put_board(board | {"verdict": self._verdict})
 
     def _put_board(self, board: dict[str, Any]) -> None:
-        if board != self._board and not self._closed:
+        if board != self._board:
             self._board = board
-            self._post("board", board)
-
-
-def _mark(status: Any) -> tuple[Any, ...]:
-    """What of a status changes when the trials do."""
-    return (status.state, status.trials, status.complete, status.pruned, status.failed, status.batch)
-
-
-def _whole(value: Any) -> int | None:
-    """How many trials were asked for; None leaves it to the campaign.
-
-    Raises:
-        DomainError: no whole number of at least 1.
-    """
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or value != int(value) or value < 1:
-        raise DomainError(f"{value!r} trials cannot be run; give a whole number of at least 1")
-    return int(value)
+            self.post("board", board)

@@ -1,14 +1,14 @@
-"""The trials of a campaign as rows of numbers, and the frames that carry them to one front end."""
+"""A campaign in numbers and words: its trials as rows and frames, its status, importance, best and failures."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from uspnb.errors import DomainError
+from uspnb.config.schema import DECLARATIONS
+from uspnb.tuning.result import relative_improvement
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -16,7 +16,11 @@ if TYPE_CHECKING:
 STATES = ("running", "complete", "pruned", "failed")
 FACTS = ("number", "state", "value", "best", "batch", "seconds")
 HEADER_LENGTH = 6
-CREDITS = 2
+STATUS = (
+    "state", "trials", "complete", "pruned", "failed", "target", "best_value", "default_value", "elapsed_s", "batch",
+)  # fmt: skip
+MOST_FAILURES = 200
+MOST_BARS = 40
 
 
 def trial_rows(ds: xr.Dataset) -> tuple[np.ndarray, list[dict[str, Any]]]:
@@ -66,67 +70,33 @@ def plain(value: Any) -> Any:
     return value if isinstance(value, (int, bool)) or (isinstance(value, str) and value) else None
 
 
-class TrialStream:
-    """Sends what has changed among the rows to one front end: two credits, coalesced, so that nothing piles up.
+class TrialFrames:
+    """The rows of a campaign as frames of what has changed among them.
 
     A frame is little-endian float64: number, whether it replaces everything, first row, rows, columns, 0; then the
     rows.  Rows from the first on replace those that the front end has.
-
-    Args:
-        send: takes a frame to the front end.
-        credits: frames that may be under way unacknowledged.
     """
 
-    def __init__(self, send: Callable[[bytes], None], credits: int = CREDITS) -> None:
-        if credits < 1:
-            raise DomainError(f"credits = {credits} must be at least 1")
-        self._send, self._credits = send, credits
-        self._lock = threading.RLock()
-        self._in_flight: set[int] = set()
-        self._client: Any = None
-        self._seq, self._reset = 0, True
-        self._rows = self._sent = np.empty((0, len(FACTS)))
+    def __init__(self) -> None:
+        self._rows: np.ndarray | None = None
+        self._sent = np.empty((0, len(FACTS)))
 
-    @property
-    def client(self) -> Any:
-        """The front end that last said hello, None before."""
-        return self._client
+    def put(self, rows: np.ndarray | None) -> None:
+        """These are the rows now; None where they must be read first."""
+        self._rows = rows
 
-    @property
-    def in_flight(self) -> int:
-        """Frames sent and not yet acknowledged."""
-        return len(self._in_flight)
-
-    def hello(self, client: Any) -> None:
-        """A front end has (re)appeared: it is sent everything, from the next `put` on."""
-        with self._lock:
-            self._client, self._reset = client, True
-            self._in_flight.clear()
-
-    def acknowledge(self, seq: int) -> None:
-        """The front end has drawn frame `seq` and all before."""
-        with self._lock:
-            self._in_flight = {number for number in self._in_flight if number > seq}
-            self._pump()
-
-    def put(self, rows: np.ndarray) -> None:
-        """These are the rows now."""
-        with self._lock:
-            self._rows = rows
-            self._pump()
-
-    def _pump(self) -> None:
-        if self._client is None or len(self._in_flight) >= self._credits:
-            return
-        first = 0 if self._reset else common(self._sent, self._rows)
-        if not self._reset and first == len(self._rows) == len(self._sent):
-            return
-        self._seq += 1
-        self._in_flight.add(self._seq)
-        rows = self._rows[first:]
-        head = np.array([self._seq, self._reset, first, len(rows), rows.shape[1], 0.0])
-        self._sent, self._reset = self._rows, False
-        self._send(np.concatenate([head, rows.ravel()]).astype("<f8").tobytes())
+    def next_frame(self, seq: int, reset: bool) -> bytes | None:
+        """See `Link.next_frame`."""
+        now = self._rows
+        if now is None or (now is self._sent and not reset):
+            return None
+        first = 0 if reset else common(self._sent, now)
+        if not reset and first == len(now) == len(self._sent):
+            return None
+        rows = now[first:]
+        head = np.array([seq, reset, first, len(rows), rows.shape[1], 0.0])
+        self._sent = now
+        return np.concatenate([head, rows.ravel()]).astype("<f8").tobytes()
 
 
 def common(before: np.ndarray, now: np.ndarray) -> int:
@@ -137,3 +107,95 @@ def common(before: np.ndarray, now: np.ndarray) -> int:
     same = (before[:shared] == now[:shared]) | (np.isnan(before[:shared]) & np.isnan(now[:shared]))
     differ = np.flatnonzero(~same.all(axis=1))
     return int(differ[0]) if len(differ) else shared
+
+
+def status_words(status: Any) -> dict[str, Any]:
+    """A `CampaignStatus` as JSON can hold it, with the improvement over the default."""
+    said = {name: plain(getattr(status, name)) for name in STATUS}
+    gained = relative_improvement(status.best_value, status.default_value)
+    return said | {"improvement": plain(gained), "message": status.reason}
+
+
+def board_words(ds: xr.Dataset, parameters: list[dict[str, Any]], status: Any) -> dict[str, Any]:
+    """What stands round the history.
+
+    Args:
+        ds: the `results` of the optimizer.
+        parameters: see `trial_rows`.
+        status: its `CampaignStatus`.
+
+    Returns:
+        `parameters`, `importance` (evaluator, note, bars), `best` (rows, told, better) and `failures` (total, rows).
+    """
+    return {
+        "parameters": parameters,
+        "importance": _importance(ds),
+        "best": _best(parameters, status),
+        "failures": _failures(ds),
+    }
+
+
+def _about(name: str) -> dict[str, str]:
+    declared = DECLARATIONS.get(name)
+    return {"unit": declared.unit, "meaning": declared.meaning} if declared else {"unit": "", "meaning": ""}
+
+
+def _importance(ds: xr.Dataset) -> dict[str, Any]:
+    shares = ds["importance"].values.astype(np.float64)
+    names = [str(name) for name in ds["parameter"].values]
+    bars = [
+        {"name": names[k], "share": float(shares[k]), "meaning": _about(names[k])["meaning"]}
+        for k in np.argsort(-shares, kind="stable")
+        if np.isfinite(shares[k])
+    ]
+    return {
+        "evaluator": str(ds.attrs.get("importance_evaluator", "")),
+        "note": str(ds.attrs.get("importance_note", "")),
+        "bars": bars[:MOST_BARS],
+    }
+
+
+def _best(parameters: list[dict[str, Any]], status: Any) -> dict[str, Any]:
+    if not status.best_params or not math.isfinite(status.best_value):
+        return {"rows": [], "told": "", "better": False}
+    rows = []
+    for parameter in parameters:
+        name, default, best = parameter["name"], parameter["default"], plain(status.best_params.get(parameter["name"]))
+        rows.append({"name": name, "default": default, "best": best, "change": _change(default, best)} | _about(name))
+    gained = relative_improvement(status.best_value, status.default_value)
+    better = not gained <= 0  # not known, where the default failed
+    if math.isnan(gained):
+        told = f"The best value is {status.best_value:.4g}; the default has none to compare it with."
+    elif better:
+        values = f"{status.best_value:.4g} against {status.default_value:.4g}"
+        told = f"{values}: {100 * gained:.{1 if gained > 0.01 else 3}f} % better than the default."
+    else:
+        told = f"The default, {status.default_value:.4g}, is the best so far."
+    return {"rows": rows, "told": told, "better": better}
+
+
+def verdict_words(result: Any) -> dict[str, Any]:
+    """What an `OptimizationResult` recommends: the sentence, and the values where they are not the best trial's."""
+    apart = {name: plain(value) for name, value in result.recommended_params.items()}
+    return {
+        "recommendation": result.recommendation,
+        "recommended": apart if apart != {name: plain(value) for name, value in result.best_params.items()} else {},
+    }
+
+
+def _change(default: Any, best: Any) -> Any:
+    """The relative change of a number, a word where there is none; None where nothing changed."""
+    if default == best:
+        return None
+    numbers = all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in (default, best))
+    if not numbers or not default:
+        return "changed"
+    relative = (best - default) / abs(default)
+    return relative if abs(relative) > 1e-9 else None
+
+
+def _failures(ds: xr.Dataset) -> dict[str, Any]:
+    failed = np.flatnonzero(ds["state"].values == "failed")[::-1]
+    reasons, numbers = ds["reason"].values, ds["trial"].values
+    rows = [{"number": int(numbers[k]), "reason": str(reasons[k]) or "no reason given"} for k in failed[:MOST_FAILURES]]
+    return {"total": len(failed), "rows": rows}

@@ -2,29 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import axe_playwright_python
+import browser as launching
+import live_host as live
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
-
-
-def _load(name: str) -> Any:
-    known = f"uspnb_tests_{name}"
-    if known not in sys.modules:
-        spec = importlib.util.spec_from_file_location(known, Path(__file__).parent / f"{name}.py")
-        assert spec is not None and spec.loader is not None
-        sys.modules[known] = module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-    return sys.modules[known]
-
-
-launching = _load("browser")
-live = _load("live_host")
 
 
 @pytest.fixture(scope="module")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import jupyter_server
 import pytest
 
 pytestmark = pytest.mark.timeout(280)
@@ -85,20 +84,10 @@ show(optimizer)
 """
 
 
-def _server_module() -> Any:
-    name = "uspnb_tests_jupyter_server"
-    if name not in sys.modules:
-        found = importlib.util.spec_from_file_location(name, HERE / "jupyter_server.py")
-        assert found is not None and found.loader is not None
-        module = sys.modules[name] = importlib.util.module_from_spec(found)
-        found.loader.exec_module(module)
-    return sys.modules[name]
-
-
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory) -> Iterator[Any]:
     """One JupyterLab for the tests of this file."""
-    with _server_module().jupyter_server(tmp_path_factory.mktemp("jupyter")) as server:
+    with jupyter_server.jupyter_server(tmp_path_factory.mktemp("jupyter")) as server:
         yield server
 
 

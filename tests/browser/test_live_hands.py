@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import sys
-
+import live_host as live
 import numpy as np
 import pytest
 
-live = sys.modules["uspnb_tests_live_host"]  # loaded by conftest.py
 AT, WIDE, NARROW, rows_of = live.AT, live.WIDE, live.NARROW, live.rows_of
 
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
+import live_host as live
 import numpy as np
 import pytest
 
-from uspnb.engine.session.reasons import PHRASES, reason_text
-from uspnb.engine.session.view_columns import VIEW_COLUMNS
+from uspnb.engine.views import PHRASES, VIEW_COLUMNS, reason_text
 from uspnb.model.kernels.registry import KERNEL_NAMES
 
-live = sys.modules["uspnb_tests_live_host"]  # loaded by conftest.py
 AT, WIDE, NARROW, rows_of = live.AT, live.WIDE, live.NARROW, live.rows_of
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import tuning_host as hosting
 from playwright.sync_api import Browser, Page, expect
 
 pytestmark = [pytest.mark.timeout(280), pytest.mark.filterwarnings("ignore::DeprecationWarning")]
@@ -24,19 +23,6 @@ batch_size = 4
 n_folds = 2
 checkpoint_path = "{folder}"
 """
-
-
-def _load(name: str) -> Any:
-    known = f"uspnb_tests_{name}"
-    if known not in sys.modules:
-        spec = importlib.util.spec_from_file_location(known, Path(__file__).parent / f"{name}.py")
-        assert spec is not None and spec.loader is not None
-        sys.modules[known] = module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-    return sys.modules[known]
-
-
-hosting = _load("tuning_host")
 
 
 @pytest.fixture
@@ -52,7 +38,7 @@ def monitor(chromium: Browser) -> Iterator[Any]:
 def test_five_hundred_trials_are_drawn_and_told_by_pointer_and_keys(monitor, record_property):
     page, rows = monitor.open().page, hosting.made_up(500)
     monitor.show(rows, target=500, state="finished")
-    assert page.evaluate("window.root.dataset.trials") == "500"
+    assert page.evaluate("window.view.dataset.trials") == "500"
     assert monitor.sent("acknowledged")[-1] == 1
     expect(page.locator(".legend")).to_contain_text("428 complete")
     chart = page.get_by_role("slider", name="Trials")
@@ -77,14 +63,14 @@ def test_five_hundred_trials_are_drawn_and_told_by_pointer_and_keys(monitor, rec
     expect(page.locator(".tip")).to_be_hidden()
     box = page.locator(".plot").bounding_box()
     # trial 0 stands at the left end, at the height of the default's line
-    left, at = box["x"] + 70, page.evaluate("window.root.querySelector('.plot').clientHeight")
+    left, at = box["x"] + 70, page.evaluate("window.view.querySelector('.plot').clientHeight")
     for y in range(20, at, 12):
         page.mouse.move(left, box["y"] + y)
-        if page.evaluate("window.root.dataset.trial") == "0":
+        if page.evaluate("window.view.dataset.trial") == "0":
             break
     expect(page.locator(".tip")).to_contain_text("Trial 0, complete")
     spent = page.evaluate("""() => {
-      const { look, chart, trials } = window.root.uspnb;
+      const { look, chart, trials } = window.view.uspnb.view;
       const began = performance.now();
       for (let k = 0; k < 20; k++) chart.draw(trials, look, { usual: 0.9, last: 499, reasons: {}, empty: "" });
       return (performance.now() - began) / 20;
@@ -165,18 +151,18 @@ def test_lost_rows_are_asked_for_again_and_an_end_stops_everything(monitor):
     monitor.show(rows[:20])
     said = len(monitor.sent("hello"))
     page.evaluate("() => { window.real = window.host.push; window.host.push = () => {}; }")
-    monitor.stream.put(rows[:30])
+    monitor.put(rows[:30])
     page.evaluate("() => { window.host.push = window.real; }")
-    monitor.stream.put(rows)
+    monitor.put(rows)
     monitor.settle()
     assert len(monitor.sent("hello")) == said + 1
-    monitor.stream.hello("again")
-    monitor.stream.put(rows)
+    monitor.frames.hello("again")
+    monitor.put(rows)
     monitor.settle()
-    assert page.evaluate("window.root.dataset.trials") == "40"
+    assert page.evaluate("window.view.dataset.trials") == "40"
     sent = len(page.evaluate("window.sent"))
-    page.evaluate("window.end()")
-    monitor.stream.put(rows[:10])
+    page.evaluate("window.unshow()")
+    monitor.put(rows[:10])
     monitor.settle()
     assert len(page.evaluate("window.sent")) == sent
 

@@ -9,7 +9,7 @@ import pytest
 from uspnb.cli import main
 from uspnb.config.load import config_hash, config_to_toml, load_config
 from uspnb.config.meta_optimization import MetaOptimizationConfig, parse_meta_optimization_config
-from uspnb.config.mutate import history, mutate_config, record_decision
+from uspnb.config.mutation import history, mutate_config, record_decision
 from uspnb.config.schema import PredictorConfig
 from uspnb.config.template import render_template
 

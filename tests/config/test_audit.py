@@ -15,11 +15,10 @@ import pytest
 
 from uspnb.config import audit as audit_module
 from uspnb.config.audit import AuditLog, AuditRecord, iso_time, plain_json, verify_audit
-from uspnb.config.mutate import history, record_decision
-from uspnb.config.mutation import History
+from uspnb.config.mutation import History, history, record_decision
 from uspnb.errors import ConfigMutationError, DomainError, IntegrityError
-from uspnb.runtime import append_file
-from uspnb.runtime.chained_lines import MAX_LINE_BYTES, START, chained
+from uspnb.runtime import files
+from uspnb.runtime.files import MAX_LINE_BYTES, START, chained
 
 NOW = 1_771_664_400_123_456_789  # 2026-02-21 09:00:00.123456789 UTC
 
@@ -153,7 +152,7 @@ def test_a_full_disk_leaves_the_log_as_it_was(log: AuditLog, monkeypatch: pytest
         return real(descriptor, bytes(data)[: len(data) // 2])
 
     with monkeypatch.context() as patch:
-        patch.setattr(append_file.os, "write", half)
+        patch.setattr(files.os, "write", half)
         with pytest.raises(OSError, match="No space left"):
             log.append(record(1))
     assert log.path.read_bytes() == before

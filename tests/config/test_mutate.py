@@ -13,7 +13,7 @@ import pytest
 
 import uspnb
 from uspnb.config.load import load_config
-from uspnb.config.mutate import Mutation, history, mutate_config, rollback, verify_audit
+from uspnb.config.mutation import Mutation, history, mutate_config, rollback, verify_audit
 from uspnb.config.schema import PredictorConfig
 from uspnb.errors import ConfigMutationError, DomainError
 from uspnb.runtime.digest import sha256_file

@@ -12,17 +12,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import interrupted_mutations
 import pytest
 from filelock import FileLock
 
 from uspnb.config import mutation_place
 from uspnb.config.load import load_config
-from uspnb.config.mutate import history, mutate_config, record_decision, rollback, verify_audit
+from uspnb.config.mutation import history, mutate_config, record_decision, rollback, verify_audit
 from uspnb.errors import ConfigMutationError, ConfigWriteError
-from uspnb.runtime import atomic_file
-from uspnb.runtime.atomic_file import lock_path
+from uspnb.runtime import files
+from uspnb.runtime.files import lock_path
 
-SCRIPT = Path(__file__).with_name("interrupted_mutations.py")
 NOW = 1_771_664_400_000_000_000
 CHANGE = {"cusum_k": 0.6}
 
@@ -39,8 +39,9 @@ def left(folder: Path) -> list[str]:
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the changes are forked")
 def test_killed_in_each_phase_and_many_at_once() -> None:
     # One process for all, because each pays the imports; `python benchmarks/mutation.py` kills more often.
-    command = [sys.executable, str(SCRIPT), "phases", "kills", "writers", "--kills", "3", "--limit", "20"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=240)
+    stages = ["phases", "kills", "writers", "--kills", "3", "--limit", "20"]
+    command = [sys.executable, interrupted_mutations.__file__, *stages]
+    done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     seen = json.loads(done.stdout)
     phases, kills, writers = seen["phases"], seen["kills"], seen["writers"]
@@ -162,8 +163,12 @@ def test_a_file_edited_after_a_kill_is_not_guessed_at(path: Path, monkeypatch: p
     class Killed(BaseException):
         pass
 
-    def die(*_: Any) -> None:
-        raise Killed
+    real = mutation_place.replace_content
+
+    def die(target: Path, *rest: Any) -> None:
+        if target == path.resolve():  # a copy of it was written before
+            raise Killed
+        real(target, *rest)
 
     for edited, outcome in ((False, "abandoned"), (True, "unknown")):
         with monkeypatch.context() as patch, pytest.raises(Killed):
@@ -182,9 +187,10 @@ def test_a_rollback_that_was_killed_is_settled_as_one(path: Path, monkeypatch: p
 
     real = mutation_place.replace_content
 
-    def die_after(*arguments: Any) -> None:
-        real(*arguments)
-        raise Killed
+    def die_after(target: Path, *rest: Any) -> None:
+        real(target, *rest)
+        if target == path.resolve():
+            raise Killed
 
     change(path)
     with monkeypatch.context() as patch, pytest.raises(Killed):
@@ -226,7 +232,7 @@ def test_what_a_killed_writer_left_is_removed_and_nothing_else(path: Path) -> No
         path.with_name(name).write_text("")
     change(path, {})
     assert left(path.parent) == sorted(kept)
-    atomic_file.remove_temporaries(path)
+    files.remove_temporaries(path)
     assert left(path.parent) == sorted(kept)
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from uspnb.config import rewriting
 from uspnb.config.load import checked_tables, config_to_toml, load_config
-from uspnb.config.mutate import Mutation, mutate_config, rollback
+from uspnb.config.mutation import Mutation, mutate_config, rollback
 from uspnb.config.rewriting import with_values
 from uspnb.config.schema import DECLARATIONS, PredictorConfig
 from uspnb.errors import ConfigMutationError

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from uspnb.config.backups import KEPT, backups_of
 from uspnb.config.load import load_config, parse_config
-from uspnb.config.mutate import Mutation, history, mutate_config, rollback
+from uspnb.config.mutation import Mutation, history, mutate_config, rollback
+from uspnb.config.mutation_place import KEPT, backups_of
 from uspnb.errors import ConfigMutationError
 from uspnb.runtime.digest import sha256_file
 

@@ -14,7 +14,7 @@ from bokeh.models import BoxSelectTool, Div, HoverTool
 from uspnb import plots
 from uspnb.data.series import read_series
 from uspnb.errors import DomainError
-from uspnb.plots.hover import hover_rows, with_ends
+from uspnb.plots.drawing import hover_rows, with_ends
 
 
 @pytest.fixture

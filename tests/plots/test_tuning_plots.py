@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
 import warnings
-from pathlib import Path
 from typing import Any
 
+import campaign_dataset
 import holoviews as hv
 import numpy as np
 import pytest
@@ -16,14 +15,8 @@ from bokeh.resources import CDN
 
 from uspnb import plots
 from uspnb.errors import DomainError
-from uspnb.plots.trials import parameter_axes, shown_range, trials_data
+from uspnb.plots.campaign_trials import parameter_axes, shown_range, trials_data
 
-SPEC = importlib.util.spec_from_file_location(
-    "campaign_dataset", Path(__file__).parent.parent / "tuning" / "campaign_dataset.py"
-)
-assert SPEC and SPEC.loader
-campaign_dataset = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(campaign_dataset)
 campaign = campaign_dataset.campaign
 FIGURES = ("tuning_history", "tuning_importance", "tuning_parallel", "tuning_slice")
 

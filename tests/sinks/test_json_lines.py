@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from uspnb.errors import DomainError, IntegrityError
-from uspnb.runtime.append_file import AppendFile
+from uspnb.runtime.files import AppendFile
 from uspnb.sinks import JsonLinesSink, Records, read_records
 
 Make = Callable[[int, int], Records]

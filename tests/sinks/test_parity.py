@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from uspnb.errors import DomainError, IntegrityError
-from uspnb.runtime.chained_lines import chained
+from uspnb.runtime.files import chained
 from uspnb.sinks import ParityLog, Records, compare, verify
 from uspnb.sinks.parity_lines import exact_hash, parse_line, rounded_hash
 

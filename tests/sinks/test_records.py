@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from uspnb.errors import IntegrityError
-from uspnb.runtime.chained_lines import MAX_LINE_BYTES
+from uspnb.runtime.files import MAX_LINE_BYTES
 from uspnb.sinks import RECORD_FIELDS, Records, parse_record
 from uspnb.sinks.records import COUNT_FIELDS, FLAG_FIELDS, record_lines
 

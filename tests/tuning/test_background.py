@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.util
 import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
+import study_stubs as stubs
 
 from uspnb.errors import DomainError
 from uspnb.tuning.background import AsyncMetaOptimizer
 from uspnb.tuning.checkpoint import read_checkpoint
 from uspnb.tuning.saving import SavePool
 
-SPEC = importlib.util.spec_from_file_location("study_stubs", Path(__file__).with_name("study_stubs.py"))
-assert SPEC is not None and SPEC.loader is not None
-stubs = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(stubs)
 bowl, campaign, sequence = stubs.bowl, stubs.campaign, stubs.sequence
 LONG_S = 60.0
 

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+import study_stubs as stubs
 
 from uspnb.errors import DomainError, IntegrityError
-from uspnb.runtime import atomic_file
+from uspnb.runtime import files
 from uspnb.runtime.digest import sha256_bytes
 from uspnb.tuning import checkpoint
 from uspnb.tuning.checkpoint import read_checkpoint
 from uspnb.tuning.study import BayesianMetaOptimizer
 
-SPEC = importlib.util.spec_from_file_location("study_stubs", Path(__file__).with_name("study_stubs.py"))
-assert SPEC is not None and SPEC.loader is not None
-stubs = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(stubs)
 bowl, campaign, sequence = stubs.bowl, stubs.campaign, stubs.sequence
 
 
@@ -161,7 +157,7 @@ def test_a_save_that_is_cut_off_anywhere_leaves_a_pair_that_loads(
         if len(done) == writes:
             raise OSError(28, "No space left on device")
         done.append(path)
-        return atomic_file.write_atomic(path, data, **settings)
+        return files.write_atomic(path, data, **settings)
 
     monkeypatch.setattr(checkpoint, "write_atomic", dying)
     with pytest.raises(OSError, match="No space"):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 from typing import Any
 
+import killed_campaigns
 import numpy as np
 import pytest
 
@@ -17,10 +17,6 @@ from uspnb.tuning import calling, report
 from uspnb.tuning.checkpoint import read_checkpoint
 from uspnb.tuning.objective import Comparison
 
-SPEC = importlib.util.spec_from_file_location("killed_campaigns", Path(__file__).with_name("killed_campaigns.py"))
-assert SPEC is not None and SPEC.loader is not None
-killed_campaigns = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(killed_campaigns)
 CONFIG = "[sensitivity]\ncusum_k = 0.9\n\n[meta_optimization]\nn_trials = 12\nbatch_size = 4\nn_startup_trials = 4\n"
 
 
@@ -120,7 +116,7 @@ def test_an_interrupted_campaign_says_how_to_go_on(
         (["missing.csv"], "there is no file missing.csv"),
         (["my data.csv", "--apply"], "--apply needs the file to write to"),
         (["my data.csv", "--override-limit"], "belongs to --apply"),
-        (["my data.csv", "--value", "level", "--ticks", "1"], "--ticks 1 must be at least 2"),
+        (["my data.csv", "--value", "level", "--ticks", "1"], "--ticks = 1 must be a whole number of at least 2"),
         (["sea", "--value", "level"], "--time and --value are for CSV files"),
         (["my data.csv", "--value", "level", "--trials", "0"], "n_trials = 0"),
         (["my data.csv", "--value", "level", "--name", "a/b"], "study_name = 'a/b'"),

@@ -5,19 +5,17 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
+import killed_campaigns
 import pytest
-
-SCRIPT = Path(__file__).with_name("killed_campaigns.py")
 
 
 @pytest.fixture(scope="module")
 def campaigns(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """Four processes on one study, left alone and with one of them killed."""
-    command = [sys.executable, str(SCRIPT), str(tmp_path_factory.mktemp("shared")), "--shared", "4"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=True)
+    command = [sys.executable, killed_campaigns.__file__, str(tmp_path_factory.mktemp("shared")), "--shared", "4"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
     return json.loads(done.stdout.splitlines()[-1])
 
 

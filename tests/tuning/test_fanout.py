@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import math
 import os
 import signal
@@ -14,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import study_stubs as stubs
 from distributed import Client
 
 from uspnb.errors import DomainError, UspnbError
@@ -25,10 +25,6 @@ from uspnb.tuning.objective import Evaluation, WalkForwardObjective
 from uspnb.tuning.space import SearchSpace
 from uspnb.tuning.walking import Walk
 
-SPEC = importlib.util.spec_from_file_location("study_stubs", Path(__file__).with_name("study_stubs.py"))
-assert SPEC is not None and SPEC.loader is not None
-stubs = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(stubs)
 bowl, campaign, sequence = stubs.bowl, stubs.campaign, stubs.sequence
 
 CANDIDATES = [{"volatility_alpha": alpha, "cusum_k": 4 * alpha} for alpha in (0.05, 0.1, 0.15, 0.2, 0.25, 0.3)]

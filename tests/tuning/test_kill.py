@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import random
 import signal
@@ -11,21 +10,18 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import killed_campaigns
 import pytest
 
-SCRIPT = Path(__file__).with_name("killed_campaigns.py")
-SPEC = importlib.util.spec_from_file_location("killed_campaigns", SCRIPT)
-assert SPEC is not None and SPEC.loader is not None
-killed_campaigns = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(killed_campaigns)
 campaign, told = killed_campaigns.campaign, killed_campaigns.told
 
 
 @pytest.fixture(scope="module")
 def campaigns(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """One campaign that nobody disturbed, and those that somebody did."""
-    command = [sys.executable, str(SCRIPT), str(tmp_path_factory.mktemp("kill")), "--kills", "5", "--seed", "11"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=True)
+    folder = str(tmp_path_factory.mktemp("kill"))
+    command = [sys.executable, killed_campaigns.__file__, folder, "--kills", "5", "--seed", "11"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
     return json.loads(done.stdout.splitlines()[-1])
 
 

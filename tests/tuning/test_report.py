@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import html.parser
-import importlib.util
 import math
 import re
-from pathlib import Path
 from typing import Any
 
+import campaign_dataset
 import numpy as np
 import pytest
 
@@ -17,10 +16,6 @@ from uspnb.tuning.report import html_report, text_report
 from uspnb.tuning.result import OptimizationResult
 from uspnb.tuning.wording import change, duration, plain, probability
 
-SPEC = importlib.util.spec_from_file_location("campaign_dataset", Path(__file__).with_name("campaign_dataset.py"))
-assert SPEC and SPEC.loader
-campaign_dataset = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(campaign_dataset)
 campaign = campaign_dataset.campaign
 
 

@@ -135,7 +135,7 @@ def config_file(tmp_path):
 
 
 def test_the_best_is_written_by_one_audited_mutation(config_file):
-    from uspnb.config.mutate import Mutation, history, rollback
+    from uspnb.config.mutation import Mutation, history, rollback
 
     made = result(tier="deep", default_objective=math.nan).export_to_toml(config_file)
     assert isinstance(made, Mutation)
@@ -169,7 +169,7 @@ def test_what_may_not_be_written_leaves_the_file_as_it_was(config_file, params, 
 
 
 def test_the_limit_can_be_overridden_and_the_cause_named(config_file):
-    from uspnb.config.mutate import history
+    from uspnb.config.mutation import history
 
     made = result(best_params={"cusum_k": 1.0})
     made.export_to_toml(config_file, backup=False, override_limit=True, trigger="by hand")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import subprocess
@@ -14,6 +13,7 @@ from typing import Any
 import optuna
 import psutil
 import pytest
+import study_stubs as stubs
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from sqlalchemy import create_engine, text
@@ -25,10 +25,6 @@ from uspnb.tuning.ownership import Owner, active_run, is_alive, owner_of
 from uspnb.tuning.space import SearchSpace
 from uspnb.tuning.storage import open_store
 
-SPEC = importlib.util.spec_from_file_location("study_stubs", Path(__file__).with_name("study_stubs.py"))
-assert SPEC is not None and SPEC.loader is not None
-stubs = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(stubs)
 bowl, campaign, sequence = stubs.bowl, stubs.campaign, stubs.sequence
 
 # An entry of the journal, as another Optuna program writes it: without a checksum.

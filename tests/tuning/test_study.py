@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
 import math
 import threading
 import types
 from pathlib import Path
 from typing import Any
 
+import killed_campaigns
 import numpy as np
 import optuna
 import pytest
+import study_stubs as stubs
 
 from uspnb.config.meta_optimization import MetaOptimizationConfig
 from uspnb.config.schema import PredictorConfig
@@ -19,19 +20,8 @@ from uspnb.errors import DomainError
 from uspnb.tuning.space import SearchSpace, structural_names
 from uspnb.tuning.study import BayesianMetaOptimizer
 
-
-def beside(name: str) -> Any:
-    """A module of this folder, which is no package."""
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-stubs = beside("study_stubs")
 SPACE, bowl, campaign, sequence = stubs.SPACE, stubs.bowl, stubs.campaign, stubs.sequence
-FoldObjective = beside("killed_campaigns").FoldObjective
+FoldObjective = killed_campaigns.FoldObjective
 
 
 def test_a_campaign_one_by_one_is_optunas_own_sampler_seeded_anew_for_every_trial(tmp_path: Path) -> None:

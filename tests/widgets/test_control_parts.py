@@ -13,13 +13,22 @@ import pandas as pd
 import pytest
 
 from uspnb.config.schema import PredictorConfig
-from uspnb.engine.session.settings import Setting, settings_of
+from uspnb.engine.settings import Setting, settings_of
 from uspnb.errors import DomainError
-from uspnb.widgets.alarm_table import ROWS, AlarmTable
-from uspnb.widgets.badges import HEALTH, MODES, PHASES, Badges, badges_html, progress_text
-from uspnb.widgets.controls import Throttle
-from uspnb.widgets.setting_row import SettingRow, is_wide, slider_step
-from uspnb.widgets.transport import LADDER, rung
+from uspnb.widgets.link import Throttle
+from uspnb.widgets.settings_panel import SettingRow, is_wide, slider_step
+from uspnb.widgets.transport import (
+    HEALTH,
+    LADDER,
+    MODES,
+    PHASES,
+    ROWS,
+    AlarmTable,
+    Badges,
+    badges_html,
+    progress_text,
+    rung,
+)
 
 
 def status(**changed: Any) -> Any:
@@ -40,8 +49,8 @@ def setting(name: str, **changed: Any) -> Setting:
 
 
 def test_every_word_a_session_uses_has_a_badge():
-    from uspnb.engine.session.status import HEALTHS
-    from uspnb.engine.session.status import PHASES as phases
+    from uspnb.engine.status import HEALTHS
+    from uspnb.engine.status import PHASES as phases
     from uspnb.model.records import OperatingMode
 
     assert set(PHASES) == set(phases)

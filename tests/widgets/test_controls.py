@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from waiting import until
 
 import uspnb
 from uspnb.data import processes
 from uspnb.engine.session import Session
-from uspnb.widgets.controls import Controls
-from uspnb.widgets.workbench import Workbench, show
+from uspnb.widgets.controls import Controls, Workbench, show
 
 TICKS = 900
 
@@ -48,19 +47,9 @@ def controls(session) -> Iterator[Controls]:
     made.close()
 
 
-def within(condition: Callable[[], bool], seconds: float = 5.0) -> bool:
-    """Whether a condition becomes true in time."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if condition():
-            return True
-        time.sleep(0.02)
-    return condition()
-
-
-def played(session: Session, until: int) -> None:
+def played(session: Session, tick: int) -> None:
     """Run to a tick and stop there."""
-    session.step(until - session.status.ticks)
+    session.step(tick - session.status.ticks)
     session.wait()
 
 
@@ -72,44 +61,44 @@ def test_step_play_and_pause(controls, session):
     session.set_speed(50.0)
     controls.transport.play.click()
     session.wait(until=8)
-    assert within(lambda: controls.transport.play.description == "Pause")
+    until(lambda: controls.transport.play.description == "Pause")
     assert controls.transport.step.disabled
     controls.transport.play.click()
     session.wait(phase="paused")
-    assert within(lambda: controls.transport.play.description == "Play")
+    until(lambda: controls.transport.play.description == "Play")
     assert "paused" in controls.badges.badges.value
     assert 8 <= session.status.ticks < 80
 
 
 def test_speed_goes_to_the_session_and_comes_from_it(controls, session):
     controls.transport.speed.value = 20.0
-    assert within(lambda: session.status.speed == 20.0)
+    until(lambda: session.status.speed == 20.0)
     session.set_speed(460.0)
-    assert within(lambda: controls.transport.speed.value == 500.0)
+    until(lambda: controls.transport.speed.value == 500.0)
     # The control shows the nearest rung; it must not round the session's own speed.
     assert session.status.speed == 460.0
     controls.transport.speed.value = math.inf
-    assert within(lambda: session.status.speed is None)
+    until(lambda: session.status.speed is None)
 
 
 def test_the_slider_looks_back_and_the_session_goes_back(controls, session):
     played(session, 300)
-    assert within(lambda: controls.transport.scrub.value == 299)
+    until(lambda: controls.transport.scrub.value == 299)
     before = session.history()
     controls.transport.scrub.value = 120
     assert controls.view.jumps[-1] == 120 and not controls.transport.following
     played(session, 310)
-    assert within(lambda: controls.transport.scrub.max == 309)
+    until(lambda: controls.transport.scrub.max == 309)
     assert controls.transport.scrub.value == 120 and session.status.ticks == 310
     controls.transport.go_back.click()
-    assert within(lambda: session.status.ticks == 121 and session.status.at_rest)
+    until(lambda: session.status.ticks == 121 and session.status.at_rest)
     assert np.array_equal(session.history()["prediction"], before["prediction"][:121], equal_nan=True)
-    assert within(lambda: controls.transport.scrub.max == 120 and controls.transport.following)
+    until(lambda: controls.transport.scrub.max == 120 and controls.transport.following)
 
 
 def test_following_again(controls, session):
     played(session, 50)
-    assert within(lambda: controls.transport.scrub.max == 49)
+    until(lambda: controls.transport.scrub.max == 49)
     controls.transport.scrub.value = 10
     assert not controls.transport.newest.disabled
     controls.transport.newest.click()
@@ -119,14 +108,14 @@ def test_following_again(controls, session):
 def test_a_setting_acts_on_the_next_tick(controls, session, values):
     played(session, 200)
     controls.settings.rows["confidence_level"].slider.value = 0.8
-    assert within(lambda: session.config.confidence_level == 0.8)
+    until(lambda: session.config.confidence_level == 0.8)
     played(session, 260)
     changed, plain = session.history(), uspnb.backtest(values[:260])
     width = (changed["upper"] - changed["lower"]) / (plain["upper"] - plain["lower"])
     assert np.array_equal(changed["upper"][:200], plain["upper"][:200], equal_nan=True)
     # A Gaussian's 80 % interval is 0.65 times as wide as its 95 % one.
     assert float(width[-20:].mean()) < 0.85
-    assert within(lambda: "confidence_level=0.8" in controls.settings.code.code)
+    until(lambda: "confidence_level=0.8" in controls.settings.code.code)
 
 
 def test_a_setting_out_of_range_is_caught(controls, session):
@@ -139,10 +128,10 @@ def test_a_setting_out_of_range_is_caught(controls, session):
 def test_settings_changed_in_a_cell_show_and_reset(controls, session):
     before = session.config
     session.configure(cusum_k=0.7)
-    assert within(lambda: controls.settings.rows["cusum_k"].box.value == 0.7)
+    until(lambda: controls.settings.rows["cusum_k"].box.value == 0.7)
     assert session.config.cusum_k == 0.7
     controls.settings.reset.click()
-    assert within(lambda: session.config == before)
+    until(lambda: session.config == before)
     assert controls.settings.rows["cusum_k"].slider.value == 0.5
 
 
@@ -156,7 +145,7 @@ def test_every_setting_has_a_row_and_six_stand_in_front(controls, session):
 
 def test_an_alarm_jumps_to_its_tick(controls, session):
     played(session, TICKS)
-    assert within(lambda: len(controls.alarms.ticks) > 0)
+    until(lambda: len(controls.alarms.ticks) > 0)
     assert controls.alarms.ticks[-1] == session.alarms()["tick"].iloc[max(0, len(session.alarms()) - 6)]
     controls.alarms.rows[0].click()
     assert controls.view.jumps[-1] == controls.alarms.ticks[0] == controls.transport.scrub.value
@@ -167,14 +156,14 @@ def test_mark_and_restore(controls, session):
     assert controls.marks.choice.label == "no mark yet" and controls.marks.restore.disabled
     controls.marks.label.value = "calm"
     controls.marks.make.click()
-    assert within(lambda: "calm" in str(controls.marks.choice.label)), controls.marks.choice.options
+    until(lambda: "calm" in str(controls.marks.choice.label))
     played(session, 250)
     later = session.history()
     session.mark("later")
-    assert within(lambda: len(controls.marks.choice.options) == 2)
+    until(lambda: len(controls.marks.choice.options) == 2)
     controls.marks.choice.value = next(m for _, m in controls.marks.choice.options if m.label == "calm")
     controls.marks.restore.click()
-    assert within(lambda: session.status.ticks == 150)
+    until(lambda: session.status.ticks == 150)
     played(session, 250)
     assert np.array_equal(session.history()["prediction"], later["prediction"], equal_nan=True)
 
@@ -184,7 +173,7 @@ def test_a_snapshot_outlives_the_session(controls, session, values):
     controls.marks.save.click()
     controls.marks.wait()
     written = session.snapshots()
-    assert within(lambda: str(written[0]) in controls.marks.notice.text), controls.marks.notice.text
+    until(lambda: str(written[0]) in controls.marks.notice.text)
     played(session, 250)
     expected = session.history(150)["prediction"].values
     session.close()
@@ -204,7 +193,7 @@ def test_a_disk_that_refuses_a_snapshot_is_told_of_and_nothing_stops(controls, s
     played(session, 20)
     (tmp_path / "kept").write_text("a file where the folder should be")
     controls.marks.save.click()
-    assert within(lambda: "no snapshot was written" in controls.marks.notice.text), controls.marks.notice.text
+    until(lambda: "no snapshot was written" in controls.marks.notice.text)
     played(session, 40)
 
 
@@ -239,7 +228,7 @@ def test_the_view_asks_its_host(controls, session):
     assert 'role="alert"' in controls.marks.notice.value  # nothing is computed yet, so there is nothing to keep
     played(session, 10)
     controls.command("snapshot")
-    assert within(lambda: len(session.snapshots()) == 1)
+    until(lambda: len(session.snapshots()) == 1)
     controls.command("something else")
 
 

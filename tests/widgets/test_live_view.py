@@ -4,74 +4,28 @@ from __future__ import annotations
 
 import re
 import threading
-import time
-from types import SimpleNamespace
 from typing import Any
 
 import comm
 import numpy as np
 import pytest
+from stand_ins import Posts, StandInSession
+from waiting import until
 
 import uspnb
-from uspnb.engine.session.reasons import PHRASES
-from uspnb.engine.session.view_columns import VIEW_COLUMNS
-from uspnb.engine.session.view_stream import HEADER
+from uspnb.engine.views import VIEW_COLUMNS
 from uspnb.errors import DomainError
+from uspnb.model.kernels.registry import KERNEL_NAMES, kernel_colour
 from uspnb.plots.style import THEMES
-from uspnb.widgets import LivePane, LiveView, live_arguments, live_esm, live_link
-from uspnb.widgets.live_link import LiveLink
+from uspnb.widgets import LivePane, LiveView, front_end
+from uspnb.widgets.live_link import HEADER, LiveLink, check_view
 
 WIDTH = len(VIEW_COLUMNS)
 
 
-class Standing:
-    """A session that stands where it is put."""
-
-    title, units, has_times, live = "series", "degC", True, False
-    holder_threshold, confidence_level, revision = 0.4, 0.9, 0
-    reasons = PHRASES
-
-    def __init__(self) -> None:
-        self.rows_ready = 0
-        self.said: dict[str, Any] = {"phase": "new", "ticks": 0, "rate": 0.0}
-        self.commands: list[tuple[str, Any]] = []
-        self.watching: list[Any] = []
-
-    @property
-    def status(self) -> Any:
-        return SimpleNamespace(as_dict=lambda: dict(self.said))
-
-    def view_rows(self, first: int, stop: int) -> tuple[int, np.ndarray]:
-        rows = np.zeros((max(0, min(stop, self.rows_ready) - first), WIDTH))
-        rows[:, 0] = first + np.arange(len(rows))
-        return first, rows
-
-    def subscribe(self, callback: Any) -> Any:
-        self.watching.append(callback)
-        return lambda: self.watching.remove(callback)
-
-    def command(self, name: Any, value: Any = None) -> None:
-        if name == "bad":
-            raise DomainError("unknown command 'bad'; known are run, pause")
-        self.commands.append((name, value))
-
-    def mark(self, label: str = "") -> Any:
-        return SimpleNamespace(label="mark 1", tick=self.rows_ready)
-
-
-class Posted(list):
-    """What was posted to the front end, in its order."""
-
-    def __call__(self, name: str, value: Any) -> None:
-        self.append((name, value))
-
-    def of(self, name: str) -> list[Any]:
-        return [value for posted, value in self if posted == name]
-
-
 @pytest.fixture
 def linked():
-    session, posted = Standing(), Posted()
+    session, posted = StandInSession(), Posts()
     link = LiveLink(session, posted, rows=1_000)
     link.start()
     yield session, posted, link
@@ -85,21 +39,11 @@ def first_ticks(frames: list[bytes]) -> list[int]:
 # -- the module ---------------------------------------------------------------------------------------------------
 
 
-def test_the_module_is_one_and_asks_nobody_for_anything() -> None:
-    source = live_esm.esm()
-    assert len(re.findall(r"^export default", source, re.M)) == 1
-    assert not re.search(
-        r"^\s*import\b|\bimport\s*\(|\brequire\s*\(|\bfetch\s*\(|XMLHttpRequest|new WebSocket", source, re.M
-    )
-    assert set(re.findall(r"https?://[^\"'`]+", source)) == {"http://www.w3.org/2000/svg"}
-    assert "url(" not in live_esm.css() and "@import" not in live_esm.css()
-
-
 def test_the_module_reads_only_columns_that_are_sent() -> None:
-    read = re.findall(r"""(?:\.at|\.column)\(\s*"(\w+)\"""", live_esm.esm())
+    read = re.findall(r"""(?:\.at|\.column)\(\s*"(\w+)\"""", front_end.bundle("live"))
     assert len(set(read)) > 10
     assert set(read) <= set(VIEW_COLUMNS)
-    prefixes = set(re.findall(r"`(\w+_)\$\{name\}`", live_esm.esm()))
+    prefixes = set(re.findall(r"`(\w+_)\$\{name\}`", front_end.bundle("live")))
     assert prefixes and all(any(column.startswith(prefix) for column in VIEW_COLUMNS) for prefix in prefixes)
 
 
@@ -117,101 +61,35 @@ def contrast(one: str, other: str) -> float:
 
 @pytest.mark.parametrize("theme", THEMES)
 def test_colours_are_those_of_the_plots_and_can_be_read(theme: str) -> None:
-    block = re.search(rf"^  {theme}: \{{(.*?)^  \}}", live_esm.esm(), re.M | re.S)
+    block = re.search(rf"\b{theme}:\{{(.*?)\}}", front_end.bundle("live"))
     assert block
-    colours = dict(re.findall(r"(\w+): \"(#[0-9a-f]{6})\"", block[1]))
+    colours = dict(re.findall(r"(\w+):\"(#[0-9a-f]{6})\"", block[1]))
     assert {name: colours[name] for name in THEMES[theme]} == THEMES[theme]
     for name in ("text", "muted"):
         assert contrast(colours[name], colours["background"]) >= 4.5
     for name in ("observed", "forecast", "alarm"):
         assert contrast(colours[name], colours["background"]) >= 3.0, name
-    ink = re.search(r"INK_ON_COLOUR = \"(#\w+)\"", live_esm.esm())
+    ink = re.search(r"INK_ON_COLOUR=\"(#\w+)\"", front_end.bundle("live"))
     assert ink
-    for kernel in live_link.KERNEL_COLOURS.values():
-        assert contrast(ink[1], kernel) >= 4.5
+    for kernel in KERNEL_NAMES:
+        assert contrast(ink[1], kernel_colour(kernel)) >= 4.5
 
 
 def test_the_style_sheet_has_the_same_grounds() -> None:
     for theme in THEMES.values():
         for name in ("background", "text", "muted"):
-            assert f"--{name}: {theme[name]}" in live_esm.css()
+            assert f"--{name}: {theme[name]}" in front_end.style("live_view")
 
 
 # -- the link -----------------------------------------------------------------------------------------------------
 
 
-def test_ticks_flow_only_after_a_hello_and_with_credit(linked) -> None:
-    session, posted, link = linked
-    session.rows_ready = 5
-    link.changed()
-    assert posted.of("frame") == []
-    link.receive("hello", {"client": "a", "id": 1})
-    for ready in (6, 7, 8):
-        session.rows_ready = ready
-        link.changed()
-    assert first_ticks(posted.of("frame")) == [0, 5]
-    link.receive("acknowledged", 2)
-    assert first_ticks(posted.of("frame")) == [0, 5, 6]
-
-
-def test_status_is_told_ten_times_a_second_and_the_last_one_always(linked) -> None:
-    session, posted, link = linked
-    session.said["phase"] = "running"
-    began = time.monotonic()
-    while time.monotonic() - began < 0.55:
-        session.said["ticks"] += 1
-        link.changed()
-        time.sleep(0.005)
-    assert 2 <= len(posted.of("status")) <= 8
-    time.sleep(0.25)
-    assert posted.of("status")[-1]["ticks"] == session.said["ticks"]
-
-
-def test_a_new_phase_is_told_at_once(linked) -> None:
-    session, posted, link = linked
-    for phase in ("running", "paused", "faulted"):
-        session.said["phase"] = phase
-        link.changed()
-    assert [status["phase"] for status in posted.of("status")] == ["running", "paused", "faulted"]
-
-
-def test_what_json_cannot_say_is_none(linked) -> None:
-    session, posted, link = linked
-    session.said |= {"phase": "running", "rate": float("nan"), "speed": float("inf")}
-    link.changed()
-    assert posted.of("status")[-1]["rate"] is None and posted.of("status")[-1]["speed"] is None
-
-
 def test_new_meta_is_told_when_the_series_changes(linked) -> None:
-    session, posted, link = linked
-    session.said["phase"], session.title, session.has_times = "running", "other", False
-    link.changed()
+    session, posted, _ = linked
+    session.values["phase"], session.title, session.has_times = "running", "other", False
+    session.publish()
     assert posted.of("meta")[-1]["title"] == "other" and not posted.of("meta")[-1]["has_times"]
-    assert [name for name, _ in posted] == ["meta", "status"]
-
-
-def test_merged_and_repeated_commands_are_carried_out_once_each(linked) -> None:
-    session, _, link = linked
-    one, two, three = ({"name": "step", "value": n, "id": n} for n in (1, 2, 3))
-    link.receive("command", one | {"client": "a", "recent": [one]})
-    link.receive("command", three | {"client": "a", "recent": [one, two, three]})
-    link.receive("command", three | {"client": "a", "recent": [one, two, three]})
-    link.receive("command", one | {"client": "b", "recent": [one]})
-    assert session.commands == [("step", 1), ("step", 2), ("step", 3), ("step", 1)]
-
-
-def test_a_refused_command_is_shown_not_raised(linked) -> None:
-    _, posted, link = linked
-    link.receive("command", {"name": "bad", "value": None, "id": 1, "client": "a"})
-    assert posted.of("status")[-1]["notice"] == {"id": 1, "text": "unknown command 'bad'; known are run, pause"}
-
-
-def test_a_ping_is_answered_and_does_not_reach_the_session(linked) -> None:
-    session, posted, link = linked
-    link.receive("command", {"name": "ping", "value": None, "id": 4, "client": "a"})
-    link.receive("command", {"name": "ping", "value": None, "id": 5, "client": "a"})
-    assert [status["pong"][0] for status in posted.of("status")] == [4, 5]
-    assert session.commands == []
+    assert [name for name, _ in posted.all] == ["meta", "status"]
 
 
 def test_export_and_snapshot_belong_to_the_host(linked) -> None:
@@ -237,23 +115,9 @@ def test_an_older_window_comes_from_a_thread_of_its_own(linked) -> None:
         session.view_rows(first, stop),
     )[1]
     link.receive("window", {"first": 300, "id": 1})
-    deadline = time.monotonic() + 5
-    while len(posted.of("frame")) < 2 and time.monotonic() < deadline:
-        time.sleep(0.01)
+    until(lambda: len(posted.of("frame")) == 2)
     assert first_ticks(posted.of("frame")) == [4_000, 300]
     assert seen == ["uspnb-older-ticks"]
-
-
-def test_a_closed_link_is_silent_and_no_longer_called(linked) -> None:
-    session, posted, link = linked
-    link.receive("hello", {"client": "a", "id": 1})
-    link.close()
-    assert session.watching == []
-    before = len(posted)
-    session.rows_ready, session.said["phase"] = 9, "running"
-    link.changed()
-    link.receive("hello", {"client": "a", "id": 2})
-    assert len(posted) == before
 
 
 # -- the two hosts ------------------------------------------------------------------------------------------------
@@ -274,7 +138,7 @@ def session():
         ({"rows": 50}, "rows = 50"),
         ({"rows": True}, "rows = True"),
         ({"height": 10}, "height = 10"),
-        ({"theme": "pink"}, "theme 'pink'"),
+        ({"theme": "pink"}, "theme = 'pink'"),
     ],
 )
 def test_bad_arguments_are_refused_by_name(host, given, named, session) -> None:
@@ -289,13 +153,6 @@ def test_what_is_no_session_is_refused(host) -> None:
             host(thing)
 
 
-def eventually(found, seconds: float = 10.0):
-    deadline = time.monotonic() + seconds
-    while not found() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert found()
-
-
 def test_a_notebook_view_sends_the_sessions_own_rows(session, monkeypatch) -> None:
     sent: list[bytes] = []
 
@@ -306,12 +163,12 @@ def test_a_notebook_view_sends_the_sessions_own_rows(session, monkeypatch) -> No
     monkeypatch.setattr(comm.DummyComm, "publish_msg", publish)
     view = LiveView(session)
     view.set_state({"hello": {"client": "a", "id": 1}})
-    eventually(lambda: sent)
+    until(lambda: sent)
     rows = np.frombuffer(sent[0], "<f8")[len(HEADER) :].reshape(-1, WIDTH)
     np.testing.assert_array_equal(rows, session.view_rows(0, 60)[1])
     view.set_state({"command": {"name": "step", "value": 5, "id": 1, "client": "a"}})
     session.wait(timeout=60)
-    eventually(lambda: 60 in first_ticks(sent))
+    until(lambda: 60 in first_ticks(sent))
     view.jump(12)
     assert view.target["tick"] == 12
     view.close()
@@ -324,7 +181,7 @@ def test_a_page_view_holds_the_same_traits(session) -> None:
     assert shared <= set(pane.param) and shared <= set(LiveView.class_trait_names(sync=True))
     assert (pane.canvas_height, pane.height, pane._debounce) == (500, None, 0)
     pane.hello = {"client": "a", "id": 1}
-    eventually(lambda: pane.frame)
+    until(lambda: pane.frame)
     rows = np.frombuffer(pane.frame, "<f8")[len(HEADER) :].reshape(-1, WIDTH)
     np.testing.assert_array_equal(rows, session.view_rows(0, session.rows_ready)[1])
     pane.close()
@@ -335,9 +192,9 @@ def test_names_load_on_first_use_and_others_do_not_exist() -> None:
     import uspnb.widgets as widgets
 
     assert {"LiveView", "LivePane", "Controls", "Workbench", "show"} <= set(dir(widgets))
-    with pytest.raises(AttributeError, match="has no 'Nothing'"):
+    with pytest.raises(AttributeError, match="has no attribute 'Nothing'"):
         widgets.Nothing  # noqa: B018
 
 
 def test_a_session_like_thing_can_be_watched() -> None:
-    live_arguments.checked_view(Standing(), 1_000, "auto", 640)
+    check_view(StandInSession(), 1_000, "auto", 640)

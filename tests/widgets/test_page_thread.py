@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from uspnb.widgets.page_thread import on_page
+from uspnb.widgets.page_views import on_page
 
 
 class Left:

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import math
 from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
 import xarray as xr
+from stand_ins import campaign_status
 
-from uspnb.errors import DomainError
-from uspnb.tuning.status import CampaignStatus
-from uspnb.widgets.tuning_trials import FACTS, HEADER_LENGTH, TrialStream, common, trial_rows
-from uspnb.widgets.tuning_words import board_words, status_words, verdict_words
+from uspnb.widgets.tuning_trials import (
+    FACTS,
+    HEADER_LENGTH,
+    TrialFrames,
+    board_words,
+    common,
+    status_words,
+    trial_rows,
+    verdict_words,
+)
 
 
 def results(trials: int = 6) -> xr.Dataset:
@@ -40,11 +46,6 @@ def results(trials: int = 6) -> xr.Dataset:
     )
 
 
-def status(**changes: Any) -> CampaignStatus:
-    known = CampaignStatus("idle", 6, 4, 1, 1, 50, 0.7, {"cusum_k": 0.82, "kind": "plain"}, 0.9, 3.0, "", 3)
-    return known._replace(**changes)
-
-
 def test_rows_carry_words_states_and_numbers():
     rows, parameters = trial_rows(results())
     assert parameters == [
@@ -57,46 +58,42 @@ def test_rows_carry_words_states_and_numbers():
     np.testing.assert_array_equal(rows[:, FACTS.index("best")], [0.9, 0.8, 0.8, 0.8, 0.7, 0.7])
 
 
-def test_only_what_changed_is_sent_and_two_frames_at_most_are_under_way():
-    frames: list[np.ndarray] = []
-    stream = TrialStream(lambda frame: frames.append(np.frombuffer(frame)))
+def test_only_what_changed_is_sent():
+    trials = TrialFrames()
     rows, _ = trial_rows(results())
-    stream.put(rows[:2])
-    assert frames == []  # nobody looks
-    stream.hello("page")
-    stream.put(rows[:2])
-    stream.put(rows[:2])
-    stream.put(rows[:4])
-    stream.put(rows)
-    assert [tuple(frame[1:4]) for frame in frames] == [(1, 0, 2), (0, 2, 2)] and stream.in_flight == 2
-    stream.acknowledge(2)
-    assert tuple(frames[-1][1:4]) == (0, 4, 2)
-    np.testing.assert_array_equal(frames[-1][HEADER_LENGTH:].reshape(2, -1), rows[4:])
+
+    def sent(now: np.ndarray, reset: bool = False) -> tuple[float, ...] | None:
+        trials.put(now)
+        frame = trials.next_frame(1, reset)
+        return None if frame is None else tuple(np.frombuffer(frame)[1:4])
+
+    assert trials.next_frame(1, True) is None  # nothing was read yet
+    assert sent(rows[:2], reset=True) == (1, 0, 2)
+    assert sent(rows[:2]) is None and sent(rows[:2].copy()) is None
+    assert sent(rows[:4]) == (0, 2, 2)
+    trials.put(rows)
+    frame = np.frombuffer(trials.next_frame(7, False))
+    assert frame[0] == 7 and tuple(frame[1:4]) == (0, 4, 2)
+    np.testing.assert_array_equal(frame[HEADER_LENGTH:].reshape(2, -1), rows[4:])
     changed = rows.copy()
     changed[3, 1] = 1  # a trial that was running has ended
-    stream.acknowledge(3)
-    stream.put(changed)
-    assert tuple(frames[-1][1:4]) == (0, 3, 3)
-    stream.hello("another page")
-    stream.put(changed)
-    assert tuple(frames[-1][1:4]) == (1, 0, 6) and stream.in_flight == 1
+    assert sent(changed) == (0, 3, 3)
+    assert sent(changed, reset=True) == (1, 0, 6)
     assert common(rows, rows[:0]) == 0 and common(rows, rows) == 6
-    with pytest.raises(DomainError, match="credits = 0"):
-        TrialStream(frames.append, credits=0)
 
 
 def test_the_words_name_importance_best_and_failures():
     ds = results()
-    board = board_words(ds, trial_rows(ds)[1], status())
+    board = board_words(ds, trial_rows(ds)[1], campaign_status())
     assert board["importance"]["evaluator"] == "PED-ANOVA"
     assert [(bar["name"], bar["share"]) for bar in board["importance"]["bars"]] == [("cusum_k", 0.75)]
     first, second = board["best"]["rows"]
     assert first["change"] == pytest.approx(0.64) and first["meaning"] and second["change"] is None
     assert "22.2 % better" in board["best"]["told"] and board["best"]["better"]
     assert board["failures"] == {"total": 1, "rows": [{"number": 2, "reason": "the losses are <not finite>"}]}
-    worse = board_words(ds, trial_rows(ds)[1], status(best_value=0.9, best_params={"cusum_k": 0.5}))
+    worse = board_words(ds, trial_rows(ds)[1], campaign_status(best_value=0.9, best_params={"cusum_k": 0.5}))
     assert not worse["best"]["better"] and "is the best so far" in worse["best"]["told"]
-    none = status_words(status(best_value=math.nan, default_value=math.nan, best_params={}))
+    none = status_words(campaign_status(best_value=math.nan, default_value=math.nan, best_params={}))
     assert none["best_value"] is None and none["improvement"] is None  # JSON has no NaN
 
 

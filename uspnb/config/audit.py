@@ -17,9 +17,16 @@ from typing import Any, NamedTuple
 from filelock import FileLock
 
 from ..errors import DomainError, IntegrityError
-from ..runtime.append_file import AppendFile
-from ..runtime.atomic_file import LOCK_TIMEOUT_S, lock_path, sync_folder
-from ..runtime.chained_lines import MAX_LINE_BYTES, START, chained, parse_chained
+from ..runtime.files import (
+    LOCK_TIMEOUT_S,
+    MAX_LINE_BYTES,
+    START,
+    AppendFile,
+    chained,
+    lock_path,
+    parse_chained,
+    sync_folder,
+)
 
 VERSION = 1
 INTENT, ACCEPTED, REJECTED, ROLLED_BACK = "intent", "accepted", "rejected", "rolled_back"

@@ -83,9 +83,8 @@ def _validate(options: argparse.Namespace) -> int:
 
 
 def _history(options: argparse.Namespace) -> int:
-    from .mutate import told_history
-    from .mutation_place import MutationPlace
-    from .mutation_request import checked_request
+    from .mutation import told_history
+    from .mutation_place import MutationPlace, checked_request
 
     place = MutationPlace(options.file, options.audit)
     records, check = place.log.read()
@@ -107,7 +106,7 @@ def _history(options: argparse.Namespace) -> int:
 
 
 def _rollback(options: argparse.Namespace) -> int:
-    from .mutate import rollback
+    from .mutation import rollback
 
     done = rollback(options.file, options.to, trigger="uspnb config rollback", audit=options.audit)
     print(done.text())

@@ -9,9 +9,8 @@ import tomlkit
 from tomlkit.exceptions import TOMLKitError
 
 from ..errors import ConfigError, ConfigMutationError
-from .load import Tables, checked_tables, configuration
+from .load import SourceLines, Tables, checked_tables, configuration
 from .schema import DECLARATIONS
-from .source_lines import SourceLines
 
 
 def with_values(text: str, tables: Tables, changes: Mapping[str, Any], source: str) -> str:

@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from ..errors import DomainError
+from ..runtime.arguments import check_whole
 
 Series = Float[np.ndarray, "n"]
 
@@ -41,8 +42,7 @@ class Path:
 
 
 def _generator(n: int, seed: int) -> np.random.Generator:
-    if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 2:
-        raise DomainError(f"n = {n!r} must be a whole number of at least 2 ticks")
+    check_whole("n", n, 2, unit="ticks")
     return np.random.default_rng(seed)
 
 

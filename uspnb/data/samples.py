@@ -6,6 +6,7 @@ import dataclasses
 import importlib
 
 from ..errors import DomainError
+from ..runtime.arguments import check_whole
 from .series import Series, read_series
 
 
@@ -25,7 +26,7 @@ def demo_series(ticks: int | None = None) -> Series:
             "the demonstration replays a series of the package bokeh_sampledata, which is not installed; "
             "install it with: pip install 'uspnb[demo]'"
         ) from error
-    if ticks is not None and ticks < 2:
-        raise DomainError(f"ticks = {ticks} must be at least 2")
+    if ticks is not None:
+        ticks = check_whole("ticks", ticks, 2)
     series = read_series(table["temperature"].iloc[:ticks].rename("sea surface temperature"))
     return dataclasses.replace(series, units="degC")

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import html
+import importlib
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import holoviews as hv
+import numpy as np
+import pandas as pd
 import panel as pn
-from holoviews.util import extension
+
+from .wording import moment, number
 
 # The backend alone: a notebook's `hv.extension` would put megabytes of script into the cell that happens to import
-# this, be it only to write a report.  The script comes with the first figure that is shown.
+# this, be it only to write a report.  The script comes with the first figure that is shown, by the first
+# `hv.extension` of the cell: a second one in the same cell takes the library for loaded and leaves it out.
 if "bokeh" not in hv.Store.loaded_backends():
-    extension("bokeh")
+    importlib.import_module("holoviews.plotting.bokeh")
+    hv.Store.set_current_backend("bokeh")
 
 
 def show_inline(figure: Any) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -28,3 +36,68 @@ def show_inline(figure: Any) -> tuple[dict[str, Any], dict[str, Any]]:
 
 for kind in (hv.Layout, hv.Overlay):
     hv.Store.set_display_hook("html+js", kind, show_inline)
+
+
+MOST_HOVERS = 1500
+# narrow enough to find room beside the pointer on a telephone
+BOX = "<div style='max-width:min(340px,42vw);white-space:normal;font-size:12px;line-height:1.35'>{}</div>"
+LINE = "<div><span style='opacity:.7'>{}:</span> @{{{}}}</div>"
+
+
+def hover_rows(ticks: int, keep: np.ndarray, most: int = MOST_HOVERS) -> np.ndarray:
+    """Rows that answer to the pointer: evenly spaced ticks, the last one, and those flagged in `keep`.
+
+    The lines of a long series show the extremes of bins, which belong to no single tick; a tooltip names real ones.
+
+    Args:
+        ticks: rows of the series.
+        keep: flag per row, for example its alarms; at most `most` of them are kept.
+        most: evenly spaced rows at the most.
+    """
+    step = max(-(-ticks // most), 1)
+    flagged = np.flatnonzero(keep)
+    flagged = flagged[:: max(-(-len(flagged) // most), 1)]
+    return np.unique(np.concatenate([np.arange(0, ticks, step), [ticks - 1], flagged])).astype(np.int64)
+
+
+def hover_line(
+    data: pd.DataFrame, rows: np.ndarray, height: np.ndarray, told: Mapping[str, Sequence[str]], vertical: hv.Dimension
+) -> hv.Curve:
+    """The unseen line through `height` at `rows` whose tooltip tells the time and the texts of `told`.
+
+    Args:
+        data: has the column `time`.
+        rows: from `hover_rows`.
+        height: where the tooltip points, one value per row of `rows`; holes are filled from their neighbours.
+        told: texts by their labels, one per row of `rows`.
+        vertical: the value axis of the panel.
+    """
+    times = data["time"].to_numpy()[rows]
+    columns = {"when": [moment(t) for t in times]} | {f"told{i}": list(texts) for i, texts in enumerate(told.values())}
+    labels = ["tick" if times.dtype.kind != "M" else "time (UTC)", *told]
+    level: Any = pd.Series(height, dtype=np.float64).replace([np.inf, -np.inf], np.nan).ffill().bfill()
+    frame = pd.DataFrame({"time": times, vertical.name: level.to_numpy()} | columns)
+    lines = "".join(LINE.format(html.escape(label), name) for label, name in zip(labels, columns, strict=True))
+    line: Any = hv.Curve(frame, "time", [vertical, *columns])
+    # alpha 0 draws nothing and still answers; mode "vline" with a line answers with its nearest vertex alone
+    return line.opts(
+        alpha=0.0,
+        tools=["hover"],
+        hover_tooltips=BOX.format(lines),
+        hover_mode="vline",
+        show_legend=False,
+        backend="bokeh",
+    )
+
+
+def with_unit(values: Any, unit: str) -> list[str]:
+    """Numbers as text, each with its unit."""
+    tail = f" {unit}" if unit else ""
+    return [number(float(v)) + (tail if np.isfinite(v) else "") for v in values]
+
+
+def with_ends(lower: Any, upper: Any, unit: str) -> list[str]:
+    """Intervals as text, with their unit."""
+    known = np.isfinite(np.asarray(lower)) & np.isfinite(np.asarray(upper))
+    pairs = zip(with_unit(lower, ""), with_unit(upper, unit), known, strict=True)
+    return [f"{low} to {high}" if k else "not known" for low, high, k in pairs]

@@ -1,17 +1,248 @@
-"""All figures of a result on one time axis."""
+"""Observation, forecast and its interval, with alarms and where the changes that they signal began."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import xarray as xr
 
-from .charts import charts_data, charts_plot
-from .drawing import hv
-from .forecast import forecast_data, forecast_plot
-from .holder import holder_data, holder_plot
-from .style import check_theme
-from .weights import weights_data, weights_plot
+from ..model.kernels.registry import kernel_colour
+from .drawing import hover_line, hover_rows, hv, with_ends, with_unit
+from .style import (
+    ALARM,
+    CHART_COLOURS,
+    FORECAST,
+    OBSERVED,
+    ONSET,
+    check_theme,
+    figure_options,
+    label,
+    one_series,
+    spans,
+    time_label,
+    unit_of,
+)
+from .thinning import thin_band, thin_lines, thin_means
+from .wording import moment, number
+
+
+def forecast_data(ds: xr.Dataset, asset: Any = None) -> pd.DataFrame:
+    """One row per tick: time, observation, prediction, lower, upper, alarm, onset_time; labels in `attrs`."""
+    ds = one_series(ds, asset)
+    names = ("observation", "prediction", "lower", "upper", "alarm", "onset_time")
+    frame = pd.DataFrame({"time": ds["time"].values} | {name: ds[name].values for name in names})
+    frame["alarm"] = frame["alarm"].astype(bool)
+    frame.attrs = {
+        "ylabel": label(ds["observation"], "value"),
+        "xlabel": time_label(ds),
+        "unit": unit_of(ds["observation"]),
+        "level": float(ds.attrs.get("confidence_level", np.nan)),
+    }
+    return frame
+
+
+def forecast_plot(data: pd.DataFrame, theme: str = "light", last: bool = True, height: int = 300) -> hv.Overlay:
+    """The figure of `forecast_data`; long series are thinned to the extremes of each bin."""
+    value = hv.Dimension("value", label=data.attrs["ylabel"])
+    band = thin_band(data, "lower", "upper").dropna()
+    lines = thin_lines(data, ["observation", "prediction"])
+    interval = f"{data.attrs['level']:.0%} interval" if np.isfinite(data.attrs["level"]) else "interval"
+    alarms = data[data["alarm"] & np.isfinite(data["observation"])]
+    began = data.loc[data["alarm"], "onset_time"].dropna().drop_duplicates()
+    at_onset = data.drop_duplicates("time").set_index("time")["observation"].ffill().reindex(began).dropna()
+    parts = [
+        hv.Area((band["time"], band["lower"], band["upper"]), "time", [value, "upper"], label=interval).opts(
+            color=FORECAST, alpha=0.25, line_alpha=0, backend="bokeh"
+        ),
+        hv.Curve((lines["time"], lines["observation"]), "time", value, label="observation").opts(
+            color=OBSERVED, line_width=1.5, backend="bokeh"
+        ),
+        hv.Curve((lines["time"], lines["prediction"]), "time", value, label="forecast").opts(
+            color=FORECAST, line_width=1.2, backend="bokeh"
+        ),
+        hv.Points((at_onset.index.to_numpy(), at_onset.to_numpy()), ["time", value], label="change began").opts(
+            marker="diamond", size=9, fill_alpha=0, line_width=1.6, color=ONSET, backend="bokeh"
+        ),
+        hv.Points((alarms["time"], alarms["observation"]), ["time", value], label="alarm").opts(
+            marker="inverted_triangle", size=9, color=ALARM, backend="bokeh"
+        ),
+        _tooltips(data, value, interval),
+    ]
+    parts = [part for part in parts if len(part)]  # the legend names no mark that is not there
+    options = figure_options(theme, "Forecast", height, last)
+    options["xlabel"] = data.attrs["xlabel"] if last else ""
+    figure: Any = hv.Overlay(parts)
+    return figure.opts(ylabel=data.attrs["ylabel"], ylim=value_range(data), **options)
+
+
+def _tooltips(data: pd.DataFrame, value: hv.Dimension, interval: str) -> hv.Curve:
+    rows = hover_rows(len(data), data["alarm"].to_numpy())
+    at, unit = data.iloc[rows], data.attrs["unit"]
+    began = zip(at["alarm"], at["onset_time"], strict=True)
+    told = {
+        "observation": with_unit(at["observation"], unit),
+        "forecast": with_unit(at["prediction"], unit),
+        interval: with_ends(at["lower"], at["upper"], unit),
+        "alarm": [(f"yes, change began {moment(t)}" if pd.notna(t) else "yes") if flag else "no" for flag, t in began],
+    }
+    height = np.where(np.isfinite(at["observation"]), at["observation"], at["prediction"])
+    return hover_line(data, rows, height, told, value)
+
+
+def value_range(
+    data: pd.DataFrame, lower: tuple[str, ...] = ("lower",), upper: tuple[str, ...] = ("upper",)
+) -> tuple[float | None, float | None]:
+    """What the value axis shows at first: every observation, and the interval but for the widest 4 % of its ends.
+
+    The first intervals of a run are wide because little is known; they would press everything else flat.
+    """
+    shares = [("observation", 0.0), ("observation", 1.0), *((n, 0.04) for n in lower), *((n, 0.96) for n in upper)]
+    known = ((data[name].to_numpy(), share) for name, share in shares)
+    ends = [float(np.quantile(v[np.isfinite(v)], share)) for v, share in known if np.isfinite(v).any()]
+    if not ends or not np.isfinite(max(ends) - min(ends)):
+        return None, None
+    margin = 0.05 * (max(ends) - min(ends)) or 1.0
+    return min(ends) - margin, max(ends) + margin
+
+
+def weights_data(ds: xr.Dataset, asset: Any = None) -> pd.DataFrame:
+    """One row per tick: time and one column of weights per kernel."""
+    ds = one_series(ds, asset)
+    shares = ds["weight"].transpose("time", "kernel")
+    frame = pd.DataFrame(shares.values, columns=[str(k) for k in shares["kernel"].values])
+    frame.insert(0, "time", ds["time"].values)
+    frame.attrs = {"xlabel": time_label(ds)}
+    return frame
+
+
+def weights_plot(
+    data: pd.DataFrame,
+    theme: str = "light",
+    last: bool = True,
+    height: int = 190,
+    title: str = "Weights of the kernels",
+) -> hv.Overlay:
+    """The figure of `weights_data`; long series are thinned to the mean of each bin."""
+    kernels = [name for name in data.columns if name != "time"]
+    thinned = thin_means(data, kernels)
+    tops = np.cumsum(thinned[kernels].to_numpy(), axis=1)
+    bottoms = tops - thinned[kernels].to_numpy()
+    share = hv.Dimension("weight", label="weight")
+    parts: list[Any] = [
+        hv.Area(
+            (thinned["time"], bottoms[:, i], tops[:, i]), "time", [share, "top"], label=name.replace("_", " ")
+        ).opts(color=kernel_colour(name), alpha=0.85, line_alpha=0, backend="bokeh")
+        for i, name in enumerate(kernels)
+    ]
+    rows = hover_rows(len(data), np.zeros(len(data), bool))
+    shares = data[kernels].to_numpy(dtype=np.float64)[rows]
+    told = {name.replace("_", " "): [f"{v:.1%}" for v in shares[:, i]] for i, name in enumerate(kernels)}
+    parts.append(hover_line(data, rows, np.full(len(rows), 0.5), told, share))
+    options = figure_options(theme, title, height, last)
+    options["xlabel"] = data.attrs.get("xlabel", "time") if last else ""
+    figure: Any = hv.Overlay(parts)
+    return figure.opts(ylabel="weight", ylim=(0, 1), **options)
+
+
+def holder_data(ds: xr.Dataset, asset: Any = None) -> pd.DataFrame:
+    """One row per tick: time, exponent (NaN before the first valid one), emergency; the threshold in `attrs`."""
+    ds = one_series(ds, asset)
+    valid = np.maximum.accumulate(ds["holder_valid"].values.astype(bool)) if "holder_valid" in ds else True
+    frame = pd.DataFrame(
+        {
+            "time": ds["time"].values,
+            "exponent": np.where(valid, ds["holder_exponent"].values, np.nan),
+            "emergency": ds["emergency"].values.astype(bool),
+        }
+    )
+    frame.attrs = {"threshold": float(ds["holder_exponent"].attrs["threshold"]), "xlabel": time_label(ds)}
+    return frame
+
+
+def holder_plot(data: pd.DataFrame, theme: str = "light", last: bool = True, height: int = 170) -> hv.Overlay:
+    """The figure of `holder_data`."""
+    exponent = hv.Dimension("exponent", label="Holder exponent")
+    lines = thin_lines(data, ["exponent"])
+    ends = data["time"].iloc[[0, -1]]
+    threshold = data.attrs["threshold"]
+    parts: list[Any] = [
+        hv.Curve((lines["time"], lines["exponent"]), "time", exponent, label="exponent").opts(
+            color=FORECAST, line_width=1.4, backend="bokeh"
+        ),
+        hv.Curve((ends, [threshold] * 2), "time", exponent, label=f"rough below {threshold:g}").opts(
+            color=OBSERVED, line_dash="dashed", line_width=1.4, backend="bokeh"
+        ),
+    ]
+    shaded = spans(data["time"].to_numpy(), data["emergency"].to_numpy())
+    if len(shaded):
+        emergency = hv.VSpans((shaded["start"], shaded["end"]), kdims=["time", "emergency_end"], label="emergency")
+        parts.insert(0, emergency.opts(color=ALARM, alpha=0.2, line_alpha=0, backend="bokeh"))
+    rows = hover_rows(len(data), np.zeros(len(data), bool))
+    exponents = data["exponent"].to_numpy()[rows]
+    told = {
+        "Holder exponent": [number(float(v)) for v in exponents],
+        "rough below": [f"{threshold:g}"] * len(rows),
+        "emergency": ["yes" if flag else "no" for flag in data["emergency"].to_numpy()[rows]],
+    }
+    parts.append(hover_line(data, rows, exponents, told, exponent))
+    options = figure_options(theme, "Roughness of the path", height, last)
+    options["xlabel"] = data.attrs["xlabel"] if last else ""
+    seen = np.append(data["exponent"].to_numpy()[np.isfinite(data["exponent"])], threshold)
+    margin = 0.05 + 0.05 * float(np.ptp(seen))
+    figure: Any = hv.Overlay(parts)
+    return figure.opts(
+        ylabel="Holder exponent", ylim=(float(seen.min()) - margin, float(seen.max()) + margin), **options
+    )
+
+
+def charts_data(ds: xr.Dataset, asset: Any = None) -> pd.DataFrame:
+    """One row per tick: time, one column per chart (its sum over its threshold), alarm."""
+    ds = one_series(ds, asset)
+    names = [str(c) for c in ds["chart"].values]
+    threshold = ds["chart_threshold"].transpose("time", "chart").values
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share = np.where(threshold > 0, ds["chart_statistic"].transpose("time", "chart").values / threshold, np.nan)
+    frame = pd.DataFrame(share, columns=names)
+    frame.insert(0, "time", ds["time"].values)
+    frame["alarm"] = ds["alarm"].values.astype(bool)
+    frame.attrs = {"xlabel": time_label(ds)}
+    return frame
+
+
+def charts_plot(data: pd.DataFrame, theme: str = "light", last: bool = True, height: int = 190) -> hv.Overlay:
+    """The figure of `charts_data`."""
+    share = hv.Dimension("share", label="sum / threshold")
+    names = [name for name in data.columns if name not in ("time", "alarm")]
+    lines = thin_lines(data, names)
+    alarms = data.loc[data["alarm"], "time"].to_numpy()
+    parts: list[Any] = [
+        hv.Curve((lines["time"], lines[name]), "time", share, label=name).opts(
+            color=CHART_COLOURS.get(name, OBSERVED), line_width=1.2, backend="bokeh"
+        )
+        for name in names
+    ]
+    parts.append(
+        hv.Curve((data["time"].iloc[[0, -1]], [1.0, 1.0]), "time", share, label="threshold").opts(
+            color=OBSERVED, line_dash="dashed", line_width=1.4, backend="bokeh"
+        )
+    )
+    if len(alarms):  # the legend names no mark that is not there
+        parts.append(
+            hv.Points((alarms, np.ones(len(alarms))), ["time", share], label="alarm").opts(
+                marker="inverted_triangle", size=9, color=ALARM, backend="bokeh"
+            )
+        )
+    rows = hover_rows(len(data), data["alarm"].to_numpy())
+    shares = data[names].to_numpy(dtype=np.float64)[rows]
+    told = {name: [f"{number(float(v))} of its threshold" for v in shares[:, i]] for i, name in enumerate(names)}
+    told["alarm"] = ["yes" if flag else "no" for flag in data["alarm"].to_numpy()[rows]]
+    parts.append(hover_line(data, rows, np.fmax.reduce(shares, axis=1), told, share))
+    options = figure_options(theme, "Alarm charts", height, last)
+    options["xlabel"] = data.attrs["xlabel"] if last else ""
+    figure: Any = hv.Overlay(parts)
+    return figure.opts(ylabel="sum / threshold", **options)
 
 
 def overview(ds: xr.Dataset, theme: str = "light", asset: Any = None) -> hv.Layout:

@@ -11,7 +11,7 @@ import xarray as xr
 
 from ..config.load import parse_config
 from ..config.schema import DECLARATIONS, DEFAULTS
-from .onsets import onset_rows
+from .style import onset_rows
 from .wording import moment, number
 
 MOST_ALARMS = 300

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, SupportsIndex
 
 import numpy as np
 import xarray as xr
@@ -14,6 +14,7 @@ from ..config.schema import PredictorConfig
 from ..data.series import Series, read_series
 from ..errors import DomainError
 from ..model.fields import INPUT_UNITS
+from ..runtime.arguments import check_whole
 from .backtest import backtest
 from .baselines import BASELINES, Forecast, with_interval
 from .scores import diebold_mariano, gaussian_crps, interval_score
@@ -36,7 +37,7 @@ def compare(
     series: Any,
     config: PredictorConfig | None = None,
     baselines: Sequence[str] = ("last_value", "recursive_ar"),
-    burn_in: int | None = None,
+    burn_in: SupportsIndex | None = None,
     dataset: xr.Dataset | None = None,
     *,
     times: Any = None,
@@ -88,12 +89,10 @@ def _checked_baselines(baselines: Sequence[str]) -> tuple[str, ...]:
     return ("last_value", *(name for name in dict.fromkeys(names) if name != "last_value"))
 
 
-def _checked_burn_in(burn_in: int | None, ticks: int) -> int:
+def _checked_burn_in(burn_in: SupportsIndex | None, ticks: int) -> int:
     if burn_in is None:
         return min(BURN_IN, ticks // 10)
-    if isinstance(burn_in, bool) or not isinstance(burn_in, (int, np.integer)) or not 0 <= burn_in < ticks - 1:
-        raise DomainError(f"burn_in = {burn_in!r} must be a whole number from 0 to {ticks - 2} for {ticks} ticks")
-    return int(burn_in)
+    return check_whole("burn_in", burn_in, 0, ticks - 2, unit=f"for {ticks} ticks")
 
 
 def _own_forecast(ds: xr.Dataset, series: Series) -> Forecast:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import numbers
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, SupportsIndex
 
 import jax
 import jax.numpy as jnp
@@ -30,6 +29,7 @@ from ..model.programs import (
 from ..model.records import Observation, PredictionResult, ProcessState
 from ..model.state import PredictorState
 from ..runtime import enable_compilation_cache, platform
+from ..runtime.arguments import check_whole
 
 __all__ = ["FunctionalPredictor", "observations", "tagged", "trace_count"]
 
@@ -93,7 +93,7 @@ class FunctionalPredictor:
         zeros = np.zeros(SERIES_LENGTH, np.int64)
         self.advance(state, Observation(np.zeros(SERIES_LENGTH), zeros, zeros, np.full(SERIES_LENGTH, np.nan)), 0)
 
-    def init_state(self, batch: int | None = None, *, key: Key | None = None) -> PredictorState:
+    def init_state(self, batch: SupportsIndex | None = None, *, key: Key | None = None) -> PredictorState:
         """The cold state of one series, or of `batch` series stacked along a leading axis.
 
         Args:
@@ -103,8 +103,8 @@ class FunctionalPredictor:
         Raises:
             DomainError: `batch` is not a whole number of at least 1.
         """
-        if batch is not None and (not isinstance(batch, numbers.Integral) or isinstance(batch, bool) or batch < 1):
-            raise DomainError(f"batch = {batch!r} must be a whole number of at least 1; leave it out for one series")
+        if batch is not None:
+            batch = check_whole("batch", batch, 1, remedy="leave it out for one series")
         seed = jax.random.PRNGKey(self.config.seed) if key is None else key
         one = initial_state(self.static, seed)
         if self._device is not None:

@@ -17,8 +17,8 @@ from ..config.schema import PredictorConfig
 from ..data.series import Series
 from ..errors import DomainError, IntegrityError
 from ..model.fields import CHART_NAMES, FORECAST, INPUT_UNITS, NEXT, Telemetry, variables
-from ..runtime.atomic_file import write_atomic
 from ..runtime.digest import sha256_bytes
+from ..runtime.files import write_atomic
 
 PACKAGES = ("uspnb", "jax", "jaxlib", "numpy", "xarray")
 

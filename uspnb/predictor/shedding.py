@@ -68,12 +68,9 @@ class DepthSwitch:
                 f"load shedding lowers the depth of a kernel, and none of {', '.join(config.kernels)} has one; "
                 "set load_shedding = false"
             )
-        self.config = config
         self._name, self._truncated = entry.name, cast(Any, entry.kernel).truncate_depth
+        self.configure(config)
         self.depth = max(depth for depth in DEPTHS if depth <= config.log_sig_depth)
-        self._functionals = {
-            depth: FunctionalPredictor(dataclasses.replace(config, log_sig_depth=depth)) for depth in DEPTHS
-        }
         self._on_switch = on_switch
         self._kept: dict[int, _Kept] = {}
         self._changed_at: int | None = None
@@ -176,6 +173,21 @@ class DepthSwitch:
         self.at(held)
         self.depth, self._kept, self._changed_at = held, {}, None
         return self.switch(state, depth)
+
+    def moment(self) -> tuple[int, dict[int, _Kept], int | None]:
+        """What `go_back` needs to stand here again; nothing is copied."""
+        return self.depth, self._kept, self._changed_at
+
+    def go_back(self, moment: tuple[int, dict[int, _Kept], int | None]) -> None:
+        """Stand where `moment` was taken; the state of then goes with it."""
+        self.depth, self._kept, self._changed_at = moment
+
+    def configure(self, config: PredictorConfig) -> None:
+        """Other traced settings for the ticks to come, at the depth of now."""
+        self.config = config
+        self._functionals = {
+            depth: FunctionalPredictor(dataclasses.replace(config, log_sig_depth=depth)) for depth in DEPTHS
+        }
 
     def _raised(self, own: Any, aside: dict[int, _Kept], depth: int, ticks: int, accepted: int) -> Any:
         """The kernel's state at a higher depth: the learned block inside the one set aside, or inside zeros."""

@@ -27,7 +27,6 @@ from ..persistence.snapshots import (
     write_snapshot,
 )
 from ..persistence.snapshots.dumps import safe_name
-from .functional import FunctionalPredictor
 
 Where = str | os.PathLike[str]
 Maker = Callable[[], dict[str, Any]]
@@ -96,8 +95,12 @@ class SnapshotKeeper:
         """How those without waiting stand, None before the first."""
         return None if self._writer is None else self._writer.status()
 
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until nothing is pending; whether that came true within `timeout` [s]."""
+        return self._writer is None or self._writer.wait(timeout)
+
     def close(self, timeout: float | None = None) -> bool:
-        """Wait until what was submitted is written; whether that came true within `timeout` [s]."""
+        """Take nothing more and wait for what was submitted; whether all is written within `timeout` [s]."""
         return self._writer is None or self._writer.close(timeout)
 
 
@@ -135,7 +138,8 @@ def payload_maker(
 
 def load_state(
     path: Where | None,
-    functional: FunctionalPredictor,
+    config: PredictorConfig,
+    like: Callable[[PredictorConfig], PredictorState],
     *,
     folder: Where | None = None,
     only: str | None = None,
@@ -145,7 +149,8 @@ def load_state(
 
     Args:
         path: a snapshot file, or a folder of them, whose newest valid one is taken.
-        functional: the predictor that is to go on with it.
+        config: the settings of the predictor that is to go on with it.
+        like: makes the cold state of a snapshot's settings, by which every leaf is checked.
         folder: the folder that is meant where the path is left out, by default `snapshot_path`.
         only: a kernel's name, or its letter, takes that kernel's block alone and leaves the rest of `current`.
         current: the state that a partial restore changes.
@@ -155,7 +160,7 @@ def load_state(
         DomainError: there is no snapshot, or it belongs to other settings or another schema version.
         OSError: the file cannot be read.
     """
-    given = Path(path or folder or functional.config.snapshot_path)
+    given = Path(path or folder or config.snapshot_path)
     if path is None or given.is_dir():
         found = SnapshotFolder(given).newest_valid()
         if found is None:
@@ -163,8 +168,8 @@ def load_state(
         place, payload = found.path, found.payload
     else:
         place, payload = given, read_snapshot(given)
-    state = state_from(payload, functional.init_state(), only=only, current=current)
-    then, now = config_from(payload), functional.config
+    then, now = config_from(payload), config
+    state = state_from(payload, like(then), only=only, current=current)
     names = [name for name in now.__dataclass_fields__ if name not in HOST_FIELDS]
     differing = {n: (getattr(then, n), getattr(now, n)) for n in names if getattr(then, n) != getattr(now, n)}
     progress = progress_from(payload) or Progress(int(state.ticks), "", int(state.gate.last_timestamp_ns), {})

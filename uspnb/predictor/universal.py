@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, SupportsIndex
 
 import jax
 import numpy as np
@@ -19,6 +19,7 @@ from ..model.packing import unpack
 from ..model.records import PredictionResult, ProcessState
 from ..model.state import INTERVALS_KEPT, PredictorState
 from ..persistence.snapshots import SnapshotStatus, Written, config_from, read_snapshot
+from ..runtime.arguments import check_whole
 from ..runtime.html_tables import headline
 from ..sinks import TelemetryBuffer
 from .batching import scan_chunks
@@ -57,12 +58,11 @@ class UniversalPredictor:
         config: PredictorConfig | None = None,
         *,
         clock: Callable[[], int | None] = time.time_ns,
-        history_limit: int = HISTORY_LIMIT,
+        history_limit: SupportsIndex = HISTORY_LIMIT,
         telemetry: TelemetryBuffer | None = None,
         asset: str = "series",
     ) -> None:
-        if not isinstance(history_limit, int) or history_limit < 1:
-            raise DomainError(f"history_limit = {history_limit!r} must be a whole number of at least 1 tick")
+        history_limit = check_whole("history_limit", history_limit, 1, unit="ticks")
         self._functional = FunctionalPredictor(config)
         self._clock = clock
         self._layout = self._functional.layout
@@ -257,7 +257,8 @@ class UniversalPredictor:
             OSError: it cannot be read.
         """
         self._refuse_while_held("load_snapshot")
-        loaded = load_state(path, self._functional, only=only, current=self._state)
+        functional = self._functional
+        loaded = load_state(path, functional.config, lambda _: functional.init_state(), only=only, current=self._state)
         self._state = loaded.state
         if only is None:
             self._ticks = int(loaded.state.ticks)

@@ -6,11 +6,12 @@ import dataclasses
 import threading
 import time
 from collections import deque
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, SupportsIndex
 
 import numpy as np
 
 from ..errors import DomainError
+from ..runtime.arguments import check_whole
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -73,10 +74,8 @@ class TelemetryBuffer:
     Source: seed 004, section 2.1.
     """
 
-    def __init__(self, maxlen: int) -> None:
-        if maxlen < 1:
-            raise DomainError(f"maxlen = {maxlen} must be at least 1 record")
-        self.maxlen = maxlen
+    def __init__(self, maxlen: SupportsIndex) -> None:
+        self.maxlen = check_whole("maxlen", maxlen, 1, unit="records")
         self._waiting: deque[Batch] = deque()
         self._filled = threading.Condition(threading.Lock())
         self._emitted = self._taken = self._dropped = self._depth = 0

@@ -45,7 +45,7 @@ class Consumer:
     Args:
         buffer: what is emptied; `close` closes it.
         sinks: where records go, each with a name of its own.
-        columns: where each field stands in a row, for example `uspnb.engine.session.row_columns.row_columns(layout)`.
+        columns: where each field stands in a row, for example `uspnb.engine.views.row_columns(layout)`.
         process: whether file sinks live in a process of their own.
         period_s: least time between two takes [s]; each costs the computation a few milliseconds of the interpreter, so
             that at 0.05 s one tick in fifty was late and at 0.5 s one in five hundred.

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import NamedTuple, SupportsIndex
 
-from ..errors import DomainError
+from ..runtime.arguments import check_number, check_whole
 
 LEAST_TICKS = 20
 
@@ -54,14 +54,19 @@ class JitterMeter:
     """
 
     def __init__(
-        self, limit_ns: float, ratio: float = 0.8, window: int = 1024, *, alpha: float = 0.05, recovery: float = 0.8
+        self,
+        limit_ns: float,
+        ratio: float = 0.8,
+        window: SupportsIndex = 1024,
+        *,
+        alpha: float = 0.05,
+        recovery: float = 0.8,
     ) -> None:
-        if limit_ns < 0 or ratio <= 0:
-            raise DomainError(f"limit_ns = {limit_ns} must not be below 0, ratio = {ratio} must be above 0")
-        if window < LEAST_TICKS:
-            raise DomainError(f"window = {window} must be at least {LEAST_TICKS} ticks, or a percentile means nothing")
-        if not 0 < alpha <= 1 or not 0 < recovery <= 1:
-            raise DomainError(f"alpha = {alpha} and recovery = {recovery} must be above 0 and at most 1")
+        limit_ns = check_number("limit_ns", limit_ns, 0, unit="ns")
+        ratio = check_number("ratio", ratio, above=0)
+        window = check_whole("window", window, LEAST_TICKS, unit="ticks", remedy="fewer have no percentile")
+        alpha = check_number("alpha", alpha, above=0, most=1)
+        recovery = check_number("recovery", recovery, above=0, most=1)
         self.bound_ns = ratio * limit_ns if limit_ns > 0 else math.inf
         self._calm_ns = recovery * self.bound_ns
         self._alpha, self._window = alpha, window

@@ -6,13 +6,13 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, SupportsIndex
 
 from filelock import FileLock
 
 from ..errors import DomainError
-from ..runtime.append_file import AppendFile, only_writer
-from ..runtime.chained_lines import MAX_LINE_BYTES
+from ..runtime.arguments import check_whole
+from ..runtime.files import MAX_LINE_BYTES, AppendFile, only_writer
 from .records import RECORD_FIELDS, Records, parse_record, record_lines
 from .sinks import SinkStatus
 
@@ -36,17 +36,16 @@ class JsonLinesSink:
     def __init__(
         self,
         folder: str | os.PathLike[str],
-        rotate_bytes: int = 67_108_864,
-        retention: int = 10,
+        rotate_bytes: SupportsIndex = 67_108_864,
+        retention: SupportsIndex = 10,
         *,
         name: str = "telemetry",
     ) -> None:
-        if rotate_bytes < 1 or retention < 1:
-            raise DomainError(f"rotate_bytes = {rotate_bytes} and retention = {retention} must be at least 1")
         if not re.fullmatch(r"[A-Za-z0-9-]+", name):
             raise DomainError(f"name = {name!r} must be of letters, digits and dashes")
         self.folder, self.name = Path(folder), name
-        self._rotate_bytes, self._retention = rotate_bytes, retention
+        self._rotate_bytes = check_whole("rotate_bytes", rotate_bytes, 1, unit="bytes")
+        self._retention = check_whole("retention", retention, 1, unit="files")
         self._file: AppendFile | None = None
         self._number = 0
         self._lock: FileLock | None = None

@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from ..errors import DomainError
 from ..model.fields import ALARM_NAMES, MODE_NAMES
 from ..model.kernels.registry import KERNEL_NAMES
+from ..runtime.arguments import check_whole
 from .gpu import GpuReading
 from .jitter import JitterReading
 from .metric_list import METRICS, PARTS
@@ -81,8 +82,7 @@ class Metrics:
         assets: int = 100,
         clock_ns: Callable[[], int] = time.time_ns,
     ) -> None:
-        if assets < 1:
-            raise DomainError(f"assets = {assets} must be at least 1")
+        assets = check_whole("assets", assets, 1)
         self.registry = CollectorRegistry() if registry is None else registry
         self._most, self._clock_ns = assets, clock_ns
         self._lock = threading.Lock()

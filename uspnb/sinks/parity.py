@@ -9,15 +9,15 @@ import os
 import time
 from collections import deque
 from pathlib import Path
-from typing import Any
+from typing import Any, SupportsIndex
 
 import numpy as np
 from filelock import FileLock
 from jaxtyping import Float
 
-from ..errors import DomainError, IntegrityError
-from ..runtime.append_file import AppendFile, only_writer
-from ..runtime.chained_lines import MAX_LINE_BYTES, START, chained
+from ..errors import IntegrityError
+from ..runtime.arguments import check_whole
+from ..runtime.files import MAX_LINE_BYTES, START, AppendFile, chained, only_writer
 from .parity_check import Comparison, Verified, compare, verify
 from .parity_lines import COST, VERSION, WEIGHTS, parse_line, tick_body
 from .records import Records
@@ -50,19 +50,15 @@ class ParityLog:
     def __init__(
         self,
         path: str | os.PathLike[str],
-        interval: int,
+        interval: SupportsIndex,
         digits: tuple[int, ...] = (12, 9, 6),
         config_hash: str = "",
         *,
         name: str = "parity",
     ) -> None:
-        if interval < 0:
-            raise DomainError(f"interval = {interval} must not be below 0 ticks")
-        if any(not 1 <= places <= 17 for places in digits):
-            raise DomainError(f"digits = {digits} must lie between 1 and 17, what a float64 can hold")
-        self.path, self.interval, self.digits, self.config_hash, self.name = (
-            Path(path), interval, tuple(digits), config_hash, name,
-        )  # fmt: skip
+        self.path, self.config_hash, self.name = Path(path), config_hash, name
+        self.interval = check_whole("interval", interval, 0, unit="ticks")
+        self.digits = tuple(check_whole("digits", places, 1, 17) for places in digits)
         self.head = START
         self._file: AppendFile | None = None
         self._lock: FileLock | None = None

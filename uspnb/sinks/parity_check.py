@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..errors import IntegrityError
-from ..runtime.chained_lines import MAX_LINE_BYTES, START
+from ..runtime.files import MAX_LINE_BYTES, START
 from .parity_lines import parse_line
 
 MOST_TOLD = 10

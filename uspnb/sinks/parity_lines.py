@@ -1,7 +1,7 @@
 """The lines of a parity log: canonical hashes of numbers, and the chain that binds each line to the one before.
 
-A line is one of `chained_lines`.  The kinds are "open" (a writer began; the first one is the header), "tick" and
-"close" (a writer ended, with the number of lines before it).
+A line is a chained line of `uspnb.runtime.files`.  The kinds are "open" (a writer began; the first one is the header),
+"tick" and "close" (a writer ended, with the number of lines before it).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ..errors import IntegrityError
-from ..runtime.chained_lines import parse_chained
+from ..runtime.files import parse_chained
 
 VERSION = 1
 WEIGHTS, COST = "weight", "transport_cost"

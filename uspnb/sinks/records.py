@@ -17,7 +17,7 @@ from jaxtyping import Float, Int
 
 from ..errors import IntegrityError
 from ..model.fields import logged_fields
-from ..runtime.chained_lines import parse_json_line, shown
+from ..runtime.files import parse_json_line, shown
 
 FLAG_FIELDS, COUNT_FIELDS, NUMBER_FIELDS = logged_fields("flag"), logged_fields("count"), logged_fields("number")
 RECORD_FIELDS: tuple[str, ...] = (*FLAG_FIELDS, *COUNT_FIELDS, *NUMBER_FIELDS)

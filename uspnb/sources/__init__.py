@@ -1,8 +1,8 @@
 """Where ticks come from: replays, feeds, iterators, growing CSV files and lines from the network."""
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from ..runtime.later import import_later
 from .base import Source, SourceFault, Ticks
 from .feed import FeedSource
 from .iterator import IteratorSource
@@ -14,15 +14,14 @@ if TYPE_CHECKING:
     from .replay import ReplaySource
 
 # What brings pandas and xarray with it is imported when first asked for.
-_LATER = {"CsvTailSource": "csv_tail", "LineSource": "lines", "ReplaySource": "replay"}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _LATER:
-        raise AttributeError(f"module 'uspnb.sources' has no attribute {name!r}")
-    value = getattr(importlib.import_module(f".{_LATER[name]}", __name__), name)
-    globals()[name] = value
-    return value
+__getattr__ = import_later(
+    __name__,
+    {
+        "csv_tail": "CsvTailSource",
+        "lines": "LineSource",
+        "replay": "ReplaySource",
+    },
+)
 
 
 __all__ = [

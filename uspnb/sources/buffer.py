@@ -8,6 +8,7 @@ from collections import deque
 import numpy as np
 
 from ..errors import DomainError
+from ..runtime.arguments import check_whole
 from .base import SourceFault, Ticks
 
 MOST_FAULTS = 100
@@ -26,11 +27,9 @@ class TickBuffer:
     """
 
     def __init__(self, capacity: int) -> None:
-        if isinstance(capacity, bool) or not isinstance(capacity, int) or capacity < 1:
-            raise DomainError(f"capacity = {capacity!r} must be a whole number of at least 1 tick")
-        self.capacity = capacity
-        self._values, self._proxies = np.empty(capacity), np.empty(capacity)
-        self._stamps = np.empty(capacity, np.int64)
+        self.capacity = check_whole("capacity", capacity, 1, unit="ticks")
+        self._values, self._proxies = np.empty(self.capacity), np.empty(self.capacity)
+        self._stamps = np.empty(self.capacity, np.int64)
         self._put = self._taken = 0  # ticks ever put and ever taken
         self._faults: deque[tuple[int, SourceFault]] = deque()  # each with the ticks put before it
         self._changed = threading.Condition()

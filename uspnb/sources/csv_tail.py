@@ -8,6 +8,7 @@ from typing import Any, BinaryIO
 
 from ..data.csv_file import CsvOptions
 from ..errors import DomainError
+from ..runtime.arguments import check_number
 from .base import Ticks, shown
 from .csv_layout import CsvLayout, find_layout
 from .reader import ReadingSource
@@ -55,8 +56,7 @@ class CsvTailSource(ReadingSource):
         capacity: int = CAPACITY,
         live: bool = True,
     ) -> None:
-        if not 0.0 < poll_s <= 3600.0:
-            raise DomainError(f"poll_s = {poll_s!r} must be above 0 and at most 3600 seconds")
+        poll_s = check_number("poll_s", poll_s, above=0, most=3600, unit="seconds")
         self._path = _checked(path, time, value)
         self._asked, self._poll_s = (time, value), poll_s
         self._named = name

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..data.series import read_series
 from ..errors import DomainError
+from ..runtime.arguments import check_whole
 from .base import Ticks
 
 
@@ -80,10 +81,9 @@ class ReplaySource:
         Raises:
             DomainError: no whole number from 0 to the number of ticks.
         """
-        if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or not 0 <= k <= len(self._ticks):
-            raise DomainError(f"seek({k!r}) must be a whole number from 0 to {len(self._ticks)}, the number of ticks")
+        tick = check_whole("k", k, 0, len(self._ticks), unit="ticks")
         with self._lock:
-            self._next = int(k)
+            self._next = tick
 
     def close(self) -> None:
         """Nothing reads; see `Source.close`."""

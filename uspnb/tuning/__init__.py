@@ -5,8 +5,9 @@ A name is imported when it is first asked for, as Optuna and pandas take a secon
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from ..runtime.later import import_later
 
 if TYPE_CHECKING:
     from .background import AsyncMetaOptimizer
@@ -19,32 +20,20 @@ if TYPE_CHECKING:
     from .status import CampaignStatus
     from .study import BayesianMetaOptimizer
 
-_WHERE = {
-    "AsyncMetaOptimizer": "background",
-    "BayesianMetaOptimizer": "study",
-    "CallableObjective": "calling",
-    "CampaignStatus": "status",
-    "Comparison": "objective",
-    "Evaluation": "objective",
-    "Fold": "folds",
-    "OptimizationResult": "result",
-    "SearchSpace": "space",
-    "WalkForwardObjective": "objective",
-    "deep_space": "space",
-    "fast_space": "space",
-    "html_report": "report",
-    "text_report": "report",
-    "traced_space": "space",
-    "walk_forward_split": "folds",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _WHERE:
-        raise AttributeError(f"module 'uspnb.tuning' has no attribute {name!r}")
-    value = getattr(importlib.import_module(f".{_WHERE[name]}", __name__), name)
-    globals()[name] = value
-    return value
+__getattr__ = import_later(
+    __name__,
+    {
+        "background": "AsyncMetaOptimizer",
+        "study": "BayesianMetaOptimizer",
+        "calling": "CallableObjective",
+        "status": "CampaignStatus",
+        "objective": "Comparison Evaluation WalkForwardObjective",
+        "folds": "Fold walk_forward_split",
+        "result": "OptimizationResult",
+        "space": "SearchSpace deep_space fast_space traced_space",
+        "report": "html_report text_report",
+    },
+)
 
 
 __all__ = [

@@ -10,8 +10,9 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
-from ..config.mutate import Mutation
+from ..config.mutation import Mutation
 from ..errors import DomainError
+from ..runtime.arguments import check_whole
 from .limits import Limits
 from .result import OptimizationResult
 from .saving import SavePool
@@ -104,8 +105,7 @@ class AsyncMetaOptimizer:
         Raises:
             DomainError: not a whole number of at least 1.
         """
-        if isinstance(batches, bool) or not isinstance(batches, int) or batches < 1:
-            raise DomainError(f"batches = {batches!r} must be a whole number of at least 1")
+        batches = check_whole("batches", batches, 1)
         with self._changed:
             if not self._active:
                 self._start(None, {}, held=True, steps=batches)

@@ -19,8 +19,8 @@ from optuna.distributions import distribution_to_json, json_to_distribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from ..errors import DomainError, IntegrityError
-from ..runtime.atomic_file import LOCK_TIMEOUT_S, lock_path, write_atomic
 from ..runtime.digest import sha256_bytes
+from ..runtime.files import LOCK_TIMEOUT_S, lock_path, write_atomic
 from .identity import check_version
 
 FOLDER_LOCK = ".checkpoints.lock"

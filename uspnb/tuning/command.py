@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from ..config.meta_optimization import METRICS, MetaOptimizationConfig, load_meta_optimization_config
 from ..config.schema import PredictorConfig
 from ..errors import DomainError
+from ..runtime.arguments import check_whole
 from .limits import TRIALS
 
 if TYPE_CHECKING:
@@ -103,9 +104,8 @@ def _series(options: argparse.Namespace) -> Series:
     series = read_csv(options.data, options.time, options.value)
     if options.ticks is None:
         return series
-    if options.ticks < 2:
-        raise DomainError(f"--ticks {options.ticks} must be at least 2")
-    parts = {name: getattr(series, name)[: options.ticks] for name in ("values", "timestamps_ns", "time_coordinate")}
+    ticks = check_whole("--ticks", options.ticks, 2)
+    parts = {name: getattr(series, name)[:ticks] for name in ("values", "timestamps_ns", "time_coordinate")}
     return dataclasses.replace(series, **parts)
 
 
@@ -143,7 +143,7 @@ def _check_resuming(options: argparse.Namespace, optimizer: BayesianMetaOptimize
 
 
 def _write(options: argparse.Namespace, optimizer: BayesianMetaOptimizer, result: OptimizationResult) -> None:
-    from ..runtime.atomic_file import write_atomic
+    from ..runtime.files import write_atomic
 
     print(f"Campaign: {optimizer.place}")
     print(f"Checkpoints: {optimizer.folder.absolute()}")

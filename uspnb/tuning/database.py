@@ -18,7 +18,7 @@ from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial
 
 from ..errors import DomainError
-from ..runtime.atomic_file import lock_path
+from ..runtime.files import lock_path
 from .journal import LOCK_POLL_S, LOCK_TIMEOUT_S
 from .storage import Store
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import numbers
-from typing import NamedTuple
+from typing import NamedTuple, SupportsIndex
 
 from ..errors import DomainError
+from ..runtime.arguments import check_number, check_whole
 
 SHORTEST_TRAIN = 64
 SHORTEST_TEST = 8
@@ -18,7 +18,9 @@ class Fold(NamedTuple):
     test: slice
 
 
-def walk_forward_split(n: int, n_folds: int = 5, train_ratio: float = 0.7, max_memory: int | None = None) -> list[Fold]:
+def walk_forward_split(
+    n: SupportsIndex, n_folds: SupportsIndex = 5, train_ratio: float = 0.7, max_memory: SupportsIndex | None = None
+) -> list[Fold]:
     """Folds of a series of n ticks, strictly causal, whose tests follow one another and end with the series.
 
     With r = `train_ratio` and K folds a test has m = floor(n / (r/(1-r) + K)) ticks, so that the first fold is trained
@@ -38,12 +40,9 @@ def walk_forward_split(n: int, n_folds: int = 5, train_ratio: float = 0.7, max_m
 
     Source: Tashman 2000, Out-of-sample tests of forecasting accuracy (rolling origin, recalibration window).
     """
-    _check_whole("n", n, 0)
-    _check_whole("n_folds", n_folds, 1)
-    if isinstance(train_ratio, bool) or not isinstance(train_ratio, numbers.Real) or not 0.0 < train_ratio < 1.0:
-        raise DomainError(f"train_ratio = {train_ratio!r} must lie between 0 and 1, both excluded")
-    memory = 0 if max_memory is None else max_memory
-    _check_whole("max_memory", memory, 0)
+    n, n_folds = check_whole("n", n, 0, unit="ticks"), check_whole("n_folds", n_folds, 1)
+    train_ratio = check_number("train_ratio", train_ratio, above=0, below=1)
+    memory = 0 if max_memory is None else check_whole("max_memory", max_memory, 0, unit="ticks")
     if memory and memory < SHORTEST_TRAIN:
         raise DomainError(f"max_memory = {memory} must be at least {SHORTEST_TRAIN} ticks, or 0 for all of them")
     test = int(n / (train_ratio / (1.0 - train_ratio) + n_folds))
@@ -56,8 +55,3 @@ def walk_forward_split(n: int, n_folds: int = 5, train_ratio: float = 0.7, max_m
         )
     starts = [first + k * test for k in range(n_folds)]
     return [Fold(slice(max(0, s - memory) if memory else 0, s), slice(s, s + test)) for s in starts]
-
-
-def _check_whole(name: str, value: object, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < least:
-        raise DomainError(f"{name} = {value!r} must be a whole number of at least {least}")

@@ -20,7 +20,7 @@ from filelock import FileLock
 from optuna.storages.journal import JournalFileBackend
 
 from ..errors import DomainError, IntegrityError
-from ..runtime.atomic_file import lock_path
+from ..runtime.files import lock_path
 
 LOCK_TIMEOUT_S = 120.0
 LOCK_POLL_S = 0.005

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..data.series import Series
 from ..errors import DomainError
+from ..runtime.arguments import check_whole
 from .folds import Fold
 from .metrics import ALARM_DELAY, alarm_delays, alarm_level
 
@@ -45,12 +46,7 @@ def checked_changes(
 
 
 def _indices(own: Any, ticks: int) -> np.ndarray:
-    for change in own:
-        if isinstance(change, bool) or not isinstance(change, numbers.Integral) or not 0 <= int(change) < ticks:
-            raise DomainError(
-                f"labelled change {change!r} is no index of a tick; give whole numbers from 0 to {ticks - 1}"
-            )
-    return np.unique(np.asarray(list(own), np.int64))
+    return np.unique([check_whole("labelled change", change, 0, ticks - 1) for change in own]).astype(np.int64)
 
 
 def delays_of_fold(ratio: np.ndarray, changes: np.ndarray, test: slice, rate: float, horizon: int) -> float:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
-import numbers
 from typing import Any, NamedTuple
 
 from ..config.meta_optimization import MetaOptimizationConfig
 from ..errors import DomainError
+from ..runtime.arguments import check_number, check_whole
 
 TRIALS = {"fast": 50, "deep": 500}
 
@@ -45,31 +44,24 @@ def checked_limits(
         DomainError: a number of trials that is no whole number of at least 1, a deep campaign beyond its limit, a
             negative or non-finite delta or time.
     """
-    target = _whole("n_trials", meta.n_trials if n_trials is None else n_trials)
+    target = check_whole("n_trials", meta.n_trials if n_trials is None else n_trials, 1)
     most = meta.max_deep_tuning_iterations
     if tier == "deep" and target > most:
         raise DomainError(f"n_trials = {target} exceeds max_deep_tuning_iterations = {most} of tier deep")
     return Limits(
         target,
-        _whole("checkpoint_interval", meta.checkpoint_interval if checkpoint_interval is None else checkpoint_interval),
-        _whole(
+        check_whole(
+            "checkpoint_interval", meta.checkpoint_interval if checkpoint_interval is None else checkpoint_interval, 1
+        ),
+        check_whole(
             "early_stopping_patience",
             meta.early_stopping_patience if early_stopping_patience is None else early_stopping_patience,
+            1,
         ),
-        _not_negative(
-            "early_stopping_delta", meta.early_stopping_delta if early_stopping_delta is None else early_stopping_delta
+        check_number(
+            "early_stopping_delta",
+            meta.early_stopping_delta if early_stopping_delta is None else early_stopping_delta,
+            0,
         ),
-        _not_negative("timeout_s", meta.timeout_s if timeout_s is None else timeout_s),
+        check_number("timeout_s", meta.timeout_s if timeout_s is None else timeout_s, 0, unit="seconds"),
     )
-
-
-def _whole(name: str, value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
-        raise DomainError(f"{name} = {value!r} must be a whole number of at least 1")
-    return int(value)
-
-
-def _not_negative(name: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0.0 <= value < math.inf:
-        raise DomainError(f"{name} = {value!r} must be a finite number of at least 0")
-    return float(value)

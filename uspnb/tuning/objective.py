@@ -7,10 +7,9 @@ every fold begins with the first tick; one replay then serves all folds, and the
 from __future__ import annotations
 
 import math
-import numbers
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, SupportsIndex
 
 import numpy as np
 
@@ -19,6 +18,7 @@ from ..config.load import config_hash
 from ..config.schema import PredictorConfig
 from ..errors import DomainError
 from ..predictor.scores import diebold_mariano
+from ..runtime.arguments import check_number, check_whole
 from ..runtime.digest import sha256_bytes, sha256_pytree
 from .collection import prepared, single_series
 from .evaluation import LaneRunner
@@ -76,22 +76,22 @@ class WalkForwardObjective:
         series: Any,
         metric: str = "mase",
         *,
-        n_folds: int = 5,
+        n_folds: SupportsIndex = 5,
         train_ratio: float = 0.7,
         max_memory: int | None = None,
         base_config: PredictorConfig | None = None,
         changes: Any = None,
         false_alarm_rate: float = 1e-3,
-        horizon: int = 200,
+        horizon: SupportsIndex = 200,
         times: Any = None,
     ) -> None:
         if metric not in METRIC_NAMES:
             raise DomainError(f"metric {metric!r} is not one of {', '.join(METRIC_NAMES)}")
-        self.metric, self.n_folds = metric, n_folds
+        self.metric, self.n_folds = metric, check_whole("n_folds", n_folds, 1)
         self.base_config = PredictorConfig() if base_config is None else base_config
         self.max_memory = max_memory or None
         named = single_series(series, times)
-        folds = [walk_forward_split(len(one), n_folds, train_ratio, max_memory) for _, one in named]
+        folds = [walk_forward_split(len(one), self.n_folds, train_ratio, max_memory) for _, one in named]
         labels = checked_changes(changes, metric, [one for _, one in named], folds)
         made = [prepared(name, one, f, c) for (name, one), f, c in zip(named, folds, labels, strict=True)]
         if metric == "mape":
@@ -100,11 +100,11 @@ class WalkForwardObjective:
         self._task = Task(
             tuple(made),
             metric,
-            n_folds,
+            self.n_folds,
             self.max_memory is None,
             self.base_config.confidence_level,
-            _checked_rate(false_alarm_rate),
-            _checked_horizon(horizon),
+            check_number("false_alarm_rate", false_alarm_rate, above=0, below=0.5, unit="false alarms a tick"),
+            check_whole("horizon", horizon, 1, unit="ticks"),
         )
         self._runner = LaneRunner([one.series for one in made], self.base_config)
 
@@ -225,15 +225,3 @@ class WalkForwardObjective:
             if reason:
                 raise DomainError(f"candidate {dict(params)!r}: {reason}")
         return run
-
-
-def _checked_rate(rate: Any) -> float:
-    if isinstance(rate, bool) or not isinstance(rate, numbers.Real) or not 0.0 < float(rate) < 0.5:
-        raise DomainError(f"false_alarm_rate = {rate!r} must lie between 0 and 0.5 false alarms a tick")
-    return float(rate)
-
-
-def _checked_horizon(horizon: Any) -> int:
-    if isinstance(horizon, bool) or not isinstance(horizon, numbers.Integral) or int(horizon) < 1:
-        raise DomainError(f"horizon = {horizon!r} must be a whole number of at least 1 tick")
-    return int(horizon)

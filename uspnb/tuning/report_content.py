@@ -249,7 +249,7 @@ def _applying(campaign: Campaign) -> Section:
         return Section(title, [told])
     export = 'result.export_to_toml("config.toml"'
     applying = Code((f"{export})", f"{export}, override_limit=True)   # if a value moves by over 50 %"))
-    undoing = Code(("from uspnb.config.mutate import rollback", 'rollback("config.toml")'))
+    undoing = Code(("from uspnb.config.mutation import rollback", 'rollback("config.toml")'))
     trying = Code(("config = result.to_config()", "ds = uspnb.backtest(series, config)"))
     stays = bool(campaign.result.recommendation) and not campaign.result.recommended_params
     first = 'The settings in force should stay; `which="best"` applies the best trial all the same. ' if stays else ""

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, field_validator, model_validator
 
-from ..config.mutate import Mutation, mutate_config
+from ..config.mutation import Mutation, mutate_config
 from ..config.schema import DECLARATIONS, PredictorConfig
 from ..errors import ConfigError, DomainError
 from ..runtime.html_tables import columns_table, pairs_table

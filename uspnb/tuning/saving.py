@@ -8,6 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any, TypeVar
 
 from ..errors import DomainError
+from ..runtime.arguments import check_whole
 
 KEPT_FAILURES = 100
 Made = TypeVar("Made")
@@ -25,10 +26,8 @@ class SavePool:
     """
 
     def __init__(self, workers: int, places: int) -> None:
-        for name, value in (("max_workers", workers), ("queue_maxlen", places)):
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise DomainError(f"{name} = {value!r} must be a whole number of at least 1")
-        self._places = places
+        self._places = check_whole("queue_maxlen", places, 1)
+        workers = check_whole("max_workers", workers, 1)
         self._executor = ThreadPoolExecutor(workers, thread_name_prefix="uspnb-tuning-io")
         self._lock = threading.Lock()
         self._saves: list[Future[Any]] = []

@@ -1,23 +1,44 @@
-"""The series that a page offers: real ones of `bokeh_sampledata`, and synthetic ones whose changes are known."""
+"""What the pages offer and take: real series of `bokeh_sampledata`, synthetic ones whose changes are known, tables.
+
+One series for the live and the tune page, a table of many for the fleet page.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import importlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import xarray as xr
 
+from uspnb.config.schema import PredictorConfig
 from uspnb.data import processes
 from uspnb.data.samples import demo_series
 from uspnb.data.series import Series, read_series
+from uspnb.engine.fleet import Fleet
 from uspnb.errors import DomainError
+from uspnb.predictor import results
 
 SEA = "sea"
 SYNTHETIC_TICKS = 20_000
 STOCKS = ("AAPL", "GOOG", "IBM", "MSFT")
+FLEET_SPEED = 10.0
+ASSETS, TICKS = 500, 1500
+SHARES = {"AAPL": 0.08, "IBM": 0.08, "MSFT": 0.08, "GOOG": 0.04, "sea": 0.26, "glucose": 0.26}
+ABOUT = (
+    "What runs here: stretches of real series, each from another start, all laid on one axis of ticks. Log daily "
+    "closes of AAPL, IBM, MSFT and GOOG (2000 to 2013), half-hourly sea temperature off New Hampshire, five-minute "
+    "glucose of one person; stretches of one series overlap, so they are not independent. The rest, named process, are "
+    "synthetic paths of uspnb.data.processes. The data come with the package bokeh_sampledata."
+)
+KINDS = (
+    "ornstein_uhlenbeck", "fractional_brownian_motion", "jump_diffusion", "garch", "regime_switching_autoregression",
+    "mean_shift", "variance_shift", "dependence_shift", "seasonal_demand", "threshold_autoregression",
+)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,13 +75,13 @@ def _stock(name: str) -> Callable[[], Series]:
     return make
 
 
-def _sample(module: str) -> Any:
+def _sample(module: str, instead: str = "choose a synthetic series") -> Any:
     try:
         return importlib.import_module(f"bokeh.sampledata.{module}")
     except (ImportError, RuntimeError) as error:
         raise DomainError(
-            "this series comes with the package bokeh_sampledata, which is not installed; install it with: "
-            "pip install 'uspnb[demo]', or choose a synthetic series"
+            "the measured series come with the package bokeh_sampledata, which is not installed; install it with: "
+            f"pip install 'uspnb[demo]', or {instead}"
         ) from error
 
 
@@ -114,3 +135,116 @@ def chosen(key: str) -> Choice:
     if key not in CHOICES:
         raise DomainError(f"there is no series {key!r}; choose among {', '.join(CHOICES)}")
     return CHOICES[key]
+
+
+def open_fleet(source: Any, config: PredictorConfig | None) -> tuple[Fleet, str]:
+    """The fleet of a source, not yet running, and a sentence about what it is.
+
+    Args:
+        source: a `Fleet`, a table (time, asset), the path of a CSV file with one column per asset, that of a saved run
+            of several assets, or None for the demonstration.
+        config: settings of all assets.
+
+    Raises:
+        DomainError: it cannot be read as a table.
+    """
+    if source is None:
+        return Fleet(demo_table(), config, speed=FLEET_SPEED, name="demonstration"), ABOUT
+    if isinstance(source, Fleet):
+        return source, ""
+    if isinstance(source, (str, Path)):
+        path = Path(source)
+        return Fleet(read_table(path), config, speed=FLEET_SPEED, name=path.name), f"Replay of {path.name}."
+    if isinstance(source, xr.Dataset):
+        source = _observations(source, "the Dataset")
+    return Fleet(source, config, speed=FLEET_SPEED), ""
+
+
+def read_table(path: Path) -> pd.DataFrame | xr.DataArray:
+    """A table (time, asset) from a CSV file with one column per asset, or from a saved run.
+
+    A first column that holds dates becomes the times; other columns must hold numbers.
+
+    Raises:
+        DomainError: no such file, another kind of file, or columns that hold no numbers.
+    """
+    if path.suffix in (".nc", ".zarr"):
+        return _observations(results.load(path), path.name)
+    if path.suffix != ".csv":
+        raise DomainError(f"{path.name!r} is no table; give a .csv file with one column per asset, or a saved run")
+    try:
+        table = pd.read_csv(path, encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise DomainError(f"there is no file {path.name!r}") from None
+    except (ValueError, UnicodeDecodeError, OSError) as error:
+        raise DomainError(f"{path.name!r} cannot be read as CSV: {error}") from error
+    if len(table.columns) and not pd.api.types.is_numeric_dtype(table.dtypes.iloc[0]):
+        first = table.columns[0]
+        try:
+            times = pd.to_datetime(table[first], utc=True, format="mixed")
+            table = table.set_index(pd.DatetimeIndex(times)).drop(columns=first)
+        except (ValueError, TypeError) as error:
+            raise DomainError(f"column {first!r} of {path.name!r} holds neither numbers nor times") from error
+    if not len(table.columns):
+        raise DomainError(f"{path.name!r} has no column of values; give one column per asset")
+    return table
+
+
+def _observations(ds: xr.Dataset, name: str) -> xr.DataArray:
+    if "observation" not in ds or "asset" not in ds["observation"].dims:
+        raise DomainError(f"{name} is no run of several assets; make one with backtest(table)")
+    return ds["observation"]
+
+
+def demo_table(assets: int = ASSETS, ticks: int = TICKS) -> pd.DataFrame:
+    """A table (tick, asset) of stretches of real series and of synthetic paths, see `ABOUT`.
+
+    Args:
+        assets: how many columns, at least 10.
+        ticks: length of each stretch, 50 to 2000.
+
+    Raises:
+        DomainError: out of range, or bokeh_sampledata is not installed.
+    """
+    if not 10 <= assets <= 5000 or not 50 <= ticks <= 2000:
+        raise DomainError(f"assets = {assets} and ticks = {ticks} must lie in 10 to 5000 and 50 to 2000")
+    columns: dict[str, np.ndarray] = {}
+    for name, series in real_series().items():
+        columns |= _stretches(name, series, round(SHARES[name] * assets), ticks)
+    k = 0
+    while len(columns) < assets:
+        kind = KINDS[k % len(KINDS)]
+        path = processes.CATALOGUE[kind](ticks, seed=k)
+        columns[f"process {kind.replace('_', ' ')} {k // len(KINDS) + 1}"] = path.values
+        k += 1
+    return pd.DataFrame(columns)
+
+
+def real_series() -> dict[str, Any]:
+    """The real series by name, each with its times.
+
+    Raises:
+        DomainError: bokeh_sampledata is not installed.
+    """
+    sea, stocks, glucose = (
+        _sample(name, "name a table: --source table.csv") for name in ("sea_surface_temperature", "stocks", "glucose")
+    )
+    closes: pd.DataFrame = stocks.data
+    made: dict[str, Any] = {
+        str(ticker): np.log(one.set_index(pd.DatetimeIndex(one["date"]))["adj_close"].astype(float))
+        for ticker, one in closes.groupby("ticker")
+        if ticker in SHARES
+    }
+    made["sea"] = sea.sea_surface_temperature["temperature"].astype(float)
+    made["glucose"] = pd.to_numeric(glucose.data["glucose"], errors="coerce").dropna().astype(float)
+    return {name: made[name] for name in SHARES}
+
+
+def _stretches(name: str, series: Any, count: int, ticks: int) -> dict[str, np.ndarray]:
+    starts = np.unique(np.linspace(0, len(series) - ticks, count).astype(int))
+    values, made = series.to_numpy(), {}
+    for start in starts:
+        when = pd.Timestamp(series.index[start])
+        label = f"{name} {when:%Y-%m-%d}"
+        made[f"{label} {when:%H:%M}" if label in made else label] = values[start : start + ticks]
+    return made

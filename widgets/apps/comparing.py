@@ -1,19 +1,33 @@
-"""Two runs side by side: scores on the ticks that both have, settings that differ, alarms of each."""
+"""Finished runs for the explore page, and two of them side by side.
+
+Saved ones and two of the demonstration; scores on the ticks that both have, settings that differ, alarms of each.
+"""
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import math
+import threading
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import xarray as xr
 
 from uspnb.config.load import parse_config
-from uspnb.config.schema import DECLARATIONS, DEFAULTS
+from uspnb.config.schema import DECLARATIONS, DEFAULTS, PredictorConfig
+from uspnb.data.samples import demo_series
 from uspnb.errors import DomainError
+from uspnb.predictor.backtest import backtest
+from uspnb.predictor.results import load
 from uspnb.predictor.scores import diebold_mariano, gaussian_crps, interval_score
 
+from .wording import moment
+
+DEMO_TICKS = 6_000
+DEMO, OTHER = "Sea temperature", "Sea temperature, quicker to forget"
+_computing = threading.Lock()
 NEEDED = ("observation", "prediction", "lower", "upper", "scale", "alarm", "alarm_chart", "change_onset", "weight")
 METRICS = {
     "rmse": "root mean squared error",
@@ -24,6 +38,29 @@ METRICS = {
     "width": "mean width of the interval",
 }
 BURN_IN = 300
+
+
+@functools.lru_cache(maxsize=4)
+def _replayed(config: PredictorConfig) -> xr.Dataset:
+    return backtest(demo_series(DEMO_TICKS), config, progress=False)
+
+
+def demonstration(name: str, config: PredictorConfig) -> xr.Dataset:
+    """One of the two runs of the demonstration, computed once per server; it takes some seconds."""
+    if name == OTHER:
+        config = dataclasses.replace(config, score_forgetting=0.9, cusum_target_arl=50_000.0)
+    with _computing:
+        return _replayed(config)
+
+
+def saved(path: Any, name: str = "") -> xr.Dataset:
+    """A run that was saved.
+
+    Raises:
+        DomainError: nothing there, another suffix, or no run in it.
+        IntegrityError: the archive is broken.
+    """
+    return checked_run(load(path), name or Path(path).name)
 
 
 def checked_run(ds: xr.Dataset, name: str) -> xr.Dataset:
@@ -124,9 +161,9 @@ def alarms_of(ds: xr.Dataset) -> list[dict[str, Any]]:
         made.append(
             {
                 "tick": int(tick),
-                "time": _moment(times[tick]),
+                "time": moment(times[tick]),
                 "chart": names[int(charts[tick]) - first].replace("_", " "),
-                "began": _moment(times[int(onset)]) if np.isfinite(onset) else "not known",
+                "began": moment(times[int(onset)]) if np.isfinite(onset) else "not known",
             }
         )
     return made
@@ -148,17 +185,10 @@ def facts_at(ds: xr.Dataset, tick: int) -> list[list[str]]:
     flags = [name for name in ("alarm", "rejected", "degraded", "emergency") if name in ds and bool(row[name])]
     return [
         ["tick", f"{tick:,}"],
-        ["time", _moment(ds["time"].values[tick])],
+        ["time", moment(ds["time"].values[tick])],
         ["observation", number("observation")],
         ["forecast", number("prediction")],
         ["interval", f"{number('lower')} to {number('upper')}"],
         ["weights", ", ".join(f"{name.replace('_', ' ')} {share:.0%}" for name, share in weights)],
         ["flags", ", ".join(flags) or "none"],
     ]
-
-
-def _moment(value: Any) -> str:
-    if not isinstance(value, (np.datetime64, pd.Timestamp)):
-        return f"{int(value):,}"
-    stamp = pd.Timestamp(value)
-    return stamp.strftime("%Y-%m-%d %H:%M:%S" if stamp.second else "%Y-%m-%d %H:%M")

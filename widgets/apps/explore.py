@@ -15,13 +15,11 @@ from bokeh.models import Plot
 from uspnb import plots
 from uspnb.errors import IntegrityError, UspnbError
 
-from .comparing import alarms_of, compared, facts_at, settings_that_differ
-from .elements import Alarms, Element
-from .opening import styled
-from .page import FOLDER, Notice, ThemeLink, page, soon
-from .runs import DEMO, OTHER, demonstration, saved
+from ..front_end import bundle
+from .comparing import DEMO, OTHER, alarms_of, compared, demonstration, facts_at, saved, settings_that_differ
+from .opening import Upload, styled
+from .page import Alarms, Element, Notice, ThemeLink, page, soon
 from .site import Site
-from .uploads import Upload
 from .wording import MOST_ALARMS
 
 WIDTH = 2_000
@@ -40,7 +38,7 @@ class Words(Element):
     columns = param.List(default=[], doc="names of the columns, none for pairs")
     rows = param.List(default=[], doc="lists of texts")
 
-    _esm = FOLDER / "explore.js"
+    _esm = bundle("explore")
 
 
 class Span(Element):
@@ -52,7 +50,7 @@ class Span(Element):
     tick = param.Integer(default=0, doc="the tick whose values are told")
     start = param.Integer(default=0, doc="first tick drawn")
 
-    _esm = FOLDER / "explore.js"
+    _esm = bundle("explore")
 
 
 def explore_page(site: Site) -> pn.Template:

@@ -12,10 +12,8 @@ from uspnb.data.series import GRID_NOTE
 from uspnb.engine.fleet import Fleet
 from uspnb.errors import UspnbError
 
-from ..asset_session import AssetSession
-from ..fleet_pane import FleetPane
-from ..live_pane import LivePane
-from .fleet_source import open_fleet
+from ..page_views import FleetPane, LivePane
+from .choices import open_fleet
 from .page import Notice, ThemeLink, page
 
 if TYPE_CHECKING:
@@ -161,8 +159,8 @@ class FleetPage:
             self.view = None
         opened = asset is not None
         if opened:
-            session: Any = AssetSession(self.fleet.open(asset))
-            rows = self.fleet.record.ring
+            session: Any = self.fleet.open(asset)
+            rows = self.fleet.ring
             self.view = LivePane(session, rows=rows, theme=self.theme.value, height=VIEW_HEIGHT)
             self.view.on_command(lambda name, value=None: _NOT_HERE)
             self._detail.objects = [self.back, self.view]

@@ -14,12 +14,11 @@ from uspnb.config.schema import DEFAULTS
 from uspnb.engine.session import Session
 from uspnb.errors import DomainError, UspnbError
 
-from ..live_pane import LivePane
+from ..page_views import LivePane
 from .choices import CHOICES, SEA, chosen
 from .downloads import KINDS, Downloads
-from .elements import Alarms, Badges, Keeping, Sensitivity, Transport
 from .opening import Opening
-from .page import Notice, ThemeLink, page, soon
+from .page import Alarms, Badges, Keeping, Notice, Sensitivity, ThemeLink, Transport, page, soon
 from .site import Site
 from .wording import alarm_rows, setting_rows, speeds, status_words
 

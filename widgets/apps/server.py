@@ -29,10 +29,10 @@ from uspnb.config.schema import PredictorConfig
 from uspnb.errors import DomainError, UspnbError
 
 from .downloads import DownloadHandler
+from .opening import MOST_BYTES, PIECE
 from .page import FOLDER, STATIC_FILES, error_page
 from .reach import APPS, LOOPBACK, check_reach, is_loopback
 from .site import Site
-from .uploads import MOST_BYTES, PIECE
 
 PAGE_LIFETIME_MS = 10_000
 CHECK_MS = 1_000

@@ -212,6 +212,22 @@ def test_settings_out_of_range_are_refused(settings: dict[str, Any]) -> None:
         Fleet(np.zeros((4, 3)), **settings)
 
 
+def test_whole_numbers_of_numpy_are_whole_numbers() -> None:
+    with Fleet(table(20), ring=np.int64(16), workers=np.int32(1), speed=np.int64(1000)) as fleet:
+        fleet.step(np.int64(3))
+        assert fleet.wait(timeout=240.0).ticks == 3
+        fleet.set_speed(np.float32(0.5))
+        fleet.command("step", 2.0)  # JSON has no other numbers
+        assert fleet.wait(timeout=240.0).ticks == 5
+        assert fleet.status.speed == 0.5
+
+
+@pytest.mark.parametrize("speed", [0, 1e-9, 1e7, True, "5", float("nan")])
+def test_a_speed_that_cannot_be_kept_is_refused(speed: Any) -> None:
+    with Fleet(table(4)) as fleet, pytest.raises(DomainError, match="speed"):
+        fleet.set_speed(speed)
+
+
 def test_one_asset_is_a_fleet_too(replayed: Fleet) -> None:
     with Fleet(table()[["walk"]]) as fleet:
         fleet.run()
@@ -264,7 +280,7 @@ def test_closing_ends_every_thread_and_refuses_commands() -> None:
     fleet.close()
     assert time.perf_counter() - began < 5.0
     assert fleet.status.phase == "closed"
-    mine = {fleet._thread, fleet._publisher._thread}
+    mine = {fleet._worker._thread, fleet._worker.publisher._thread}
     assert not mine & set(threading.enumerate())
     with pytest.raises(DomainError, match="closed"):
         fleet.run()

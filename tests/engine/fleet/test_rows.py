@@ -9,8 +9,9 @@ import pytest
 
 from uspnb.data.series import read_series
 from uspnb.engine.fleet.lanes import WIDEST_LANE, lane_slices
-from uspnb.engine.fleet.rows import FedRows, IteratedRows, Row, RowFault, TableRows, read_labels, read_row
+from uspnb.engine.fleet.rows import FedRows, IteratedRows, TableRows, read_labels, read_row
 from uspnb.errors import DomainError
+from uspnb.sources import Source, SourceFault
 
 PLACES = {"a": 0, "b": 1, "c": 2}
 
@@ -58,22 +59,40 @@ def test_labels_that_name_no_assets_are_refused(assets: object) -> None:
         read_labels(assets)
 
 
-def test_a_table_gives_its_rows_in_order_and_ends() -> None:
+def test_a_table_gives_its_rows_in_order_ends_and_can_be_sought_in() -> None:
     rows = TableRows(read_series(np.arange(6.0).reshape(3, 2)))
-    taken = [rows.take() for _ in range(3)]
-    assert [row.values.tolist() for row in taken if isinstance(row, Row)] == [[0.0, 1.0], [2.0, 3.0], [4.0, 5.0]]
-    assert rows.exhausted and rows.take() is None and rows.waiting == 0
+    assert isinstance(rows, Source) and rows.length == 3
+    assert [rows.take(2).values.tolist(), rows.take(2).values.tolist()] == [[[0.0, 1.0], [2.0, 3.0]], [[4.0, 5.0]]]
+    assert rows.exhausted and len(rows.take(1)) == 0 and rows.waiting == 0
+    rows.seek(1)
+    assert rows.take(1).values.tolist() == [[2.0, 3.0]] and rows.waiting == 1
+    for k in (4, -1):
+        with pytest.raises(DomainError):
+            rows.seek(k)
 
 
 def test_a_full_feed_says_so_and_a_closed_one_too() -> None:
-    rows = FedRows(capacity=2)
+    rows = FedRows(1, capacity=2)
+    assert isinstance(rows, Source)
     for k in range(2):
-        rows.put(Row(np.zeros(1), k))
+        rows.put(np.zeros(1), k)
     with pytest.raises(DomainError, match="2 rows wait"):
-        rows.put(Row(np.zeros(1), 2))
+        rows.put(np.zeros(1), 2)
+    assert rows.take(5).stamps_ns.tolist() == [0, 1]
     rows.close()
     with pytest.raises(DomainError, match="closed"):
-        rows.put(Row(np.zeros(1), 3))
+        rows.put(np.zeros(1), 3)
+    with pytest.raises(DomainError, match="cannot go to tick 0"):
+        rows.seek(0)
+
+
+def test_wrong_cells_are_told_once_and_only_when_their_row_was_taken() -> None:
+    rows = FedRows(2)
+    for k in range(2):
+        rows.put(*read_row([1.0, "x"], {"a": 0, "b": 1})[:1], k, read_row([1.0, "x"], {"a": 0, "b": 1})[1])
+    rows.take(1)
+    assert [cell.asset for cell in rows.wrong_cells()] == [1]
+    assert rows.wrong_cells() == []
 
 
 def test_an_iterator_is_read_ahead_no_further_than_its_bound_and_lets_go_at_close() -> None:
@@ -84,15 +103,16 @@ def test_an_iterator_is_read_ahead_no_further_than_its_bound_and_lets_go_at_clos
             produced.append(k)
             yield np.full(3, float(k))
 
-    rows, woken = IteratedRows(items(), PLACES), threading.Event()
-    rows.start(woken.set)
-    threading.Event().wait(0.3)
-    assert rows.waiting == 64 and len(produced) <= 66
-    first = rows.take()
-    assert isinstance(first, Row) and first.values.tolist() == [0.0, 0.0, 0.0]
+    rows = IteratedRows(items(), PLACES)
+    rows.start(lambda: None)
+    while rows.waiting < 64:
+        threading.Event().wait(0.01)
+    first = rows.take(1)
+    assert first.values.tolist() == [[0.0, 0.0, 0.0]]
     rows.close()
-    rows._thread.join(timeout=5.0)
+    rows._thread.join(timeout=50.0)
     assert not rows._thread.is_alive()
+    assert len(produced) <= 67
 
 
 def test_an_iterator_that_raises_ends_with_a_fault_after_the_rows_before_it() -> None:
@@ -103,12 +123,14 @@ def test_an_iterator_that_raises_ends_with_a_fault_after_the_rows_before_it() ->
 
     rows = IteratedRows(items(), PLACES)
     rows.start(lambda: None)
-    rows._thread.join(timeout=5.0)
-    taken = [rows.take() for _ in range(3)]
-    assert isinstance(taken[0], Row) and taken[0].stamp_ns == 5_000_000_000
-    assert isinstance(taken[1], RowFault) and taken[1].can_continue and "1 values for 3 assets" in taken[1].reason
-    assert isinstance(taken[2], RowFault) and not taken[2].can_continue and "cable pulled" in taken[2].reason
-    assert rows.exhausted
+    rows._thread.join(timeout=50.0)
+    assert rows.take(3).stamps_ns.tolist() == [5_000_000_000]
+    with pytest.raises(SourceFault, match="1 values for 3 assets") as ragged:
+        rows.take(3)
+    assert ragged.value.can_continue
+    with pytest.raises(SourceFault, match="cable pulled") as dead:
+        rows.take(3)
+    assert not dead.value.can_continue and rows.exhausted
 
 
 @pytest.mark.parametrize("assets", [1, 3, 4, 5, 199, 200, 256, 257, 500, 600, 1000, 4097])

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
-from uspnb.engine.session.checkpoints import MOST_CHANGES, Checkpoint, Checkpoints, SettingsRecord
+from uspnb.config.schema import PredictorConfig
+from uspnb.engine.timeline import MOST_CHANGES, Checkpoint, Checkpoints, SettingsRecord
 from uspnb.model.state import PredictorState
 from uspnb.predictor.functional import FunctionalPredictor
 
@@ -43,13 +42,13 @@ def test_a_cut_forgets_what_came_later(state: PredictorState) -> None:
     assert len(kept) == 1 and kept.before(301).tick == 300
 
 
-def predictors(count: int) -> list[Any]:
-    """Stand-ins that are told apart by identity."""
-    return [FunctionalPredictor.__new__(FunctionalPredictor) for _ in range(count)]
+def settings(count: int) -> list[PredictorConfig]:
+    """Settings that are told apart by identity."""
+    return [PredictorConfig() for _ in range(count)]
 
 
 def test_which_settings_were_in_force() -> None:
-    a, b, c, d = predictors(4)
+    a, b, c, d = settings(4)
     record = SettingsRecord(a)
     record.change(10, b)
     record.change(20, c)
@@ -71,8 +70,8 @@ def test_which_settings_were_in_force() -> None:
 
 
 def test_changes_are_bounded() -> None:
-    record = SettingsRecord(predictors(1)[0])
-    for tick, made in enumerate(predictors(MOST_CHANGES + 50), start=1):
+    record = SettingsRecord(settings(1)[0])
+    for tick, made in enumerate(settings(MOST_CHANGES + 50), start=1):
         record.change(tick, made)
-    assert len(record._starts) == len(record._predictors) == MOST_CHANGES
-    assert record.at(0)[0] is record._predictors[0]
+    assert len(record._starts) == len(record._configs) == MOST_CHANGES
+    assert record.at(0)[0] is record._configs[0]

@@ -6,8 +6,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from uspnb.engine.session import reasons
-from uspnb.engine.session.reasons import PHRASES, reason_codes, reason_text
+from uspnb.engine import views as reasons
+from uspnb.engine.views import PHRASES, reason_codes, reason_text
 from uspnb.model.kernels.registry import KERNEL_NAMES
 from uspnb.model.records import CHART_NAMES, Telemetry
 

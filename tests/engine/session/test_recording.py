@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from uspnb.engine.session.archive_folder import ArchiveFolder
-from uspnb.engine.session.recording import MOST_SEEN, Recording
+from uspnb.engine.recording import MOST_SEEN, ArchiveFolder, Recording
 from uspnb.errors import DomainError, IntegrityError
 
 WIDTH = 3

@@ -24,7 +24,13 @@ from uspnb.predictor.functional import observations
 from uspnb.runtime.digest import sha256_pytree
 from uspnb.testing import check_kernel
 
-SMALL = {"wtmm_buffer_size": 64, "log_sig_window": 16, "log_sig_depth": 2, "hilbert_lags": 8, "hilbert_features": 8}
+SMALL: dict[str, Any] = {
+    "wtmm_buffer_size": 64,
+    "log_sig_window": 16,
+    "log_sig_depth": 2,
+    "hilbert_lags": 8,
+    "hilbert_features": 8,
+}
 
 
 class MeanState(NamedTuple):

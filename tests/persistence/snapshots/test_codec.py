@@ -16,8 +16,17 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from uspnb.errors import DomainError, IntegrityError
-from uspnb.persistence.snapshots.codec import DTYPES, MAX_BYTES, decode, encode
-from uspnb.persistence.snapshots.structure import MAX_DEPTH, MAX_ITEMS, MAX_TEXT_BYTES, check_structure
+from uspnb.persistence.snapshots import codec
+from uspnb.persistence.snapshots.codec import (
+    DTYPES,
+    MAX_BYTES,
+    MAX_DEPTH,
+    MAX_ITEMS,
+    MAX_TEXT_BYTES,
+    check_structure,
+    decode,
+    encode,
+)
 
 HEADER = struct.Struct("<8sBBQ")
 MIB = 1 << 20
@@ -234,6 +243,25 @@ def test_a_bomb_is_refused_before_it_is_inflated() -> None:
         finally:
             tracemalloc.stop()
         assert peak < MIB, name
+
+
+def test_a_fleet_may_be_larger_than_one_series(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(codec, "MAX_BYTES", 1000)
+    monkeypatch.setattr(codec, "MAX_FLEET_BYTES", 4000)
+    payload = {"states": np.arange(250, dtype=np.float64)}
+    with pytest.raises(DomainError, match="a snapshot holds at most 1000"):
+        encode(payload)
+    data = encode(payload, kind="fleet")
+    assert same(payload, decode(data, kind=("snapshot", "fleet")))
+    with pytest.raises(IntegrityError, match="a fleet, not a snapshot"):
+        decode(data)
+    with pytest.raises(IntegrityError, match="a fleet, not a dump or a state"):
+        decode(data, kind=("dump", "state"))
+    with pytest.raises(DomainError, match="a fleet holds at most 4000"):
+        encode({"states": np.zeros(501)}, kind="fleet")
+    claims = b"USPNBFLT" + file_of(b"\x80", length=4001)[8:-64]
+    with pytest.raises(IntegrityError, match="at most 4000 are read"):
+        decode(claims + hashlib.sha256(claims).hexdigest().encode(), kind="fleet")
 
 
 def test_versions_and_compressions_of_the_future_are_refused_by_name() -> None:

@@ -274,7 +274,12 @@ def test_what_is_no_file_of_ours_is_refused_without_reading_it(tmp_path: Path, m
         read_snapshot(tmp_path / "none")
     huge = tmp_path / "huge"
     with huge.open("wb") as stream:
-        stream.truncate(codec.MAX_FILE_BYTES + 1)
+        stream.truncate(codec.most_file_bytes(codec.MAGIC["snapshot"]) + 1)
+    with pytest.raises(IntegrityError, match="at most"):
+        read_snapshot(huge)
+    with huge.open("r+b") as stream:
+        stream.write(codec.MAGIC["fleet"])
+        stream.truncate(codec.most_file_bytes(codec.MAGIC["fleet"]) + 1)
     with pytest.raises(IntegrityError, match="at most"):
         read_snapshot(huge)
 

@@ -17,9 +17,15 @@ from uspnb.model.kernels.registry import KERNEL_NAMES
 from uspnb.model.programs import trace_count
 from uspnb.model.state import PredictorState
 from uspnb.persistence.snapshots import (
+    Assets,
+    Progress,
+    SnapshotFolder,
+    assets_from,
     config_from,
     decode,
     encode,
+    fleet_states_from,
+    inspect_file,
     progress_from,
     read_snapshot,
     register_migration,
@@ -85,6 +91,83 @@ def test_states_of_a_batch_round_trip(learned: PredictorState, cold: PredictorSt
     abstract = jax.eval_shape(lambda: states)  # the shapes alone are enough to restore
     back = state_from(through_bytes(snapshot_of(states, config)), abstract)
     assert sha256_pytree(back) == sha256_pytree(states)
+
+
+@pytest.fixture
+def fleet(learned: PredictorState, cold: PredictorState) -> PredictorState:
+    """Three series: one that has learned, one that has not, one that has a strange weight."""
+    odd = learned._replace(weight=np.array([-0.0, np.nan, np.inf, 5e-324]))
+    return jax.tree.map(lambda *leaves: np.stack(leaves), learned, cold, odd)
+
+
+def of(states: PredictorState, *rows: int) -> PredictorState:
+    return jax.tree.map(lambda leaf: np.asarray(leaf)[list(rows)], states)
+
+
+@pytest.mark.parametrize("compression", ["none", "zstd"])
+def test_a_fleet_is_one_file_and_comes_back_bit_for_bit(
+    fleet: PredictorState, cold: PredictorState, config: PredictorConfig, tmp_path: Path, compression: str
+) -> None:
+    assets = Assets(("b", 7, "a"), {"last": np.array([1.5, np.nan, -0.0]), "stamp_ns": np.arange(3)})
+    progress = Progress(LEARNED, "a fleet", 5, {"speed": 2.5})
+    folder = SnapshotFolder(tmp_path, compression=compression)
+    written = folder.save(snapshot_of(fleet, config, progress=progress, assets=assets))
+    found = folder.newest_valid()
+    assert found is not None and found.path == written.path and not found.skipped
+    back = assets_from(found.payload)
+    assert back is not None and back.labels == assets.labels
+    assert {name: column.tobytes() for name, column in back.columns.items()} == {
+        name: column.tobytes() for name, column in assets.columns.items()
+    }
+    assert progress_from(found.payload) == progress
+    assert config_from(found.payload) == config
+    whole = fleet_states_from(found.payload, cold, assets.labels)
+    assert sha256_pytree(whole) == sha256_pytree(fleet)
+    assert sha256_pytree(fleet_states_from(found.payload, cold, ["a", "b"])) == sha256_pytree(of(fleet, 2, 0))
+    assert all(leaf.flags.writeable and leaf.flags.owndata for leaf in jax.tree.leaves(whole))
+    inspected = inspect_file(written.path)
+    assert inspected.valid and inspected.kind == "fleet"
+
+
+def test_a_series_of_a_fleet_goes_on_alone(
+    fleet: PredictorState, learned: PredictorState, config: PredictorConfig, advance: Advance
+) -> None:
+    held = decode(encode(snapshot_of(fleet, config, assets=Assets((1, 2, 3), {})), kind="fleet"), kind="fleet")
+    alone = jax.tree.map(lambda leaf: leaf[0], fleet_states_from(held, learned, [1]))
+    straight, rows = advance(learned, LEARNED, LEARNED + 128)
+    resumed, rows_after = advance(jax.device_put(alone), LEARNED, LEARNED + 128)
+    assert rows.tobytes() == rows_after.tobytes()
+    assert sha256_pytree(straight) == sha256_pytree(resumed)
+
+
+def test_a_fleet_that_does_not_fit_is_refused_by_name(
+    fleet: PredictorState, cold: PredictorState, config: PredictorConfig, payload: dict
+) -> None:
+    held = snapshot_of(fleet, config, assets=Assets(("a", "b", "c"), {}))
+    with pytest.raises(DomainError, match=r"2 series are not in the snapshot \('d', 3\)"):
+        fleet_states_from(held, cold, ["a", "d", 3])
+    with pytest.raises(DomainError, match="not of a fleet"):
+        fleet_states_from(payload, cold, ["a"])
+    other = FunctionalPredictor(dataclasses.replace(config, log_sig_depth=2)).init_state()
+    with pytest.raises(DomainError, match="kernel D"):
+        fleet_states_from(held, other, ["a"])
+    with pytest.raises(DomainError, match="needs"):
+        state_from(held, cold)  # one series cannot go on from a fleet's file
+    for labels, columns, said in [
+        (("a", "b"), {}, "2 assets do not name"),
+        (("a", "b", "b"), {}, "each once"),
+        (("a", "b", 1.5), {}, "whole numbers or text"),
+        (("a", "b", "c"), {"last": np.zeros(2)}, "'last'"),
+    ]:
+        with pytest.raises(DomainError, match=said):
+            snapshot_of(fleet, config, assets=Assets(labels, columns))  # type: ignore[arg-type]
+        with pytest.raises(DomainError, match=said):
+            assets_from(held | {"assets": {"labels": list(labels), "columns": columns}})
+    with pytest.raises(DomainError, match="batch of"):
+        snapshot_of(cold, config, assets=Assets(("a",), {}))
+    with pytest.raises(DomainError, match="assets block"):
+        assets_from(held | {"assets": ["a", "b", "c"]})
+    assert assets_from(payload) is None
 
 
 def test_values_that_compare_equal_or_not_at_all_survive(learned: PredictorState, config: PredictorConfig) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from uspnb import UniversalPredictor
-from uspnb.config.mutate import history
+from uspnb.config.mutation import history
 from uspnb.data.processes import autoregression
 from uspnb.errors import DomainError
 from uspnb.model.records import ProcessState

@@ -16,8 +16,16 @@ from uspnb.errors import DomainError
 from uspnb.tuning.background import AsyncMetaOptimizer
 from uspnb.tuning.metrics import METRICS
 from uspnb.tuning.space import SearchSpace
-from uspnb.widgets.apps.campaigns import MOST_OPEN, Campaigns, campaign_name, meta_settings, newest, whole_series
-from uspnb.widgets.apps.tune import amounts, metrics
+from uspnb.widgets.apps.tune import (
+    MOST_OPEN,
+    Campaigns,
+    amounts,
+    campaign_name,
+    meta_settings,
+    metrics,
+    newest,
+    whole_series,
+)
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from uspnb.errors import DomainError
-from uspnb.widgets.apps.uploads import Upload, choose, header, open_table
+from uspnb.widgets.apps.opening import Upload, choose, header, open_table
 
 
 def uploaded(content: bytes, piece: int, most: int = 1_000, claimed: int | None = None):

@@ -1,8 +1,5 @@
 """Many series at once: `Fleet`, the engine behind the fleet page."""
 
-from .asset_view import AssetView
 from .fleet import Fleet
-from .fleet_stream import FleetStream
-from .status import FleetStatus
 
-__all__ = ["AssetView", "Fleet", "FleetStatus", "FleetStream"]
+__all__ = ["Fleet"]

@@ -1,30 +1,48 @@
-"""`Fleet`: the engine of many series; one thread steps all of them each tick."""
+"""`Fleet`: many series on one tick axis, one engine."""
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from ...array_types import Float
 from ...config.schema import PredictorConfig
 from ...data.times import timestamp_to_ns
 from ...errors import DomainError
+from ...persistence.stores import Store, open_store
+from ...persistence.stores.state_layout import StateLayout
+from ...predictor.functional import FunctionalPredictor
+from ...runtime.arguments import check_speed, check_whole
+from ...sinks import TelemetryBuffer
 from ...sources.base import shown
 from ...sources.items import ArrivalClock
-from ..pacing import checked_speed
-from .asset_view import AssetView
-from .rows import FedRows, Row, open_rows, read_row
-from .worker import FleetWorker
+from ..control import Control
+from ..outlets import Outlets, dumps_of, names_of_columns
+from ..recording import ArchiveFolder, Recording
+from ..status import Labels
+from ..timeline import Checkpoints, Timeline
+from ..track import Advance, Track, TrackOptions
+from ..worker import Worker
+from .lanes import FleetComputation
+from .rows import FedRows, open_rows, read_row
 
 if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
 
-RING = 256
-MOST_STEPS = 1_000_000
+    from .tables import FleetTally
+
+RING, SMALLEST_RING, LARGEST_RING = 256, 2, 1_000_000
+CHECKPOINT_BYTES = 256 << 20
+FEWEST_CHECKPOINTS, MOST_CHECKPOINTS, STRIDE = 4, 128, 128
 
 
-class Fleet(FleetWorker):
+class Fleet(Control):
     """Many series on one tick axis, each with its own state, stepped together by one worker thread.
 
     A NaN cell is a missing tick of that asset alone, and so is a cell that is no number, which `events` tells.
@@ -36,15 +54,21 @@ class Fleet(FleetWorker):
         assets: how many, or their names; needed for an iterator and for `feed`, read off a table.
         times: times of the rows of a table that has none.
         speed: ticks per second of a replay, None for as fast as it can; other rows are taken as they come.
-        ring: ticks of every asset that are kept.
+        ring: ticks of every asset that are kept in memory.
         workers: processes that compute; by default one for each core, up to one for every lane of 256 assets.
         clock: time of processing [ns since 1970 UTC] of rows that are not of a table; `uspnb.replay_clock` for the
             rows' own times.
         name, units: of the values.
         autostart: whether to run at once.
+        archive: folder of the ticks that leave the ring; they are gone where left out.
+        telemetry: a buffer that takes the results of every asset at every tick, with all their columns.
+        dumps: whether the state of an asset is written to `emergency_dump_path` when its breaker opens.
+        snapshots: whether a snapshot of all assets is written every `snapshot_interval_steps` ticks and at the close.
+        store: keeps the states of all assets at the same ticks, and gives them at the start; a `Store`, or what
+            `uspnb.persistence.stores.open_store` takes.
 
     Raises:
-        DomainError: a source or numbers that cannot be used.
+        DomainError: a source, numbers or a store that cannot be used.
     """
 
     def __init__(
@@ -61,74 +85,51 @@ class Fleet(FleetWorker):
         name: str = "",
         units: str = "",
         autostart: bool = False,
+        archive: Any = None,
+        telemetry: TelemetryBuffer | None = None,
+        dumps: bool = False,
+        snapshots: bool = False,
+        store: Store | str | os.PathLike[str] | None = None,
     ) -> None:
-        if not isinstance(ring, int) or isinstance(ring, bool) or ring < 2:
-            raise DomainError(f"ring = {ring!r} must be a whole number of at least 2 ticks")
-        if workers is not None and (not isinstance(workers, int) or isinstance(workers, bool) or workers < 1):
-            raise DomainError(f"workers = {workers!r} must be a whole number of at least 1")
-        pace = checked_speed(speed)
-        opened = open_rows(source, assets, times)
-        self.name, self.units = name or opened.name, units or opened.units
-        self.has_times, self.notes = opened.has_times, opened.notes
-        self._places = {label: k for k, label in enumerate(opened.assets)}
+        from .tables import FleetTally
+
+        limit = check_whole("ring", ring, SMALLEST_RING, LARGEST_RING, unit="ticks")
+        processes = None if workers is None else check_whole("workers", workers, 1, unit="processes")
+        pace = check_speed(speed)
+        rows, self.assets = open_rows(source, assets, times)
+        self._places = {label: k for k, label in enumerate(self.assets)}
         self._arrival = ArrivalClock()
-        super().__init__(opened.rows, opened.assets, config, workers, ring, pace, clock)
+        labels = Labels(name or rows.name, units or rows.units, rows.time_is_grid, tuple(rows.notes))
+        every = telemetry is not None
+        computation = FleetComputation(config, len(self.assets), processes, every)
+        folder = None
+        if archive is not None:
+            folder = ArchiveFolder(archive, tuple(names_of_columns(computation.columns, computation.shape[1])))
+        self._opened = None if store is None or isinstance(store, Store) else open_store(store)
+        kept = store if isinstance(store, Store) else self._opened
+        options = TrackOptions(
+            speed=pace,
+            outlets=Outlets(telemetry, dumps=dumps_of(computation.config) if dumps else None),
+            snapshots=snapshots,
+            store=kept,
+            clock=clock,
+        )
+        recording = Recording(limit, computation.shape, folder)
+        timeline = Timeline(computation, recording, FleetTally(len(self.assets)), _checkpoints(computation))
+        track = Track(
+            timeline,
+            rows,
+            labels,
+            assets=self.assets,
+            options=options,
+            ended=None if folder is None else _Ending(folder),
+        )
+        if snapshots or kept is not None:
+            track.resume()
+        super().__init__(Worker((track,), name="uspnb-fleet"), noun="fleet")
+        self.observe(_count_wrong_cells)
         if autostart:
             self.run()
-
-    # commands, from any thread
-
-    def run(self) -> None:
-        """Go on from where it stands."""
-        self._ask(lambda: self._enter("running"))
-
-    def pause(self) -> None:
-        """Stand still after the tick that is being computed."""
-        self._ask(lambda: self._enter("paused"))
-
-    def toggle(self) -> None:
-        """Run where it stands, pause where it runs."""
-        self._ask(lambda: self._enter("paused" if self._phase == "running" else "running"))
-
-    def step(self, n: Any = 1) -> None:
-        """Take `n` ticks, then pause.
-
-        Raises:
-            DomainError: not a whole number from 1 to 1,000,000.
-        """
-        if not isinstance(n, int) or isinstance(n, bool) or not 1 <= n <= MOST_STEPS:
-            raise DomainError(f"n = {n!r} must be a whole number from 1 to {MOST_STEPS:,}")
-
-        def take() -> None:
-            self._steps += n
-            self._enter("paused")
-
-        self._ask(take)
-
-    def set_speed(self, speed: Any) -> None:
-        """Ticks per second of a replay from now on, None for as fast as it can.
-
-        Raises:
-            DomainError: out of range.
-        """
-        wanted = checked_speed(speed)
-        self._ask(lambda: self._pace.rebase(wanted))
-
-    def command(self, name: str, value: Any = None) -> None:
-        """A command by name, as front ends send it: run, pause, toggle, step, speed.
-
-        Raises:
-            DomainError: there is no such command, or its value is wrong.
-        """
-        plain: dict[str, Callable[[], None]] = {"run": self.run, "pause": self.pause, "toggle": self.toggle}
-        if name in plain:
-            plain[name]()
-        elif name == "step":
-            self.step(1 if value is None else value)
-        elif name == "speed":
-            self.set_speed(value)
-        else:
-            raise DomainError(f"a fleet has no command {shown(name)}; it has run, pause, toggle, step and speed")
 
     def feed(self, row: Any, time: Any = None) -> tuple[Any, ...]:
         """Hand over one tick of all assets; returns at once.
@@ -144,56 +145,66 @@ class Fleet(FleetWorker):
             DomainError: unknown assets, another number of values, no instant, a fleet that does not take `feed`, or one
                 whose buffer of 10,000 rows is full.
         """
-        if type(self._rows) is not FedRows:
+        self._refuse_closed()
+        rows = self._only.source
+        if type(rows) is not FedRows:
             raise DomainError("this fleet has a source of its own; feed() is for a fleet made without one")
         values, wrong = read_row(row, self._places)
-        self._rows.put(Row(values, self._arrival() if time is None else timestamp_to_ns(time), wrong))
+        rows.put(values, self._arrival() if time is None else timestamp_to_ns(time), wrong)
         return tuple(self.assets[cell.asset] for cell in wrong)
 
-    stop = FleetWorker.close
+    def close(self) -> None:
+        """End the threads and helper processes; what was computed can still be read."""
+        super().close()
+        if self._opened is not None:
+            self._opened.close()
 
-    def __enter__(self) -> Fleet:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    stop = close
 
     # readings, from any thread
 
     @property
-    def events(self) -> list[dict[str, Any]]:
-        """Faults, wrong cells, dropped subscribers: the newest 1000, each with time, tick, kind and text."""
-        return list(self._events)
+    def name(self) -> str:
+        """Of the values."""
+        return self._only.labels.name
 
     @property
-    def live(self) -> bool:
-        """Whether rows come at their own pace."""
-        return self._rows.live
+    def notes(self) -> tuple[str, ...]:
+        """Readings of the table that the user should know of."""
+        return self._only.labels.notes
 
-    def subscribe(self, callback: Any) -> Callable[[], None]:
-        """Have `callback()` called from one publisher thread, at about 30 Hz while something changes.
+    @property
+    def ring(self) -> int:
+        """Ticks of every asset that are kept in memory."""
+        return self._only.timeline.recording.limit
 
-        Returns:
-            What ends the subscription.
-
-        Raises:
-            DomainError: it cannot be called.
-        """
-        if not callable(callback):
-            raise DomainError(f"callback = {shown(callback)} cannot be called; give a function without arguments")
-        return self._publisher.subscribe(callback)
+    @property
+    def workers(self) -> int:
+        """Processes that compute."""
+        return self._only.timeline.computation.workers
 
     def table(self) -> pd.DataFrame:
         """One row per asset: value, forecast of the next tick with its interval, weights, mode, alarms, scores."""
         from .tables import fleet_table
 
-        return fleet_table(self)
+        rows, tally = self._latest()
+        return fleet_table(rows, self._only.timeline.columns, tally, self.assets)
 
-    def alarms(self) -> pd.DataFrame:
-        """The newest 10,000 alarms of all assets: tick, time, asset, chart, onset_tick, observation."""
-        from .tables import alarm_table
+    def summaries(self) -> Float[np.ndarray, "asset column"]:
+        """The numbers of the present state of every asset, columns as in `tables.SUMMARY_COLUMNS`."""
+        from .tables import summaries
 
-        return alarm_table(self)
+        rows, tally = self._latest()
+        return summaries(rows, self._only.timeline.columns, tally)
+
+    def columns(
+        self, names: tuple[str, ...], first: int, stop: int
+    ) -> tuple[int, Float[np.ndarray, "time asset column"]]:
+        """Scalar columns of every asset over the ticks first..stop that are in memory, and the first of them."""
+        place = self._only.timeline.columns
+        numbers = np.array([place[name].start for name in names])
+        first, rows, _ = self._only.timeline.recording.newest(first, stop, (slice(None), numbers))
+        return first, rows
 
     def window(self, asset: Any) -> xr.Dataset:
         """The ticks of one asset that are still kept, with the names that `backtest` gives them.
@@ -201,17 +212,24 @@ class Fleet(FleetWorker):
         Raises:
             DomainError: there is no such asset.
         """
-        from .tables import asset_window
+        place = self.place_of(asset)
+        ds = self._dataset(place, place + 1).isel(asset=0, drop=True)
+        return ds.assign_attrs(title=str(asset), confidence_level=self.confidence_level)
 
-        return asset_window(self, self.place_of(asset))
-
-    def open(self, asset: Any) -> AssetView:
-        """One asset with the face of a session, for a live view.
+    def export(self, path: Any) -> Path:
+        """Write the kept ticks of all assets: .zarr and .nc as `uspnb.load` reads them; `open(asset).export` writes
+        those of one, .html as a report to look at.
 
         Raises:
-            DomainError: there is no such asset.
+            DomainError: another suffix, no folder to write to, nothing processed yet.
         """
-        return AssetView(self, self.place_of(asset))
+        if Path(path).suffix.lower() == ".html":
+            raise DomainError("a report shows one series; write that of an asset: fleet.open(asset).export('x.html')")
+        if not self.rows_ready:
+            raise DomainError("the fleet has processed no tick yet; run() or step() first, then export")
+        from ...predictor.results import save
+
+        return save(self._dataset(0, len(self.assets)), path)
 
     def place_of(self, asset: Any) -> int:
         """Place of an asset among `assets`.
@@ -224,9 +242,66 @@ class Fleet(FleetWorker):
             raise DomainError(f"there is no asset {shown(asset)}; the {len(self.assets)} assets are {named}")
         return self._places[asset]
 
+    def open(self, series: Any) -> Control:
+        """One asset with the face of a session, for a live view, its history, its alarms and its report; commands act
+        on the whole fleet.
+
+        Raises:
+            DomainError: there is no such asset.
+        """
+        return Control(self._worker, self._only, self.place_of(series), noun="fleet", owner=self)
+
     def __repr__(self) -> str:
-        now = self._status
+        now = self.status
         return f"Fleet({len(self.assets)} assets, {now.ticks} ticks, {now.phase})"
 
     def _repr_html_(self) -> str:
         return f"<b>{self!r}</b>" + self.table().head(10).to_html(float_format="{:.4g}".format)
+
+    def _latest(self) -> tuple[Float[np.ndarray, "asset kept"] | None, FleetTally]:
+        """The last row of every asset and the counts up to there, of one moment where the worker has published one."""
+        moment, timeline = self._only.latest, self._only.timeline
+        tally: Any = timeline.tally if moment is None else moment.checkpoint.tally
+        tick = timeline.ticks if moment is None else moment.checkpoint.tick
+        _, rows, _ = timeline.recording.newest(tick - 1, tick)
+        return rows[0] if len(rows) else timeline.last_row, tally
+
+    def _dataset(self, first: int, stop: int) -> xr.Dataset:
+        """The kept ticks of the assets at places first..stop."""
+        from .tables import fleet_dataset
+
+        timeline, labels = self._only.timeline, self._only.labels
+        recording = timeline.recording
+        begin = recording.oldest
+        rows, stamps = recording.read(begin, recording.count, (slice(first, stop),))
+        return fleet_dataset(
+            begin, rows, stamps, timeline.columns, self.assets[first:stop], labels.units, not labels.grid
+        )
+
+
+class _Ending:
+    """What becomes of the archive when a fleet ends; called by its worker."""
+
+    def __init__(self, folder: ArchiveFolder) -> None:
+        self._folder = folder
+
+    def __call__(self, track: Track) -> None:
+        try:
+            track.timeline.recording.spill_all()
+            self._folder.describe({"events": track.events.all(), "name": track.labels.name})
+        finally:
+            self._folder.close()
+
+
+def _checkpoints(computation: FleetComputation) -> Checkpoints:
+    """As many as fit into `CHECKPOINT_BYTES`: one holds the states of all assets."""
+    functional = FunctionalPredictor(computation.config)
+    size = computation.assets * StateLayout(functional.init_state(), functional.config).row_bytes
+    return Checkpoints(max(FEWEST_CHECKPOINTS, min(MOST_CHECKPOINTS, CHECKPOINT_BYTES // size)), STRIDE)
+
+
+def _count_wrong_cells(advance: Advance) -> None:
+    track: Any = advance.track
+    for cell in track.source.wrong_cells():
+        track.timeline.tally.counts["faults"][cell.asset] += 1
+        track.tell("cell", f"{track.assets[cell.asset]}: {cell.reason}")

@@ -1,34 +1,46 @@
-"""Assets split into lanes of one compiled shape, and who computes a lane: this process or a helper process.
+"""The states of many assets: lanes of one compiled shape, and who computes a lane, this process or a helper process.
 
-XLA's CPU client has one thread (see `uspnb.runtime`), so that two Python threads running programs take turns; a second
-core is had by a second process.  The split into lanes depends on the number of assets alone: whoever computes a lane
-runs the same program on the same numbers, and the results are the same to the bit.
+XLA's CPU client has one thread (see `uspnb.runtime.machine`), so that two Python threads running programs take turns; a
+second core is had by a second process.  The split into lanes depends on the number of assets alone: whoever computes a
+lane runs the same program on the same numbers, and the results are the same to the bit.
 """
 
 from __future__ import annotations
 
+import enum
+import functools
 import os
 import struct
 import subprocess
 import sys
+import threading
+import weakref
+from collections import deque
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
+import jax
 import numpy as np
 
 from ... import runtime
 from ...array_types import Float, Int
 from ...config.load import config_to_toml
 from ...config.schema import PredictorConfig
-from ...errors import UspnbError
-from ...model.fields import FLEET, ROW, shown_fields
+from ...errors import DomainError, UspnbError
+from ...model.fields import FLEET, shown_fields
 from ...model.packing import Layout, row_columns
+from ...model.programs import static_part
 from ...model.records import Observation
+from ...model.state import PredictorState
+from ...persistence.stores.state_layout import StateLayout
 from ...predictor.functional import FunctionalPredictor
+from ...predictor.universal import clock_forgotten
+from ...sources import Ticks
 
 WIDEST_LANE = 256
 LANE_STEP = 4
 ASSETS_WORTH_A_PROCESS = 200
 MOST_WORKERS = 8
+MOST_TICKS, TICKS_AT_ONCE = 32, 64  # of one batch; assets times ticks that make one, so that a command waits for little
 HEADER = struct.Struct("<qq")
 
 
@@ -36,40 +48,44 @@ class LaneFault(UspnbError):
     """A lane cannot go on: its helper process has ended."""
 
 
-class Kept(NamedTuple):
-    """Which columns of a packed row are kept.
+class KeptColumns(NamedTuple):
+    """Which columns of a packed row a fleet keeps.
 
     Attributes:
-        columns: their places in a full row, ascending.
-        place: field of `fields.ROW` to its places among the kept ones.
-        layout: that of a full row.
+        numbers: their places in a full row, ascending.
+        place: name of a field to its slice of a kept row; names as in `row_columns`.
     """
 
-    columns: Int[np.ndarray, "kept"]
-    place: dict[str, Int[np.ndarray, "*shape"]]
-    layout: Layout
-
-    def full_rows(self, kept: Float[np.ndarray, "time kept"]) -> Float[np.ndarray, "time width"]:
-        """Full rows; floats that were not kept are NaN, flags and counters that were not kept are 0."""
-        blank = np.concatenate(
-            [
-                np.full(int(np.prod(shape)), np.nan if dtype == np.float64 else 0.0)
-                for shape, dtype in zip(self.layout.shapes, self.layout.dtypes, strict=True)
-            ]
-        )
-        rows = np.repeat(blank[None], len(kept), axis=0)
-        rows[:, self.columns] = kept
-        return rows
+    numbers: Int[np.ndarray, "kept"]
+    place: dict[str, slice]
 
 
-def kept_columns(layout: Layout) -> Kept:
-    """The kept columns under a layout."""
-    places = row_columns(layout)
-    sizes = dict(zip(ROW, layout.shapes, strict=True))
+@functools.cache
+def kept_columns(layout: Layout, every: bool = False) -> KeptColumns:
+    """The columns that a fleet keeps, or all."""
     kept = shown_fields(FLEET)
-    wanted = {name: np.arange(places[name].start, places[name].stop).reshape(sizes[name]) for name in kept}
-    columns = np.unique(np.concatenate([np.ravel(of) for of in wanted.values()]))
-    return Kept(columns, {name: np.asarray(np.searchsorted(columns, of)) for name, of in wanted.items()}, layout)
+    numbers, place, start = [], {}, 0
+    for name, full in row_columns(layout).items():
+        if every or name in kept:
+            numbers.append(np.arange(full.start, full.stop))
+            place[name] = slice(start, start + len(numbers[-1]))
+            start = place[name].stop
+    return KeptColumns(np.concatenate(numbers), place)
+
+
+def full_rows(kept: Float[np.ndarray, "time kept"], layout: Layout) -> Float[np.ndarray, "time width"]:
+    """Full rows; floats that were not kept are NaN, flags and counters that were not kept are 0."""
+    if kept.shape[-1] == layout.width:
+        return kept
+    blank = np.concatenate(
+        [
+            np.full(int(np.prod(shape)), np.nan if dtype == np.float64 else 0.0)
+            for shape, dtype in zip(layout.shapes, layout.dtypes, strict=True)
+        ]
+    )
+    rows = np.repeat(blank[None], len(kept), axis=0)
+    rows[:, kept_columns(layout).numbers] = kept
+    return rows
 
 
 def lane_slices(assets: int) -> list[slice]:
@@ -93,17 +109,41 @@ def default_workers(assets: int) -> int:
 
 @runtime_checkable
 class Lane(Protocol):
-    """One lane: `warm` compiles, `submit` hands over a tick and returns at once, `collect` waits for its rows."""
+    """Assets that one program steps.
+
+    Attributes:
+        assets: how many, those included that only fill the lane up.
+    """
+
+    assets: int
 
     def warm(self) -> None:
         """Compile, without a tick."""
 
-    def submit(self, values: np.ndarray, stamp_ns: int, now_ns: int) -> None:
-        """Hand over one tick of every asset."""
+    def submit(
+        self, values: Float[np.ndarray, "time asset"], stamps_ns: Int[np.ndarray, "time"], now_ns: np.ndarray
+    ) -> None:
+        """Hand over ticks of every asset; a helper process begins at once."""
 
-    def collect(self) -> Float[np.ndarray, "asset kept"]:
-        """The kept columns of its results."""
+    def collect(self) -> Float[np.ndarray, "time asset kept"]:
+        """Wait for the kept columns of their results."""
         ...
+
+    def keep(self) -> Any:
+        """A handle of the present states that later ticks do not change; never raises."""
+
+    def put(self, kept: Any) -> None:
+        """Go back to states that were kept."""
+
+    def states(self, kept: Any) -> PredictorState:
+        """The stacked states behind a handle."""
+        ...
+
+    def take(self, states: PredictorState) -> None:
+        """Go on from states of anywhere, bit for bit."""
+
+    def configure(self, config: PredictorConfig) -> None:
+        """Settings from the next tick on; what differs is traced, so that nothing is compiled."""
 
     def close(self) -> None:
         """Let go of what it holds."""
@@ -115,70 +155,164 @@ class LocalLane:
     Args:
         config: settings.
         assets: how many series.
+        every: whether all columns of a row are kept.
     """
 
-    def __init__(self, config: PredictorConfig, assets: int) -> None:
+    def __init__(self, config: PredictorConfig, assets: int, every: bool = False) -> None:
         self.assets = assets
         self._predictor = FunctionalPredictor(config)
-        self._kept = kept_columns(self._predictor.layout)
-        self.width = len(self._kept.columns)
+        self._numbers = kept_columns(self._predictor.layout, every).numbers
+        self.width = len(self._numbers)
         self._states = self._predictor.init_state(assets)
-        self._tick: Observation | None = None
+        self._ticks: tuple[np.ndarray, ...] = ()
 
     def warm(self) -> None:
         """Compile, without a tick."""
-        self._predictor.advance(self._states, self._observation(np.full(self.assets, np.nan), 0, 0), 0)
+        zeros = np.zeros(1, np.int64)
+        self._predictor.advance(self._states, self._observation(np.full(self.assets, np.nan), zeros[0], zeros[0]), 0)
 
-    def submit(self, values: np.ndarray, stamp_ns: int, now_ns: int) -> None:
-        """Keep the tick until it is collected."""
-        self._tick = self._observation(values, stamp_ns, now_ns)
+    def submit(
+        self, values: Float[np.ndarray, "time asset"], stamps_ns: Int[np.ndarray, "time"], now_ns: np.ndarray
+    ) -> None:
+        """Hold the ticks until they are collected."""
+        self._ticks = (values, stamps_ns, now_ns)
 
-    def collect(self) -> Float[np.ndarray, "asset kept"]:
-        """Compute the tick that was handed over."""
-        if self._tick is None:
-            raise LaneFault("collect() came before submit()")
-        self._states, rows = self._predictor.advance(self._states, self._tick, 1)
-        self._tick = None
-        return rows[0][:, self._kept.columns]
+    def collect(self) -> Float[np.ndarray, "time asset kept"]:
+        """Compute the ticks that were handed over, one by one: the program has the shape of one."""
+        rows = []
+        for tick in zip(*self._ticks, strict=True):
+            self._states, row = self._predictor.advance(self._states, self._observation(*tick), 1)
+            rows.append(row[0][:, self._numbers])
+        self._ticks = ()
+        return np.stack(rows)
+
+    def keep(self) -> PredictorState:
+        """The states themselves: nobody writes to their arrays."""
+        return self._states
+
+    def put(self, kept: PredictorState) -> None:
+        """Go back to states of `keep`."""
+        self._states = kept
+
+    def states(self, kept: PredictorState) -> PredictorState:
+        """As they are."""
+        return kept
+
+    def take(self, states: PredictorState) -> None:
+        """Go on from these states, on the device that the lane computes on."""
+        self._states = jax.tree.map(_beside, self._states, states)
+
+    def configure(self, config: PredictorConfig) -> None:
+        """Settings from the next tick on."""
+        self._predictor = FunctionalPredictor(config)
 
     def close(self) -> None:
         """Nothing is held."""
 
-    def _observation(self, values: np.ndarray, stamp_ns: int, now_ns: int) -> Observation:
+    def _observation(self, values: np.ndarray, stamp_ns: Any, now_ns: Any) -> Observation:
         shape = (1, self.assets)
         stamps, now = np.full(shape, stamp_ns, np.int64), np.full(shape, now_ns, np.int64)
         return Observation(np.asarray(values, np.float64)[None], stamps, now, np.full(shape, np.nan))
 
 
+def _beside(leaf: Any, value: Any) -> Any:
+    """The value on the device of a leaf.  Bound to a device only where that is: else it would be another program."""
+    if isinstance(leaf, jax.Array) and leaf.committed:
+        return jax.device_put(value, leaf.sharding)
+    return jax.numpy.asarray(value)
+
+
+class Ask(enum.IntEnum):
+    """What a helper process is asked for; only `WARM`, `TICKS` and `STATES` are answered."""
+
+    WARM, TICKS, STATES, TAKE, KEEP, PUT, DROP, CONFIGURE = range(8)
+
+
+class Token:
+    """States that a helper process keeps under a number as long as this lives."""
+
+    def __init__(self, number: int, dropped: deque[int]) -> None:
+        self.number = number
+        weakref.finalize(self, dropped.append, number).atexit = False
+
+
 class ProcessLane:
-    """A lane computed by a helper process; ticks and rows go through its pipes as plain numbers.
+    """A lane computed by a helper process; ticks, rows and states go through its pipes as plain bytes.
+
+    A request is two int64, kind and length, and so many bytes; a reply has the length that the request implies.
 
     Args:
         config: settings.
         assets: how many series.
+        every: whether all columns of a row are kept.
     """
 
-    def __init__(self, config: PredictorConfig, assets: int) -> None:
+    def __init__(self, config: PredictorConfig, assets: int, every: bool = False) -> None:
         self.assets = assets
-        self._width = len(kept_columns(FunctionalPredictor(config).layout).columns)
+        predictor = FunctionalPredictor(config)
+        self._width = len(kept_columns(predictor.layout, every).numbers)
+        self._packed = StateLayout(predictor.init_state(), config)
+        self._pending, self._kept_number = 0, 0
+        self._dropped: deque[int] = deque()
+        self._present: weakref.ref[Token] | None = None
         self._helper = subprocess.Popen(
-            [sys.executable, "-m", "uspnb.engine.fleet.lane_process"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            [sys.executable, "-m", "uspnb.engine.fleet.lane_process", str(assets), str(int(every))],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
         )
-        text = config_to_toml(config).encode()
-        self._write(HEADER.pack(assets, len(text)) + text)
+        self.configure(config)
 
     def warm(self) -> None:
         """Let it compile, and wait for it."""
-        self._write(HEADER.pack(-1, -1) + np.full(self.assets, np.nan).tobytes())
-        self._read(8 * self.assets * self._width)
+        self._write(Ask.WARM)
+        self._read(1)
 
-    def submit(self, values: np.ndarray, stamp_ns: int, now_ns: int) -> None:
-        """Send the tick; the helper begins at once."""
-        self._write(HEADER.pack(stamp_ns, now_ns) + np.ascontiguousarray(values, np.float64).tobytes())
+    def submit(
+        self, values: Float[np.ndarray, "time asset"], stamps_ns: Int[np.ndarray, "time"], now_ns: np.ndarray
+    ) -> None:
+        """Send the ticks."""
+        self._pending, self._present = len(values), None
+        columns = (np.asarray(stamps_ns, np.int64), np.asarray(now_ns, np.int64), np.asarray(values, np.float64))
+        self._write(Ask.TICKS, *(column.tobytes() for column in columns))
 
-    def collect(self) -> Float[np.ndarray, "asset kept"]:
-        """Wait for the rows of the tick that was sent."""
-        return np.frombuffer(self._read(8 * self.assets * self._width)).reshape(self.assets, self._width)
+    def collect(self) -> Float[np.ndarray, "time asset kept"]:
+        """Wait for the rows of the ticks that were sent."""
+        shape = (self._pending, self.assets, self._width)
+        return np.frombuffer(self._read(8 * self._pending * self.assets * self._width)).reshape(shape)
+
+    def keep(self) -> Token:
+        """Have the helper keep the states; of the same tick there is one token.  Where it has ended, one of nothing."""
+        token = self._present() if self._present is not None else None
+        if token is not None:
+            return token
+        self._kept_number += 1
+        token = Token(self._kept_number, self._dropped)
+        try:
+            self._write(Ask.KEEP, HEADER.pack(token.number, 0))
+        except LaneFault:
+            return token  # whoever uses it is told
+        self._present = weakref.ref(token)
+        return token
+
+    def put(self, kept: Token) -> None:
+        """Have it go back."""
+        self._write(Ask.PUT, HEADER.pack(kept.number, 0))
+        self._present = weakref.ref(kept)
+
+    def states(self, kept: Token) -> PredictorState:
+        """Fetch the states behind a token."""
+        self._write(Ask.STATES, HEADER.pack(kept.number, 0))
+        rows = np.frombuffer(self._read(self.assets * self._packed.row_bytes), np.uint8)
+        return self._packed.unpack(rows.reshape(self.assets, -1))
+
+    def take(self, states: PredictorState) -> None:
+        """Send states."""
+        self._present = None
+        self._write(Ask.TAKE, self._packed.pack(states).tobytes())
+
+    def configure(self, config: PredictorConfig) -> None:
+        """Send the settings."""
+        self._write(Ask.CONFIGURE, config_to_toml(config).encode())
 
     def close(self) -> None:
         """End the helper; a closed pipe tells it to."""
@@ -197,15 +331,23 @@ class ProcessLane:
     def _pipe(self, name: str) -> Any:
         return getattr(self._helper, name)
 
-    def _write(self, data: bytes) -> None:
+    def _write(self, kind: Ask, *parts: bytes) -> None:
+        pipe = self._pipe("stdin")
         try:
-            self._pipe("stdin").write(data)
-            self._pipe("stdin").flush()
-        except (BrokenPipeError, OSError) as error:
+            while self._dropped:
+                pipe.write(HEADER.pack(Ask.DROP, HEADER.size) + HEADER.pack(self._dropped.popleft(), 0))
+            pipe.write(HEADER.pack(kind, sum(map(len, parts))))
+            for part in parts:
+                pipe.write(part)
+            pipe.flush()
+        except (OSError, ValueError) as error:  # a broken pipe, or one that was closed
             raise self._ended() from error
 
     def _read(self, size: int) -> bytes:
-        data = self._pipe("stdout").read(size)
+        try:
+            data = self._pipe("stdout").read(size)
+        except ValueError as error:
+            raise self._ended() from error
         if len(data) < size:
             raise self._ended()
         return data
@@ -217,9 +359,184 @@ class ProcessLane:
         )
 
 
-def open_lanes(config: PredictorConfig, assets: int, workers: int) -> list[tuple[slice, Lane]]:
-    """A lane for each slice of the assets; the first of every `workers` is computed here."""
-    parts = lane_slices(assets)
-    width = parts[0].stop - parts[0].start
-    helped = {k: ProcessLane(config, width) for k in range(len(parts)) if k % workers}  # they start up meanwhile
-    return [(part, helped[k] if k in helped else LocalLane(config, width)) for k, part in enumerate(parts)]
+class KeptStates(NamedTuple):
+    """A handle of the states of all assets: `parts` by lane, or `whole` where no lane is open yet."""
+
+    parts: tuple[Any, ...] = ()
+    whole: PredictorState | None = None
+
+
+class FleetComputation:
+    """The states of all assets of a fleet, stepped together; see `uspnb.engine.computation.Computation`.
+
+    Lanes open with the first tick or with `prepare`, whichever is first.
+
+    Args:
+        config: settings; the default configuration where left out.
+        assets: how many series.
+        workers: processes that compute, the first of every `workers` lanes in this one; None for as many as are worth
+            it.
+        every: whether rows have all columns, not only `KEPT`.
+    """
+
+    def __init__(
+        self, config: PredictorConfig | None, assets: int, workers: int | None = None, every: bool = False
+    ) -> None:
+        self.assets, self._every = assets, every
+        self.workers = default_workers(assets) if workers is None else workers
+        self.most = max(1, min(MOST_TICKS, TICKS_AT_ONCE // assets))
+        self._functional = FunctionalPredictor(config)
+        self._kept = kept_columns(self._functional.layout, every)
+        self._lock = threading.Lock()  # `states` of any thread, between ticks
+        self._fault: LaneFault | None = None
+        self._whole: PredictorState | None = None
+        self.lanes: list[tuple[slice, Lane]] = []
+
+    @property
+    def config(self) -> PredictorConfig:
+        """The settings of the next tick."""
+        return self._functional.config
+
+    @property
+    def layout(self) -> Layout:
+        """Layout of a full row."""
+        return self._functional.layout
+
+    @property
+    def columns(self) -> dict[str, slice]:
+        """Where each field stands in a row."""
+        return self._kept.place
+
+    def full_rows(self, rows: Float[np.ndarray, "time kept"]) -> Float[np.ndarray, "time width"]:
+        """Rows of one asset with the columns that were not kept; see `full_rows`."""
+        return full_rows(rows, self.layout)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Of the rows of a tick."""
+        return self.assets, len(self._kept.numbers)
+
+    @property
+    def depth(self) -> int:
+        """Depth of the log-signature."""
+        return self.config.log_sig_depth
+
+    def prepare(self) -> None:
+        """Compile one lane after the other: the second finds the first one's program on disk."""
+        self._open()
+        with self._lock:
+            for _, lane in self.lanes:
+                lane.warm()
+
+    def advance(self, ticks: Ticks, now_ns: Int[np.ndarray, "time"]) -> Float[np.ndarray, "time asset kept"]:
+        """Move all states on.
+
+        Args:
+            ticks: values (time, asset), NaN where one is missing; one timestamp for each tick.
+            now_ns: the time of processing of each tick.
+
+        Raises:
+            LaneFault: a helper process has ended; the states of all assets are of no common tick any more.
+        """
+        if self._fault is not None:
+            raise self._fault
+        self._open()
+        blank = np.full((len(ticks), self._width - self.assets), np.nan)
+        values = np.concatenate([ticks.values, blank], axis=1)
+        with self._lock:
+            try:
+                for part, lane in self.lanes:
+                    lane.submit(values[:, part], ticks.stamps_ns, now_ns)
+                return np.concatenate([lane.collect() for _, lane in self.lanes], axis=1)[:, : self.assets]
+            except LaneFault as fault:
+                self._fault = fault
+                raise
+
+    def keep(self) -> KeptStates:
+        """A handle; lanes of other processes keep the states until nobody holds it any more."""
+        if not self.lanes:
+            return KeptStates((), self._whole)
+        with self._lock:
+            return KeptStates(tuple(lane.keep() for _, lane in self.lanes))
+
+    def put(self, kept: KeptStates) -> None:
+        """Go back to states that were kept."""
+        if not kept.parts:
+            self.take(self.cold() if kept.whole is None else kept.whole)
+            return
+        with self._lock:
+            for (_, lane), part in zip(self.lanes, kept.parts, strict=True):
+                lane.put(part)
+
+    def states(self, kept: KeptStates) -> tuple[PredictorState, int]:
+        """The states stacked along the assets, NumPy arrays, and the depth of the log-signature."""
+        if not kept.parts:
+            return self.cold() if kept.whole is None else kept.whole, self.depth
+        with self._lock:
+            parts = [lane.states(part) for (_, lane), part in zip(self.lanes, kept.parts, strict=True)]
+        host = jax.device_get(parts)
+        return jax.tree.map(lambda *leaves: np.concatenate(leaves)[: self.assets], *host), self.depth
+
+    def cold(self, depth: int | None = None) -> PredictorState:
+        """The states that a fleet begins with."""
+        return self._functional.init_state(self.assets)
+
+    def take(self, state: PredictorState, held: int | None = None, depth: int | None = None) -> None:
+        """Go on from stacked states; what fills the last lane up repeats the last asset."""
+        if not self.lanes:
+            self._whole = state
+            return
+        host = jax.device_get(state)
+        with self._lock:
+            for part, lane in self.lanes:
+                rows = np.minimum(np.arange(part.start, part.stop), self.assets - 1)
+                lane.take(jax.tree.map(lambda leaf, rows=rows: np.asarray(leaf)[rows], host))
+
+    def configure(self, config: PredictorConfig) -> None:
+        """Settings from the next tick on.
+
+        Raises:
+            DomainError: a structural setting differs, for which another program would have to be compiled.
+        """
+        if config is self.config:
+            return
+        if static_part(config) != static_part(self.config):
+            raise DomainError("structural settings cannot change while a fleet runs; make a new one from its snapshot")
+        self._functional = FunctionalPredictor(config)
+        with self._lock:
+            for _, lane in self.lanes:
+                lane.configure(config)
+
+    def forget_clock(self) -> None:
+        """Let the next tick carry any timestamp."""
+        states, _ = self.states(self.keep())
+        self.take(jax.vmap(clock_forgotten)(states))
+
+    def shed(self, latency_ns: float, interval_ns: float, tick: int, *, jittery: bool) -> bool:
+        """The depth stays."""
+        return False
+
+    def close(self) -> None:
+        """End the helper processes."""
+        with self._lock:
+            for _, lane in self.lanes:
+                lane.close()
+
+    @property
+    def _width(self) -> int:
+        return self.lanes[-1][0].stop
+
+    def _open(self) -> None:
+        if self.lanes:
+            return
+        parts = lane_slices(self.assets)
+        width = parts[0].stop - parts[0].start
+        # Helpers start up while the lanes of this process are made.
+        helped = {k: ProcessLane(self.config, width, self._every) for k in range(len(parts)) if k % self.workers}
+        self.lanes = [
+            (part, helped[k] if k in helped else LocalLane(self.config, width, self._every))
+            for k, part in enumerate(parts)
+        ]
+        if self._whole is not None:
+            whole, self._whole = self._whole, None
+            self.take(whole)

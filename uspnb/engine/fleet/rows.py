@@ -9,15 +9,17 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...array_types import Float
+from ...array_types import Float, Int
 from ...data.series import Series, read_series
 from ...data.times import timestamp_to_ns
 from ...errors import DomainError
-from ...sources.base import shown
+from ...runtime.arguments import check_whole
+from ...sources.base import SourceFault, Ticks, shown
+from ...sources.feed import not_replayable
 from ...sources.items import ArrivalClock, real_value
 
 FEED_CAPACITY = 10_000
@@ -32,53 +34,6 @@ class WrongCell(NamedTuple):
     reason: str
 
 
-class Row(NamedTuple):
-    """One tick of every asset: values (asset,) with NaN where one is missing, time [ns since 1970 UTC], wrong cells."""
-
-    values: Float[np.ndarray, "asset"]
-    stamp_ns: int
-    wrong: tuple[WrongCell, ...] = ()
-
-
-class RowFault(NamedTuple):
-    """What came instead of a row: a sentence, and whether rows may follow."""
-
-    reason: str
-    can_continue: bool
-
-
-@runtime_checkable
-class Rows(Protocol):
-    """A source of rows; no method waits for one.
-
-    Attributes:
-        length: rows in all, None where nobody knows.
-        live: whether they come at their own pace.
-    """
-
-    length: int | None
-    live: bool
-
-    def start(self, wake: Callable[[], None]) -> None:
-        """Begin to read; `wake` is called when something came."""
-
-    def take(self) -> Row | RowFault | None:
-        """The next one, None where none is here now."""
-
-    @property
-    def waiting(self) -> int:
-        """Rows that are here."""
-        ...
-
-    @property
-    def exhausted(self) -> bool:
-        """Whether none will ever come again and all were taken."""
-        ...
-
-    def close(self) -> None:
-        """Read no more."""
-
-
 def read_labels(assets: Any) -> tuple[Any, ...]:
     """Labels of the assets, from their number or their names.
 
@@ -86,9 +41,7 @@ def read_labels(assets: Any) -> tuple[Any, ...]:
         DomainError: none, or names that repeat.
     """
     if isinstance(assets, (int, np.integer)) and not isinstance(assets, bool):
-        if assets < 1:
-            raise DomainError(f"assets = {assets} must be at least 1")
-        return tuple(range(int(assets)))
+        return tuple(range(check_whole("assets", assets, 1)))
     if isinstance(assets, (str, bytes)) or not isinstance(assets, Sequence) or not len(assets):
         raise DomainError(f"assets = {shown(assets)} must be how many there are, or a list of their names")
     labels = tuple(assets)
@@ -136,13 +89,20 @@ def _cells(pairs: Any, count: int) -> tuple[np.ndarray, tuple[WrongCell, ...]]:
 
 
 class TableRows:
-    """The rows of a table, oldest first."""
+    """The rows of a table, oldest first; see `uspnb.sources.Source`, with values of shape (tick, asset).
+
+    Args:
+        series: the table.
+    """
 
     live = False
 
     def __init__(self, series: Series) -> None:
-        self._values = series.values.reshape(len(series), -1)
+        self._values = series.values.reshape(len(series), -1).copy()
+        self._values.flags.writeable = False  # who takes rows gets views, and the user's array may change
         self._stamps = series.timestamps_ns
+        self.name, self.units = series.name, series.units
+        self.time_is_grid, self.notes = not series.has_times, series.notes
         self.length: int | None = len(series)
         self._next = 0
 
@@ -150,12 +110,14 @@ class TableRows:
         """All rows are here."""
         wake()
 
-    def take(self) -> Row | RowFault | None:
-        """The next row."""
-        if self.exhausted:
-            return None
-        k, self._next = self._next, self._next + 1
-        return Row(self._values[k], int(self._stamps[k]))
+    def take(self, most: int) -> Ticks:
+        """Up to `most` of the next rows."""
+        first, self._next = self._next, min(self._next + most, len(self._values))
+        return _ticks(self._values[first : self._next], self._stamps[first : self._next])
+
+    def wrong_cells(self) -> list[WrongCell]:
+        """None: a table holds numbers."""
+        return []
 
     @property
     def waiting(self) -> int:
@@ -167,19 +129,32 @@ class TableRows:
         """Whether all were taken."""
         return self._next >= len(self._values)
 
+    def seek(self, k: int) -> None:
+        """Have row `k` come next.
+
+        Raises:
+            DomainError: there is no such row.
+        """
+        self._next = check_whole("k", k, 0, len(self._values), unit="rows")
+
     def close(self) -> None:
         """Nothing is held."""
 
 
 class FedRows:
-    """Rows that a program hands over, up to a bound."""
+    """Rows that a program hands over, up to a bound; see `uspnb.sources.Source`.
 
-    live = True
+    Args:
+        assets: how many values a row has.
+        capacity: rows that may wait.
+    """
 
-    def __init__(self, capacity: int = FEED_CAPACITY) -> None:
-        self.length: int | None = None
-        self._capacity = capacity
-        self._rows: deque[Row | RowFault] = deque()
+    live, length, name, units, time_is_grid, notes = True, None, "", "", False, ()
+
+    def __init__(self, assets: int, capacity: int = FEED_CAPACITY) -> None:
+        self._assets, self._capacity = assets, capacity
+        self._waiting: deque[tuple[np.ndarray, int, tuple[WrongCell, ...]] | SourceFault] = deque()
+        self._wrong: list[WrongCell] = []
         self._room = threading.Condition()
         self._wake: Callable[[], None] = lambda: None
         self._ended = self._closed = False
@@ -189,23 +164,34 @@ class FedRows:
         self._wake = wake
         wake()
 
-    def put(self, row: Row | RowFault, wait: bool = False) -> None:
+    def put(
+        self, values: Float[np.ndarray, "asset"], stamp_ns: int, wrong: tuple[WrongCell, ...] = (), wait: bool = False
+    ) -> None:
         """Hand over a row.
+
+        Args:
+            values: NaN where one is missing.
+            stamp_ns: when it was measured [ns since 1970 UTC].
+            wrong: cells that were no numbers.
+            wait: whether to wait for room.
 
         Raises:
             DomainError: it is full (where one does not `wait`), or closed.
         """
+        self._put((values, stamp_ns, wrong), wait)
+
+    def _put(self, item: Any, wait: bool) -> None:
         with self._room:
-            while wait and len(self._rows) >= self._capacity and not self._closed:
+            while wait and len(self._waiting) >= self._capacity and not self._closed:
                 self._room.wait()
             if self._closed:
                 raise DomainError("the fleet is closed and takes no more rows")
-            if len(self._rows) >= self._capacity:
+            if len(self._waiting) >= self._capacity:
                 raise DomainError(
-                    f"{len(self._rows):,} rows wait, as many as can be kept ({self._capacity:,}); run the fleet, or "
+                    f"{len(self._waiting):,} rows wait, as many as can be kept ({self._capacity:,}); run the fleet, or "
                     "feed more slowly"
                 )
-            self._rows.append(row)
+            self._waiting.append(item)
         self._wake()
 
     def end(self) -> None:
@@ -213,22 +199,52 @@ class FedRows:
         self._ended = True
         self._wake()
 
-    def take(self) -> Row | RowFault | None:
-        """The oldest row that waits."""
+    def take(self, most: int) -> Ticks:
+        """Up to `most` rows that wait.
+
+        Raises:
+            SourceFault: a row that could not be laid out came next, or the rows ended by a fault.
+        """
+        values, stamps = [], []
         with self._room:
-            row = self._rows.popleft() if self._rows else None
+            while self._waiting and len(values) < most:
+                item = self._waiting[0]
+                if isinstance(item, SourceFault):
+                    if values:
+                        break
+                    self._waiting.popleft()
+                    self._room.notify_all()
+                    raise item
+                self._waiting.popleft()
+                values.append(item[0])
+                stamps.append(item[1])
+                self._wrong.extend(item[2])
             self._room.notify_all()
-        return row
+        return _ticks(np.array(values, np.float64).reshape(-1, self._assets), np.array(stamps, np.int64))
+
+    def wrong_cells(self) -> list[WrongCell]:
+        """Cells of the rows taken since the last call that were no numbers."""
+        with self._room:
+            wrong, self._wrong = self._wrong, []
+        return wrong
 
     @property
     def waiting(self) -> int:
         """Rows not yet taken."""
-        return len(self._rows)
+        return len(self._waiting)
 
     @property
     def exhausted(self) -> bool:
         """Whether the end was told and all were taken."""
-        return self._ended and not self._rows
+        return self._ended and not self._waiting
+
+    def seek(self, k: int) -> None:
+        """Refused: what was handed over is not kept.
+
+        Raises:
+            DomainError: always.
+        """
+        raise DomainError(not_replayable("a fleet's feed", k))
 
     def close(self) -> None:
         """Take no more rows."""
@@ -246,7 +262,7 @@ class IteratedRows(FedRows):
     """
 
     def __init__(self, items: Iterator[Any], places: Mapping[Any, int]) -> None:
-        super().__init__(READ_AHEAD)
+        super().__init__(len(places), READ_AHEAD)
         self._items, self._places, self._arrival = items, places, ArrivalClock()
         self._thread = threading.Thread(target=self._read, name="uspnb-fleet-reader", daemon=True)
 
@@ -259,36 +275,33 @@ class IteratedRows(FedRows):
     def _read(self) -> None:
         try:
             for item in self._items:
-                self.put(self._row(item), wait=True)
+                self._put(self._row(item), wait=True)
                 if self._closed:
                     return
         except Exception as error:  # the iterator is the user's own code: whatever it raises ends the rows, and is told
             if not self._closed:
-                self.put(RowFault(f"the iterator of rows raised {type(error).__name__}: {error}", False), wait=True)
+                told = f"the iterator of rows raised {type(error).__name__}: {error}"
+                self._put(SourceFault("", told), wait=True)
         self.end()
 
-    def _row(self, item: Any) -> Row | RowFault:
+    def _row(self, item: Any) -> Any:
         paired = isinstance(item, tuple) and len(item) == 2 and isinstance(item[0], (np.ndarray, list, tuple, Mapping))
         try:
             values, wrong = read_row(item[0] if paired else item, self._places)
-            return Row(values, timestamp_to_ns(item[1]) if paired else self._arrival(), wrong)
+            return values, timestamp_to_ns(item[1]) if paired else self._arrival(), wrong
         except DomainError as error:
-            return RowFault(f"a row was left out: {error}", True)
+            return SourceFault("", f"a row was left out: {error}", shown(item), can_continue=True)
 
 
-class OpenedRows(NamedTuple):
-    """A source of rows and what is known of it: labels, name, unit, whether it has times, readings to tell."""
-
-    rows: Rows
-    assets: tuple[Any, ...]
-    name: str = ""
-    units: str = ""
-    has_times: bool = True
-    notes: tuple[str, ...] = ()
+def _ticks(values: Float[np.ndarray, "tick asset"], stamps_ns: Int[np.ndarray, "tick"]) -> Ticks:
+    return Ticks(values, stamps_ns, np.full(len(stamps_ns), np.nan))
 
 
-def open_rows(source: Any, assets: Any = None, times: Any = None) -> OpenedRows:
-    """The rows of a table, of an iterator, or, of nothing, those that will be fed; see `Fleet`.
+Rows = TableRows | FedRows
+
+
+def open_rows(source: Any, assets: Any = None, times: Any = None) -> tuple[Rows, tuple[Any, ...]]:
+    """The rows of a table, of an iterator, or, of nothing, those that will be fed, and the labels; see `Fleet`.
 
     Raises:
         DomainError: no table, assets that are missing or do not fit it, times that belong to nothing.
@@ -300,11 +313,11 @@ def open_rows(source: Any, assets: Any = None, times: Any = None) -> OpenedRows:
             raise DomainError("times belong to a table; feed(row, time) and pairs (row, time) carry their own")
         labels = read_labels(assets)
         places = {label: k for k, label in enumerate(labels)}
-        return OpenedRows(FedRows() if source is None else IteratedRows(iter(source), places), labels)
+        return FedRows(len(labels)) if source is None else IteratedRows(iter(source), places), labels
     series = read_series(source, times)
     width = 1 if series.values.ndim == 1 else series.values.shape[1]
     own = series.assets if series.assets is not None else (series.name or 0,)
     labels = own if assets is None else read_labels(assets)
     if len(labels) != width:
         raise DomainError(f"{len(labels)} asset names for a table of {width} columns")
-    return OpenedRows(TableRows(series), labels, series.name, series.units, series.has_times, series.notes)
+    return TableRows(series), tuple(labels)

@@ -1,98 +1,235 @@
-"""What a fleet remembers, as pandas and xarray objects."""
+"""What a fleet counts of every asset, and its rows as tables: pandas, xarray, and the numbers that its page draws."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
-from ...model.fields import FIELDS, INPUT_UNITS
+from ...array_types import Float, Int
+from ...model.fields import INPUT_UNITS, SPARK, shown_fields, variables
 from ...model.kernels.registry import KERNEL_NAMES
 from ...model.records import CHART_NAMES, OperatingMode
-from .record import ALARM_NAMES
+from ..timeline import ALARM_CHARTS
 
-if TYPE_CHECKING:
-    from .fleet import Fleet
+COUNTS = ("scored", "covered", "rejected", "faults", "alarms")
+SPARK_COLUMNS = shown_fields(SPARK)
+SUMMARY_COLUMNS = (
+    "value", "forecast", "lower", "upper", *(f"weight_{name}" for name in KERNEL_NAMES), "mode", "degraded",
+    "emergency", "rejected", "alarms", "last_alarm_tick", "last_alarm_chart", "skill", "coverage", "faults",
+)  # fmt: skip
+NEXT = ("next_prediction", "next_lower", "next_upper")
 
-
-def fleet_table(fleet: Fleet) -> pd.DataFrame:
-    """One row per asset, indexed by its label; see `Fleet.table`."""
-    record = fleet.record
-    with record.lock:
-        rows, scores, known = record.latest().copy(), record.scores, record.ticks > 0
-        place = record.kept.place
-        weights = rows[:, place["weight"]]
-        leader = [KERNEL_NAMES[k] if known else "" for k in np.argmax(np.nan_to_num(weights), axis=1)]
-        columns: dict[str, Any] = {
-            "value": rows[:, place["observation"]],
-            "forecast": rows[:, place["next_prediction"]],
-            "lower": rows[:, place["next_lower"]],
-            "upper": rows[:, place["next_upper"]],
-            "leader": leader,
-        }
-        columns |= {f"weight_{name}": weights[:, k] for k, name in enumerate(KERNEL_NAMES)}
-        modes = rows[:, place["operating_mode"]]
-        columns |= {
-            "mode": [OperatingMode.to_string(mode) if known else "" for mode in modes],
-            "last_alarm_tick": scores.last_alarm.copy(),
-            "last_alarm_chart": [ALARM_NAMES[k] if k >= 0 else "" for k in scores.last_chart],
-            "alarms": scores.alarms.copy(),
-            "rejected": scores.rejected.copy(),
-            "faults": scores.faults.copy(),
-            "rmse": scores.rmse,
-            "rmse_last_value": scores.rmse_last_value,
-            "skill": scores.skill,
-            "coverage": scores.coverage,
-        }
-    return pd.DataFrame(columns, index=pd.Index(list(fleet.assets), name="asset"))
+Columns = Mapping[str, slice]
 
 
-def alarm_table(fleet: Fleet) -> pd.DataFrame:
-    """One row per alarm, oldest first; see `Fleet.alarms`."""
-    with fleet.record.lock:
-        found = list(fleet.record.alarms)
-    stamps = np.array([alarm.stamp_ns for alarm in found], np.int64)
-    ticks = np.array([alarm.tick for alarm in found], np.int64)
-    return pd.DataFrame(
-        {
-            "tick": ticks,
-            "time": stamps.astype("datetime64[ns]") if fleet.has_times else ticks,
-            "asset": [fleet.assets[alarm.asset] for alarm in found],
-            "chart": [alarm.chart for alarm in found],
-            "onset_tick": np.array([alarm.onset for alarm in found], np.int64),
-            "observation": np.array([alarm.observation for alarm in found], np.float64),
-        }
-    )
+class FleetTally:
+    """Counts and scores of every asset since its first tick, in memory that does not grow.
+
+    The root of a sum of squares is carried by `hypot`, which neither overflows nor underflows.
+
+    Args:
+        assets: how many.
+    """
+
+    def __init__(self, assets: int) -> None:
+        self.counts: dict[str, Int[np.ndarray, "asset"]] = {name: np.zeros(assets, np.int64) for name in COUNTS}
+        self.last_alarm = np.full(assets, np.nan)
+        self.last_chart = np.full(assets, -1, np.int64)
+        self.error, self.naive = np.zeros(assets), np.zeros(assets)
+        self.last = np.full(assets, np.nan)
+
+    @property
+    def alarms(self) -> int:
+        """Ticks that raised an alarm, over all assets."""
+        return int(self.counts["alarms"].sum())
+
+    @property
+    def rejected(self) -> int:
+        """Ticks that the gate refused, over all assets."""
+        return int(self.counts["rejected"].sum())
+
+    @property
+    def faults(self) -> int:
+        """Cells that were no numbers, over all assets."""
+        return int(self.counts["faults"].sum())
+
+    def of(self, place: int) -> tuple[int, int, int]:
+        """Alarms, refused ticks and faulty cells of one asset."""
+        return tuple(int(self.counts[name][place]) for name in ("alarms", "rejected", "faults"))
+
+    def add(self, first: int, rows: Float[np.ndarray, "time asset kept"], columns: Columns) -> None:
+        """Count the ticks from `first` on."""
+        for k, row in enumerate(rows):
+            self._add(first + k, row, columns)
+
+    def _add(self, tick: int, rows: Float[np.ndarray, "asset kept"], columns: Columns) -> None:
+        y, forecast, lower, upper, accepted, alarm, chart = (
+            rows[:, columns[name].start]
+            for name in ("observation", "prediction", "lower", "upper", "accepted", "alarm", "alarm_chart")
+        )
+        accepted, alarm, counts = accepted > 0, alarm > 0, self.counts
+        with np.errstate(over="ignore", invalid="ignore"):
+            inside = (lower <= y) & (y <= upper)
+            error, naive = y - forecast, y - self.last
+        counted = accepted & np.isfinite(error) & np.isfinite(naive)
+        self.error[counted] = np.hypot(self.error[counted], error[counted])
+        self.naive[counted] = np.hypot(self.naive[counted], naive[counted])
+        counts["scored"] += counted
+        counts["covered"] += counted & inside
+        counts["rejected"] += ~accepted
+        counts["alarms"] += alarm
+        self.last_alarm[alarm] = tick
+        self.last_chart[alarm] = chart[alarm].astype(np.int64)
+        self.last = np.where(accepted, y, self.last)
+
+    def columns(self) -> dict[str, np.ndarray]:
+        """Everything, by name, one value for each asset, as a snapshot keeps it; `begun` takes it."""
+        numbers = {name: getattr(self, name) for name in ("last_alarm", "last_chart", "error", "naive", "last")}
+        return {name: values.copy() for name, values in (self.counts | numbers).items()}
+
+    def begun(self, extra: Mapping[str, Any]) -> FleetTally:
+        """A new one that goes on from `columns`; what is not there begins anew."""
+        made = FleetTally(len(self.last))
+        for name, fresh in made.columns().items():
+            values = np.array(extra.get(name, fresh))
+            if name in COUNTS:
+                made.counts[name] = values
+            else:
+                setattr(made, name, values)
+        return made
+
+    def copy(self) -> FleetTally:
+        """One that counts on from here by itself."""
+        return self.begun(self.columns())
+
+    def extra(self) -> dict[str, int]:
+        """Nothing beside `columns`."""
+        return {}
+
+    @property
+    def rmse(self) -> Float[np.ndarray, "asset"]:
+        """Root mean squared error of the forecasts [y]; NaN before the first."""
+        return self.error / np.sqrt(self._scored)
+
+    @property
+    def rmse_last_value(self) -> Float[np.ndarray, "asset"]:
+        """The same of the last value as a forecast, on the same ticks [y]."""
+        return self.naive / np.sqrt(self._scored)
+
+    @property
+    def skill(self) -> Float[np.ndarray, "asset"]:
+        """1 - rmse / rmse of the last value: above 0 is better than it; NaN where that made no error."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.where(self.naive > 0, 1.0 - self.error / self.naive, np.nan)
+
+    @property
+    def coverage(self) -> Float[np.ndarray, "asset"]:
+        """Share of scored ticks inside their interval; NaN before the first."""
+        return self.counts["covered"] / self._scored
+
+    @property
+    def _scored(self) -> Float[np.ndarray, "asset"]:
+        return np.where(self.counts["scored"] > 0, self.counts["scored"], np.nan)
 
 
-def asset_window(fleet: Fleet, place: int) -> xr.Dataset:
-    """The kept ticks of one asset; see `Fleet.window`."""
-    record = fleet.record
-    first, rows, stamps = record.rows_of(place, 0, record.ticks)
-    units = fleet.units or INPUT_UNITS
+def fleet_table(
+    rows: Float[np.ndarray, "asset kept"] | None, columns: Columns, tally: FleetTally, assets: tuple[Any, ...]
+) -> pd.DataFrame:
+    """One row per asset, indexed by its label; see `Fleet.table`.
+
+    Args:
+        rows: of the last tick, None before the first.
+        columns: where each field stands in them.
+        tally: counts up to there.
+        assets: labels.
+    """
+    known = rows is not None
+    values = np.full((len(assets), max(place.stop for place in columns.values())), np.nan) if rows is None else rows
+    weights = values[:, columns["weight"]]
+    table: dict[str, Any] = {
+        "value": values[:, columns["observation"].start],
+        "forecast": values[:, columns["next_prediction"].start],
+        "lower": values[:, columns["next_lower"].start],
+        "upper": values[:, columns["next_upper"].start],
+        "leader": [KERNEL_NAMES[k] if known else "" for k in np.argmax(np.nan_to_num(weights), axis=1)],
+    }
+    table |= {f"weight_{name}": weights[:, k] for k, name in enumerate(KERNEL_NAMES)}
+    modes = values[:, columns["next_mode"].start]
+    table |= {
+        "mode": [OperatingMode.to_string(mode) if known else "" for mode in modes],
+        "last_alarm_tick": tally.last_alarm,
+        "last_alarm_chart": [ALARM_CHARTS[k] if k >= 0 else "" for k in tally.last_chart],
+        "alarms": tally.counts["alarms"],
+        "rejected": tally.counts["rejected"],
+        "faults": tally.counts["faults"],
+        "rmse": tally.rmse,
+        "rmse_last_value": tally.rmse_last_value,
+        "skill": tally.skill,
+        "coverage": tally.coverage,
+    }
+    return pd.DataFrame(table, index=pd.Index(list(assets), name="asset"))
+
+
+def summaries(
+    rows: Float[np.ndarray, "asset kept"] | None, columns: Columns, tally: FleetTally
+) -> Float[np.ndarray, "asset column"]:
+    """The present state of every asset, columns as in `SUMMARY_COLUMNS`; arguments as those of `fleet_table`."""
+    names = ("observation", *NEXT, "weight", "next_mode", "degraded", "emergency", "rejected")
+    counts = tally.counts
+    scores = (
+        counts["alarms"], tally.last_alarm, tally.last_chart, tally.skill, tally.coverage, counts["faults"]
+    )  # fmt: skip
+    if rows is None:
+        rows = np.full((len(tally.last), max(place.stop for place in columns.values())), np.nan)
+    return np.concatenate([*(rows[:, columns[name]] for name in names), np.stack(scores, axis=1)], axis=1)
+
+
+def fleet_dataset(
+    first: int,
+    rows: Float[np.ndarray, "time asset kept"],
+    stamps_ns: Int[np.ndarray, "time"],
+    columns: Columns,
+    assets: tuple[Any, ...],
+    units: str,
+    has_times: bool,
+) -> xr.Dataset:
+    """Ticks in the ring as a Dataset with dims time and asset, and the names that `backtest` gives them.
+
+    Args:
+        first: tick of the first row.
+        rows: kept columns.
+        stamps_ns: when they were measured.
+        columns: where each field stands.
+        assets: labels.
+        units: of the values, "" if unknown.
+        has_times: whether the time axis holds times.
+    """
+    units = units or INPUT_UNITS
     made: dict[str, Any] = {}
-    for name, columns in record.kept.place.items():
-        about = FIELDS.get(name)
-        if about is None or about.variable is None:
+    for name, about in variables().items():
+        if about.name not in columns:
             continue
-        values = rows[:, columns]
+        values = rows[..., columns[about.name]] if about.dims else rows[..., columns[about.name].start]
         values = values.astype(bool) if about.kind == "flag" else about.stored(values)
-        attrs = {"units": units if about.units == "y" else about.units, "long_name": about.long_name}
-        made[about.variable] = (("time", *about.dims), values, attrs)
+        attributes = {"units": units if about.units == "y" else about.units, "long_name": about.long_name}
+        made[name] = (("time", "asset", *about.dims), values, attributes)
     ticks = np.arange(first, first + len(rows))
-    ago = rows[:, record.kept.place["onset_ago"]]
-    onset = np.where(made["alarm"][1], np.maximum(ticks - ago, 0.0), np.nan)
-    made["change_onset"] = ("time", onset, {"units": "tick", "long_name": "tick at which the signalled change began"})
-    for name in ("next_prediction", "next_lower", "next_upper"):
-        last = rows[-1, record.kept.place[name]] if len(rows) else np.nan
-        made[name] = ((), np.float64(last), {"units": units, "long_name": "for the tick after the last"})
+    ago = rows[..., columns["onset_ago"].start]
+    onset = np.where(made["alarm"][1], np.maximum(ticks[:, None] - ago, 0.0), np.nan)
+    about_onset = {"units": "tick", "long_name": "tick at which the signalled change began"}
+    made["change_onset"] = (("time", "asset"), onset, about_onset)
+    for name in NEXT:
+        last = rows[-1, :, columns[name].start] if len(rows) else np.full(len(assets), np.nan)
+        made[name] = (("asset",), last, {"units": units, "long_name": "for the tick after the last"})
     coordinates = {
-        "time": ("time", stamps.astype("datetime64[ns]") if fleet.has_times else ticks),
+        "time": ("time", stamps_ns.astype("datetime64[ns]") if has_times else ticks),
         "tick": ("time", ticks),
+        "asset": ("asset", list(assets)),
         "kernel": ("kernel", list(KERNEL_NAMES)),
         "chart": ("chart", list(CHART_NAMES)),
     }
-    level = float(fleet.config.confidence_level)
-    return xr.Dataset(made, coordinates, {"title": str(fleet.assets[place]), "confidence_level": level})
+    return xr.Dataset(made, coordinates)

@@ -20,7 +20,7 @@ from ...model.packing import row_columns
 from ...model.programs import SERIES_LENGTH, result_layout
 from ...persistence.snapshots import EmergencyDumps
 from ...predictor.functional import device_for
-from ...runtime.atomic_file import write_atomic
+from ...runtime.files import write_atomic
 from ...sinks import Consumer, JsonLinesSink, Metrics, MetricsSink, ParityLog, Sink, TelemetryBuffer
 from ...sources import Source
 from .http_server import StatusServer

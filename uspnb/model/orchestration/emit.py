@@ -57,7 +57,7 @@ def emit(
         return jnp.where(accepted, values, unknown)
 
     def told(field: str) -> Array:
-        return computed(outcome.diagnostics.get(field, jnp.nan))
+        return computed(outcome.diagnostics.get(field, jnp.full((), jnp.nan)))
 
     old, charts, rough = before.forecast, after.charts, after.roughness
     alarm, fusion, character = outcome.alarm, outcome.fusion, outcome.character

@@ -4,10 +4,21 @@ from .codec import decode, encode
 from .dumps import EmergencyDumps, dump_of, read_dump
 from .files import Found, SnapshotFolder, Written, read_snapshot, write_snapshot
 from .inspection import Inspection, inspect_file
-from .payload import Progress, config_from, progress_from, register_migration, snapshot_of, state_from
+from .payload import (
+    Assets,
+    Progress,
+    assets_from,
+    config_from,
+    fleet_states_from,
+    progress_from,
+    register_migration,
+    snapshot_of,
+    state_from,
+)
 from .writer import SnapshotStatus, SnapshotWriter
 
 __all__ = [
+    "Assets",
     "EmergencyDumps",
     "Found",
     "Inspection",
@@ -16,10 +27,12 @@ __all__ = [
     "SnapshotStatus",
     "SnapshotWriter",
     "Written",
+    "assets_from",
     "config_from",
     "decode",
     "dump_of",
     "encode",
+    "fleet_states_from",
     "inspect_file",
     "progress_from",
     "read_dump",

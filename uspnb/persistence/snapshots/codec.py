@@ -28,20 +28,24 @@ import numpy as np
 import zstandard
 
 from ...errors import DomainError, IntegrityError
-from .structure import check_structure
 
-MAGIC = {"snapshot": b"USPNBSNP", "dump": b"USPNBDMP", "state": b"USPNBSTA"}
+MAGIC = {"snapshot": b"USPNBSNP", "fleet": b"USPNBFLT", "dump": b"USPNBDMP", "state": b"USPNBSTA"}
+MAGIC_BYTES = 8
 FORMAT_VERSION = 1
 COMPRESSIONS = ("none", "zstd")
 MAX_BYTES = 256 << 20
+MAX_FLEET_BYTES = 4 << 30  # 65,000 states of 64 KiB
+MAX_ITEMS = 200_000
+MAX_DEPTH = 16
+MAX_TEXT_BYTES = 1 << 20
 DTYPES = ("bool", "int32", "int64", "uint32", "float32", "float64")
 MAX_DIMENSIONS = 8
 
 _HEADER = struct.Struct("<8sBBQ")
 _CHECKSUM_BYTES = 64
-MAX_FILE_BYTES = MAX_BYTES + _HEADER.size + _CHECKSUM_BYTES
 _ARRAY_KEYS = frozenset(("dtype", "shape", "data"))
 _ZSTD_LEVEL = 3
+_NUMBER, _MAP, _ARRAY, _TEXT, _BINARY, _REFUSED = range(6)
 
 
 class Header(NamedTuple):
@@ -61,13 +65,14 @@ def encode(payload: Mapping[str, Any], compression: str = "none", *, kind: str =
             dtype in `DTYPES`.  Tuples come back as lists, NumPy scalars as arrays without dimensions.  A map of exactly
             "dtype", "shape" and "data" is taken for an array, so no other map may have just these keys.
         compression: "none" or "zstd".
-        kind: what the magic says: "snapshot", "dump" or "state".
+        kind: what the magic says: "snapshot", "fleet", "dump" or "state".
 
     Returns:
         Header, body and checksum; `decode` gives the payload back, arrays bit for bit.
 
     Raises:
-        DomainError: something in the payload has no place in the format, or it is larger than `MAX_BYTES`.
+        DomainError: something in the payload has no place in the format, or it is larger than `MAX_BYTES`, a fleet's
+            larger than `MAX_FLEET_BYTES`.
     """
     if compression not in COMPRESSIONS:
         raise DomainError(f"compression = {compression!r} is not one of {', '.join(map(repr, COMPRESSIONS))}")
@@ -83,26 +88,27 @@ def encode(payload: Mapping[str, Any], compression: str = "none", *, kind: str =
         raise DomainError(f"the payload cannot be written as a {kind}: {problem}") from problem
     header = _HEADER.pack(MAGIC[kind], FORMAT_VERSION, COMPRESSIONS.index(compression), len(body))
     stored = zstandard.ZstdCompressor(level=_ZSTD_LEVEL).compress(body) if compression == "zstd" else body
-    if max(len(body), len(stored)) > MAX_BYTES:
-        raise DomainError(f"the payload has {len(body)} bytes; a {kind} holds at most {MAX_BYTES}")
+    if max(len(body), len(stored)) > most_body_bytes(kind):
+        raise DomainError(f"the payload has {len(body)} bytes; a {kind} holds at most {most_body_bytes(kind)}")
     digest = hashlib.sha256(header)
     digest.update(stored)
     return b"".join((header, stored, digest.hexdigest().encode()))
 
 
-def decode(data: bytes, *, kind: str = "snapshot") -> dict[str, Any]:
+def decode(data: bytes, *, kind: str | tuple[str, ...] = "snapshot") -> dict[str, Any]:
     """The payload that `encode` wrote; arrays are read-only NumPy arrays that share the memory of the body.
 
     Args:
         data: a whole file.
-        kind: what the magic must say.
+        kind: what the magic must say, or those that it may.
 
     Raises:
         IntegrityError: the bytes are damaged, cut, of another kind or format version, or not what `encode` writes.
     """
     header = read_header(data)
-    if header.kind != kind:
-        raise IntegrityError(f"this is a {header.kind}, not a {kind}")
+    wanted = (kind,) if isinstance(kind, str) else kind
+    if header.kind not in wanted:
+        raise IntegrityError(f"this is a {header.kind}, not a {' or a '.join(wanted)}")
     body: bytes | memoryview = memoryview(data)[_HEADER.size : -_CHECKSUM_BYTES]
     if header.compression == "zstd":
         body = _inflated(body, header.body_bytes)
@@ -124,11 +130,11 @@ def read_header(data: bytes) -> Header:
     least = _HEADER.size + _CHECKSUM_BYTES
     if len(data) < least:
         raise IntegrityError(f"{len(data)} bytes are too few; header and checksum alone have {least}")
-    if len(data) > MAX_FILE_BYTES:
-        raise IntegrityError(f"{len(data)} bytes are too many; a file holds at most {MAX_FILE_BYTES}")
-    magic, version, compression, body_bytes = _HEADER.unpack_from(data)
-    kinds = [kind for kind, known in MAGIC.items() if known == magic]
-    if not kinds:
+    if len(data) > most_file_bytes(data):
+        raise IntegrityError(f"{len(data)} bytes are too many; a file holds at most {most_file_bytes(data)}")
+    _, version, compression, body_bytes = _HEADER.unpack_from(data)
+    kind = _kind_of(data)
+    if kind is None:
         raise IntegrityError("the first bytes are not those of a snapshot, a dump or a stored state")
     computed = hashlib.sha256(memoryview(data)[:-_CHECKSUM_BYTES]).hexdigest().encode()
     if not hmac.compare_digest(computed, bytes(data[-_CHECKSUM_BYTES:])):
@@ -137,9 +143,23 @@ def read_header(data: bytes) -> Header:
         raise IntegrityError(f"format version {version} is unknown; this program reads version {FORMAT_VERSION}")
     if compression >= len(COMPRESSIONS):
         raise IntegrityError(f"compression {compression} is unknown; known are 0 (none) and 1 (zstd)")
-    if body_bytes > MAX_BYTES:
-        raise IntegrityError(f"the header says a body of {body_bytes} bytes; at most {MAX_BYTES} are read")
-    return Header(kinds[0], version, COMPRESSIONS[compression], body_bytes)
+    if body_bytes > most_body_bytes(kind):
+        raise IntegrityError(f"the header says a body of {body_bytes} bytes; at most {most_body_bytes(kind)} are read")
+    return Header(kind, version, COMPRESSIONS[compression], body_bytes)
+
+
+def most_body_bytes(kind: str) -> int:
+    """The longest body of a file of this kind, before compression and after [bytes]."""
+    return MAX_FLEET_BYTES if kind == "fleet" else MAX_BYTES
+
+
+def most_file_bytes(start: bytes) -> int:
+    """The longest that a file with these first bytes may be [bytes]; its magic alone is looked at."""
+    return most_body_bytes(_kind_of(start) or "") + _HEADER.size + _CHECKSUM_BYTES
+
+
+def _kind_of(start: bytes) -> str | None:
+    return next((kind for kind, magic in MAGIC.items() if start.startswith(magic)), None)
 
 
 def checksum_of(data: bytes) -> str:
@@ -191,7 +211,7 @@ def _array(found: dict[str, Any]) -> np.ndarray:
         raise IntegrityError(f"an array of dtype {name!r}; the format holds {', '.join(DTYPES)} as binary data")
     if not isinstance(shape, list) or len(shape) > MAX_DIMENSIONS:
         raise IntegrityError(f"an array's shape is no list of at most {MAX_DIMENSIONS} lengths")
-    if not all(type(length) is int and 0 <= length <= MAX_BYTES for length in shape):
+    if not all(type(length) is int and 0 <= length <= MAX_FLEET_BYTES for length in shape):
         raise IntegrityError(f"an array of shape {shape} has a length that is no count")
     dtype = np.dtype(name).newbyteorder("<")
     if math.prod(shape) * dtype.itemsize != len(data):
@@ -199,3 +219,88 @@ def _array(found: dict[str, Any]) -> np.ndarray:
     if name == "bool" and data.strip(b"\x00\x01"):
         raise IntegrityError("an array of booleans holds a byte that is neither 0 nor 1")
     return np.frombuffer(data, dtype).reshape(shape)
+
+
+def _kinds() -> list[tuple[int, int, int]]:
+    """Per first byte: its kind, how many bytes of length follow it, and the length where the byte itself says it.
+
+    The table is that of the msgpack specification (github.com/msgpack/msgpack, spec.md, section "Formats").
+    """
+    table = [(_REFUSED, 0, 0)] * 256
+    for byte in (*range(0x80), *range(0xE0, 0x100), 0xC0, 0xC2, 0xC3):  # small integers, nil, false, true
+        table[byte] = (_NUMBER, 0, 0)
+    for low in range(16):
+        table[0x80 + low] = (_MAP, 0, low)
+        table[0x90 + low] = (_ARRAY, 0, low)
+    for low in range(32):
+        table[0xA0 + low] = (_TEXT, 0, low)
+    for i, size in enumerate((1, 2, 4)):
+        table[0xC4 + i] = (_BINARY, size, 0)
+        table[0xD9 + i] = (_TEXT, size, 0)
+    for i, size in enumerate((2, 4)):
+        table[0xDC + i] = (_ARRAY, size, 0)
+        table[0xDE + i] = (_MAP, size, 0)
+    for first, sizes in ((0xCA, (4, 8)), (0xCC, (1, 2, 4, 8)), (0xD0, (1, 2, 4, 8))):  # float, unsigned, signed
+        for i, size in enumerate(sizes):
+            table[first + i] = (_NUMBER, 0, size)
+    return table
+
+
+_KINDS = _kinds()
+
+
+def check_structure(data: bytes | memoryview) -> None:
+    """Refuse a msgpack body that is no plain map of bounded size.
+
+    A checksum says that bytes are the ones that were written, not that a friend wrote them.  msgpack's own limits bound
+    each container alone, so that a kilobyte of nested headers may still ask for gigabytes.  This walk over the headers
+    bounds the whole before anything is built from it; it holds one count per open container and nothing else.
+
+    Plain means: one map at the root, keys of text, values of text, binary, numbers, booleans, nil, maps and arrays; no
+    extension types (timestamps are one).  Bounded means at most `MAX_ITEMS` items in all, `MAX_DEPTH` levels, texts of
+    at most `MAX_TEXT_BYTES`, and no length beyond the end of the data.
+
+    Raises:
+        IntegrityError: one of these does not hold; the message says which, and at which byte.
+    """
+    end = len(data)
+    if not end or _KINDS[data[0]][0] != _MAP:
+        raise IntegrityError("the body is not a map")
+    position, items = 0, 1
+    left, is_map = [1], [False]  # per open container: items still to come; of a map's items every other one is a key
+    while left:
+        if not left[-1]:
+            left.pop()
+            is_map.pop()
+            continue
+        if position >= end:
+            raise IntegrityError(f"the body ends at byte {end}, before its last item")
+        start = position
+        kind, length_bytes, length = _KINDS[data[start]]
+        position += 1
+        if length_bytes:
+            length = int.from_bytes(data[position : position + length_bytes], "big")
+            position += length_bytes
+        if kind != _TEXT and is_map[-1] and not left[-1] % 2:
+            raise IntegrityError(f"a key that is no text, at byte {start} of the body")
+        left[-1] -= 1
+        if kind in (_MAP, _ARRAY):
+            members = 2 * length if kind == _MAP else length
+            items += members
+            left.append(members)
+            is_map.append(kind == _MAP)
+            if items > MAX_ITEMS or members > end - position or len(left) > MAX_DEPTH + 1:
+                raise IntegrityError(
+                    f"a container of {members} items at byte {start} of the body passes a bound: {MAX_ITEMS} items in "
+                    f"all, {MAX_DEPTH} levels, or the {end - position} bytes that are left"
+                )
+        elif kind == _REFUSED:
+            raise IntegrityError(f"an extension or reserved type, 0x{data[start]:02x}, at byte {start} of the body")
+        else:
+            position += length
+            if kind == _TEXT and length > MAX_TEXT_BYTES:
+                raise IntegrityError(f"a text of {length} bytes at byte {start} passes the bound of {MAX_TEXT_BYTES}")
+            if position > end:
+                raise IntegrityError(f"an item of {length} bytes at byte {start} of the body ends after its end, {end}")
+    if position != end:
+        raise IntegrityError(f"{end - position} bytes follow the end of the body's map")

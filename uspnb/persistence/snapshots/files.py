@@ -11,14 +11,15 @@ import stat
 import time
 import warnings
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, SupportsIndex
 
 from filelock import FileLock
 
 from ...errors import DomainError, IntegrityError
-from ...runtime.atomic_file import LOCK_TIMEOUT_S, lock_path, write_atomic
-from .codec import MAX_FILE_BYTES, checksum_of, decode, encode
-from .payload import Payload, ticks_of
+from ...runtime.arguments import check_whole
+from ...runtime.files import LOCK_TIMEOUT_S, lock_path, write_atomic
+from .codec import MAGIC_BYTES, checksum_of, decode, encode, most_file_bytes
+from .payload import Payload, kind_of, ticks_of
 
 SPARE_BYTES = 64 << 10
 _NAME = re.compile(r"snapshot_(\d{12,19})_(\d{1,19})\.msgpack")
@@ -69,7 +70,7 @@ def write_snapshot(path: str | os.PathLike[str], payload: Payload, compression: 
             is then untouched.
     """
     began = time.perf_counter()
-    data = encode(payload, compression)
+    data = encode(payload, compression, kind=kind_of(payload))
     target = Path(path)
     check_space(target.parent, len(data))
     written = write_atomic(target, data)
@@ -77,13 +78,13 @@ def write_snapshot(path: str | os.PathLike[str], payload: Payload, compression: 
 
 
 def read_snapshot(path: str | os.PathLike[str]) -> Payload:
-    """The payload of a snapshot file, verified.
+    """The payload of a snapshot file, of one series or of a fleet, verified.
 
     Raises:
         IntegrityError: damaged, cut, no snapshot, or no regular file of a bounded size.
         OSError: the file cannot be read.
     """
-    return decode(read_bounded(path))
+    return decode(read_bounded(path), kind=("snapshot", "fleet"))
 
 
 def read_bounded(path: str | os.PathLike[str]) -> bytes:
@@ -99,9 +100,12 @@ def read_bounded(path: str | os.PathLike[str]) -> bytes:
         about = os.fstat(stream.fileno())
         if not stat.S_ISREG(about.st_mode):
             raise IntegrityError(f"{path} is no regular file")
-        if about.st_size > MAX_FILE_BYTES:
-            raise IntegrityError(f"{path} has {about.st_size} bytes; at most {MAX_FILE_BYTES} are read")
-        return stream.read(MAX_FILE_BYTES + 1)
+        start = stream.read(MAGIC_BYTES)
+        most = most_file_bytes(start)
+        if about.st_size > most:
+            raise IntegrityError(f"{path} has {about.st_size} bytes; at most {most} are read")
+        stream.seek(0)
+        return stream.read(most + 1)
 
 
 def check_space(folder: Path, needed: int) -> None:
@@ -139,10 +143,9 @@ class SnapshotFolder:
         DomainError: a retention below 1.
     """
 
-    def __init__(self, folder: str | os.PathLike[str], retention: int = 5, compression: str = "none") -> None:
-        if retention < 1:
-            raise DomainError(f"retention = {retention} must be at least 1 snapshot")
-        self.folder, self.retention, self.compression = Path(folder), retention, compression
+    def __init__(self, folder: str | os.PathLike[str], retention: SupportsIndex = 5, compression: str = "none") -> None:
+        self.folder, self.compression = Path(folder), compression
+        self.retention = check_whole("retention", retention, 1, unit="snapshots")
 
     def save(self, payload: Payload) -> Written:
         """Write one more snapshot, then remove those beyond the retention and what a killed writer left.

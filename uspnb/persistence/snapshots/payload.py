@@ -1,14 +1,15 @@
 """What a snapshot holds: a state and what surrounds it, as plain maps and arrays, and back, bit for bit.
 
 The blocks are those of seed 000, section 8: schema_version, timestamp, config, global, telemetry, flags, kernels A to
-D.  A block of leaves is a map from a leaf's path, as `jax.tree_util.keystr` writes it, to its array.
+D.  A block of leaves is a map from a leaf's path, as `jax.tree_util.keystr` writes it, to its array.  In a fleet's
+snapshot the arrays of all series are stacked along a leading axis, and a block `assets` has their labels in that order.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -27,6 +28,18 @@ Payload = dict[str, Any]
 Migration = Callable[[Payload], Payload]
 
 _migrations: dict[str, Migration] = {}
+
+
+class Assets(NamedTuple):
+    """The series of a fleet's snapshot.
+
+    Attributes:
+        labels: of the series, whole numbers or text, each once, in the order of the leading axis of the states.
+        columns: what else is kept of each series, by name: arrays whose leading axis is that of the series.
+    """
+
+    labels: tuple[str | int, ...]
+    columns: dict[str, np.ndarray]
 
 
 class Progress(NamedTuple):
@@ -52,6 +65,7 @@ def snapshot_of(
     progress: Progress | None = None,
     telemetry: Mapping[str, Any] | None = None,
     timestamp_ns: int | None = None,
+    assets: Assets | None = None,
 ) -> Payload:
     """The payload of a snapshot.
 
@@ -63,13 +77,19 @@ def snapshot_of(
         telemetry: of the last tick, by the names of `Telemetry`; `kurtosis`, `dgm_entropy`, `adaptive_threshold`,
             `alarm` and `mode_collapse_warning` are taken over.  Without it those numbers are NaN and those flags None.
         timestamp_ns: when the snapshot is taken [ns since 1970 UTC]; now where left out.
+        assets: the series that stacked states belong to, which makes it a fleet's snapshot; telemetry is then a
+            column of theirs.
 
     Returns:
         The blocks, ready for `encode`.
+
+    Raises:
+        DomainError: labels or columns that are not one for each of the stacked states.
     """
     fetched: PredictorState = jax.device_get(state)
     known = {} if telemetry is None else telemetry
-    return {
+    named = {} if assets is None else {"assets": _assets_block(assets, np.shape(fetched.ticks))}
+    return named | {
         "schema_version": config.schema_version,
         "timestamp": time.time_ns() if timestamp_ns is None else int(timestamp_ns),
         "config": {name: _plain(getattr(config, name)) for name in written_fields(config)},
@@ -114,6 +134,65 @@ def state_from(
         return current._replace(kernels=current.kernels.replace(**{name: _kernel(payload, name, like)}))
     outer = _restored(_block(payload, "global"), like._replace(kernels=KernelStates()), "the global block")
     return outer._replace(kernels=KernelStates({name: _kernel(payload, name, like) for name in like.kernels}))
+
+
+def fleet_states_from(payload: Payload, like: PredictorState, labels: Sequence[str | int]) -> PredictorState:
+    """The states of some series of a fleet's snapshot, stacked in the order in which they are named.
+
+    Args:
+        payload: of `read_snapshot` or `decode`.
+        like: a state of one series under the configuration in force, without a batch axis.
+        labels: the series, all or some of the fleet's, in any order.
+
+    Returns:
+        A state of NumPy arrays along a leading axis, bit for bit what was saved; a copy of its own.
+
+    Raises:
+        DomainError: the snapshot is none of a fleet or does not have these series; see `state_from` for the rest.
+    """
+    payload = migrated(payload)
+    found = assets_from(payload)
+    if found is None:
+        raise DomainError("this is the snapshot of one series, not of a fleet; load it into a predictor or a session")
+    places = {label: place for place, label in enumerate(found.labels)}
+    missing = [label for label in labels if label not in places]
+    if missing:
+        raise DomainError(
+            f"{len(missing)} series are not in the snapshot ({', '.join(map(repr, missing[:3]))}); it has "
+            f"{len(places)}, {', '.join(map(repr, found.labels[:3]))} ..."
+        )
+    rows = np.array([places[label] for label in labels], np.int64)
+    stacked = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((len(places), *leaf.shape), leaf.dtype), like)
+    outer = _checked(_block(payload, "global"), stacked._replace(kernels=KernelStates()), "the global block")
+    kernels = {
+        name: _checked(_block(payload, "kernels", snapshot_key(name)), of, f"kernel {name}")
+        for name, of in stacked.kernels.items()
+    }
+    states = outer._replace(kernels=KernelStates(kernels))
+    return jax.tree.map(lambda leaf: leaf[rows].astype(leaf.dtype.newbyteorder("="), copy=False), states)
+
+
+def assets_from(payload: Payload) -> Assets | None:
+    """The series of a fleet's snapshot, None in one of a single series.
+
+    Raises:
+        DomainError: unknown schema version, or the block is not one that `snapshot_of` writes.
+    """
+    payload = migrated(payload)
+    block = payload.get("assets")
+    if block is None:
+        return None
+    labels, columns = (block.get("labels"), block.get("columns")) if isinstance(block, dict) else (None, None)
+    if not isinstance(labels, list) or not isinstance(columns, dict):
+        raise DomainError("the snapshot's assets block is not a list of labels and a map of columns")
+    assets = Assets(tuple(labels), columns)
+    _assets_block(assets, np.shape(_block(payload, "global").get(".ticks")))
+    return assets
+
+
+def kind_of(payload: Payload) -> str:
+    """The kind of file that a snapshot's payload is written to: "fleet" where it names assets, else "snapshot"."""
+    return "fleet" if "assets" in payload else "snapshot"
 
 
 def config_from(payload: Payload) -> PredictorConfig:
@@ -190,6 +269,18 @@ def migrated(payload: Payload) -> Payload:
     return payload
 
 
+def _assets_block(assets: Assets, batch: tuple[int, ...]) -> dict[str, Any]:
+    labels = assets.labels
+    if len(batch) != 1 or len(labels) != batch[0]:
+        raise DomainError(f"{len(labels)} assets do not name states with a batch of {list(batch)}; give one label each")
+    if not all(type(label) in (str, int) for label in labels) or len(set(labels)) < len(labels):
+        raise DomainError("the labels of the assets are not whole numbers or text, each once")
+    for name, column in assets.columns.items():
+        if not isinstance(column, np.ndarray) or column.shape[:1] != batch:
+            raise DomainError(f"the column {name!r} of the assets is no array with a leading axis of {batch[0]}")
+    return {"labels": list(labels), "columns": dict(assets.columns)}
+
+
 def _plain(value: Any) -> Any:
     # A traced field may hold a batch of candidate settings, which is an array.
     if isinstance(value, tuple):
@@ -215,7 +306,16 @@ def _block(payload: Payload, *names: str) -> dict[str, Any]:
 
 
 def _restored(block: dict[str, Any], like: PyTree, where: str) -> Any:
-    """The tree of `like` with the block's arrays, after every leaf has been checked."""
+    """The tree of `like` with the block's arrays, on its devices, after every leaf has been checked."""
+    # Copies in native byte order: what is decoded is read-only and shares the memory of the whole file.
+    leaves, structure = jax.tree.flatten(_checked(block, like, where))
+    arrays = [np.array(leaf, dtype=leaf.dtype.newbyteorder("=")) for leaf in leaves]
+    places = [leaf.sharding if getattr(leaf, "committed", False) else None for leaf in jax.tree.leaves(like)]
+    return jax.tree_util.tree_unflatten(structure, jax.device_put(arrays, places))
+
+
+def _checked(block: dict[str, Any], like: PyTree, where: str) -> Any:
+    """The tree of `like` with the block's arrays as they are, once names, shapes and dtypes have been found equal."""
     expected, structure = jax.tree_util.tree_flatten_with_path(like)
     named = {jax.tree_util.keystr(path): leaf for path, leaf in expected}
     if block.keys() != named.keys():
@@ -232,7 +332,4 @@ def _restored(block: dict[str, Any], like: PyTree, where: str) -> Any:
                 f"{where} of the snapshot has {has} at {name}; this configuration needs "
                 f"{np.dtype(leaf.dtype)}{list(leaf.shape)}: use the configuration it was taken under, `config_from`"
             )
-    # Copies in native byte order: what is decoded is read-only and shares the memory of the whole file.
-    arrays = [np.array(block[name], dtype=np.dtype(leaf.dtype)) for name, leaf in named.items()]
-    places = [leaf.sharding if getattr(leaf, "committed", False) else None for leaf in named.values()]
-    return jax.tree_util.tree_unflatten(structure, jax.device_put(arrays, places))
+    return jax.tree_util.tree_unflatten(structure, [block[name] for name in named])

@@ -9,9 +9,10 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, SupportsIndex
 
 from ...errors import DomainError
+from ...runtime.arguments import check_whole
 from .files import SnapshotFolder, Written, write_snapshot
 from .payload import Payload, ticks_of
 
@@ -61,12 +62,14 @@ class SnapshotWriter:
         DomainError: a queue or a number of threads below 1.
     """
 
-    def __init__(self, folder: SnapshotFolder | None, *, queue_maxlen: int = 2, workers: int = 1) -> None:
-        if queue_maxlen < 1 or workers < 1:
-            raise DomainError(f"queue_maxlen = {queue_maxlen} and workers = {workers} must be at least 1")
-        self.folder, self.queue_maxlen, self.workers = folder, queue_maxlen, workers
+    def __init__(
+        self, folder: SnapshotFolder | None, *, queue_maxlen: SupportsIndex = 2, workers: SupportsIndex = 1
+    ) -> None:
+        self.folder = folder
+        self.queue_maxlen = check_whole("queue_maxlen", queue_maxlen, 1)
+        self.workers = check_whole("workers", workers, 1)
         self._waiting: deque[_Waiting] = deque()
-        self._executor = ThreadPoolExecutor(workers, thread_name_prefix="snapshot_io")
+        self._executor = ThreadPoolExecutor(self.workers, thread_name_prefix="snapshot_io")
         self._changed = threading.Condition()
         self._threads, self._writing, self._closed = 0, 0, False
         self._status = SnapshotStatus(0, 0, 0, 0, None, None, None, float("nan"), None)

@@ -1,8 +1,8 @@
 """Where the states of many series live: in memory, in one SQLite file, on a Redis server."""
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from ...runtime.later import import_later
 from .base import ConflictError, Store, Stored, StoreUnavailableError
 from .memory_store import MemoryStore
 from .opening import open_store
@@ -13,21 +13,14 @@ if TYPE_CHECKING:
     from .state_store import DamagedStatesError, Saved, StateStore
 
 # What brings a client library or JAX with it is imported when first asked for.
-_LATER = {
-    "DamagedStatesError": "state_store",
-    "RedisStore": "redis_store",
-    "Saved": "state_store",
-    "SqliteStore": "sqlite_store",
-    "StateStore": "state_store",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _LATER:
-        raise AttributeError(f"module 'uspnb.persistence.stores' has no attribute {name!r}")
-    value = getattr(importlib.import_module(f".{_LATER[name]}", __name__), name)
-    globals()[name] = value
-    return value
+__getattr__ = import_later(
+    __name__,
+    {
+        "state_store": "DamagedStatesError Saved StateStore",
+        "redis_store": "RedisStore",
+        "sqlite_store": "SqliteStore",
+    },
+)
 
 
 __all__ = [

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from ...errors import DomainError, UspnbError
+from ...runtime.arguments import check_whole
 
 MAX_KEY_LENGTH = 512
 MAX_VALUE_BYTES = 64 << 20
@@ -165,11 +166,7 @@ def checked_version(version: object) -> int:
     Raises:
         DomainError: no whole number of at least 0.
     """
-    if isinstance(version, bool) or not isinstance(version, int) or not 0 <= version < MAX_VERSION:
-        raise DomainError(
-            f"version = {version!r} must be a whole number of at least 0, as a store gave it; 0 is for none"
-        )
-    return version
+    return check_whole("version", version, 0, MAX_VERSION - 1, remedy="give what a store gave, 0 for none")
 
 
 def checked_writes(writes: Sequence[Write]) -> list[tuple[str, bytes | memoryview, int]]:

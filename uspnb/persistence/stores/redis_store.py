@@ -14,6 +14,7 @@ from redis.backoff import EqualJitterBackoff, NoBackoff
 from redis.retry import Retry
 
 from ...errors import DomainError, IntegrityError
+from ...runtime.arguments import check_number, check_whole
 from .base import (
     ConflictError,
     Keys,
@@ -93,8 +94,8 @@ class RedisStore:
         self._address = redis_address(url)
         if not checked_prefix(namespace) or len(namespace) > 100 or ":" in namespace:
             raise DomainError(f"namespace = {namespace!r} must have 1 to 100 characters and no colon")
-        if not timeout_s > 0 or retries < 0:
-            raise DomainError(f"timeout_s = {timeout_s!r} must be above 0 and retries = {retries!r} at least 0")
+        timeout_s = check_number("timeout_s", timeout_s, above=0, unit="seconds")
+        retries = check_whole("retries", retries, 0)
         self.namespace = namespace
         self._entries, self._staged = f"{namespace}:entry:".encode(), f"{namespace}:staged:".encode()
         self._counter = f"{namespace}:version".encode()

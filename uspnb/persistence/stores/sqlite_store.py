@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ...errors import DomainError, IntegrityError
+from ...runtime.arguments import check_number
 from .base import (
     ConflictError,
     Keys,
@@ -61,8 +62,7 @@ class SqliteStore:
 
     def __init__(self, path: str | os.PathLike[str], *, timeout_s: float = 10.0) -> None:
         self.path = Path(path)
-        if not timeout_s >= 0:
-            raise DomainError(f"timeout_s = {timeout_s!r} must be at least 0")
+        timeout_s = check_number("timeout_s", timeout_s, 0, unit="seconds")
         self._lock = threading.RLock()
         self._database: sqlite3.Connection | None = None
         self._place: tuple[int, int] | None = None

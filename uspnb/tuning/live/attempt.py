@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ...config.meta_optimization import load_meta_optimization_config
-from ...config.mutate import Mutation
+from ...config.mutation import Mutation
 from ...predictor.reloading import ConfigReloadablePredictor
 from ..space import Space
 from .decisions import level_of

@@ -13,6 +13,7 @@ from ...errors import DomainError
 from ...model.records import PredictionResult, ProcessState
 from ...predictor.reloading import ConfigReloadablePredictor
 from ...predictor.universal import UniversalPredictor
+from ...runtime.arguments import check_whole
 from ...runtime.html_tables import headline, pairs_table
 from ..space import SearchSpace, Space, checked_space
 from .background import background_for
@@ -131,9 +132,8 @@ class Autotuner:
         """
         self._refuse_closed()
         seen = self._loop.ring.seen
-        ticks = self.settings.min_history if ticks is None else ticks
-        if isinstance(ticks, bool) or not isinstance(ticks, int) or not 0 <= ticks <= self.settings.history:
-            raise DomainError(f"ticks = {ticks!r} must be a whole number from 0 to history = {self.settings.history}")
+        most = self.settings.history
+        ticks = check_whole("ticks", self.settings.min_history if ticks is None else ticks, 0, most, unit="(history)")
         if ticks > seen:
             raise DomainError(f"only {seen} ticks have been seen, not {ticks}; wait, or ask for fewer")
         self._loop.begin(Trigger(ASKED, seen - 1, seen - ticks, {"why": f"asked for, on the last {ticks} ticks"}))

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ...config.load import load_config
-from ...config.mutate import AuditRecord, Mutation, mutate_config, record_decision, rollback
+from ...config.mutation import AuditRecord, Mutation, mutate_config, record_decision, rollback
 from ...config.schema import PredictorConfig
 from ...errors import ConfigMutationError
 from ...model.state import PredictorState

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import math
-import numbers
 from typing import Any
 
 from ...errors import DomainError
+from ...runtime.arguments import check_number, check_whole
 from ..metrics import METRICS
 
 # Name: (least, largest, whether it is a whole number, unit).
@@ -71,7 +70,8 @@ class LoopSettings:
 
     def __post_init__(self) -> None:
         for name, (low, high, whole, unit) in _RANGES.items():
-            _check(name, getattr(self, name), low, high, whole, unit)
+            check: Any = check_whole if whole else check_number
+            object.__setattr__(self, name, check(name, getattr(self, name), low, high, unit=f"({unit})"))
         if self.metric not in METRICS or not METRICS[self.metric].paired:
             paired = ", ".join(name for name, metric in METRICS.items() if metric.paired)
             raise DomainError(f"metric {self.metric!r} has no losses of ticks that a test could pair; choose {paired}")
@@ -80,11 +80,3 @@ class LoopSettings:
                 f"min_history = {self.min_history} exceeds history = {self.history}: so many ticks are never "
                 "remembered; lengthen the history"
             )
-
-
-def _check(name: str, value: Any, low: float, high: float, whole: bool, unit: str) -> None:
-    kind = numbers.Integral if whole else numbers.Real
-    if isinstance(value, bool) or not isinstance(value, kind):
-        raise DomainError(f"{name} = {value!r} has type {type(value).__name__}, expected {'int' if whole else 'float'}")
-    if not (math.isfinite(value) and low <= float(value) <= high):
-        raise DomainError(f"{name} = {value!r} must lie in [{low:g}, {high:g}] ({unit})")

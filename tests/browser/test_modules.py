@@ -1,0 +1,136 @@
+"""What the modules of the live view, the fleet's table and the tuning monitor share: how they talk to Python."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import fleet_host as fleet
+import live_host as live
+import pytest
+import tuning_host as tuning
+from playwright.sync_api import Browser
+
+
+class Live(live.Host):
+    """A live view; pressing plays."""
+
+    def more(self, first: int, reset: bool = False) -> None:
+        self.send(live.rows_of(5, first=first), reset=reset)
+
+    def press(self) -> None:
+        self.page.get_by_role("button", name="Pause").first.click()
+
+
+class Fleet(fleet.Host):
+    """A fleet's table; pressing plays."""
+
+    def more(self, first: int, reset: bool = False) -> None:
+        self.send(5, first=first, reset=reset)
+
+    def press(self) -> None:
+        self.page.get_by_role("button", name="Play").first.click()
+
+
+class Tuning(tuning.Host):
+    """A campaign's monitor; pressing runs trials."""
+
+    def more(self, first: int, reset: bool = False) -> None:
+        if reset:
+            self.frames.hello("page")
+        self.put(tuning.made_up(50)[: first + 5])
+        self.settle()
+
+    def press(self) -> None:
+        self.push("status", tuning.STATUS | {"state": "idle", "trials": 0})
+        self.page.get_by_role("button", name="Start").first.click()
+
+
+@pytest.fixture(params=[Live, Fleet, Tuning], ids=lambda made: made.name)
+def opened(request, chromium: Browser) -> Iterator[Callable[[], Any]]:
+    """Opens one front end after the other, each in a page of its own whose clock the test may hold."""
+    contexts, made = [], []
+
+    def open_one(held_clock: bool = False) -> Any:
+        contexts.append(chromium.new_context(viewport=live.WIDE))
+        page = contexts[-1].new_page()
+        if held_clock:
+            page.clock.install()
+        made.append(request.param(page))
+        return made[-1].open()
+
+    yield open_one
+    for context in contexts:
+        context.close()
+    assert [fault for one in made for fault in one.faults] == []
+
+
+def test_one_hello_and_each_frame_is_acknowledged_once_it_is_drawn(opened) -> None:
+    host = opened()
+    assert len(host.sent("hello")) == 1
+    host.more(0, reset=True)
+    host.more(5)
+    assert host.sent("acknowledged") == [1, 2]
+    assert host.data("frames") == "2"
+
+
+def test_commands_are_numbered_and_signed_by_their_front_end(opened) -> None:
+    host, other = opened(), opened()
+    for one in (host, other):
+        one.more(0, reset=True)
+        one.press()
+        one.press()
+    commands, others = host.sent("command"), other.sent("command")
+    (said,) = host.sent("hello")
+    assert {one["client"] for one in commands} == {said["client"]}
+    assert {one["client"] for one in others} == {other.sent("hello")[0]["client"]} != {said["client"]}
+    assert 0 < commands[0]["id"] < commands[1]["id"]
+    assert [one["id"] for one in commands[1]["recent"]] == [one["id"] for one in commands]
+    assert commands[1]["recent"][0] == {name: commands[0][name] for name in ("name", "value", "id")}
+
+
+def test_eight_commands_travel_with_the_newest(opened) -> None:
+    host = opened()
+    host.page.evaluate("() => { for (let k = 0; k < 11; k++) window.view.uspnb.link.command('pause', k); }")
+    recent = host.sent("command")[-1]["recent"]
+    assert [one["value"] for one in recent] == list(range(3, 11))
+
+
+def test_displays_of_one_widget_share_link_and_data(opened) -> None:
+    host = opened()
+    host.more(0, reset=True)
+    host.page.evaluate("() => { window.unshow2 = window.show(); }")
+    host.settle()
+    frames = f"[...document.querySelectorAll('{host.root}')].map((one) => one.dataset.frames)"
+    assert host.page.evaluate(frames) == ["1", "1"]
+    host.more(5)
+    assert host.page.evaluate(frames) == ["2", "2"]
+    assert len(host.sent("hello")) == 1 and host.sent("acknowledged") == [1, 2]
+    host.page.evaluate("() => { window.unshow(); window.unshow2(); }")
+    host.more(10)
+    assert host.sent("acknowledged") == [1, 2], "without a display nothing is taken in"
+    host.page.evaluate("() => { window.show(); }")
+    assert len(host.sent("hello")) == 2
+
+
+def test_a_hidden_page_takes_frames_in_without_drawing(opened) -> None:
+    host = opened()
+    host.more(0, reset=True)
+    host.page.evaluate("() => Object.defineProperty(document, 'hidden', { get: () => true })")
+    host.page.evaluate("() => { window.requestAnimationFrame = () => 1; }")
+    acknowledged = "window.sent.filter(([name]) => name === 'acknowledged').length"
+    host.settle = lambda: host.page.wait_for_function(f"{acknowledged} === 2")
+    host.more(5)
+    assert host.sent("acknowledged") == [1, 2]
+
+
+def test_a_lost_greeting_is_said_again_until_it_is_answered(opened) -> None:
+    host = opened(held_clock=True)
+    host.page.clock.run_for(8_000)
+    said = host.sent("hello")
+    assert len(said) >= 2 and len({one["client"] for one in said}) == 1
+    assert len({one["id"] for one in said}) == len(said), "a message that is not new is not passed on"
+    host.settle = lambda: host.page.clock.run_for(100)
+    host.more(0, reset=True)
+    host.page.clock.run_for(5_000)
+    assert len(host.sent("hello")) == len(said)

@@ -1,0 +1,97 @@
+"""Files that earlier versions wrote are read, and what goes on from them goes on to the right numbers."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import uspnb
+
+ARCHIVES = sorted(Path(__file__).with_name("stored").glob("files_*.zip"))
+
+
+@pytest.fixture(params=ARCHIVES, ids=lambda archive: archive.stem)
+def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """What an archive holds."""
+    shutil.unpack_archive(request.param, tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def expected(folder: Path, record: Any) -> Any:
+    """What a reader must get from them."""
+    return record.read(folder / "expected")
+
+
+def test_a_predictor_goes_on_from_a_snapshot(folder: Path, expected: Any, files: Any) -> None:
+    predictor = uspnb.UniversalPredictor.from_snapshot(folder / "snapshot", clock=uspnb.replay_clock)
+    found = files.following(predictor)
+    assert len(found) == 7
+    for name, values in found.items():
+        scale = np.abs(expected[name]).max()
+        np.testing.assert_allclose(values, expected[name], rtol=1e-9, atol=1e-9 * scale, err_msg=name)
+
+
+def test_a_snapshot_passes_inspection(folder: Path, files: Any) -> None:
+    code, said = files.command("inspect", str(folder / "snapshot"))
+    assert code == 0 and f"{files.FED}" in said
+
+
+@pytest.mark.parametrize("suffix", [".nc", ".zarr"])
+def test_a_saved_run_is_read_to_the_bit(folder: Path, expected: Any, record: Any, suffix: str) -> None:
+    found = record.of_dataset("run", uspnb.load(folder / f"run{suffix}"))
+    told: list[str] = []
+    assert set(found) == {name for name in expected if name.startswith("run/")}
+    apart = record.compare(found, {name: expected[name] for name in found}, told.append)
+    assert apart == 0, [line for line in told if not line.startswith("equal")]
+
+
+@pytest.mark.parametrize("suffix", [".nc", ".zarr"])
+def test_a_saved_run_is_replayed_to_the_same_forecasts(
+    folder: Path, expected: Any, record: Any, files: Any, suffix: str
+) -> None:
+    with uspnb.Session(folder / f"run{suffix}") as session:
+        session.step(files.RUN)
+        record.reach(session, files.RUN)
+        again = session.history()
+    for name in ("time", "prediction", "lower", "upper", "weight"):
+        was = expected[f"run/{name}"]
+        np.testing.assert_allclose(record.plain(again[name].values), was, rtol=1e-9, atol=1e-9, err_msg=name)
+
+
+def test_a_campaign_goes_on_from_its_journal(folder: Path, expected: Any, files: Any) -> None:
+    optimizer = files.campaign(folder / "tuning")
+    assert optimizer.status().trials == files.TRIALS
+    optimizer.disown("elsewhere")
+    optimizer.optimize(files.ALL_TRIALS)
+    np.testing.assert_array_equal(files.tried(optimizer)["trials"], expected["trials"])
+
+
+@pytest.mark.parametrize("file", ["study.json", "tuning/bowl_best.json", "tuning/bowl_iter8.json"])
+def test_a_campaign_goes_on_from_a_checkpoint(
+    folder: Path, expected: Any, files: Any, tmp_path: Path, file: str
+) -> None:
+    optimizer = files.campaign(tmp_path / "anew")
+    optimizer.load_study(folder / file)
+    assert optimizer.status().trials == files.TRIALS
+    optimizer.optimize(files.ALL_TRIALS)
+    np.testing.assert_array_equal(files.tried(optimizer)["trials"], expected["trials"])
+
+
+def test_settings_their_log_and_their_backups_are_read_and_gone_on_with(folder: Path, files: Any) -> None:
+    settings = folder / "settings" / "config.toml"
+    config = uspnb.load_config(settings)
+    assert (config.cusum_k, config.confidence_level) == (0.3, 0.9)
+    code, said = files.command("config", "history", str(settings))
+    assert code == 0 and all(trigger in said for trigger in ("first", "second", "too far"))
+    first = sorted((folder / "settings").glob("config.toml.bak.*"))[0]
+    uspnb.mutate_config(settings, {"cusum_k": 0.25}, trigger="third")
+    assert uspnb.load_config(settings).cusum_k == 0.25
+    assert files.command("config", "rollback", str(settings), "--to", first.name)[0] == 0
+    assert settings.read_bytes() == first.read_bytes() and uspnb.load_config(settings) == uspnb.PredictorConfig()
+    code, said = files.command("config", "history", str(settings))
+    assert code == 0 and "third" in said and "rolled back" in said.replace("_", " ")

@@ -1,0 +1,174 @@
+"""What an engine leaves behind beside its record: telemetry, metrics, emergency dumps; and what it does when late.
+
+A session, a fleet and a service switch the same ones on.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+from ..array_types import Float
+from ..config.schema import PredictorConfig
+from ..persistence.snapshots import EmergencyDumps
+from ..sinks import JitterMeter, Metrics, TelemetryBuffer
+from .intake import Taken
+from .timeline import Timeline
+
+INTERVALS = 15
+DUMPED_TICKS = 256
+TOLD = ("kurtosis", "dgm_entropy", "adaptive_threshold", "alarm", "mode_collapse_warning", "distance_to_collapse")
+
+
+@dataclasses.dataclass(frozen=True)
+class Outlets:
+    """Where every track of an engine leaves what it made; a part that is None is off.
+
+    Attributes:
+        telemetry: takes every row, by the name of its asset; costs a reference.
+        metrics: for Prometheus.
+        dumps: of emergencies.
+        settle: waits, not without end, until all that was emitted has reached the telemetry files; called by the thread
+            that writes a snapshot, before the snapshot is taken for done.
+    """
+
+    telemetry: TelemetryBuffer | None = None
+    metrics: Metrics | None = None
+    dumps: EmergencyDumps | None = None
+    settle: Callable[[], object] | None = None
+
+
+def dumps_of(config: PredictorConfig) -> EmergencyDumps:
+    """Emergency dumps as the settings have them, written by a thread."""
+    return EmergencyDumps(config.emergency_dump_path, config.emergency_dump_interval_s, background=True)
+
+
+class Aftermath:
+    """What follows every batch of ticks of one track; used by the worker's thread, `meter` read by any.
+
+    Args:
+        outlets: of the engine.
+        timeline: of the track.
+        names: of its assets.
+        name: of the track, in metrics.
+        say: takes the kind and the text of an event.
+    """
+
+    def __init__(
+        self,
+        outlets: Outlets,
+        timeline: Timeline,
+        names: tuple[str, ...],
+        name: str,
+        say: Callable[[str, str], object],
+    ) -> None:
+        config = timeline.computation.config
+        limit_ns = max(config.besov_nyquist_interval_ns, config.sparse_intervals * config.tick_interval_ns)
+        self.meter = JitterMeter(limit_ns, config.jitter_degrade_ratio, alpha=config.latency_alpha)
+        self.names, self.name = names, name
+        self.emergency = np.zeros(len(names), bool)
+        self._outlets, self._timeline, self._say = outlets, timeline, say
+        self._intervals: deque[int] = deque(maxlen=INTERVALS)
+        self._newest_ns: int | None = None
+
+    def after(self, taken: Taken, rows: Float[np.ndarray, "time *shape"], first: int, took_ns: int) -> None:
+        """Tell what a batch has made.
+
+        Args:
+            taken: its ticks.
+            rows: their rows.
+            first: number of the first of them in the source, from 1.
+            took_ns: how long they were computed [ns].
+        """
+        self._measure(taken, took_ns)
+        if self._outlets.telemetry is not None:
+            if rows.ndim == 2:
+                self._outlets.telemetry.emit(self.names[0], first, rows, taken.ticks.stamps_ns)
+            else:
+                for place, name in enumerate(self.names):
+                    self._outlets.telemetry.emit(name, first, rows[:, place], taken.ticks.stamps_ns)
+        self._watch_emergency(rows)
+
+    def shed(self, tick: int) -> bool:
+        """Follow the load with the log-signature's depth, after ticks that came live; whether it changed."""
+        computation = self._timeline.computation
+        before = computation.depth
+        interval = computation.config.tick_interval_ns or _median(self._intervals)
+        if not computation.shed(self.meter.latency_ewma_ns, interval, tick, jittery=self.meter.degraded):
+            return False
+        what = "lowered" if computation.depth < before else "raised"
+        self._say("depth", f"log-signature depth {what} from {before} to {computation.depth} after {tick} ticks")
+        if self._outlets.metrics is not None:
+            self._outlets.metrics.set_depth(self.name, computation.depth)
+        return True
+
+    def numbers(self, row: np.ndarray | None) -> dict[str, float]:
+        """What snapshots and dumps say of the last tick of a series; nothing before the first."""
+        if row is None or row.ndim != 1:
+            return {}
+        columns = self._timeline.columns
+        return {name: float(row[columns[name].start]) for name in TOLD if name in columns}
+
+    def _measure(self, taken: Taken, took_ns: int) -> None:
+        """Latency and jitter.  A live tick waits for all that came with it; of a replay each has its share."""
+        count = len(taken.ticks)
+        latency_ns = took_ns if taken.live else took_ns // count
+        measured = count if taken.live else 1  # between the ticks of a replay there is no jitter to be measured
+        arrival_ns = time.perf_counter_ns() - took_ns
+        jitters = np.array([self.meter.tick(latency_ns, arrival_ns) for _ in range(measured)])
+        if self._outlets.metrics is not None:
+            self._outlets.metrics.observe_latency(self.name, np.full(count, latency_ns))
+            self._outlets.metrics.observe_jitter(self.name, jitters)
+        stamps_ns = taken.ticks.stamps_ns[-INTERVALS - 1 :]
+        if self._newest_ns is not None:
+            stamps_ns = np.concatenate([[self._newest_ns], stamps_ns])
+        self._intervals.extend(np.diff(stamps_ns).tolist())
+        self._newest_ns = int(stamps_ns[-1])
+
+    def _watch_emergency(self, rows: Float[np.ndarray, "time *shape"]) -> None:
+        column = rows[..., self._timeline.columns["emergency"].start]
+        now = (column != 0).reshape(len(rows), -1)
+        before = np.concatenate([self.emergency[None], now[:-1]])
+        self.emergency = now[-1]
+        if self._outlets.dumps is not None:
+            for place in np.flatnonzero((now & ~before).any(axis=0)).tolist():
+                self._dump(self._outlets.dumps, place)
+
+    def _dump(self, dumps: EmergencyDumps, place: int) -> None:
+        timeline = self._timeline
+        computation = timeline.computation
+        states, depth = computation.states(computation.keep())
+        config = dataclasses.replace(computation.config, log_sig_depth=depth)
+        several = len(computation.shape) > 1
+        state = jax.tree.map(lambda leaf: leaf[place], states) if several else states
+        pick = (place,) if several else ()
+        _, rows, _ = timeline.recording.newest(timeline.ticks - DUMPED_TICKS, timeline.ticks, pick)
+        columns = names_of_columns(timeline.columns, rows.shape[-1])
+        path = dumps.offer(self.names[place], state, config, self.numbers(rows[-1]), rows, columns)
+        where = "too soon after another dump" if path is None else f"dump in {path}"
+        self._say("emergency", f"emergency mode, at or before tick {timeline.ticks} ({where})")
+
+
+def names_of_columns(columns: Mapping[str, slice], width: int) -> list[str]:
+    """What each column of a row is called."""
+    names = [""] * width
+    for name, place in columns.items():
+        count = place.stop - place.start
+        names[place] = [name] if count == 1 else [f"{name}[{i}]" for i in range(count)]
+    return names
+
+
+def _median(values: deque[int]) -> float:
+    ordered = sorted(values)
+    return float(ordered[len(ordered) // 2]) if ordered else 0.0
+
+
+def whole_number(value: float) -> Any:
+    """A measured number as JSON can hold it, None where it is not known."""
+    return round(value, 1) if np.isfinite(value) else None

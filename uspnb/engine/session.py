@@ -1,0 +1,191 @@
+"""`Session`: one series, alive: run, pause, step, go back, change settings, look on and export."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..config.schema import PredictorConfig
+from ..errors import DomainError
+from ..persistence.stores.base import Store
+from ..predictor.functional import FunctionalPredictor
+from ..predictor.universal import UniversalPredictor, clock_forgotten
+from ..runtime.arguments import check_number, check_speed, check_whole
+from ..sinks import TelemetryBuffer
+from ..sources import FeedSource, Source, open_source
+from .computation import SeriesComputation
+from .control import Control
+from .outlets import Outlets, dumps_of, names_of_columns
+from .recording import LARGEST_RING, SMALLEST_RING, ArchiveFolder, Recording
+from .status import Labels
+from .timeline import Timeline
+from .track import Track, TrackOptions
+from .worker import Worker
+
+LONGEST_SILENCE_S = 1e9
+
+
+class Session(Control):
+    """The engine behind every live view of one series.
+
+    A thread of its own computes; every command returns at once and is obeyed within a batch of ticks.  Close it, use
+    it as a context manager, or let go of it: its thread ends then.
+
+    Ticks of a live source are processed at the clock's time, but those measured while the session did not run belong
+    to the past and are processed at their own.
+
+    Args:
+        source: whatever `uspnb.sources.open_source` opens: an array, a series, a path, an address, an iterator, an
+            object of one's own with the methods of a `Source`; left out, ticks come by `feed`.
+        config: settings; the default configuration where left out.
+        predictor: a `UniversalPredictor` to go on with; it is held until the session is closed, and then has its state.
+        speed: ticks per second of a replay, None for as fast as possible; live ticks are taken as they come.
+        ring: ticks kept in memory at full resolution; older ones go to the archive.
+        archive: folder of the older ticks; a temporary one, removed at the close, where left out.
+        name, units: of the series; the source's own where left out.
+        autostart: whether to run at once.
+        silence_s: seconds without a tick after which a live source is reported silent, None for never.
+        source_options: further options of `open_source`.
+        telemetry: a buffer that takes the results of every tick, for a `uspnb.sinks.Consumer` to watch or log.
+        dumps: whether the state is written to `emergency_dump_path` when the breaker opens.
+        snapshots: whether a snapshot is written every `snapshot_interval_steps` ticks and at the close.
+        store: takes the state at the same ticks, under the name of the series; it is taken from there at the start.
+
+    Raises:
+        DomainError: something that no ticks come from, a predictor that another session holds, a number out of range.
+    """
+
+    def __init__(
+        self,
+        source: Any = None,
+        config: PredictorConfig | None = None,
+        *,
+        predictor: Any = None,
+        speed: Any = None,
+        ring: Any = 20_000,
+        archive: Any = None,
+        name: str = "",
+        units: str = "",
+        autostart: bool = False,
+        silence_s: Any = 30.0,
+        source_options: dict[str, Any] | None = None,
+        telemetry: TelemetryBuffer | None = None,
+        dumps: bool = False,
+        snapshots: bool = False,
+        store: Store | None = None,
+    ) -> None:
+        limit = check_whole("ring", ring, SMALLEST_RING, LARGEST_RING, unit="ticks")
+        silence = _checked_silence(silence_s)
+        pace = check_speed(speed)
+        held = _checked_predictor(predictor, config)
+        opened = open_source(source, **(source_options or {}))
+        labels = labels_of(opened, name, units)
+        self._name, self._units = name, units
+        settings = FunctionalPredictor(config).config if held is None else held.config
+        state = None
+        if held is not None:
+            held.hold(f"a session on {labels.name or 'a series without a name'}")
+            state = clock_forgotten(held.state) if opened.time_is_grid else held.state
+        computation = SeriesComputation(settings, state, shedding=held is None and settings.load_shedding)
+        try:
+            names = names_of_columns(computation.columns, computation.layout.width)
+            folder = ArchiveFolder(archive, tuple(names))
+            timeline = Timeline(computation, Recording(limit, computation.shape, folder))
+            options = TrackOptions(
+                speed=pace,
+                silence_s=silence,
+                outlets=Outlets(telemetry, dumps=dumps_of(settings) if dumps else None),
+                snapshots=snapshots,
+                store=store,
+            )
+            track = Track(timeline, opened, labels, options=options, ended=_Ending(held, folder))
+            if store is not None:
+                track.resume()
+        except BaseException:
+            if held is not None:
+                held.let_go()
+            raise
+        super().__init__(Worker((track,)), noun="session")
+        if autostart:
+            self.run()
+
+    def feed(self, value: Any, time: Any = None, dispersion_proxy: Any = None) -> None:
+        """Hand over one tick; it is processed when the session runs.
+
+        Args:
+            value: y [input units]; NaN is a missing value, which the gate flags.
+            time: aware datetime, numpy.datetime64 or integer of ns since 1970; the clock's where left out.
+            dispersion_proxy: an outside estimate of the next tick's dispersion, above 0.
+
+        Raises:
+            DomainError: no real number, no instant, 100,000 ticks are waiting, or the session reads another source.
+        """
+        self._refuse_closed()
+        source = self.source
+        if not isinstance(source, FeedSource):
+            raise DomainError(
+                f"this session reads {source.name or type(source).__name__!r} and cannot be fed; make one with "
+                "uspnb.Session() and no source, or attach(None)"
+            )
+        source.put(value, time, dispersion_proxy)
+        self._worker.mailbox.wake()
+
+    def attach(self, source: Any, **options: Any) -> None:
+        """Read another source from here on, with the state as it is.
+
+        Raises:
+            DomainError: something that no ticks come from.
+        """
+        self._refuse_closed()
+        opened = open_source(source, **options)
+        labels = labels_of(opened, self._name, self._units)
+        self._send(lambda track: track.attach(opened, labels))
+
+
+class _Ending:
+    """What becomes of the predictor and of the archive when a session ends; called by its worker."""
+
+    def __init__(self, predictor: UniversalPredictor | None, folder: ArchiveFolder) -> None:
+        self._predictor, self._folder = predictor, folder
+
+    def __call__(self, track: Track) -> None:
+        try:
+            if self._predictor is not None:
+                self._give_back(self._predictor, track)
+            if self._folder.kept:
+                track.timeline.recording.spill_all()
+                self._folder.describe({"events": track.events.all(), "name": track.labels.name})
+        finally:
+            self._folder.close()
+
+    def _give_back(self, predictor: UniversalPredictor, track: Track) -> None:
+        timeline = track.timeline
+        try:
+            while timeline.behind:
+                track.recompute()
+            computation = timeline.computation
+            assert isinstance(computation, SeriesComputation)
+            rows, stamps = timeline.recording.read(max(0, timeline.ticks - predictor.history_limit), timeline.ticks)
+            predictor.release(computation.functional, computation.state, rows, stamps, grid=track.labels.grid)
+        finally:
+            predictor.let_go()
+
+
+def labels_of(source: Source, name: str = "", units: str = "") -> Labels:
+    """What a source's series is called, unless the user calls it otherwise."""
+    return Labels(name or source.name, units or source.units, source.time_is_grid, tuple(source.notes))
+
+
+def _checked_silence(silence_s: Any) -> float | None:
+    if silence_s is None:
+        return None
+    return check_number(
+        "silence_s", silence_s, above=0.0, most=LONGEST_SILENCE_S, unit="seconds", remedy="None is for never"
+    )
+
+
+def _checked_predictor(predictor: Any, config: PredictorConfig | None) -> UniversalPredictor | None:
+    if predictor is not None and not isinstance(predictor, UniversalPredictor):
+        raise DomainError(f"predictor has type {type(predictor).__name__}, expected UniversalPredictor")
+    if predictor is not None and config is not None:
+        raise DomainError("the predictor brings its own settings; leave config out, and change them by configure()")
+    return predictor

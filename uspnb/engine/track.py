@@ -1,0 +1,626 @@
+"""`Track`: one source, one computation, one timeline; what it was asked to do, and its next batch of ticks.
+
+A session is a track of one series, a fleet a track of many assets, a service as many tracks as it has series.  A worker
+turns them all in one thread; nothing here is called by another, but for what says so.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..array_types import Float
+from ..config.schema import PredictorConfig
+from ..errors import DomainError
+from ..model.records import OperatingMode
+from ..persistence.snapshots import SnapshotFolder
+from ..persistence.stores.base import Store
+from ..predictor.snapshot_keeper import Loaded, SnapshotKeeper, series_folder
+from ..sources import Source, SourceFault
+from .intake import NOTHING, Intake, Taken
+from .outlets import Aftermath, Outlets
+from .pacing import Pace, Rate, portion_after
+from .snapshots import Moment, StoredStates, payload_of, resumed
+from .status import EventLog, Labels, Standing, Status
+from .timeline import Checkpoint, Timeline
+
+COMPILING = (
+    "the predictor is being compiled, which takes up to half a minute the first time; commands act when it is ready"
+)
+SHARED_PORTION = 32
+LONGEST_STORE_S = 30.0
+_numbers = itertools.count(1)
+
+
+class Advance(NamedTuple):
+    """What an observer is told after a batch of ticks, in the worker's thread.
+
+    Attributes:
+        track: whose; an observer may call its `configure` and `adopt`.
+        first: tick of the first row, counted from 0 as `Control.history` does.
+        taken: the ticks with their times of processing.
+        rows: (time, width) or (time, asset, width); `track.timeline.columns` says where each field stands.
+    """
+
+    track: Track
+    first: int
+    taken: Taken
+    rows: Float[np.ndarray, "time *shape"]
+
+
+Observer = Callable[[Advance], object]
+
+
+@dataclasses.dataclass(frozen=True)
+class TrackOptions:
+    """How a track behaves; the faces differ in these and in nothing else.
+
+    Attributes:
+        speed: ticks per second of a replay, None for as fast as possible; live ticks are taken as they come.
+        silence_s: seconds without a tick after which a live source counts as silent, None for never.
+        retry: whether a source that breaks is taken up again by itself; else the track stands still and says why.
+        outlets: where results go.
+        snapshots: whether a snapshot is written every `snapshot_interval_steps` ticks, and one at the end.
+        store: takes the states at the same ticks; they are taken from there at the start.
+        store_prefix: beginning of the keys in the store.
+        clock: time of processing of live ticks [ns since 1970 UTC]; None from it is a tick's own time.
+    """
+
+    speed: float | None = None
+    silence_s: float | None = None
+    retry: bool = False
+    outlets: Outlets = dataclasses.field(default_factory=Outlets)
+    snapshots: bool = False
+    store: Store | None = None
+    store_prefix: str = ""
+    clock: Callable[[], int | None] = time.time_ns
+
+
+class Track:
+    """Ticks of a source through a computation.
+
+    Args:
+        timeline: the computation and its record.
+        source: where ticks come from: whatever has the methods of `uspnb.sources.Source`.
+        labels: what the series is called.
+        assets: labels of the assets, None for one series, whose name is that of the track.
+        name: in telemetry, metrics, folders and keys of a store, where it is not the series' name.
+        options: see there.
+        ended: called once when the track ends, by the worker.
+
+    Attributes:
+        base: tick of the engine at which the source began.
+        latest: the newest moment, None where there is none yet or while it goes back; any thread may read it.
+    """
+
+    def __init__(
+        self,
+        timeline: Timeline,
+        source: Source,
+        labels: Labels,
+        *,
+        assets: tuple[Any, ...] | None = None,
+        name: str = "",
+        options: TrackOptions | None = None,
+        ended: Callable[[Track], None] | None = None,
+    ) -> None:
+        self.timeline, self.labels, self.options = timeline, labels, options or TrackOptions()
+        self.number, self.source_number = next(_numbers), 0
+        self.assets = assets
+        self._name, self._ended = name, ended
+        self.intake = Intake(self.name, source, retry=self.options.retry, clock=self.options.clock)
+        self.base = self.resumed_at = 0
+        self.events = EventLog()
+        self.standing, self.pace, self.rate = Standing(), Pace(self.options.speed), Rate()
+        names = (self.name,) if assets is None else tuple(map(str, assets))
+        self.aftermath = Aftermath(self.options.outlets, timeline, names, self.name, self.tell)
+        self.keeper = SnapshotKeeper()
+        self.stored: StoredStates | None = None
+        self.observers: list[tuple[Observer, int | None]] = []
+        self.latest: Moment | None = None
+        self.prepared = False
+        self._starved = False
+        self._portion = timeline.computation.most
+        self._handed_over = 0
+        self._last_tick_s = time.monotonic()
+        self._wake: Callable[[], None] = lambda: None
+
+    # readings; any thread
+
+    @property
+    def name(self) -> str:
+        """In telemetry, metrics, folders and stores."""
+        return self._name or self.labels.name or "series"
+
+    @property
+    def source(self) -> Source:
+        """What ticks are read from."""
+        return self.intake.source
+
+    @property
+    def ticks(self) -> int:
+        """Number of the next tick."""
+        return self.timeline.ticks
+
+    @property
+    def seen(self) -> int:
+        """Ticks of the source that were processed."""
+        return self.timeline.ticks - self.base
+
+    @property
+    def config(self) -> PredictorConfig:
+        """The settings of the next new tick."""
+        return self.timeline.settings.current
+
+    @property
+    def folder(self) -> SnapshotFolder:
+        """Where snapshots go that name no file."""
+        config = self.kept_config()
+        return SnapshotFolder(config.snapshot_path, config.snapshot_retention, config.snapshot_compression)
+
+    def kept_config(self) -> PredictorConfig:
+        """The settings, with the track's own folder as `snapshot_path`."""
+        return dataclasses.replace(self.config, snapshot_path=str(series_folder(self.config, self.name)))
+
+    def conditions(self) -> dict[str, str | None]:
+        """What keeps a part from working, by the part; None where all is well."""
+        snapshots = self.keeper.status()
+        stored = None if self.stored is None else self.stored.condition
+        return {
+            "snapshots": (None if snapshots is None else snapshots.condition) or stored,
+            "sources": self.intake.condition or self.standing.error,
+        }
+
+    def status(self) -> Status:
+        """How it stands."""
+        timeline, standing, source = self.timeline, self.standing, self.source
+        flags = {name: timeline.last(name) for name in ("degraded", "emergency")}
+        counts = {name: 0 if flag is None else int(np.count_nonzero(flag > 0)) for name, flag in flags.items()}
+        if self.assets is None:
+            counts = {name: bool(count) for name, count in counts.items()}
+        mode = timeline.last("operating_mode")
+        doubts = "emergency" if counts["emergency"] else "doubtful" if counts["degraded"] else "ok"
+        tally = timeline.tally
+        return Status(
+            phase=self._phase(),
+            message=self._message(),
+            ticks=timeline.ticks,
+            total=None if source.length is None else self.base + source.length,
+            waiting=source.waiting + len(self.intake.backlog),
+            speed=self.pace.speed,
+            rate=self.rate.value if standing.active else 0.0,
+            alarms=tally.alarms,
+            rejected=tally.rejected,
+            mode=OperatingMode.NAMES[0 if mode is None else int(np.ravel(mode)[0])],
+            health="fault" if standing.error is not None else doubts,
+            source=source.name or type(source).__name__,
+            error=standing.error,
+            revision=timeline.recording.revision,
+            assets=timeline.computation.assets,
+            workers=timeline.computation.workers,
+            faults=tally.faults,
+            **counts,
+        )
+
+    def _phase(self) -> str:
+        if self.standing.active and not self.prepared:
+            return "starting"
+        return self.standing.phase(self.timeline.behind > 0)
+
+    def _message(self) -> str:
+        standing = self.standing
+        if standing.active and not self.prepared:
+            return COMPILING
+        if self.timeline.behind and not standing.faulted:
+            return f"going back to tick {self.timeline.ticks}"
+        return standing.message if standing.goal is None else f"going on to tick {standing.goal}"
+
+    def tell(self, kind: str, text: str) -> None:
+        """Note an event at the present tick; any thread may."""
+        self.events.add(self.timeline.ticks, kind, text)
+
+    # the start
+
+    def connect(self, events: EventLog, wake: Callable[[], None]) -> None:
+        """Belong to a worker from here on: its events, and what wakes it."""
+        self.events, self._wake = events, wake
+
+    def resume(self) -> bool:
+        """Take up the newest state that is kept in the store or in the snapshot folder, whichever has seen more ticks.
+
+        To be called before the first tick; the record begins where the state stands.
+
+        Returns:
+            Whether there was one.
+
+        Raises:
+            ConfigError, DomainError, OSError, StoreUnavailableError: what is kept does not fit; nothing was changed.
+        """
+        computation = self.timeline.computation
+        found = resumed(self.folder, self.config, computation.cold) if self.options.snapshots else None
+        ticks = 0 if found is None else found.progress.ticks
+        extra: Mapping[str, Any] = {} if found is None else found.progress.extra
+        if found is not None:
+            position = int(extra.get("position", ticks))
+            self.intake.resume(position, found.progress.last_timestamp_ns, found.backlog)
+            computation.take(found.state, found.depth, int(extra.get("depth", found.depth)))
+        if self.options.store is not None:
+            stored = StoredStates(self.options.store, computation, self.aftermath.names, self.options.store_prefix)
+            self.stored = stored
+            before = computation.keep()
+            kept = stored.take()
+            if kept > ticks:
+                ticks, extra, found = kept, {}, None
+                self.intake.resume(kept, None)
+            elif kept:
+                computation.put(before)
+        if ticks:
+            self.timeline.begin_at(ticks, extra)
+            self.aftermath.emergency[:] = bool(extra.get("emergency", False))
+            self.resumed_at = self._handed_over = ticks
+            where = "the store" if found is None else found.path.name
+            self.tell("restore", f"resumes after tick {ticks}, from {where}")
+        return ticks > 0
+
+    def prepare(self) -> None:
+        """Compile and load what it needs; no state is touched."""
+        self.timeline.prepare()
+        self.prepared = True
+        self._begin()
+
+    # commands, by the worker
+
+    def run(self) -> None:
+        """Process ticks until told otherwise."""
+        if not self.standing.active or self.standing.silent:
+            self._begin()
+        self.standing.ask(playing=True)
+
+    def step(self, count: int) -> None:
+        """Process so many more ticks, then stand still."""
+        self.standing.ask(steps=count)
+        self._begin()
+
+    def pause(self) -> None:
+        """Stand still."""
+        self.standing.begun = True
+        self.standing.stand_still()
+        if not self.standing.faulted and not self.standing.finished:
+            self.standing.clear()
+
+    def seek(self, tick: int) -> None:
+        """Go to a tick: forward by computing at full speed, back by a checkpoint."""
+        done = self.timeline.ticks
+        if tick > done:
+            self.standing.ask(goal=tick)
+            self._begin()
+            return
+        if tick < done:
+            self.timeline.cut_to(tick)
+            self.tell("seek", f"went back from tick {done} to tick {tick}")
+        self._moved()
+
+    def restore(self, label: str, kept: Checkpoint) -> None:
+        """Go to a mark."""
+        done = self.timeline.ticks
+        if kept.tick <= done:
+            self.timeline.restore(kept)
+            self.tell("restore", f"went from tick {done} to mark {label!r} at tick {kept.tick}")
+            self._moved()
+        elif self.source.length is not None:
+            self.seek(kept.tick)
+        else:
+            told = f"mark {label!r} at tick {kept.tick} lies beyond the end of history, which was cut; it is gone"
+            self.standing.message = told
+            self.tell("restore", told)
+
+    def load(self, loaded: Loaded) -> None:
+        """Go on from a snapshot; see `Control.load_snapshot`."""
+        while self.timeline.behind:
+            self.recompute()
+        timeline, computation = self.timeline, self.timeline.computation
+        done, ticks = timeline.ticks, loaded.progress.ticks
+        where = f"the snapshot {loaded.path.name} of {loaded.progress.source or 'a series without a name'}"
+        if not self._continues(loaded):
+            told = f"{where} was not taken: its last tick has another time than tick {ticks} of this source"
+            self.standing.message = told
+            self.tell("restore", told)
+            return
+        place, replayed = ticks + self.base, self.source.length is not None
+        extra, held = loaded.progress.extra, loaded.config.log_sig_depth
+        computation.take(loaded.state, held, int(extra.get("depth", held)))
+        if replayed and timeline.recording.oldest <= place <= done:
+            timeline.restore(Checkpoint(place, computation.keep(), timeline.tally.begun(extra)))
+        else:
+            timeline.restart_here()
+            self.base = done - ticks if replayed else self.base
+        self.tell("restore", f"goes on from {where}, taken after {ticks} ticks")
+        self._moved()
+
+    def _continues(self, loaded: Loaded) -> bool:
+        """Whether a replayed source has the snapshot's last tick where the snapshot says."""
+        ticks, source = loaded.progress.ticks, self.source
+        if source.length is None or ticks == 0:
+            return True
+        source.seek(ticks - 1)
+        last = source.take(1)
+        self.intake.seek(self.seen)
+        return len(last) == 1 and int(last.stamps_ns[0]) == loaded.progress.last_timestamp_ns
+
+    def configure(self, config: PredictorConfig, changes: Mapping[str, Any] | None = None) -> None:
+        """Settings for the next tick; also for an observer to call.
+
+        Args:
+            config: of the same static fields.
+            changes: what is told; found by comparison where left out.
+        """
+        if changes is None:
+            before, names = self.config, (field.name for field in dataclasses.fields(config))
+            changes = {n: getattr(config, n) for n in names if getattr(config, n) != getattr(before, n)}
+        self.timeline.configure(config)
+        self.tell("settings", ", ".join(f"{name} = {value!r}" for name, value in changes.items()))
+
+    def adopt(self, config: PredictorConfig, state: Any) -> None:
+        """Go on with settings and a state from outside, for an observer that has made one; nobody goes back beyond."""
+        self.configure(config)
+        self.timeline.computation.take(state)
+        self.timeline.restart_here()
+
+    def attach(self, source: Source, labels: Labels) -> None:
+        """Read another source from here on, with the state as it is."""
+        while self.timeline.behind:
+            self.recompute()
+        old = self.source
+        old.close()
+        # Once ticks were counted, their times and those of other sources have no common axis.
+        counted = self.labels.grid and self.timeline.ticks > 0
+        self.labels = dataclasses.replace(labels, grid=labels.grid or counted)
+        self.intake = Intake(self.name, source, retry=self.options.retry, clock=self.options.clock)
+        self.base, self.source_number = self.timeline.ticks, self.source_number + 1
+        if self.prepared:
+            if old.time_is_grid or source.time_is_grid:
+                self.timeline.computation.forget_clock()
+            self.timeline.restart_here()
+        self.standing.finished = False
+        self.standing.clear()
+        self._begin()
+        self.tell("source", f"reads from {source.name or type(source).__name__} from here on")
+
+    def set_speed(self, speed: float | None) -> None:
+        """Ticks per second of a replay from now on."""
+        self.pace.rebase(speed)
+
+    def _moved(self) -> None:
+        """The record ends elsewhere now: the source goes there too, and whatever was in the way is over."""
+        if self.source.length is not None:
+            self.intake.seek(self.seen)
+        self.standing.begun, self.standing.finished = True, False
+        self.standing.goal, self.standing.steps = None, 0
+        self.standing.clear()
+        self._begin()
+
+    def _begin(self) -> None:
+        """Time counts from here: for the pace, for silence, and for what a live source has measured so far."""
+        self.pace.rebase(self.pace.speed)
+        self.rate.clear()
+        self._starved = False
+        self._last_tick_s = time.monotonic()
+        self.intake.awake()
+
+    # ticks, by the worker
+
+    def turn(self, *, alone: bool = True) -> bool:
+        """Do what is due; whether anything was done.  Whatever goes wrong stops this track only.
+
+        Args:
+            alone: whether the worker has no other track, which may then take long batches.
+        """
+        try:
+            if self.standing.active and not self.prepared:
+                self.prepare()
+                return True
+            if self.timeline.behind and not self.standing.faulted:
+                self.recompute()
+                return True
+            return self.standing.active and self.process(self._due(alone)) > 0
+        except Exception as error:  # whatever it is, a person must see it and the thread must live on
+            text = "".join(traceback.format_exception(error)).strip()
+            self.fail(text.splitlines()[-1], "fault", dead=True, event=text)
+            return False
+        finally:
+            self.latest = self._moment()
+
+    def recompute(self) -> None:
+        """Some ticks on the way from a checkpoint to the end of the record."""
+        self.intake.seek(self.timeline.position - self.base)
+        self.timeline.recompute(self.source.take(self.timeline.portion_behind()))
+        if not self.timeline.behind:
+            self.intake.seek(self.seen)
+            self._begin()
+
+    def process(self, most: int) -> int:
+        """Take and process up to so many ticks; how many there were."""
+        if most == 0:
+            return 0
+        began_ns = time.perf_counter_ns()
+        taken = self._take(most)
+        if taken is None:
+            return 0
+        first = self.timeline.ticks
+        try:
+            rows = self.timeline.take_in(taken.ticks, taken.now_ns)
+        except BaseException:
+            self.intake.put_back(taken)
+            raise
+        took_ns = time.perf_counter_ns() - began_ns
+        self._portion = min(portion_after(took_ns / 1e9, self._portion), self.timeline.computation.most)
+        self._count(len(rows))
+        self.aftermath.after(taken, rows, self.seen - len(rows) + 1, took_ns)
+        if self._interval and self.seen % self._interval == 0:
+            self.hand_over()
+        if taken.live:
+            self.aftermath.shed(self.seen)
+        self._observe(Advance(self, first, taken, rows))
+        return len(rows)
+
+    def fail(self, message: str, kind: str, *, dead: bool, event: str = "") -> None:
+        """Stand still because of something; the next `run` has the source take up again what had broken."""
+        self.standing.fail(message, dead)
+        self.intake.started = False
+        self.tell(kind, event or message)
+
+    def patience_s(self) -> float | None:
+        """Seconds to sleep unless woken, None for as long as it takes; tells when a source has become silent."""
+        standing, silence_s = self.standing, self.options.silence_s
+        retry_s = self.intake.wait_s() if standing.active else None
+        if retry_s is not None:
+            return retry_s
+        if not standing.active or (self._starved and (silence_s is None or not self.source.live)):
+            return None
+        if not self._starved:
+            return self.pace.wait_s()
+        left = self._last_tick_s + (silence_s or 0.0) - time.monotonic()
+        if standing.silent or left > 0:
+            return None if standing.silent else left
+        standing.silent = True
+        standing.message = f"no tick for {silence_s:g} s; it goes on by itself with the next one"
+        self.tell("silence", standing.message)
+        return 0.0
+
+    @property
+    def _interval(self) -> int:
+        kept = self.options.snapshots or self.options.store is not None
+        return self.config.snapshot_interval_steps if kept else 0
+
+    def _due(self, alone: bool) -> int:
+        """How many ticks to take now."""
+        standing = self.standing
+        most = self._portion if alone else min(self._portion, SHARED_PORTION)
+        most = min([most, *(every for _, every in self.observers if every is not None)])
+        if self._interval:  # a batch ends where a snapshot is due
+            most = min(most, self._interval - self.seen % self._interval)
+        if standing.goal is not None:
+            return min(most, standing.goal - self.timeline.ticks)
+        if standing.steps:
+            return min(most, standing.steps)
+        if self.source.live:
+            return most
+        due = self.pace.due(most)
+        self._starved = self._starved and due > 0  # whether a source is dry shows only when something is taken
+        return due
+
+    def _take(self, most: int) -> Taken | None:
+        try:
+            self.timeline.recording.make_room(self.timeline.computation.most)
+            self.intake.start(self._wake)
+            taken = self.intake.take(most)
+        except (SourceFault, DomainError) as fault:
+            self.fail(str(fault), "fault", dead=not (self.intake.started and getattr(fault, "can_continue", False)))
+            return None
+        except OSError as error:
+            if not self.intake.started:
+                self.fail(str(error), "fault", dead=True)
+                return None
+            told = f"the archive of older ticks cannot be written ({error.strerror or error})"
+            self.fail(f"{told}; free some space, then run() again: nothing is lost", "archive", dead=False)
+            return None
+        if taken is None:
+            self._starved = True
+            self._check_end()
+        return taken
+
+    def _count(self, done: int) -> None:
+        ticks, standing = self.timeline.ticks, self.standing
+        self._last_tick_s, self._starved = time.monotonic(), False
+        if standing.silent:
+            standing.silent, standing.message = False, ""
+            self.tell("silence", "ticks come again")
+        self.rate.did(ticks)
+        sought = standing.goal is not None
+        standing.counted(done, ticks)
+        if sought:
+            self.pace.rebase(self.pace.speed)
+        else:
+            self.pace.did(done)
+        self._check_end()
+
+    def _check_end(self) -> None:
+        if self.intake.failed:
+            self.standing.fail(self.intake.condition or "the source is at its end", dead=True)
+        elif self.intake.finished:
+            self.standing.end()
+
+    def _observe(self, advance: Advance) -> None:
+        for entry in list(self.observers):
+            try:
+                entry[0](advance)
+            except Exception as error:  # it is the observer's own code: whatever it raises must not stop the ticks
+                if entry in self.observers:
+                    self.observers.remove(entry)
+                self.tell("observer", f"an observer raised {type(error).__name__}: {error}; it is no longer called")
+
+    # states outside the process, by the worker
+
+    def _moment(self) -> Moment | None:
+        if not self.prepared or self.timeline.behind:
+            return None
+        timeline = self.timeline
+        return Moment(
+            timeline.here(),
+            self.seen,
+            self.intake.position,
+            timeline.recording.stamp(timeline.ticks - 1),
+            self.labels.name,
+            self.config,
+            timeline.computation.depth,
+            bool(self.aftermath.emergency.any()),
+            self.aftermath.numbers(timeline.last_row),
+            self.intake.backlog if self.options.snapshots else NOTHING,
+        )
+
+    def hand_over(self, *, again: bool = False) -> None:
+        """Have the present state written to the snapshot folder and to the store, unless that was asked for before;
+        returns at once.
+
+        Args:
+            again: whether to ask once more for the same one: it was not written, or there is a backlog to keep.
+        """
+        moment = self._moment()
+        if moment is None or (self.seen == self._handed_over and not again):
+            return
+        self._handed_over = self.seen
+        if self.options.snapshots:
+            make = payload_of(moment, self.timeline.computation, self.options.outlets.settle)
+            self.keeper.submit(None, self.kept_config(), make)
+        if self.stored is not None:
+            self.stored.offer(moment)
+
+    def end(self) -> None:
+        """Stand still for good; what was computed stays readable."""
+        acts = (self.standing.stand_still, self._last_states, self._told_end, self.source.close, self._let_go)
+        for act in acts:
+            try:
+                act()
+            except Exception as error:  # a file or a predictor that cannot be given back: the others still are
+                self.tell("fault", f"at the close: {type(error).__name__}: {error}")
+
+    def _last_states(self) -> None:
+        if self.options.snapshots or self.stored is not None:
+            while self.timeline.behind:
+                self.recompute()
+            self.hand_over()
+
+    def _told_end(self) -> None:
+        if self._ended is not None:
+            self._ended(self)
+
+    def _let_go(self) -> None:
+        if self.stored is not None:
+            self.stored.close(LONGEST_STORE_S)
+        self.timeline.computation.close()

@@ -1,0 +1,58 @@
+// A tick in words: the reason of its weights and a summary for screen readers.
+
+import { grouped, instant, percent } from "../shared/format.js";
+import { reading } from "../shared/scale.js";
+
+export const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
+
+/** Places of numbers, largest first; the first of equals stays first. */
+function ranked(values) {
+  return values.map((_, i) => i).sort((a, b) => values[b] - values[a] || a - b);
+}
+
+/** Why the weights stand as they do: the sentence of the tick's code, filled as uspnb/session/reasons.py fills it. */
+export function reasonOf(row, meta) {
+  const phrase = meta.phrases?.[String(row.reason)];
+  if (!phrase) return "";
+  const weight = meta.kernels.map(({ name }) => row[`weight_${name}`]);
+  const target = meta.kernels.map(({ name }) => row[`target_weight_${name}`]);
+  const missing = target.map((wanted, k) => (Number.isFinite(wanted) ? wanted - weight[k] : -Infinity));
+  const order = ranked(weight);
+  const wanted = ranked(missing)[0];
+  const label = (k) => meta.kernels[k].label;
+  const filled = {
+    leader: label(order[0]),
+    share: percent(weight[order[0]]),
+    runner_up: label(order[1]),
+    runner_share: percent(weight[order[1]]),
+    target: label(wanted),
+    target_share: percent(target[wanted]),
+    target_has: percent(weight[wanted]),
+    chart: meta.charts[row.alarm_chart]?.name ?? "",
+  };
+  return capital(phrase.replace(/\{(\w+)\}/g, (_, name) => filled[name] ?? ""));
+}
+
+/** Where a tick stands on the axis, in words. */
+export function whenOf(row, meta) {
+  const tick = `tick ${grouped(row.tick)}`;
+  return meta.has_times ? `${instant(row.time)} UTC, ${tick}` : tick;
+}
+
+function chartName(code, meta) {
+  return meta.charts[code]?.name ?? "level";
+}
+
+/** One or two sentences on a tick, for those who do not see the picture. */
+export function summaryOf(row, status, meta, range) {
+  const level = Number.isFinite(meta.confidence) ? `${Math.round(100 * meta.confidence)} %` : "";
+  const parts = [`${capital(whenOf(row, meta))}: observation ${reading(row.observation, range)}.`];
+  if (Number.isFinite(row.next_prediction)) {
+    const [low, high] = [reading(row.next_lower, range), reading(row.next_upper, range)];
+    parts.push(`Next forecast ${reading(row.next_prediction, range)}, ${level} interval ${low} to ${high}.`);
+  }
+  if (row.alarm) parts.push(`Alarm of the ${chartName(row.alarm_chart, meta)} chart.`);
+  parts.push(reasonOf(row, meta));
+  if (status.phase && status.phase !== "running") parts.push(`${capital(status.phase)}.`);
+  return parts.join(" ");
+}
