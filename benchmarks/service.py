@@ -194,7 +194,7 @@ runtime.configure(deterministic=True)
 import numpy as np, uspnb
 from uspnb.predictor.functional import observations
 from uspnb.data.processes import autoregression
-from uspnb.sinks.parity_lines import exact_hash
+from uspnb.sinks.parity import exact_hash
 functional = uspnb.FunctionalPredictor()
 ticks = observations(autoregression(2000, 11).values, np.arange(2000) * 10**9)
 _, result = functional.scan(functional.init_state(), ticks)

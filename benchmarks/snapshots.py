@@ -287,7 +287,7 @@ def config_target() -> tuple[list[bytes], Callable[[bytes, random.Random], objec
 def telemetry_target() -> tuple[list[bytes], Callable[[bytes, random.Random], object]]:
     """Lines of the telemetry and parity logs, and what reads them."""
     from uspnb.sinks import RECORD_FIELDS, ParityLog, Records, parse_record, verify
-    from uspnb.sinks.parity_lines import parse_line
+    from uspnb.sinks.parity import parse_line
     from uspnb.sinks.records import record_lines
 
     place = Path(tempfile.mkdtemp())

@@ -266,7 +266,7 @@ def _notebooks() -> Path:
 
 
 def _backtest(options: argparse.Namespace) -> int:
-    from .data.csv_file import read_csv
+    from .data.csv import read_csv
 
     series = read_csv(options.file, options.time, options.value)
     for note in series.notes:

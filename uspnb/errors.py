@@ -6,8 +6,11 @@ raises: there the result's flags speak.
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Hashable
 from typing import Any
+
+MOST_SHOWN = 80
 
 
 class UspnbError(Exception):
@@ -61,3 +64,10 @@ class FrequencyWarning(UserWarning):
 
 class ReloadWarning(UserWarning):
     """A changed configuration file cannot be used; the settings in force stay."""
+
+
+def shown(item: Any) -> str:
+    """A `repr` of at most 80 characters for a message, whatever the item: it neither fails nor grows with the item."""
+    brief = reprlib.Repr()
+    brief.maxstring = brief.maxother = brief.maxlong = MOST_SHOWN
+    return brief.repr(item)[:MOST_SHOWN]

@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from uspnb.data.series import GRID_NOTE, NAIVE_NOTE, read_series
+from uspnb.data.series import read_series
+from uspnb.data.times import GRID_NOTE, NAIVE_NOTE
 from uspnb.errors import DomainError
 
 SECOND = 1_000_000_000

@@ -158,7 +158,7 @@ assert settings.deterministic and runtime.configure(deterministic=True) == setti
 import numpy as np, uspnb
 from uspnb.predictor.functional import observations
 from uspnb.data.processes import autoregression
-from uspnb.sinks.parity_lines import exact_hash
+from uspnb.sinks.parity import exact_hash
 functional = uspnb.FunctionalPredictor()
 values = autoregression(600, 11).values
 state, result = functional.scan(functional.init_state(), observations(values, np.arange(600) * 10**9))

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from uspnb.errors import DomainError, IntegrityError
 from uspnb.runtime.files import chained
 from uspnb.sinks import ParityLog, Records, compare, verify
-from uspnb.sinks.parity_lines import exact_hash, parse_line, rounded_hash
+from uspnb.sinks.parity import exact_hash, parse_line, rounded_hash
 
 WEIGHTS = np.array([0.1, 0.2, 0.3, 0.4])
 

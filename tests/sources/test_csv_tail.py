@@ -9,8 +9,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from uspnb.data.csv_file import read_csv
-from uspnb.data.series import GRID_NOTE, NAIVE_NOTE
 from uspnb.errors import DomainError
 from uspnb.sources import CsvTailSource
 
@@ -99,42 +97,6 @@ def test_later_rows_may_be_declared_past_too(follow):
     assert not taken.source.live
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "load\n1\n2\n3.5\n",
-        "1\n2\n3.5\n",
-        "n,load\n0,1\n1,2\n2,3.5\n",
-        "time,load\n1871,1\n1872,2\n1873,3.5\n",
-        "\ufeffload\r\n1\r\n2\r\n3.5\r\n",
-    ],
-)
-def test_a_file_without_times_lies_on_the_grid_that_read_csv_gives_it(follow, grow, text):
-    taken = follow(text).until(ticks=3)
-    series = read_csv(grow.path)
-    assert taken.values == series.values.tolist() and taken.stamps == series.timestamps_ns.tolist()
-    assert taken.source.time_is_grid and not taken.source.live and taken.source.notes
-    assert (GRID_NOTE in taken.source.notes) == (GRID_NOTE in series.notes)
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "\ufefftime;load\n2026-02-21 09:30;3,5\n2026-02-21 09:31;4\n2026-02-21 09:32;-4,25\n",
-        "when it was\tdate\tload\n0\t2026-02-21 09:30\t3.5\n1\t2026-02-21 09:31\t4\n2\t2026-02-21 09:32\t-4.25\n",
-        f"load,timestamp\n3.5,{START // 10**9}\n4,{START // 10**9 + 60}\n-4.25,{START // 10**9 + 120}\n",
-        '"time","load"\n"2026-02-21T10:30:00+01:00","3.5"\n2026-02-21T09:31Z,4\n2026-02-21T09:32:00.000Z,-4.25\n',
-    ],
-    ids=["decimal commas", "tabs and a counter", "seconds", "quotes and zones"],
-)
-def test_the_same_columns_are_found_as_by_read_csv(follow, grow, text):
-    taken = follow(text).until(ticks=3)
-    series = read_csv(grow.path)
-    assert taken.values == [3.5, 4.0, -4.25] == series.values.tolist()
-    assert taken.stamps == [START, START + MINUTE, START + 2 * MINUTE] == series.timestamps_ns.tolist()
-    assert (NAIVE_NOTE in taken.source.notes) == (NAIVE_NOTE in series.notes)
-
-
 def test_a_decimal_comma_after_whole_numbers_is_read_where_semicolons_separate(follow, grow):
     taken = follow("time;load\n2026-02-21 09:30;3\n").until(ticks=1)
     grow.append("2026-02-21 09:31;4,5\n")
@@ -143,9 +105,9 @@ def test_a_decimal_comma_after_whole_numbers_is_read_where_semicolons_separate(f
 
 GARBAGE = {
     "word": ("2026-02-21T09:32:00Z,oops", "load = 'oops' is not a number; leave the cell empty"),
-    "time": ("soon,3", "time = 'soon' is not a time; write 2026"),
+    "time": ("soon,3", "time = 'soon' is not a time; write times as 2026"),
     "now": ("now,3", "time = 'now' is not a time"),
-    "no time": (",3", "time = '' is not a time"),
+    "no time": (",3", "time is empty; every row needs its time"),
     "short": ("2026-02-21T09:32:00Z", r"1 cells stand under 2 columns \(time, load\)"),
     "decimal comma": ("2026-02-21T09:32:00Z,3,5", "where a comma is the decimal mark, semicolons must separate"),
     "quotes": ('2026-02-21T09:32:00Z,"3', "not a row of cells"),
@@ -251,10 +213,10 @@ def test_a_large_file_is_read_in_blocks(follow):
 @pytest.mark.parametrize(
     ("text", "options", "reason"),
     [
-        (HEAD, {"value": "price"}, "no column 'price'; the columns are time, load"),
+        (HEAD, {"value": "price"}, "no column 'price'; its columns are time, load"),
         (HEAD, {"time": "day"}, "no column 'day'"),
-        ("time,a,b\n2026-01-01,1,2\n", {}, "several columns hold numbers: a, b; choose one with value='a'"),
-        ("time,a\n2026-01-01,x\n", {}, "no column holds numbers among time, a"),
+        ("time,a,b\n2026-01-01,1,2\n", {}, "several columns of numbers: a, b; choose one with --value a"),
+        ("time,a\n2026-01-01,x\n", {}, "no column of numbers among time, a"),
         (HEAD, {"poll_s": 0.0}, "poll_s = 0.0"),
     ],
 )

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from uspnb.data.series import GRID_NOTE, read_series
+from uspnb.data.series import read_series
+from uspnb.data.times import GRID_NOTE
 from uspnb.errors import DomainError
 from uspnb.sources import ReplaySource
 

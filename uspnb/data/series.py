@@ -12,11 +12,9 @@ import xarray as xr
 
 from ..array_types import Float, Int
 from ..errors import DomainError
-from .times import NANOSECONDS
+from .times import GRID_NOTE, NANOSECONDS, read_times
 
 SHORTEST = 2
-NAIVE_NOTE = "times without a zone were taken as UTC"
-GRID_NOTE = "no times were given: a regular grid of one second stands in for them"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,26 +80,38 @@ def read_series(data: Any, times: Any = None) -> Series:
     elif isinstance(data, (str, bytes, dict, set)) or data is None:
         raise DomainError(
             f"a {type(data).__name__} is not a series; give a list, a NumPy array, a pandas Series or DataFrame, or an "
-            "xarray DataArray (a CSV file is read by `uspnb.data.csv_file.read_csv`)"
+            "xarray DataArray (a CSV file is read by `uspnb.data.csv.read_csv`)"
         )
     else:
-        parts = {"values": data, "index": None, "assets": None, "name": "", "units": ""}
-    return _assemble(times=times, **parts)
+        return assemble_series(data, times)
+    if parts["times"] is not None and times is not None:
+        raise DomainError("times were given twice, in the index of the data and in `times`; leave one of them out")
+    return assemble_series(**parts | ({} if times is None else {"times": times}))
 
 
-def _assemble(values: Any, index: Any, assets: Any, name: str, units: str, times: Any) -> Series:
+def assemble_series(
+    values: Any, times: Any, *, assets: tuple[Any, ...] | None = None, name: str = "", units: str = ""
+) -> Series:
+    """A `Series` of parts that were told apart already.
+
+    Args:
+        values: real numbers, (T,) or (T, A).
+        times: one per row, as `read_times` takes them; None for a regular grid of one second.
+        assets: labels of the columns; 0, 1, 2, ... where left out.
+        name, units: of the values.
+
+    Raises:
+        DomainError: see `read_series`; labels that are not unique.
+    """
     array = real_array(values)
     if array.ndim == 2 and assets is None:
         assets = tuple(range(array.shape[1]))
     if assets is not None and len(set(assets)) < len(assets):
         raise DomainError(f"asset labels {list(assets)!r} are not unique; rename the columns")
-    if index is not None and times is not None:
-        raise DomainError("times were given twice, in the index of the data and in `times`; leave one of them out")
-    index = times if index is None else index
-    if index is None:
+    if times is None:
         stamps = np.arange(len(array), dtype=np.int64) * NANOSECONDS
         return Series(array, stamps, assets, np.arange(len(array)), name, units, (GRID_NOTE,))
-    stamps, notes = read_times(index)
+    stamps, notes = read_times(times)
     if len(stamps) != len(array):
         raise DomainError(f"{len(stamps)} times for {len(array)} rows of values; give one time per row")
     return Series(array, stamps, assets, stamps.astype("datetime64[ns]"), name, units, notes)
@@ -134,63 +144,6 @@ def real_array(values: Any) -> Float[np.ndarray, "time *asset"]:
     return np.ascontiguousarray(array, dtype=np.float64)
 
 
-def read_times(times: Any) -> tuple[Int[np.ndarray, "time"], tuple[str, ...]]:
-    """Times as nanoseconds since 1970 UTC, and what was assumed in reading them.
-
-    Raises:
-        DomainError: numbers that are not whole nanoseconds, text, a missing time, a time outside the years 1678-2262.
-    """
-    if isinstance(times, xr.DataArray):
-        times = times.values
-    if isinstance(times, (pd.Series, pd.Index, pd.api.extensions.ExtensionArray)):
-        index = pd.Index(times)
-    else:
-        array = np.asarray(times)
-        if array.ndim != 1:
-            raise DomainError(f"times have shape {array.shape}; give one time per row, shape (time,)")
-        index = pd.Index(array)
-    if pd.api.types.is_integer_dtype(index.dtype):
-        if index.hasnans:
-            _refuse_missing(np.asarray(index.isna()))
-        return index.to_numpy(dtype=np.int64), ()
-    if isinstance(index, pd.PeriodIndex):
-        index = index.to_timestamp()
-    if not isinstance(index, pd.DatetimeIndex):
-        index = _datetimes_of_objects(index)
-    if index.hasnans:
-        _refuse_missing(np.asarray(index.isna()))
-    notes: tuple[str, ...] = () if index.tz is not None else (NAIVE_NOTE,)
-    try:
-        stamps = index.tz_convert("UTC").tz_localize(None) if index.tz is not None else index
-        return stamps.as_unit("ns").asi8.copy(), notes
-    except (pd.errors.OutOfBoundsDatetime, OverflowError) as error:
-        raise DomainError(f"a time does not fit 64 bits of nanoseconds ({error}); the range is 1678 to 2262") from error
-
-
-def _datetimes_of_objects(index: pd.Index) -> pd.DatetimeIndex:
-    first = index[0] if len(index) else None
-    if isinstance(first, (str, bytes)) or pd.api.types.is_numeric_dtype(index.dtype):
-        raise DomainError(
-            f"times of type {type(first).__name__}, such as {first!r}, name no instants; give datetimes "
-            "(pandas.to_datetime reads text) or integers of nanoseconds since 1970"
-        )
-    try:
-        return pd.DatetimeIndex(index)
-    except (ValueError, TypeError, OverflowError) as error:
-        raise DomainError(
-            f"times such as {first!r} cannot be read as instants ({error}); give datetimes that either all have a zone "
-            "or all have none, or integers of nanoseconds since 1970"
-        ) from error
-
-
-def _refuse_missing(missing: np.ndarray) -> None:
-    rows = np.flatnonzero(missing)
-    raise DomainError(
-        f"{len(rows)} of {len(missing)} times are missing (NaT), the first in row {rows[0]}; drop those rows, or fill "
-        "the times in"
-    )
-
-
 def _from_pandas(data: pd.Series | pd.DataFrame) -> dict[str, Any]:
     assets, name = None, ""
     if isinstance(data, pd.DataFrame):
@@ -209,13 +162,13 @@ def _from_pandas(data: pd.Series | pd.DataFrame) -> dict[str, Any]:
     values = data.to_numpy(dtype=np.float64, na_value=np.nan)
     index = data.index
     if isinstance(index, (pd.DatetimeIndex, pd.PeriodIndex)):
-        return {"values": values, "index": index, "assets": assets, "name": name, "units": ""}
+        return {"values": values, "times": index, "assets": assets, "name": name}
     if isinstance(index, pd.MultiIndex) or not pd.api.types.is_numeric_dtype(index.dtype):
         raise DomainError(
             f"an index of type {type(index).__name__} ({index.dtype}) names no instants; use a DatetimeIndex "
             "(pandas.to_datetime) or reset_index(drop=True) for a regular grid"
         )
-    return {"values": values, "index": None, "assets": assets, "name": name, "units": ""}
+    return {"values": values, "times": None, "assets": assets, "name": name}
 
 
 def _is_real(dtype: Any) -> bool:
@@ -238,7 +191,7 @@ def _from_xarray(data: xr.DataArray) -> dict[str, Any]:
     name = "" if data.name is None else str(data.name)
     return {
         "values": data.values,
-        "index": index,
+        "times": index,
         "assets": assets,
         "name": name,
         "units": str(data.attrs.get("units", "")),

@@ -451,9 +451,8 @@ class Control:
     @property
     def series(self) -> tuple[Any, ...]:
         """What `open` takes: the assets of the only track, or the names of several."""
-        tracks = self._worker.tracks
-        only = tracks[0].assets
-        return only if len(tracks) == 1 and only is not None else tuple(track.name for track in tracks)
+        first, *others = self._worker.tracks
+        return first.assets if not others and first.assets is not None else (first.name, *(t.name for t in others))
 
     def open(self, series: Any) -> Control:
         """The same engine with the readings of one of its series: its own history, alarms, snapshots and views.
@@ -463,10 +462,10 @@ class Control:
         """
         check_choice("series", series, self.series)
         place = self.series.index(series)
-        tracks = self._worker.tracks
-        if len(tracks) > 1 or tracks[0].assets is None:
-            return Control(self._worker, tracks[place], noun=self._noun, owner=self)
-        return Control(self._worker, tracks[0], place, noun=self._noun, owner=self)
+        first, *others = self._worker.tracks
+        if others or first.assets is None:
+            return Control(self._worker, self._worker.tracks[place], noun=self._noun, owner=self)
+        return Control(self._worker, first, place, noun=self._noun, owner=self)
 
     def alarms(self) -> pd.DataFrame:
         """The newest alarms, oldest first: tick, time, chart, onset_tick, onset_time, observation; of several series

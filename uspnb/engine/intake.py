@@ -17,7 +17,7 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 10.0
 PATIENCE_S = 10.0
 SKIPPED_AT_ONCE = 4096
 NOTHING = Ticks(np.empty(0), np.empty(0, np.int64), np.empty(0))
-_log = logging.getLogger("uspnb.service")
+_log = logging.getLogger("uspnb.engine")
 
 
 class Taken(NamedTuple):
@@ -71,6 +71,7 @@ class Intake:
         self._patient_until = 0.0
         self._awake_ns = self._clock() or 0
         self._held: Taken | None = None
+        self._closed = False
 
     @property
     def reread(self) -> bool:
@@ -116,7 +117,7 @@ class Intake:
             SourceFault, DomainError, OSError: it cannot begin, and nothing is to be retried.
         """
         self._wake = wake
-        if not self.started and self._retry_at is None:
+        if not self.started and not self._closed and self._retry_at is None:
             self._patient_until = time.monotonic() + PATIENCE_S
             self._begin()
 
@@ -185,6 +186,7 @@ class Intake:
 
     def close(self) -> int:
         """Accept nothing more; how many ticks were accepted and wait."""
+        self._closed = True
         self.source.close()
         return self.waiting
 

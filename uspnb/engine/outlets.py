@@ -77,6 +77,11 @@ class Aftermath:
         self._intervals: deque[int] = deque(maxlen=INTERVALS)
         self._newest_ns: int | None = None
 
+    def begin(self) -> None:
+        """Tell where it begins, so that a change of the depth can be counted."""
+        if self._outlets.metrics is not None:
+            self._outlets.metrics.set_depth(self.name, self._timeline.computation.depth)
+
     def after(self, taken: Taken, rows: Float[np.ndarray, "time *shape"], first: int, took_ns: int) -> None:
         """Tell what a batch has made.
 

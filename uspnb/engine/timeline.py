@@ -230,7 +230,8 @@ class AlarmLog:
             onset = max(tick - int(row[place["onset_ago"]]), 0)
             name = ALARM_CHARTS[chart] if 0 <= chart < len(ALARM_CHARTS) else "none"
             stamp, began = recording.stamp(tick) or 0, recording.stamp(onset)
-            alarm = Alarm(tick, *(asset or [0]), stamp, name, onset, began, float(row[place["observation"]]))
+            whose = asset[0] if asset else 0
+            alarm = Alarm(tick, whose, stamp, name, onset, began, float(row[place["observation"]]))
             with self._lock:
                 self._alarms.append(alarm)
 

@@ -26,7 +26,7 @@ from ..sources import Source, SourceFault
 from .intake import NOTHING, Intake, Taken
 from .outlets import Aftermath, Outlets
 from .pacing import Pace, Rate, portion_after
-from .snapshots import Moment, StoredStates, payload_of, resumed
+from .snapshots import Moment, StoredStates, payload_of, resumed, set_aside
 from .status import EventLog, Labels, Standing, Status
 from .timeline import Checkpoint, Timeline
 
@@ -92,6 +92,8 @@ class Track:
         assets: labels of the assets, None for one series, whose name is that of the track.
         name: in telemetry, metrics, folders and keys of a store, where it is not the series' name.
         options: see there.
+        events: where it notes what happens beside its ticks, with its name where several tracks note there; a log of
+            its own where left out.
         ended: called once when the track ends, by the worker.
 
     Attributes:
@@ -108,15 +110,16 @@ class Track:
         assets: tuple[Any, ...] | None = None,
         name: str = "",
         options: TrackOptions | None = None,
+        events: EventLog | None = None,
         ended: Callable[[Track], None] | None = None,
     ) -> None:
         self.timeline, self.labels, self.options = timeline, labels, options or TrackOptions()
         self.number, self.source_number = next(_numbers), 0
         self.assets = assets
         self._name, self._ended = name, ended
+        self.events, self._named = (EventLog(), False) if events is None else (events, True)
         self.intake = Intake(self.name, source, retry=self.options.retry, clock=self.options.clock)
         self.base = self.resumed_at = 0
-        self.events = EventLog()
         self.standing, self.pace, self.rate = Standing(), Pace(self.options.speed), Rate()
         names = (self.name,) if assets is None else tuple(map(str, assets))
         self.aftermath = Aftermath(self.options.outlets, timeline, names, self.name, self.tell)
@@ -223,18 +226,21 @@ class Track:
 
     def tell(self, kind: str, text: str) -> None:
         """Note an event at the present tick; any thread may."""
-        self.events.add(self.timeline.ticks, kind, text)
+        self.events.add(self.timeline.ticks, kind, f"{self.name}: {text}" if self._named else text)
 
     # the start
 
-    def connect(self, events: EventLog, wake: Callable[[], None]) -> None:
-        """Belong to a worker from here on: its events, and what wakes it."""
-        self.events, self._wake = events, wake
+    def connect(self, wake: Callable[[], None]) -> None:
+        """Belong to a worker from here on, which `wake` wakes."""
+        self._wake = wake
 
-    def resume(self) -> bool:
+    def resume(self, *, fresh: bool = False) -> bool:
         """Take up the newest state that is kept in the store or in the snapshot folder, whichever has seen more ticks.
 
         To be called before the first tick; the record begins where the state stands.
+
+        Args:
+            fresh: whether to begin anew instead; the snapshots there are put aside, states in the store written over.
 
         Returns:
             Whether there was one.
@@ -243,7 +249,11 @@ class Track:
             ConfigError, DomainError, OSError, StoreUnavailableError: what is kept does not fit; nothing was changed.
         """
         computation = self.timeline.computation
-        found = resumed(self.folder, self.config, computation.cold) if self.options.snapshots else None
+        found = None
+        if self.options.snapshots and not fresh:
+            found = resumed(self.folder, self.config, computation.cold)
+        elif self.options.snapshots and (aside := set_aside(self.folder.folder)) is not None:
+            self.tell("restore", f"begins anew; its snapshots lie in {aside}")
         ticks = 0 if found is None else found.progress.ticks
         extra: Mapping[str, Any] = {} if found is None else found.progress.extra
         if found is not None:
@@ -255,7 +265,7 @@ class Track:
             self.stored = stored
             before = computation.keep()
             kept = stored.take()
-            if kept > ticks:
+            if kept > ticks and not fresh:
                 ticks, extra, found = kept, {}, None
                 self.intake.resume(kept, None)
             elif kept:
@@ -271,6 +281,7 @@ class Track:
     def prepare(self) -> None:
         """Compile and load what it needs; no state is touched."""
         self.timeline.prepare()
+        self.aftermath.begin()
         self.prepared = True
         self._begin()
 
@@ -448,8 +459,10 @@ class Track:
         """Take and process up to so many ticks; how many there were."""
         if most == 0:
             return 0
+        if self._interval:  # a batch ends where a snapshot is due
+            most = min(most, self._interval - self.seen % self._interval)
         began_ns = time.perf_counter_ns()
-        taken = self._take(most)
+        taken = self._take(min(most, self.timeline.computation.most))
         if taken is None:
             return 0
         first = self.timeline.ticks
@@ -468,6 +481,15 @@ class Track:
             self.aftermath.shed(self.seen)
         self._observe(Advance(self, first, taken, rows))
         return len(rows)
+
+    def drain(self, most: int) -> bool:
+        """Process up to so many of the ticks that were accepted before the source was closed, whatever it was asked to
+        do; whether more of them wait."""
+        try:
+            self.process(most)
+        except Exception as error:
+            self.fail(f"{type(error).__name__}: {error}", "fault", dead=True)
+        return self.intake.waiting > 0 and not self.standing.faulted
 
     def fail(self, message: str, kind: str, *, dead: bool, event: str = "") -> None:
         """Stand still because of something; the next `run` has the source take up again what had broken."""
@@ -503,8 +525,6 @@ class Track:
         standing = self.standing
         most = self._portion if alone else min(self._portion, SHARED_PORTION)
         most = min([most, *(every for _, every in self.observers if every is not None)])
-        if self._interval:  # a batch ends where a snapshot is due
-            most = min(most, self._interval - self.seen % self._interval)
         if standing.goal is not None:
             return min(most, standing.goal - self.timeline.ticks)
         if standing.steps:

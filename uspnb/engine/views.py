@@ -78,7 +78,8 @@ def view_columns(
         grid: no times were given, so the time column counts ticks; else it is milliseconds since 1970 UTC.
 
     Returns:
-        One row per tick, columns as `fields.view_columns` names them for the kernels of the layout; the onset is NaN where there is no alarm.
+        One row per tick, columns as `fields.view_columns` names them for the kernels of the layout; the onset is NaN
+        where there is no alarm.
     """
     t = unpack(rows, layout).telemetry
     tick = first_tick + np.arange(len(rows), dtype=np.float64)

@@ -13,6 +13,7 @@ from .status import HEALTHS, EventLog, Status
 from .track import Track
 
 Command = Callable[[], object]
+LONGEST_WORD_S = 10.0
 PRECEDENCE = ("starting", "running", "faulted", "paused", "new", "finished")
 
 
@@ -57,9 +58,8 @@ class Worker:
     """Turns tracks in a thread of its own; it alone touches them.
 
     Args:
-        tracks: at least one; each gets a batch in turn.
+        tracks: at least one, all of one event log; each gets a batch in turn.
         name: of the thread.
-        events: where the tracks note what happens beside their ticks.
         longest_sleep_s: the thread turns at least so often [s], so that `turned` tells whether it lives; None for only
             when there is something to do.
         ended: called by the thread when it ends, before the tracks end.
@@ -75,12 +75,11 @@ class Worker:
         tracks: Sequence[Track],
         *,
         name: str = "uspnb-session",
-        events: EventLog | None = None,
         longest_sleep_s: float | None = None,
         ended: Callable[[], object] | None = None,
     ) -> None:
         self.tracks, self.mailbox = tuple(tracks), Mailbox()
-        self.events = EventLog() if events is None else events
+        self.events: EventLog = self.tracks[0].events
         self.publisher = Publisher(lambda text: self.events.add(self.status.ticks, "subscriber", text))
         self.changed = threading.Condition()
         self.handled = self._obeyed = 0
@@ -89,7 +88,7 @@ class Worker:
         self._longest_sleep_s, self._ended = longest_sleep_s, ended
         self._orders: deque[Command] = deque()
         for track in self.tracks:
-            track.connect(self.events, self.mailbox.wake)
+            track.connect(self.mailbox.wake)
         self.status = self._joined()
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
         self._thread.start()
@@ -103,7 +102,7 @@ class Worker:
         """Wait for the thread's end and say whether it came; the thread itself and its publisher do not wait."""
         if threading.current_thread() is not self._thread:
             self._thread.join(timeout)
-        self.publisher.join(timeout)
+        self.publisher.join(LONGEST_WORD_S if timeout is None else timeout)
         return not self._thread.is_alive()
 
     # the thread
@@ -124,12 +123,13 @@ class Worker:
             if self.closing:
                 return
             done |= track.turn(alone=alone)
-        if not done:
-            patience = [wait for track in self.tracks if (wait := track.patience_s()) is not None]
-            patience += [] if self._longest_sleep_s is None else [self._longest_sleep_s]
+        if done:
+            self._publish()
+            return
+        patience = [wait for track in self.tracks if (wait := track.patience_s()) is not None]
+        patience += [] if self._longest_sleep_s is None else [self._longest_sleep_s]
         self._publish()
-        if not done:
-            self.mailbox.sleep(min(patience, default=None))
+        self.mailbox.sleep(min(patience, default=None))
 
     def _obey(self) -> None:
         while self._orders:

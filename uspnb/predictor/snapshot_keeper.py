@@ -96,7 +96,7 @@ class SnapshotKeeper:
         return None if self._writer is None else self._writer.status()
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait until nothing is pending; whether that came true within `timeout` [s]."""
+        """Wait until nothing is pending; whether it was in time."""
         return self._writer is None or self._writer.wait(timeout)
 
     def close(self, timeout: float | None = None) -> bool:

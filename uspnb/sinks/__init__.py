@@ -5,11 +5,11 @@ from .consumer import Consumer, ConsumerStatus
 from .gpu import GpuMemory, GpuReading
 from .jitter import JitterMeter, JitterReading
 from .json_lines import JsonLinesSink, read_records
-from .metrics import Metrics
-from .metrics_sink import MetricsSink
-from .parity import Comparison, ParityLog, Verified, compare, verify
+from .metrics import Metrics, MetricsSink
+from .parity import ParityLog
+from .parity_check import Comparison, Verified, compare, verify
 from .records import RECORD_FIELDS, Records, parse_record
-from .sinks import CallbackSink, FileSink, Sink, SinkStatus
+from .sinks import CallbackSink, FileSink, Sink, SinkStatus, make_sink, register_sink
 
 __all__ = [
     "RECORD_FIELDS",
@@ -34,7 +34,9 @@ __all__ = [
     "TelemetryBuffer",
     "Verified",
     "compare",
+    "make_sink",
     "parse_record",
     "read_records",
+    "register_sink",
     "verify",
 ]

@@ -1,4 +1,7 @@
-"""`TelemetryBuffer`: the bounded queue between the thread that computes and everything that watches it."""
+"""`TelemetryBuffer`: the bounded queue between the thread that computes and everything that watches it.
+
+What is taken out of it is fetched to the host and joined to stretches by `merged`.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,14 @@ import dataclasses
 import threading
 import time
 from collections import deque
+from collections.abc import Mapping
 from typing import Any, NamedTuple, SupportsIndex
 
 import numpy as np
 
 from ..errors import DomainError
 from ..runtime.arguments import check_whole
+from .records import Records
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -195,3 +200,45 @@ class TelemetryBuffer:
 def _from(batch: Batch, count: int) -> Batch:
     # Only counters move: cutting a device array would dispatch a program from the thread that computes.
     return dataclasses.replace(batch, first_tick=batch.first_tick + count, skipped=batch.skipped + count)
+
+
+def merged(batches: list[Batch], columns: Mapping[str, slice]) -> tuple[list[Records], list[tuple[Batch, str]]]:
+    """Records on the host, joined where ticks of one series follow each other.
+
+    Args:
+        batches: in the order in which they were emitted; that order is kept within each series.
+        columns: where each field stands in a row.
+
+    Returns:
+        The stretches, and the batches that could not be fetched, each with the reason.
+    """
+    width = max((place.stop for place in columns.values()), default=0)
+    parts: dict[str, list[Records]] = {}
+    refused = []
+    for batch in batches:
+        try:
+            rows, stamps = batch.fetched()
+            if rows.ndim != 2 or rows.shape[1] < width:
+                raise ValueError(f"rows of shape {rows.shape} where {width} columns are named")
+        except (RuntimeError, ValueError, TypeError) as error:  # a device that failed, or arrays of another layout
+            refused.append((batch, f"records of {batch.asset!r} could not be read: {error}"))
+            continue
+        parts.setdefault(batch.asset, []).append(Records(batch.asset, batch.first_tick, stamps, rows, columns))
+    return [joined for found in parts.values() for joined in _joined(found)], refused
+
+
+def _joined(parts: list[Records]) -> list[Records]:
+    runs: list[list[Records]] = []
+    for part in parts:
+        last = runs[-1][-1] if runs else None
+        follows = last is not None and last.first_tick + len(last) == part.first_tick
+        if last is not None and follows and last.rows.shape[1] == part.rows.shape[1]:
+            runs[-1].append(part)
+        else:
+            runs.append([part])
+    return [run[0] if len(run) == 1 else _one(run) for run in runs]
+
+
+def _one(run: list[Records]) -> Records:
+    stamps, rows = np.concatenate([part.stamps_ns for part in run]), np.concatenate([part.rows for part in run])
+    return Records(run[0].asset, run[0].first_tick, stamps, rows, run[0].columns)

@@ -7,11 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from ..errors import DomainError
-from .buffer import Batch, BufferCounts, TelemetryBuffer
-from .drain import Drain, Guarded
-from .lanes import Lane, ProcessLane, ThreadLane
-from .merging import merged
-from .sinks import FileSink, Sink, SinkStatus
+from .buffer import Batch, BufferCounts, TelemetryBuffer, merged
+from .lanes import Drain, Guarded, Lane, ProcessLane, ThreadLane
+from .sinks import SHIPPED, FileSink, Sink, SinkStatus, check_sink
 
 
 class ConsumerStatus(NamedTuple):
@@ -44,15 +42,15 @@ class Consumer:
 
     Args:
         buffer: what is emptied; `close` closes it.
-        sinks: where records go, each with a name of its own.
-        columns: where each field stands in a row, for example `uspnb.engine.views.row_columns(layout)`.
-        process: whether file sinks live in a process of their own.
+        sinks: where records go, each with a name of its own; see `Sink` for one of your own.
+        columns: where each field stands in a row, for example `uspnb.model.packing.row_columns(layout)`.
+        process: whether the file sinks that are shipped live in a process of their own.
         period_s: least time between two takes [s]; each costs the computation a few milliseconds of the interpreter, so
             that at 0.05 s one tick in fifty was late and at 0.5 s one in five hundred.
         most: records taken at a time.
 
     Raises:
-        DomainError: two sinks of one name.
+        DomainError: something that is no sink, or two sinks of one name.
     """
 
     def __init__(
@@ -65,7 +63,7 @@ class Consumer:
         period_s: float = 0.5,
         most: int = 4096,
     ) -> None:
-        names = [sink.name for sink in sinks]
+        names = [check_sink(sink).name for sink in sinks]
         if len(set(names)) < len(names):
             raise DomainError(f"the sinks are called {', '.join(names)}; each needs a name of its own")
         self._buffer, self._columns = buffer, columns
@@ -73,10 +71,11 @@ class Consumer:
         self._direct = {sink.name: Guarded(sink) for sink in sinks if not isinstance(sink, FileSink)}
         self._order = names
         self._lanes: list[Lane] = []
-        if process and files:
-            self._lanes.append(ProcessLane(files, columns, buffer.maxlen, period_s, most))
-        else:
-            self._lanes += [ThreadLane(sink, columns, buffer.maxlen, period_s, most) for sink in files]
+        movable = [sink for sink in files if process and sink.order()["kind"] in SHIPPED]
+        if movable:
+            self._lanes.append(ProcessLane(movable, columns, buffer.maxlen, period_s, most))
+        alone = [sink for sink in files if sink not in movable]
+        self._lanes += [ThreadLane(sink, columns, buffer.maxlen, period_s, most) for sink in alone]
         self._refused = 0
         self._refusal: str | None = None
         self._drain = Drain(buffer, self._deliver, self._finish, "uspnb-telemetry", period_s, most)

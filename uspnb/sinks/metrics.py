@@ -6,7 +6,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
@@ -18,12 +18,30 @@ from ..model.kernels.registry import KERNEL_NAMES
 from ..runtime.arguments import check_whole
 from .gpu import GpuReading
 from .jitter import JitterReading
-from .metric_list import METRICS, PARTS
-from .row_plan import REASONS, SHOWN, RowPlan, row_plan
+from .metric_list import DOUBTS, METRICS, PARTS, REJECTIONS
+from .records import Records
 from .sinks import SinkStatus
 
 OTHER = "other"
 MOST_REMEMBERED = 100_000
+# Gauges that show a field of the last row.
+SHOWN = {
+    "predictor_holder_exponent": "holder_exponent",
+    "predictor_cusum_drift": "cusum_drift",
+    "predictor_adaptive_threshold": "adaptive_threshold",
+    "predictor_kurtosis": "kurtosis",
+    "predictor_volatility": "volatility",
+    "predictor_transport_cost": "transport_cost",
+    "predictor_free_energy": "free_energy",
+    "predictor_dgm_entropy": "dgm_entropy",
+    "predictor_distance_to_collapse": "distance_to_collapse",
+    "predictor_mode_collapse_warning": "mode_collapse_warning",
+}
+# What a row's flags count towards, by metric and flag.
+REASONS = (
+    *(("predictor_rejections", reason) for reason in REJECTIONS),
+    *(("predictor_doubtful_ticks", reason) for reason in DOUBTS),
+)
 
 
 @runtime_checkable
@@ -297,3 +315,60 @@ class Metrics:
             before = self._seen.get(key)
             self._seen[key] = value
             return before
+
+
+class RowPlan(NamedTuple):
+    """Where a row holds what is counted and shown."""
+
+    columns: Mapping[str, slice]
+    flags: list[int]
+    last: list[int]
+    weight: slice
+    alarm: int
+    chart: int
+    emergency: int
+    mode: int
+
+
+def row_plan(columns: Mapping[str, slice]) -> RowPlan:
+    """Places of the fields that the metrics read, found once instead of at every row."""
+    at = {name: place.start for name, place in columns.items()}
+    return RowPlan(
+        columns,
+        [at[reason] for _, reason in REASONS],
+        [at[field] for field in SHOWN.values()],
+        columns["weight"],
+        at["alarm"],
+        at["alarm_chart"],
+        at["emergency"],
+        at["operating_mode"],
+    )
+
+
+class MetricsSink:
+    """A sink that counts records in `Metrics`.
+
+    Args:
+        metrics: where they are counted.
+    """
+
+    name = "metrics"
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self._written = 0
+
+    def write(self, records: Records) -> None:
+        """Count them."""
+        self._metrics.observe_rows(records.asset, records.rows, records.columns)
+        self._written += len(records)
+
+    def flush(self) -> None:
+        """Nothing waits here."""
+
+    def close(self) -> None:
+        """Nothing is open here."""
+
+    def status(self) -> SinkStatus:
+        """What was counted."""
+        return SinkStatus(self._written)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from ..errors import IntegrityError
 from ..runtime.files import MAX_LINE_BYTES, START
-from .parity_lines import parse_line
+from .parity import parse_line
 
 MOST_TOLD = 10
 

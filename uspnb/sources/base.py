@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import reprlib
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
 from ..array_types import Float, Int
-from ..errors import UspnbError
-
-ITEM_LENGTH = 80
+from ..errors import MOST_SHOWN, UspnbError
 
 
 class Ticks(NamedTuple):
@@ -44,7 +41,7 @@ class SourceFault(UspnbError):
 
     def __init__(self, source: str, reason: str, item: str = "", can_continue: bool = False) -> None:
         super().__init__(source, reason, item, can_continue)
-        self.source, self.reason, self.item, self.can_continue = source, reason, item[:ITEM_LENGTH], can_continue
+        self.source, self.reason, self.item, self.can_continue = source, reason, item[:MOST_SHOWN], can_continue
 
     def __str__(self) -> str:
         return f"{self.source}: {self.reason}" if self.source else self.reason
@@ -124,10 +121,3 @@ class Source(Protocol):
     def close(self) -> None:
         """End the reader; what was read may still be taken.  A second call does nothing."""
         ...
-
-
-def shown(item: Any) -> str:
-    """A `repr` of at most 80 characters, whatever the item: it neither fails nor grows with the item."""
-    brief = reprlib.Repr()
-    brief.maxstring = brief.maxother = brief.maxlong = ITEM_LENGTH
-    return brief.repr(item)[:ITEM_LENGTH]

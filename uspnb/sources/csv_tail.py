@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from ..data.csv_file import CsvOptions
-from ..errors import DomainError
+from ..data.csv import SAMPLE, CsvReader, check_options, find_layout, find_separator, split_line
+from ..errors import DomainError, shown
 from ..runtime.arguments import check_number
-from .base import Ticks, shown
-from .csv_layout import CsvLayout, find_layout
+from .base import SourceFault, Ticks
+from .items import Tick
 from .reader import ReadingSource
 
 CAPACITY = 100_000
 BLOCK = 1 << 16
 LONGEST_LINE = 1 << 16
-SAMPLE = 200
 REMEMBERED = 64
 
 
@@ -56,11 +57,11 @@ class CsvTailSource(ReadingSource):
         capacity: int = CAPACITY,
         live: bool = True,
     ) -> None:
-        poll_s = check_number("poll_s", poll_s, above=0, most=3600, unit="seconds")
-        self._path = _checked(path, time, value)
-        self._asked, self._poll_s = (time, value), poll_s
+        self._path = check_options(path=path, time=time).path
+        self._asked = (time, () if value is None else (value,))
+        self._poll_s = check_number("poll_s", poll_s, above=0.0, most=3600.0, unit="seconds")
         self._named = name
-        self._layout: CsvLayout | None = None
+        self._reader: CsvReader | None = None
         self._history: int | None = None  # ticks of the history, once the end of the file was met
         super().__init__(name or self._path.name, units, capacity, live)
         with self._path.open("rb") as file:
@@ -75,7 +76,12 @@ class CsvTailSource(ReadingSource):
     @property
     def time_is_grid(self) -> bool:
         """Whether the file has no times; False while it has no rows."""
-        return self._layout is not None and self._layout.time is None
+        return self._reader is not None and self._reader.layout.time is None
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was assumed in reading the file; see `Source`."""
+        return () if self._reader is None else self._reader.notes
 
     def take(self, most: int) -> Ticks:
         """Up to `most` rows that were read; see `Source.take`."""
@@ -84,18 +90,20 @@ class CsvTailSource(ReadingSource):
         bound = (read if history is None else history) - self._buffer.taken_count
         return self._buffer.take(min(most, bound) if history is None or bound > 0 else most)
 
-    def _decide(self, head: bytes) -> CsvLayout | None:
-        """The layout by the first bytes, None where they are too few."""
+    def _decide(self, head: bytes) -> CsvReader | None:
+        """What reads the rows, by the first bytes; None where they are too few."""
         text = head[: head.rfind(b"\n") + 1].decode("utf-8-sig", errors="replace")
-        lines = [line for line in text.splitlines()[:SAMPLE] if line.strip()]
+        lines = [line for line in text.split("\n") if line.strip()][: SAMPLE + 1]
+        separator = find_separator(lines[0]) if lines else ","
         try:
-            layout = find_layout(lines, *self._asked)
+            layout = find_layout(list(_rows(lines, separator)), separator, *self._asked)
         except DomainError as error:
-            raise DomainError(f"{self._path}: {error}") from None
-        if layout is not None:
-            self._layout, self.notes = layout, layout.notes
-            self.name = self._named or layout.names[layout.value]
-        return layout
+            raise DomainError(f"{self._path} {error}") from None
+        if layout is None:
+            return None
+        self._reader = CsvReader(layout)
+        self.name = self._named or layout.names[layout.values[0]]
+        return self._reader
 
     def _read(self) -> None:
         self._history = None
@@ -108,7 +116,7 @@ class CsvTailSource(ReadingSource):
             self._break(str(error), can_continue=True)
 
     def _follow(self, file: BinaryIO) -> None:
-        lines, layout = _Lines(), None
+        lines, reader = _Lines(), None
         while not self._stop.is_set():
             block = file.read(BLOCK)
             if not block:
@@ -131,29 +139,39 @@ class CsvTailSource(ReadingSource):
                     can_continue=False,
                 )
                 return
-            layout = layout or self._decide(lines.complete)
-            if layout is not None and not self._read_rows(lines, layout):
+            reader = reader or self._decide(lines.complete)
+            if reader is not None and not all(map(self._hand_over, self._ticks_of(lines, reader))):
                 return
 
-    def _read_rows(self, lines: _Lines, layout: CsvLayout) -> bool:
-        for raw in lines.take():
-            text = ""
+    def _hand_over(self, read: Tick | SourceFault) -> bool:
+        return self._put(read) if isinstance(read, Tick) else self._skip(read.reason, read.item)
+
+    def _ticks_of(self, lines: _Lines, reader: CsvReader) -> Iterator[Tick | SourceFault]:
+        """The complete lines as ticks and faults, in their order."""
+        taken: list[tuple[int, str, str | bytes]] = []
+        rows: list[list[str]] = []
+        for number, raw in lines.take():
+            if number == lines.header and not reader.layout.headless:
+                continue
+            cells, reason, text = [], "", raw.decode("utf-8-sig" if number == 1 else "utf-8", errors="replace")
             try:
-                text = raw.decode("utf-8-sig" if lines.number == 1 else "utf-8").rstrip("\r\n")
-                if not text.strip() or (lines.number == lines.header and not layout.headless):
-                    continue
-                tick = layout.read(text, lines.rows)
+                raw.decode()
+                cells = split_line(text.rstrip("\r"), reader.layout.separator)
             except UnicodeDecodeError:
-                reason = f"line {lines.number} was left out: it is not UTF-8 text"
-                going = self._skip(reason, shown(raw))
+                reason, text = "it is not UTF-8 text", raw
             except DomainError as error:
-                going = self._skip(f"line {lines.number} was left out: {error}", shown(text))
-            else:
-                lines.rows += 1
-                going = self._put(tick)
-            if not going:
-                return False
-        return True
+                reason = str(error)
+            taken.append((number, reason, text))
+            rows.append(cells)
+        read = reader.read(rows)
+        ticks = dict(zip(read.places.tolist(), zip(read.values[:, 0], read.stamps_ns, strict=True), strict=True))
+        for place, (number, reason, text) in enumerate(taken):
+            if place in ticks:
+                value, stamp_ns = ticks[place]
+                yield Tick(float(value), int(stamp_ns))
+            elif reason or place in read.faults:
+                told = f"line {number} was left out: {reason or read.faults[place]}"
+                yield SourceFault(self.name, told, shown(text))
 
 
 class _Lines:
@@ -161,7 +179,7 @@ class _Lines:
 
     def __init__(self) -> None:
         self.complete, self.rest, self.last_bytes = b"", b"", b""
-        self.number = self.header = self.rows = 0
+        self.number = self.header = 0
 
     def add(self, block: bytes) -> None:
         """Take up the next bytes; what follows the last end of line waits."""
@@ -172,23 +190,20 @@ class _Lines:
         else:
             self.rest += block
 
-    def take(self) -> Any:
-        """The complete lines, each counted; the first that is not blank is the header."""
+    def take(self) -> Iterator[tuple[int, bytes]]:
+        """The complete lines with their numbers; the first that is not blank is the header."""
         waiting, self.complete = self.complete, b""
         for line in waiting.split(b"\n")[:-1]:
             self.number += 1
             if not self.header and line.strip():
                 self.header = self.number
-            yield line
+            yield self.number, line
 
 
-def _checked(path: Any, time: str | None, value: str | None) -> Path:
-    from pydantic import ValidationError
-
-    try:
-        return CsvOptions.model_validate({"path": path, "time": time, "value": value or ()}).path
-    except ValidationError as error:
-        raise DomainError(error.errors()[0]["msg"].removeprefix("Value error, ")) from None
+def _rows(lines: list[str], separator: str) -> Iterator[list[str]]:
+    for line in lines:
+        with contextlib.suppress(DomainError):  # when its turn comes, the line is told of by its number
+            yield split_line(line, separator)
 
 
 def _changed(file: BinaryIO, path: Path, last: bytes) -> str:

@@ -10,8 +10,8 @@ from typing import Any
 from ..data.times import timestamp_to_ns
 from ..errors import DomainError
 from .base import Ticks
-from .buffer import TickBuffer
 from .items import ArrivalClock, real_proxy, real_value
+from .reader import TickBuffer, not_replayable
 
 CAPACITY = 100_000
 
@@ -108,11 +108,3 @@ class FeedSource:
 
     def __repr__(self) -> str:
         return f"FeedSource({self.name!r}, {len(self._buffer)} waiting)"
-
-
-def not_replayable(kind: str, k: Any) -> str:
-    """Why a source that is not kept cannot go to tick `k`, and what to do."""
-    return (
-        f"{kind} cannot go to tick {k!r}, because what it gave is not kept; restore a mark of the session, or replay "
-        "the series as an array, a CSV file or a saved run"
-    )

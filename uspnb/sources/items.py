@@ -1,7 +1,8 @@
-"""One item that a user or a program hands over as a tick: what is a tick, and when it came."""
+"""One item or line that a user or a program hands over as a tick: what is a tick, and when it came."""
 
 from __future__ import annotations
 
+import json
 import numbers
 import time
 from collections.abc import Callable
@@ -9,8 +10,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..data.times import timestamp_to_ns
-from ..errors import DomainError
+from ..data.csv import is_float, read_number
+from ..data.times import instant_ns, timestamp_to_ns
+from ..errors import DomainError, shown
 from ..model.records import ProcessState
 
 
@@ -94,3 +96,36 @@ def read_item(item: Any, arrival: ArrivalClock) -> Tick:
             )
         return Tick(real_value(item[0]), timestamp_to_ns(item[1]))
     return Tick(real_value(item), arrival())
+
+
+def read_line(line: str, arrival: ArrivalClock) -> Tick:
+    """A JSON number, a JSON object with `value` and maybe `time` and `proxy`, or "time,value" as a tick.
+
+    Args:
+        line: the text, without its end of line.
+        arrival: gives the time where the line has none.
+
+    Raises:
+        DomainError: anything else.
+    """
+    try:
+        item = json.loads(line)
+    except (ValueError, RecursionError):
+        return _read_cells(line, arrival)
+    if isinstance(item, dict):
+        if "value" not in item:
+            raise DomainError(f'an object has no "value" among its keys {shown(sorted(item))}')
+        stamp = arrival() if item.get("time") is None else instant_ns(item["time"])
+        return Tick(real_value(item["value"]), stamp, real_proxy(item.get("proxy")))
+    return Tick(real_value(item), arrival())
+
+
+def _read_cells(line: str, arrival: ArrivalClock) -> Tick:
+    cells = line.split(",")
+    if len(cells) == 1 and is_float(line):
+        return Tick(float(line), arrival())  # nan, inf and +1 are no JSON
+    if len(cells) != 2:
+        raise DomainError(
+            'a line is neither a JSON number, nor {"value": 3.5, "time": "2026-02-21T09:30:00Z"}, nor time,value'
+        )
+    return Tick(read_number(cells[1]), instant_ns(cells[0]))

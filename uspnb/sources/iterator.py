@@ -8,8 +8,8 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
-from ..errors import DomainError
-from .base import SourceFault, shown
+from ..errors import DomainError, shown
+from .base import SourceFault
 from .items import Tick, read_item
 from .reader import ReadingSource, told
 

@@ -6,10 +6,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
-from ..errors import DomainError
+from ..errors import DomainError, shown
 from ..runtime.credentials import checked_address, public_name, read_credentials
-from ..sources.instants import read_line
-from .base import shown
+from .items import read_line
 from .reader import ReadingSource
 from .transports import ConnectionLost, Transport, open_transport
 

@@ -104,7 +104,7 @@ def _table(
     name: str = "",
     units: str = "",
 ) -> Source:
-    from ..data.csv_file import read_csv
+    from ..data.csv import read_csv
 
     return _kind("replay", "ReplaySource")(read_csv(path, time, value, most_bytes=most_bytes), name=name, units=units)
 

@@ -99,7 +99,7 @@ def _series(options: argparse.Namespace) -> Series:
         if options.time or options.value:
             raise DomainError("--time and --value are for CSV files, and sea is none")
         return demo_series(options.ticks)
-    from ..data.csv_file import read_csv
+    from ..data.csv import read_csv
 
     series = read_csv(options.data, options.time, options.value)
     if options.ticks is None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import panel as pn
 
 from uspnb.config.schema import PredictorConfig
-from uspnb.data.series import GRID_NOTE
+from uspnb.data.times import GRID_NOTE
 from uspnb.engine.fleet import Fleet
 from uspnb.errors import UspnbError
 

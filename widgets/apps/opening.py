@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 import panel as pn
 import param
 
-from uspnb.data.csv_file import read_csv
+from uspnb.data.csv import read_csv
 from uspnb.data.series import Series
 from uspnb.errors import DomainError, UspnbError
 

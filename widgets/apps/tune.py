@@ -19,7 +19,7 @@ import panel as pn
 from uspnb import runtime
 from uspnb.config.meta_optimization import MetaOptimizationConfig, load_meta_optimization_config
 from uspnb.config.schema import PredictorConfig
-from uspnb.data.csv_file import read_csv
+from uspnb.data.csv import read_csv
 from uspnb.data.samples import demo_series
 from uspnb.data.series import Series, read_series
 from uspnb.errors import DomainError, UspnbError

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Iterator
+from typing import Any
 
 import jax
 import numpy as np
@@ -41,14 +42,14 @@ def test_two_processes_give_the_bits_of_one_and_a_helper_that_dies_is_told(narro
         first, second = (one.columns(shown, 0, 40)[1] for one in (alone, fleet))
         np.testing.assert_array_equal(first, second)
         computation: Any = fleet._only.timeline.computation
-        helpers = [lane._helper for _, lane in computation.lanes if isinstance(lane, ProcessLane)]
-        assert len(helpers) == 1 and helpers[0].poll() is None
+        helpers = [lane._child for _, lane in computation.lanes if isinstance(lane, ProcessLane)]
+        assert len(helpers) == 1 and helpers[0].exit_code is None
         helpers[0].kill()
         fleet.run()
         status = fleet.wait(timeout=240.0)
-        assert status.phase == "faulted" and "helper process of 4 assets has ended" in status.message
+        assert status.phase == "faulted" and "4 assets cannot go on: the helper process" in status.message
         assert len(fleet.table()) == 2 * WIDTH  # what was computed stays
-    assert helpers[0].poll() is not None
+    assert helpers[0].exit_code is not None
 
 
 def test_a_lane_is_step_batch_to_the_bit() -> None:
@@ -169,8 +170,7 @@ def test_after_a_helper_has_ended_nothing_is_computed_any_more(narrow: None) -> 
     advance(lanes, y, 0, 1)
     for _, lane in lanes.lanes:
         if isinstance(lane, ProcessLane):
-            lane._helper.kill()
-            lane._helper.wait(30.0)
+            lane._child.kill()
     for _ in range(2):
         with pytest.raises(LaneFault, match="has ended"):
             advance(lanes, y, 1, 2)

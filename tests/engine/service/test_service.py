@@ -147,7 +147,7 @@ def test_what_the_budget_does_not_allow_is_kept_in_the_snapshot_and_finished_aft
         feed.put(value, time_ns)
     running.service.stop("at once")
     running.end()
-    assert running.service.series[0].writer.wait(20.0)  # the disk may need more than what is left of so small a budget
+    assert running.service.series[0].keeper.wait(20.0)  # the disk may need more than what is left of so small a budget
     snapshot = newest(config)
     kept, done = len(snapshot["backlog"]["values"]), snapshot["progress"]["ticks"]
     assert kept > 0 and kept + done == 1200 and running.service.unfinished == kept
@@ -198,7 +198,7 @@ def test_disk_that_fails_stops_nothing_shows_and_clears(make_config: MakeConfig,
         running.until(lambda: running.service.series[0].ticks == before + count)
 
     feed_ticks(20)
-    assert running.service.series[0].writer.wait(10.0)
+    assert running.service.series[0].keeper.wait(10.0)
     root = Path(config.snapshot_path)
     kept = root.with_name("snapshots.kept")
     root.rename(kept)
@@ -252,7 +252,7 @@ def test_load_shedding_lowers_the_depth_of_a_live_series_and_a_restart_keeps_it(
     running = begin(config, {"a": feed}).ready()
     for k in range(30):
         feed.put(float(np.sin(k)))
-    running.until(lambda: running.service.series[0].depth == 2)
+    running.until(lambda: running.service.series[0].timeline.computation.depth == 2)
     assert running.status()["series"]["a"]["ticks"] == 30
     assert running.metric('predictor_depth_switches_total{asset="a"}') >= 1
     assert running.end() == 0
@@ -261,7 +261,7 @@ def test_load_shedding_lowers_the_depth_of_a_live_series_and_a_restart_keeps_it(
     assert payload["config"]["log_sig_depth"] == 3 and payload["progress"]["extra"]["depth"] == 2
 
     again = begin(config, {"a": FeedSource(name="a")}).ready()
-    assert (again.service.series[0].depth, again.service.series[0].resumed_at) == (2, 30)
+    assert (again.service.series[0].timeline.computation.depth, again.service.series[0].resumed_at) == (2, 30)
     assert again.end() == 0
 
 
@@ -287,7 +287,7 @@ def test_snapshot_of_other_settings_is_refused_until_fresh(make_config: MakeConf
 
 def raise_refusal(config: PredictorConfig) -> None:
     """Read the newest snapshot under other settings, without compiling their program."""
-    from uspnb.engine.service.resuming import resumed
+    from uspnb.engine.snapshots import resumed
 
     resumed(SnapshotFolder(Path(config.snapshot_path) / "a"), config, lambda depth: pytest.fail("was not refused"))
 

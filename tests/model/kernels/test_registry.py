@@ -89,10 +89,12 @@ def test_it_stands_beside_the_others_in_the_dataset(series: np.ndarray) -> None:
 def test_it_steps_in_a_batch_as_alone(series: np.ndarray) -> None:
     predictor = uspnb.FunctionalPredictor(FIVE)
     state, states = predictor.init_state(), predictor.init_state(2)
-    for k in range(30):
-        tick = uspnb.ProcessState(series[k], 10**9 * (k + 1))
-        state, result = predictor.step(state, tick)
-        states, results = predictor.step_batch(states, [tick, tick])
+    ticks = [uspnb.ProcessState(series[k], 10**9 * (k + 1)) for k in range(30)]
+    for tick in ticks[:-1]:
+        state, _ = predictor.step(state, tick)
+        states, _ = predictor.step_batch(states, [tick, tick])
+    _, result = predictor.step(state, ticks[-1])
+    _, results = predictor.step_batch(states, [ticks[-1], ticks[-1]])
     assert result.telemetry.weight.shape == (5,) and results.telemetry.weight.shape == (2, 5)
     np.testing.assert_allclose(results.reference_prediction, float(result.reference_prediction), rtol=1e-9)
     assert result.kernels == results.kernels == FIVE.kernels and "mine 0." in result._repr_html_()

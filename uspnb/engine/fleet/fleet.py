@@ -13,13 +13,12 @@ import numpy as np
 from ...array_types import Float
 from ...config.schema import PredictorConfig
 from ...data.times import timestamp_to_ns
-from ...errors import DomainError
+from ...errors import DomainError, shown
 from ...persistence.stores import Store, open_store
 from ...persistence.stores.state_layout import StateLayout
 from ...predictor.functional import FunctionalPredictor
 from ...runtime.arguments import check_speed, check_whole
 from ...sinks import TelemetryBuffer
-from ...sources.base import shown
 from ...sources.items import ArrivalClock
 from ..control import Control
 from ..outlets import Outlets, dumps_of, names_of_columns

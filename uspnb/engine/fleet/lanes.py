@@ -7,23 +7,20 @@ lane runs the same program on the same numbers, and the results are the same to 
 
 from __future__ import annotations
 
-import enum
+import contextlib
 import functools
 import os
-import struct
-import subprocess
-import sys
 import threading
 import weakref
 from collections import deque
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, BinaryIO, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import numpy as np
 
 from ... import runtime
 from ...array_types import Float, Int
-from ...config.load import config_to_toml
+from ...config.load import config_to_toml, parse_config
 from ...config.schema import PredictorConfig
 from ...errors import DomainError, UspnbError
 from ...model.fields import FLEET, shown_fields
@@ -34,6 +31,7 @@ from ...model.state import PredictorState
 from ...persistence.stores.state_layout import StateLayout
 from ...predictor.functional import FunctionalPredictor
 from ...predictor.universal import clock_forgotten
+from ...runtime.child import Child, ChildEnded, read_message, write_message
 from ...sources import Ticks
 
 WIDEST_LANE = 256
@@ -41,7 +39,7 @@ LANE_STEP = 4
 ASSETS_WORTH_A_PROCESS = 200
 MOST_WORKERS = 8
 MOST_TICKS, TICKS_AT_ONCE = 32, 64  # of one batch; assets times ticks that make one, so that a command waits for little
-HEADER = struct.Struct("<qq")
+CLOSE_S = 2.0
 
 
 class LaneFault(UspnbError):
@@ -222,12 +220,6 @@ def _beside(leaf: Any, value: Any) -> Any:
     return jax.numpy.asarray(value)
 
 
-class Ask(enum.IntEnum):
-    """What a helper process is asked for; only `WARM`, `TICKS` and `STATES` are answered."""
-
-    WARM, TICKS, STATES, TAKE, KEEP, PUT, DROP, CONFIGURE = range(8)
-
-
 class Token:
     """States that a helper process keeps under a number as long as this lives."""
 
@@ -237,9 +229,7 @@ class Token:
 
 
 class ProcessLane:
-    """A lane computed by a helper process; ticks, rows and states go through its pipes as plain bytes.
-
-    A request is two int64, kind and length, and so many bytes; a reply has the length that the request implies.
+    """A lane computed by a helper process, which `serve` is the other end of.
 
     Args:
         config: settings.
@@ -252,33 +242,28 @@ class ProcessLane:
         predictor = FunctionalPredictor(config)
         self._width = len(kept_columns(predictor.layout, every).numbers)
         self._packed = StateLayout(predictor.init_state(), config)
-        self._pending, self._kept_number = 0, 0
+        self._kept_number = 0
         self._dropped: deque[int] = deque()
         self._present: weakref.ref[Token] | None = None
-        self._helper = subprocess.Popen(
-            [sys.executable, "-m", "uspnb.engine.fleet.lane_process", str(assets), str(int(every))],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-        )
-        self.configure(config)
+        self._child = Child("uspnb.engine.fleet.lanes:serve")
+        self._ask("open", assets=assets, every=every, config=config_to_toml(config))
 
     def warm(self) -> None:
         """Let it compile, and wait for it."""
-        self._write(Ask.WARM)
-        self._read(1)
+        self._ask("warm")
+        self._answer()
 
     def submit(
         self, values: Float[np.ndarray, "time asset"], stamps_ns: Int[np.ndarray, "time"], now_ns: np.ndarray
     ) -> None:
-        """Send the ticks."""
-        self._pending, self._present = len(values), None
+        """Send the ticks; the helper begins at once."""
+        self._present = None
         columns = (np.asarray(stamps_ns, np.int64), np.asarray(now_ns, np.int64), np.asarray(values, np.float64))
-        self._write(Ask.TICKS, *(column.tobytes() for column in columns))
+        self._ask("ticks", *(column.tobytes() for column in columns), count=len(values))
 
     def collect(self) -> Float[np.ndarray, "time asset kept"]:
         """Wait for the rows of the ticks that were sent."""
-        shape = (self._pending, self.assets, self._width)
-        return np.frombuffer(self._read(8 * self._pending * self.assets * self._width)).reshape(shape)
+        return np.frombuffer(self._answer()).reshape(-1, self.assets, self._width)
 
     def keep(self) -> Token:
         """Have the helper keep the states; of the same tick there is one token.  Where it has ended, one of nothing."""
@@ -287,76 +272,83 @@ class ProcessLane:
             return token
         self._kept_number += 1
         token = Token(self._kept_number, self._dropped)
-        try:
-            self._write(Ask.KEEP, HEADER.pack(token.number, 0))
-        except LaneFault:
-            return token  # whoever uses it is told
-        self._present = weakref.ref(token)
+        with contextlib.suppress(LaneFault):  # whoever uses the token is told
+            self._ask("keep", number=token.number)
+            self._present = weakref.ref(token)
         return token
 
     def put(self, kept: Token) -> None:
         """Have it go back."""
-        self._write(Ask.PUT, HEADER.pack(kept.number, 0))
+        self._ask("put", number=kept.number)
         self._present = weakref.ref(kept)
 
     def states(self, kept: Token) -> PredictorState:
         """Fetch the states behind a token."""
-        self._write(Ask.STATES, HEADER.pack(kept.number, 0))
-        rows = np.frombuffer(self._read(self.assets * self._packed.row_bytes), np.uint8)
-        return self._packed.unpack(rows.reshape(self.assets, -1))
+        self._ask("states", number=kept.number)
+        return self._packed.unpack(np.frombuffer(self._answer(), np.uint8).reshape(self.assets, -1))
 
     def take(self, states: PredictorState) -> None:
         """Send states."""
         self._present = None
-        self._write(Ask.TAKE, self._packed.pack(states).tobytes())
+        self._ask("take", self._packed.pack(states).data)
 
     def configure(self, config: PredictorConfig) -> None:
         """Send the settings."""
-        self._write(Ask.CONFIGURE, config_to_toml(config).encode())
+        self._ask("configure", config=config_to_toml(config))
 
     def close(self) -> None:
-        """End the helper; a closed pipe tells it to."""
-        for pipe in (self._helper.stdin, self._helper.stdout):
-            if pipe is not None:
-                try:
-                    pipe.close()
-                except BrokenPipeError:
-                    continue  # it has ended already
+        """End the helper."""
+        self._child.close(CLOSE_S)
+
+    def _ask(self, ask: str, *parts: bytes | memoryview, **rest: Any) -> None:
+        dropped = [self._dropped.popleft() for _ in range(len(self._dropped))]
         try:
-            self._helper.wait(timeout=2.0)
-        except subprocess.TimeoutExpired:
-            self._helper.kill()
-            self._helper.wait(timeout=5.0)
+            self._child.send({"ask": ask, "dropped": dropped, **rest}, *parts)
+        except ChildEnded as error:
+            raise self._ended(error) from error
 
-    def _pipe(self, name: str) -> Any:
-        return getattr(self._helper, name)
-
-    def _write(self, kind: Ask, *parts: bytes) -> None:
-        pipe = self._pipe("stdin")
+    def _answer(self) -> bytes:
         try:
-            while self._dropped:
-                pipe.write(HEADER.pack(Ask.DROP, HEADER.size) + HEADER.pack(self._dropped.popleft(), 0))
-            pipe.write(HEADER.pack(kind, sum(map(len, parts))))
-            for part in parts:
-                pipe.write(part)
-            pipe.flush()
-        except (OSError, ValueError) as error:  # a broken pipe, or one that was closed
-            raise self._ended() from error
+            return self._child.receive().body
+        except (ChildEnded, ValueError) as error:  # ValueError: it was closed
+            raise self._ended(error) from error
 
-    def _read(self, size: int) -> bytes:
-        try:
-            data = self._pipe("stdout").read(size)
-        except ValueError as error:
-            raise self._ended() from error
-        if len(data) < size:
-            raise self._ended()
-        return data
+    def _ended(self, error: Exception) -> LaneFault:
+        return LaneFault(f"{self.assets} assets cannot go on: {error}. workers=1 computes everything in this process")
 
-    def _ended(self) -> LaneFault:
-        return LaneFault(
-            f"the helper process of {self.assets} assets has ended (exit status {self._helper.poll()}); "
-            "its messages stand on standard error. workers=1 computes everything in this process"
-        )
+
+def serve(source: BinaryIO, sink: BinaryIO) -> None:
+    """The helper process of a lane: do what `ProcessLane` asks for until the source ends."""
+    opening = read_message(source)
+    if opening is None:
+        return
+    config, assets = parse_config(opening.head["config"]), opening.head["assets"]
+    lane = LocalLane(config, assets, opening.head["every"])
+    packed = StateLayout(FunctionalPredictor(config).init_state(), config)
+    kept: dict[int, PredictorState] = {}
+    while (message := read_message(source)) is not None:
+        head, body = message
+        for number in head["dropped"]:
+            kept.pop(number, None)
+        ask = head["ask"]
+        if ask == "ticks":
+            count = head["count"]
+            stamps, now = np.frombuffer(body, np.int64, 2 * count).reshape(2, count)
+            lane.submit(np.frombuffer(body, offset=16 * count).reshape(count, assets), stamps, now)
+            write_message(sink, {}, lane.collect().tobytes())
+        elif ask == "keep":
+            kept[head["number"]] = lane.keep()
+        elif ask == "put":
+            lane.put(kept[head["number"]])
+        elif ask == "states":
+            write_message(sink, {}, packed.pack(lane.states(kept[head["number"]])).data)
+        elif ask == "take":
+            lane.take(packed.unpack(np.frombuffer(body, np.uint8).reshape(assets, -1)))
+        elif ask == "configure":
+            lane.configure(parse_config(head["config"]))
+        else:
+            lane.warm()
+            write_message(sink, {})
 
 
 class KeptStates(NamedTuple):

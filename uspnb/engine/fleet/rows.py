@@ -16,9 +16,9 @@ import numpy as np
 from ...array_types import Float, Int
 from ...data.series import Series, read_series
 from ...data.times import timestamp_to_ns
-from ...errors import DomainError
+from ...errors import DomainError, shown
 from ...runtime.arguments import check_whole
-from ...sources.base import SourceFault, Ticks, shown
+from ...sources.base import SourceFault, Ticks
 from ...sources.feed import not_replayable
 from ...sources.items import ArrivalClock, real_value
 

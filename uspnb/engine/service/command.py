@@ -40,6 +40,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--once", action="store_true", help="end when all sources are at their end")
     parser.add_argument("--fresh", action="store_true", help="begin anew; the snapshots there are put aside")
+    parser.add_argument(
+        "--store", metavar="URL", help="keep the states there too: sqlite:FILE, a path that ends in .db, redis://..."
+    )
     parser.add_argument("--deterministic", action="store_true", help="the same bits in every process")
     parser.add_argument(
         "--allow-public", action="store_true", help="metrics_address may be reached from other machines"
@@ -71,6 +74,11 @@ def run(options: argparse.Namespace) -> int:
         names, kept = unlock(config.credentials_vault_path)
         logging.info("vault: %d names set, %d were in the environment already", len(names), len(kept))
     sources = open_sources(options.source, follow=options.follow, time=options.time, value=options.value)
+    store = None
+    if options.store is not None:
+        from ...persistence.stores import open_store
+
+        store = open_store(options.store)
     from .service import Service
 
     service = Service(
@@ -82,8 +90,11 @@ def run(options: argparse.Namespace) -> int:
         once=options.once,
         fresh=options.fresh,
         allow_public=options.allow_public,
+        store=store,
     )
     code = service.run(signals=True)
+    if store is not None:
+        store.close()
     logging.shutdown()
     if code:
         # A thread that hangs on a disk would be waited for without end; what it writes is written whole or not at all.
@@ -141,7 +152,7 @@ def _replayed(given: str, what: str, time: str | None, columns: list[str]) -> It
         return
     import dataclasses
 
-    from ...data.csv_file import read_csv
+    from ...data.csv import read_csv
 
     series = read_csv(what, time, tuple(columns))
     for place, column in enumerate(columns):

@@ -186,7 +186,8 @@ def assets_from(payload: Payload) -> Assets | None:
     if not isinstance(labels, list) or not isinstance(columns, dict):
         raise DomainError("the snapshot's assets block is not a list of labels and a map of columns")
     assets = Assets(tuple(labels), columns)
-    _assets_block(assets, np.shape(_block(payload, "global").get(".ticks")))
+    counted = _block(payload, "global").get(".ticks")
+    _assets_block(assets, counted.shape if isinstance(counted, np.ndarray) else ())
     return assets
 
 

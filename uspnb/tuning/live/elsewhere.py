@@ -8,21 +8,20 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 import os
-import subprocess
-import sys
 import threading
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from ...config.load import config_to_toml, parse_config
 from ...errors import UspnbError
+from ...runtime.child import Child, ChildEnded, Message, read_message, write_message
 from ..space import SearchSpace
-from .proposing import CampaignTask, Found, Proposal, Verdict
+from .proposing import CampaignTask, Found, Proposal, Verdict, propose
 
 POLL_S = 0.2
+NICE = 10
 
 
 class HelperError(UspnbError):
@@ -40,69 +39,80 @@ def propose_elsewhere(task: CampaignTask, stop: threading.Event) -> Proposal:
         HelperError: it was stopped, or the process ended without a proposal; the message says why.
         OSError: no process can be started.
     """
-    command = [sys.executable, "-P", "-m", "uspnb.tuning.live.campaign_process"]
     # On a GPU the predictor's process may hold most of the memory already.
     environment = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false", **os.environ}
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment) as process:
-        try:
-            assert process.stdin is not None and process.stdout is not None
-            with contextlib.suppress(BrokenPipeError):  # it died at once; its exit code tells
-                write_task(cast(BinaryIO, process.stdin), task)
-            while process.poll() is None and not stop.wait(POLL_S):
-                if not threading.main_thread().is_alive():
-                    stop.set()
-            if process.poll() is None:
-                raise HelperError("the campaign was stopped")
-            line = process.stdout.readline()
-        finally:
-            process.kill()
-    if not line:
-        raise HelperError(f"the helper process ended with code {process.returncode}; standard error has its messages")
-    return parse_answer(line)
+    child = Child("uspnb.tuning.live.elsewhere:serve", environment=environment)
+    try:
+        with contextlib.suppress(ChildEnded):  # it died at once; its exit code tells
+            child.send(*message_of(task))
+        while child.exit_code is None and not stop.wait(POLL_S):
+            if not threading.main_thread().is_alive():
+                stop.set()
+        if child.exit_code is None:
+            raise HelperError("the campaign was stopped")
+        return proposal_from(child.receive().head)
+    except ChildEnded as error:
+        raise HelperError(str(error)) from error
+    finally:
+        child.kill()
+        child.close()
 
 
-def write_task(sink: BinaryIO, task: CampaignTask) -> None:
-    """A line of JSON, then the values and the timestamps as they lie in memory."""
-    told = {field.name: getattr(task, field.name) for field in dataclasses.fields(task)}
-    told |= {"values": len(task.values), "stamps": None, "config": config_to_toml(task.config)}
-    told["space"] = [dataclasses.asdict(one) for one in task.space.values()]
-    sink.write(json.dumps(told).encode() + b"\n")
-    sink.write(np.ascontiguousarray(task.values, np.float64).tobytes())
-    sink.write(np.ascontiguousarray(task.stamps, np.int64).tobytes())
-    sink.flush()
+def serve(source: BinaryIO, sink: BinaryIO) -> None:
+    """The far end: read a task, work on it at a lower priority, answer."""
+    if hasattr(os, "nice"):
+        os.nice(NICE)
+    message = read_message(source)
+    if message is None:
+        return
+    # The parent never writes again: the end of the pipe is the end of the parent, or of its interest.
+    threading.Thread(target=_end_with, args=(source,), daemon=True).start()
+    try:
+        answer = answer_of(propose(task_from(message)))
+    except UspnbError as error:
+        answer = {"error": str(error)}
+    write_message(sink, answer)
 
 
-def read_task(source: BinaryIO) -> CampaignTask:
-    """What `write_task` wrote."""
-    told = json.loads(source.readline())
-    count = told["values"]
-    space = [SearchSpace(**{**one, "range": tuple(one["range"])}) for one in told["space"]]
-    told["values"] = np.frombuffer(source.read(8 * count), np.float64)
-    told["stamps"] = np.frombuffer(source.read(8 * count), np.int64)
-    told |= {"config": parse_config(told["config"]), "space": {one.name: one for one in space}}
-    return CampaignTask(**told)
+def _end_with(source: BinaryIO) -> None:
+    # Not by the buffered reader, whose lock the interpreter would wait for at its end.
+    os.read(source.fileno(), 1)
+    os._exit(1)
 
 
-def answer_of(proposal: Proposal) -> bytes:
-    """A proposal as a line of JSON."""
-    told: dict[str, Any] = {**proposal._asdict(), "found": proposal.found._asdict()}
-    told["verdict"] = None if proposal.verdict is None else proposal.verdict._asdict()
-    return json.dumps(told).encode() + b"\n"
+def message_of(task: CampaignTask) -> tuple[dict[str, Any], bytes, bytes]:
+    """A task as a message: its settings, then the values and the timestamps as they lie in memory."""
+    head = {field.name: getattr(task, field.name) for field in dataclasses.fields(task)}
+    head |= {"values": len(task.values), "stamps": None, "config": config_to_toml(task.config)}
+    head["space"] = [dataclasses.asdict(one) for one in task.space.values()]
+    stamps = np.ascontiguousarray(task.stamps, np.int64).tobytes()
+    return head, np.ascontiguousarray(task.values, np.float64).tobytes(), stamps
 
 
-def parse_answer(line: bytes) -> Proposal:
+def task_from(message: Message) -> CampaignTask:
+    """What `message_of` packed."""
+    head, count = dict(message.head), message.head["values"]
+    space = [SearchSpace(**{**one, "range": tuple(one["range"])}) for one in head["space"]]
+    head["values"] = np.frombuffer(message.body, np.float64, count)
+    head["stamps"] = np.frombuffer(message.body, np.int64, count, 8 * count)
+    head |= {"config": parse_config(head["config"]), "space": {one.name: one for one in space}}
+    return CampaignTask(**head)
+
+
+def answer_of(proposal: Proposal) -> dict[str, Any]:
+    """A proposal as JSON can hold it."""
+    answer: dict[str, Any] = {**proposal._asdict(), "found": proposal.found._asdict()}
+    answer["verdict"] = None if proposal.verdict is None else proposal.verdict._asdict()
+    return answer
+
+
+def proposal_from(answer: dict[str, Any]) -> Proposal:
     """What `answer_of` made, or the error that the process met.
 
     Raises:
-        HelperError: the line holds an error.
+        HelperError: the answer is an error.
     """
-    told = json.loads(line)
-    if "error" in told:
-        raise HelperError(told["error"])
-    verdict = None if told["verdict"] is None else Verdict(**told["verdict"])
-    return Proposal(told["changes"], Found(**told["found"]), verdict, told["reason"], tuple(told["cut"]))
-
-
-def error_of(error: UspnbError) -> bytes:
-    """An error as a line of JSON."""
-    return json.dumps({"error": str(error)}).encode() + b"\n"
+    if "error" in answer:
+        raise HelperError(answer["error"])
+    verdict = None if answer["verdict"] is None else Verdict(**answer["verdict"])
+    return Proposal(answer["changes"], Found(**answer["found"]), verdict, answer["reason"], tuple(answer["cut"]))

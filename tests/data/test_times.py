@@ -5,8 +5,9 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
+from uspnb.data.csv import read_number
+from uspnb.data.times import instant_ns
 from uspnb.errors import DomainError
-from uspnb.sources.instants import instant_ns, text_value
 
 NS = 1_771_666_200_123_456_789
 
@@ -47,10 +48,10 @@ def test_what_is_no_instant_is_refused(bad):
 
 @pytest.mark.parametrize(("text", "decimal", "value"), [("3,5", ",", 3.5), ("3,5", "", 3.5), ("3.5", "", 3.5)])
 def test_decimal_marks(text, decimal, value):
-    assert text_value(text, decimal) == value
+    assert read_number(text, decimal) == value
 
 
 @pytest.mark.parametrize(("text", "decimal"), [("3,5", "."), ("3.5", ","), ("1.234,5", ","), ("1,234.5", "")])
 def test_a_mark_that_does_not_fit_is_refused(text, decimal):
     with pytest.raises(DomainError):
-        text_value(text, decimal)
+        read_number(text, decimal)

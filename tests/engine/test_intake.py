@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from uspnb.engine.service.intake import Intake, Taken
+from uspnb.engine.intake import Intake, Taken
 from uspnb.errors import DomainError
 from uspnb.sources import CsvTailSource, FeedSource, IteratorSource, ReplaySource
 
@@ -55,7 +55,7 @@ def stamp(k: int) -> int:
 
 
 def test_replay_goes_on_at_the_next_tick() -> None:
-    intake = Intake("a", replay())
+    intake = Intake("a", retry=True, source=replay())
     intake.resume(20, 20 * SECOND)
     intake.start(nobody)
     assert all_of(intake, 30) == list(range(20, 50))
@@ -65,14 +65,14 @@ def test_replay_goes_on_at_the_next_tick() -> None:
 
 def test_another_replay_is_refused() -> None:
     with pytest.raises(DomainError, match=r"tick 20 of the source .*00:00:20.*knows it as .*00:00:21.*--fresh"):
-        Intake("a", replay()).resume(20, 21 * SECOND)
+        Intake("a", retry=True, source=replay()).resume(20, 21 * SECOND)
     with pytest.raises(DomainError, match=r"taken after 60 ticks, but the source has 50"):
-        Intake("a", replay()).resume(60, 60 * SECOND)
+        Intake("a", retry=True, source=replay()).resume(60, 60 * SECOND)
 
 
 def test_growing_file_is_read_again_up_to_the_position_and_then_followed(tmp_path: Path) -> None:
     path = table(tmp_path / "grows.csv", 30)
-    intake = Intake("a", CsvTailSource(path, poll_s=0.01))
+    intake = Intake("a", retry=True, source=CsvTailSource(path, poll_s=0.01))
     intake.resume(25, stamp(24))
     intake.start(nobody)
     assert all_of(intake, 5) == [25.0, 26.0, 27.0, 28.0, 29.0]
@@ -83,7 +83,7 @@ def test_growing_file_is_read_again_up_to_the_position_and_then_followed(tmp_pat
 
 
 def test_file_with_other_rows_is_at_its_end_with_a_condition(tmp_path: Path) -> None:
-    intake = Intake("a", CsvTailSource(table(tmp_path / "other.csv", 30), poll_s=0.01))
+    intake = Intake("a", retry=True, source=CsvTailSource(table(tmp_path / "other.csv", 30), poll_s=0.01))
     intake.resume(25, stamp(7))
     intake.start(nobody)
     assert all_of(intake, 1, timeout_s=1.0) == []
@@ -91,9 +91,9 @@ def test_file_with_other_rows_is_at_its_end_with_a_condition(tmp_path: Path) -> 
 
 
 def test_file_with_fewer_rows_waits_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("uspnb.engine.service.intake.PATIENCE_S", 0.2)
+    monkeypatch.setattr("uspnb.engine.intake.PATIENCE_S", 0.2)
     path = table(tmp_path / "shorter.csv", 10)
-    intake = Intake("a", CsvTailSource(path, poll_s=0.01))
+    intake = Intake("a", retry=True, source=CsvTailSource(path, poll_s=0.01))
     intake.resume(12, stamp(11))
     intake.start(nobody)
     assert all_of(intake, 1, timeout_s=0.6) == []
@@ -105,7 +105,7 @@ def test_file_with_fewer_rows_waits_and_says_so(tmp_path: Path, monkeypatch: pyt
 
 def test_file_that_was_begun_anew_is_read_from_its_first_row(tmp_path: Path) -> None:
     path = table(tmp_path / "rotates.csv", 10)
-    intake = Intake("a", CsvTailSource(path, poll_s=0.01))
+    intake = Intake("a", retry=True, source=CsvTailSource(path, poll_s=0.01))
     intake.start(nobody)
     assert all_of(intake, 10) == list(range(10))
     path.write_text("time,value\n" + row(100))
@@ -116,7 +116,7 @@ def test_file_that_was_begun_anew_is_read_from_its_first_row(tmp_path: Path) -> 
 def test_line_that_is_no_tick_is_left_out_and_the_position_counts_ticks(tmp_path: Path) -> None:
     path = tmp_path / "spoiled.csv"
     path.write_text("time,value\n" + row(0) + "2024-01-01T00:00:01Z,nonsense\n" + row(2))
-    intake = Intake("a", CsvTailSource(path, poll_s=0.01))
+    intake = Intake("a", retry=True, source=CsvTailSource(path, poll_s=0.01))
     intake.start(nobody)
     assert all_of(intake, 2) == [0.0, 2.0] and intake.position == 2 and intake.condition is None
     intake.close()
@@ -140,7 +140,7 @@ def test_broken_iterator_is_asked_again_after_a_pause_and_the_condition_clears()
                 raise StopIteration
             return float(self.count)
 
-    intake = Intake("a", IteratorSource(Flaky()))
+    intake = Intake("a", retry=True, source=IteratorSource(Flaky()))
     intake.start(nobody)
     seen: list[str] = []
     got: list[float] = []
@@ -159,7 +159,7 @@ def test_source_that_cannot_go_on_ends_its_series_alone() -> None:
         yield 1.0
         raise ValueError("no more")
 
-    intake = Intake("a", IteratorSource(broken()))
+    intake = Intake("a", retry=True, source=IteratorSource(broken()))
     intake.start(nobody)
     end = time.monotonic() + 10
     while not intake.finished and time.monotonic() < end:
@@ -172,7 +172,7 @@ def test_live_ticks_have_the_clocks_time_and_what_was_missed_its_own() -> None:
     feed = FeedSource()
     past, coming = time.time_ns() - 3600 * SECOND, time.time_ns() + 3600 * SECOND
     feed.put(1.0, past)
-    intake = Intake("a", feed)
+    intake = Intake("a", retry=True, source=feed)
     intake.start(nobody)
     feed.put(2.0, coming)
     taken: Taken | None = intake.take(10)
@@ -188,6 +188,6 @@ def test_live_ticks_have_the_clocks_time_and_what_was_missed_its_own() -> None:
 def test_source_is_woken_by_its_wake(tmp_path: Path) -> None:
     woken: list[int] = []
     wake: Callable[[], None] = lambda: woken.append(1)  # noqa: E731
-    intake = Intake("a", FeedSource())
+    intake = Intake("a", retry=True, source=FeedSource())
     intake.start(wake)
     assert intake.take(5) is None and intake.wait_s() is None and not woken
