@@ -11,8 +11,7 @@ import pytest
 from uspnb.config.schema import PredictorConfig
 from uspnb.data.processes import autoregression
 from uspnb.errors import DomainError
-from uspnb.model.kernels.log_signature import LogSignatureState
-from uspnb.model.kernels.log_signature.kernel import feature_count
+from uspnb.model.kernels.log_signature import LogSignatureState, feature_count
 from uspnb.model.programs import SERIES_LENGTH, filled
 from uspnb.model.records import Observation
 from uspnb.model.state import PredictorState

@@ -17,10 +17,9 @@ from .emit import Outcome, emit
 from .frame import hold_scales, push
 from .gate import Verdict, inspect
 from .identify import identify
-from .interval import track_quantile
 from .jko import clip_forecasts, fuse_kernel_outputs, mixture_scale
 from .modes import choose_weights, operating_mode, update_degraded, watch_entropy
-from .scoring import Residuals, kernel_confidences, kurtosis, score_forecasts, update_scores
+from .scoring import Residuals, kernel_confidences, kurtosis, score_forecasts, track_quantile, update_scores
 from .sinkhorn import compute_sinkhorn_epsilon
 
 PATH_BOUND = 1e6
