@@ -20,8 +20,9 @@ import numpy
 import pandas
 
 import uspnb
+from uspnb.config.meta_schema import METRICS
 from uspnb.config.schema import DECLARATIONS
-from uspnb.model.fields import FIELDS, variables
+from uspnb.model.fields import FIELDS, VIEW_FIRST, VIEW_LAST, variables
 
 ROOTS = (Path(uspnb.__file__).parent, Path(uspnb.__file__).parent.parent / "widgets")
 QUOTED = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
@@ -30,8 +31,11 @@ DOTTED = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*")
 FILE = re.compile(r"[\w.]+\.(toml|json|jsonl|npz|bak|log|sha256|nc|zarr|py|js)")
 # Of other packages, as everybody calls them.
 LIBRARIES = (builtins, jax, jax.lax, numpy, pandas)
-# Redis's own settings, HTTP's header, and a placeholder for any name.
-ELSEWHERE = {"appendonly", "appendfsync", "Authorization", "NAME_min", "NAME_max", "NAME_step"}
+ENVIRONMENT = re.compile(r"(USPNB|JAX|XLA)_[A-Z_]+")
+# Redis's own settings, HTTP's header, an argument of HoloViews, anywidget's front end, a placeholder for any name.
+ELSEWHERE = {
+    "appendonly", "appendfsync", "Authorization", "inline", "model.send_msg", "NAME_min", "NAME_max", "NAME_step",
+}  # fmt: skip
 
 
 class Docstring(NamedTuple):
@@ -129,6 +133,8 @@ def resolves(name: str, doc: Docstring) -> bool:
     if head in doc.names or head in words:  # an argument, a key or an attribute, or something of one of them
         return True
     module = loaded(doc.module)
+    if re.search(rf"^ +(\w+, )*{head}(, \w+)*: ", doc.text, re.MULTILINE):  # an entry of "Args" or "Attributes"
+        return True
     scopes: list[Any] = [uspnb, *LIBRARIES, *([] if module is None else [module])]
     scopes += [thing for thing in vars(module).values() if isinstance(thing, type)] if module is not None else []
     above = doc.module.split(".")
@@ -138,7 +144,13 @@ def resolves(name: str, doc: Docstring) -> bool:
     if any(_importable(f"{prefix}.{name}".lstrip(".")) for prefix in (doc.module.rpartition(".")[0], "uspnb", "")):
         return True
     stem = re.sub("_(min|max|step)$", "", name)  # the range over which a field is tuned
-    known = names_of_the_package() | set(DECLARATIONS) | set(FIELDS) | set(variables())
+    known = (
+        names_of_the_package()
+        | set(DECLARATIONS)
+        | set(FIELDS)
+        | set(variables())
+        | {*VIEW_FIRST, *VIEW_LAST, *METRICS}
+    )
     return (len(parts) == 1 and (name in known or stem in DECLARATIONS)) or (head in known and last in known)
 
 
@@ -174,7 +186,12 @@ def unresolved() -> list[str]:
         for match in QUOTED.finditer(doc.text):
             text = match[1]
             name = text.removesuffix("()").removesuffix("(...)")
-            if not DOTTED.fullmatch(name) or keyword.iskeyword(name) or name in ELSEWHERE:
+            if (
+                not DOTTED.fullmatch(name)
+                or keyword.iskeyword(name)
+                or name in ELSEWHERE
+                or ENVIRONMENT.fullmatch(name)
+            ):
                 continue
             there = exists(name) if FILE.fullmatch(name) else resolves(name, doc)
             if not there:
@@ -189,7 +206,7 @@ def test_a_name_of_nothing_is_seen() -> None:
     doc = Docstring(path, "uspnb.model.fields", ("Telemetry",), frozenset(), "", 1)
     assert resolves("kernel_scale", doc) and resolves("uspnb.register_kernel", doc) and resolves("vmap", doc)
     assert not resolves("kernel_mean", doc) and not resolves("uspnb.no_such_name", doc)
-    assert exists("reading.js") and not exists("no_such_file.js")
+    assert exists("elements.js") and not exists("no_such_file.js")
 
 
 def test_names_in_backquotes_are_names_of_something() -> None:
