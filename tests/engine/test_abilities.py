@@ -163,24 +163,6 @@ Begin = Callable[..., Any]
 MakeConfig = Callable[..., PredictorConfig]
 
 
-@pytest.fixture
-def make_config(tmp_path: Path) -> MakeConfig:
-    """Default settings, so that all tests share one program, with everything below one folder."""
-
-    def made(folder: str = "io", **changes: Any) -> PredictorConfig:
-        root = tmp_path / folder
-        usual: dict[str, Any] = {
-            "snapshot_path": str(root / "snapshots"),
-            "telemetry_path": str(root / "telemetry"),
-            "emergency_dump_path": str(root / "emergency"),
-            "metrics_port": 0,
-            "snapshot_interval_steps": 40,
-        }
-        return PredictorConfig(**(usual | changes))
-
-    return made
-
-
 @pytest.fixture(params=list(FACES))
 def face(request: pytest.FixtureRequest) -> str:
     """Which engine."""
@@ -752,9 +734,21 @@ class Counting:
         self._stop = self._next
 
 
+class CountingRows(Counting):
+    """The same for two assets at once."""
+
+    def take(self, most: int) -> Any:
+        ticks = super().take(most)
+        return ticks._replace(values=np.repeat(ticks.values[:, None], 2, axis=1))
+
+
 def test_a_source_of_ones_own(face: str, make_config: MakeConfig) -> None:
     if face == "fleet":
-        pytest.skip("a fleet reads rows: an iterator of one's own is its source, as in test_a_broken_source_is_told")
+        with Fleet(CountingRows(40), make_config(), assets=NAMES, workers=1) as fleet:
+            fleet.run()
+            assert fleet.wait(timeout=LONG_S).ticks == 40
+            np.testing.assert_array_equal(fleet.open("b").history()["observation"], np.arange(40.0))
+        return
     if face == "session":
         with Session(Counting(40), make_config(), name="a") as session:
             session.run()

@@ -20,11 +20,10 @@ from ..model.records import PredictionResult, ProcessState
 from ..model.state import INTERVALS_KEPT, PredictorState
 from ..persistence.snapshots import SnapshotStatus, Written, config_from, read_snapshot
 from ..runtime.arguments import check_whole
-from ..runtime.html_tables import headline
 from ..runtime.ring import Ring
+from ..runtime.words import headline
 from ..sinks import TelemetryBuffer
-from .batching import scan_chunks
-from .functional import FunctionalPredictor, observations, tagged
+from .functional import FunctionalPredictor, observations, scan_chunks, tagged
 from .snapshot_keeper import Loaded, SnapshotKeeper, Where, load_state, payload_maker
 
 if TYPE_CHECKING:
@@ -249,7 +248,7 @@ class UniversalPredictor:
 
         Args:
             path: a file, or a folder whose newest valid snapshot is taken; `snapshot_path` where left out.
-            only: "A" (hilbert) to "D" (log_signature) restores that kernel alone and leaves all else as it is.
+            only: a kernel's name, or its letter, restores that kernel alone and leaves all else as it is.
 
         Raises:
             IntegrityError: the file is damaged.
