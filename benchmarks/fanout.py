@@ -25,7 +25,7 @@ from tables import Table, parser, sample_series, show
 
 import uspnb
 from uspnb.config.meta_optimization import MetaOptimizationConfig
-from uspnb.tuning.fanout import fanned_out
+from uspnb.tuning.fanout import FannedOut
 from uspnb.tuning.objective import WalkForwardObjective
 from uspnb.tuning.space import SearchSpace, decoded, traced_space
 from uspnb.tuning.study import BayesianMetaOptimizer
@@ -66,6 +66,11 @@ def measured(options: Any, warm: Callable[[Client | None], Any], work: Callable[
         spent[count] = min(times)
     names = {0: "this process", 1: "one worker"} | {n: f"{n} workers" for n in spent if n > 1}
     return [[[names[n], s, spent[1] / s, spent[0] / s] for n, s in spent.items()], found]
+
+
+def fanned_out(objective: WalkForwardObjective, client: Any) -> Any:
+    """What evaluates candidates: this process where there is no client."""
+    return objective if client is None else FannedOut(objective, client)
 
 
 def batch_stage(options: Any) -> Table:

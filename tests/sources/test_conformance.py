@@ -11,10 +11,22 @@ import numpy as np
 import pytest
 
 from uspnb.errors import DomainError
-from uspnb.sources import CsvTailSource, FeedSource, IteratorSource, LineSource, ReplaySource, Source, SourceFault
+from uspnb.sources import (
+    CsvTailSource,
+    FeedSource,
+    IteratorSource,
+    LineSource,
+    ReplaySource,
+    Source,
+    SourceFault,
+    open_source,
+    register_source,
+)
 
-READING = ("generator", "async", "csv", "http", "ws")
-ENDING = ("replay", "generator", "async", "http", "ws")
+from .user_source import open_numbers
+
+READING = ("generator", "async", "csv", "http", "ws", "user")
+ENDING = ("replay", "generator", "async", "http", "ws", "user")
 ALL = ("replay", "feed", *READING)
 AT_ONCE_S = 0.5  # on a busy machine; a silent source stays silent for longer
 PROMPT_S = 0.75  # `close` waits 0.4 s at most
@@ -47,6 +59,11 @@ def _open(kind, items, capacity, silent, folder, servers) -> Source:
     if kind == "async":
         return IteratorSource(_numbers_in_a_loop(items, silent), capacity=capacity)
     lines = ["oops" if item is None else json.dumps(item) for item in items]
+    if kind == "user":
+        path = folder / "numbers.txt"
+        path.write_text("".join(f"{line}\n" for line in lines))
+        register_source("numbers", open_numbers)
+        return open_source(f"numbers://{path}", stay=silent, capacity=capacity)
     if kind == "csv":
         path = folder / "grows.csv"
         path.write_text("".join(f"{line}\n" for line in ["value", *lines]))

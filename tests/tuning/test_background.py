@@ -12,7 +12,6 @@ import study_stubs as stubs
 from uspnb.errors import DomainError
 from uspnb.tuning.background import AsyncMetaOptimizer
 from uspnb.tuning.checkpoint import read_checkpoint
-from uspnb.tuning.saving import SavePool
 
 bowl, campaign, sequence = stubs.bowl, stubs.campaign, stubs.sequence
 LONG_S = 60.0
@@ -158,28 +157,33 @@ def test_saves_hand_over_the_last_batch_and_surface_their_errors(tmp_path: Path)
             AsyncMetaOptimizer.load_study_async(tmp_path / "missing.json", bowl).result(LONG_S)
 
 
-def test_of_too_many_saves_the_oldest_is_dropped(tmp_path: Path) -> None:
+def test_of_too_many_saves_the_oldest_is_dropped_and_no_export(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     entered, leave, written = threading.Semaphore(0), threading.Event(), []
-    pool = SavePool(2, 5)
 
-    def save(number: int) -> int:
-        entered.release()
-        leave.wait(LONG_S)
-        written.append(number)
-        return number
+    class Result:
+        def export_to_toml(self, path: Path) -> str:
+            written.append(path.name)
+            return path.name
 
-    first = [pool.submit(lambda n=n: save(n), may_be_dropped=True) for n in range(2)]
-    for _ in first:
+    with AsyncMetaOptimizer(optimizer=campaign(tmp_path), max_workers=1, queue_maxlen=2) as background:
+
+        def save_image(path: Path, image: object) -> None:
+            entered.release()
+            leave.wait(LONG_S)
+            written.append(path.name)
+
+        monkeypatch.setattr(background.optimizer, "save_image", save_image)
+        background.save_study_async(tmp_path / "0")
         assert entered.acquire(timeout=LONG_S)
-    kept = pool.submit(lambda: save(99))  # an export is never dropped
-    rest = [pool.submit(lambda n=n: save(n), may_be_dropped=True) for n in range(2, 10)]
-    assert [one.cancelled() for one in rest] == [True] * 3 + [False] * 5
-    with pytest.raises(TimeoutError, match="still being written"):
-        pool.wait(0.01)
-    leave.set()
-    pool.wait(LONG_S)
-    assert sorted(written) == [0, 1, 5, 6, 7, 8, 9, 99] and kept.result() == 99
-    pool.close()
+        submit = AsyncMetaOptimizer.export_config_async.__wrapped__  # type: ignore[attr-defined]
+        export = submit(background, Result(), tmp_path / "c.toml")
+        rest = [background.save_study_async(tmp_path / str(n)) for n in range(1, 5)]
+        assert [one.cancelled() for one in rest] == [True, True, False, False]
+        with pytest.raises(TimeoutError, match="4 files are still being written"):
+            background.wait_all_saves(0.01)
+        leave.set()
+        background.wait_all_saves(LONG_S)
+        assert export.result() == "c.toml" and sorted(written) == ["0", "3", "4", "c.toml"]
 
 
 def test_an_export_writes_the_configuration(tmp_path: Path) -> None:

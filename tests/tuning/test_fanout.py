@@ -20,11 +20,10 @@ from distributed import Client
 from uspnb.errors import DomainError, UspnbError
 from uspnb.runtime.cluster import Outcome
 from uspnb.tuning import fanout
-from uspnb.tuning.calling import CallableObjective
+from uspnb.tuning.evaluation import Walk
 from uspnb.tuning.fanout import FannedOut, share_size
-from uspnb.tuning.objective import Evaluation, WalkForwardObjective
+from uspnb.tuning.objective import CallableObjective, Evaluation, WalkForwardObjective
 from uspnb.tuning.space import SearchSpace
-from uspnb.tuning.walking import Walk
 
 bowl, campaign, sequence = stubs.bowl, stubs.campaign, stubs.sequence
 

@@ -19,11 +19,9 @@ from optuna.storages.journal import JournalFileBackend
 from sqlalchemy import create_engine, text
 
 from uspnb.errors import DomainError, IntegrityError
-from uspnb.tuning.database import GRACE_S
 from uspnb.tuning.journal import JournalFile
-from uspnb.tuning.ownership import Owner, active_run, is_alive, owner_of
 from uspnb.tuning.space import SearchSpace
-from uspnb.tuning.storage import open_store
+from uspnb.tuning.storage import GRACE_S, Owner, active_run, is_alive, open_store, owner_of
 
 bowl, campaign, sequence = stubs.bowl, stubs.campaign, stubs.sequence
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from ..errors import ConfigError, ConfigMutationError, DomainError, IntegrityError
 from ..runtime.digest import sha256_bytes
-from ..runtime.html_tables import columns_table
+from ..runtime.words import columns_table
 from .audit import (
     ABANDONED,
     ACCEPTED,

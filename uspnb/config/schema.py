@@ -18,7 +18,7 @@ import numpy as np
 from jax.core import Tracer
 
 from ..errors import ConfigError
-from ..runtime.html_tables import columns_table, folded
+from ..runtime.words import columns_table, folded
 
 Tier = Literal["fast", "deep"]
 LONGEST_TEXT = 1024

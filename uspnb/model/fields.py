@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from ..runtime.html_tables import pairs_table
+from ..runtime.words import pairs_table
 
 if TYPE_CHECKING:
     from ..array_types import Array, Bool, Count, Flag, Float, Int, Scalar

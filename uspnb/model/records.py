@@ -12,7 +12,7 @@ from jax.core import Tracer
 from ..array_types import Array, Int, Scalar
 from ..data.times import timestamp_to_ns
 from ..errors import DomainError
-from ..runtime.html_tables import headline, pairs_table
+from ..runtime.words import headline, pairs_table
 from .fields import CHART_NAMES, MODE_NAMES, Telemetry
 
 __all__ = ["CHART_NAMES", "Observation", "OperatingMode", "PredictionResult", "ProcessState", "Telemetry"]

@@ -9,6 +9,7 @@ import pandas as pd
 import xarray as xr
 
 from ..model.kernels.registry import kernel_colour
+from ..runtime.words import moment, number
 from .drawing import hover_line, hover_rows, hv, with_ends, with_unit
 from .style import (
     ALARM,
@@ -25,7 +26,6 @@ from .style import (
     unit_of,
 )
 from .thinning import thin_band, thin_lines, thin_means
-from .wording import moment, number
 
 
 def forecast_data(ds: xr.Dataset, asset: Any = None) -> pd.DataFrame:

@@ -20,7 +20,7 @@ from ..model.records import PredictionResult, ProcessState
 from ..model.state import INTERVALS_KEPT, PredictorState
 from ..persistence.snapshots import SnapshotStatus, Written, config_from, read_snapshot
 from ..runtime.arguments import check_whole
-from ..runtime.html_tables import headline
+from ..runtime.words import headline
 from ..sinks import TelemetryBuffer
 from .functional import FunctionalPredictor, observations, scan_chunks, tagged
 from .snapshot_keeper import Loaded, SnapshotKeeper, Where, load_state, payload_maker

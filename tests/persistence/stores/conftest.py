@@ -20,9 +20,11 @@ import pytest
 
 from uspnb.config.schema import PredictorConfig
 from uspnb.model.state import PredictorState, empty_state
-from uspnb.persistence.stores import MemoryStore, StateStore, Store, StoreUnavailableError, open_store
+from uspnb.persistence.stores import MemoryStore, StateStore, Store, StoreUnavailableError, open_store, register_store
 
-KINDS = ("memory", "sqlite", "redis")
+from .user_store import NamedStore
+
+KINDS = ("memory", "sqlite", "redis", "user")
 DURABLE = ("--appendonly", "yes", "--appendfsync", "always")
 PATIENCE_S = 20.0
 QUIET_S = 0.03
@@ -176,6 +178,10 @@ def handles(tmp_path: Path, redis_server: RedisServer) -> Iterator[Callable[[str
         elif kind == "sqlite":
             path = next(files)
             made = [open_store(path) for _ in range(count)]
+        elif kind == "user":
+            register_store("named", NamedStore)
+            space = next(_namespaces)
+            made = [open_store(f"named:{space}") for _ in range(count)]
         else:
             space = next(_namespaces)
             made = [open_store(redis_server.url, namespace=space, retries=3) for _ in range(count)]

@@ -17,7 +17,7 @@ from uspnb.config.schema import PredictorConfig
 from uspnb.errors import IntegrityError
 from uspnb.model.state import PredictorState
 from uspnb.persistence.stores import ConflictError, RedisStore, StateStore, StoreUnavailableError
-from uspnb.persistence.stores.redis_address import PASSWORD
+from uspnb.persistence.stores.redis_store import PASSWORD
 
 DURABLE = ("--appendonly", "yes", "--appendfsync", "always")
 SECRET = "hunter2"
@@ -152,17 +152,26 @@ def test_killed_and_started_again_in_mid_run(own_server: Callable[..., Any], sma
             assert saved.conflicts == ()
             versions, done[k] = saved.versions, done[k] + 1
             waited[k] += bool(saved.pending)
-            time.sleep(0.002)
+            finished.wait(0.002)
+
+    def reach(true: Callable[[], bool]) -> None:
+        end = time.monotonic() + 120.0
+        while not true():
+            assert all(thread.is_alive() for thread in threads) and time.monotonic() < end
+            finished.wait(0.002)
 
     threads = [threading.Thread(target=run, args=(k,)) for k in range(2)]
     for thread in threads:
         thread.start()
-    for dead in (0.0, 0.0, 0.05, 0.6, 0.6):
-        time.sleep(0.15)
+    for patience in ("enough", "enough", "enough", "too little", "too little"):
+        goal, lost = min(done) + 12, sum(waited)
+        reach(lambda goal=goal: min(done) >= goal)
         server.kill()
-        time.sleep(dead)
+        if patience == "too little":
+            reach(lambda lost=lost: sum(waited) > lost)
         server.start()
-    time.sleep(0.15)
+    goal = min(done) + 12
+    reach(lambda: min(done) >= goal)
     finished.set()
     for thread in threads:
         thread.join(timeout=30.0)
