@@ -29,7 +29,7 @@ from ..runtime.arguments import (
     check_whole,
     read_json_number,
 )
-from ..runtime.html_tables import pairs_table
+from ..runtime.words import pairs_table
 from ..sources import Source
 from .history import History
 from .settings import Setting, changed_config, settings_code, settings_of
@@ -392,7 +392,10 @@ class Control:
         self._refuse_closed()
         track = self._only
         cold = track.timeline.computation.cold
-        loaded = load_state(path, self.config, lambda then: cold(then.log_sig_depth), folder=self.snapshot_folder)
+        names = None if track.assets is None else track.aftermath.names
+        loaded = load_state(
+            path, self.config, lambda then: cold(then.log_sig_depth), folder=self.snapshot_folder, assets=names
+        )
         length, ticks = track.source.length, loaded.progress.ticks
         if length is not None and ticks > length:
             raise DomainError(f"{loaded.path} was taken after {ticks} ticks, and this source has {length}")

@@ -47,7 +47,8 @@ class Session(Control):
         source_options: further options of `open_source`.
         telemetry: a buffer that takes the results of every tick, for a `uspnb.sinks.Consumer` to watch or log.
         dumps: whether the state is written to `emergency_dump_path` when the breaker opens.
-        snapshots: whether a snapshot is written every `snapshot_interval_steps` ticks and at the close.
+        snapshots: whether a snapshot is written every `snapshot_interval_steps` ticks and at the close; what is there
+            already is taken up.
         store: takes the state at the same ticks, under the name of the series; it is taken from there at the start.
 
     Raises:
@@ -98,7 +99,7 @@ class Session(Control):
                 store=store,
             )
             track = Track(timeline, opened, labels, options=options, ended=_Ending(held, folder))
-            if store is not None:
+            if snapshots or store is not None:
                 track.resume()
         except BaseException:
             if held is not None:

@@ -8,7 +8,7 @@ import os
 import threading
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,10 +18,11 @@ import numpy as np
 from ..config.schema import STATIC_FIELDS, PredictorConfig
 from ..errors import ConfigError, DomainError, UspnbError
 from ..model.state import PredictorState
-from ..persistence.snapshots import Progress, SnapshotFolder, config_from, progress_from, snapshot_of, state_from
+from ..persistence.snapshots import Assets, Progress, SnapshotFolder, config_from, progress_from, snapshot_of
 from ..persistence.stores.base import Store
 from ..persistence.stores.state_store import StateStore
 from ..predictor.shedding import DEPTHS
+from ..predictor.snapshot_keeper import states_from
 from ..sources import Ticks
 from .computation import Computation
 from .intake import NOTHING
@@ -44,6 +45,7 @@ class Moment(NamedTuple):
         config: the settings in force.
         depth: of the log-signature in use.
         emergency: whether the breaker was open, for any asset.
+        assets: names of the assets, None for one series.
         numbers: of the last tick, by the names of `Telemetry`.
         backlog: ticks that were accepted and not processed.
     """
@@ -58,6 +60,7 @@ class Moment(NamedTuple):
     emergency: bool
     numbers: dict[str, float]
     backlog: Ticks
+    assets: tuple[str, ...] | None = None
 
 
 def payload_of(
@@ -81,7 +84,11 @@ def payload_of(
         extra: dict[str, Any] = {"position": moment.position, "depth": moment.depth, "emergency": moment.emergency}
         progress = Progress(moment.seen, moment.source, stamp, extra | ({} if tally is None else tally.extra()))
         config = dataclasses.replace(moment.config, log_sig_depth=depth)
-        made = snapshot_of(state, config, progress=progress, telemetry=moment.numbers, timestamp_ns=taken_ns)
+        assets = None
+        if moment.assets is not None:
+            assets = Assets(moment.assets, {} if tally is None else tally.by_asset())
+        numbers = moment.numbers
+        made = snapshot_of(state, config, progress=progress, telemetry=numbers, timestamp_ns=taken_ns, assets=assets)
         return made | {"backlog": dict(moment.backlog._asdict())} if len(moment.backlog) else made
 
     return make
@@ -96,6 +103,7 @@ class Resumed(NamedTuple):
         progress: what surrounded it.
         path: the file.
         backlog: ticks that were accepted and not finished.
+        by_asset: what is kept of each asset beside its state.
     """
 
     state: PredictorState
@@ -103,15 +111,22 @@ class Resumed(NamedTuple):
     progress: Progress
     path: Path
     backlog: Ticks
+    by_asset: Mapping[str, np.ndarray]
 
 
-def resumed(folder: SnapshotFolder, config: PredictorConfig, like: Callable[[int], PredictorState]) -> Resumed | None:
+def resumed(
+    folder: SnapshotFolder,
+    config: PredictorConfig,
+    like: Callable[[int], PredictorState],
+    assets: tuple[str, ...] | None = None,
+) -> Resumed | None:
     """The newest valid state of a folder, None where there is none.
 
     Args:
         folder: of one track.
         config: the settings in force; traced and host fields may differ from those of the snapshot.
         like: the cold state of a depth of the log-signature, by which every leaf is checked.
+        assets: names of the assets, None for one series.
 
     Raises:
         ConfigError: the snapshot was taken under other structural settings.
@@ -134,8 +149,8 @@ def resumed(folder: SnapshotFolder, config: PredictorConfig, like: Callable[[int
     progress = progress_from(found.payload)
     if progress is None:
         raise DomainError(f"{found.path} does not say how far its source was; it was not written by an engine")
-    state = state_from(found.payload, like(then.log_sig_depth))
-    return Resumed(state, then.log_sig_depth, progress, found.path, _backlog_of(found.payload, found.path))
+    state, by_asset = states_from(found.payload, like(then.log_sig_depth), assets)
+    return Resumed(state, then.log_sig_depth, progress, found.path, _backlog_of(found.payload, found.path), by_asset)
 
 
 def _backlog_of(payload: dict[str, Any], path: Path) -> Ticks:
@@ -195,7 +210,7 @@ class StoredStates:
         self._computation, self._names = computation, list(names)
         self._versions = np.zeros(len(self._names), np.int64)
         self.condition: str | None = None
-        self.saved = 0
+        self.saved = self.seen = 0
         self._waiting: Moment | None = None
         self._changed = threading.Condition()
         self._busy = self._closed = False
@@ -211,7 +226,8 @@ class StoredStates:
         if not self._versions.any():
             return 0
         self._computation.take(states if self._several else jax.tree.map(lambda leaf: leaf[0], states))
-        return int(np.max(np.asarray(states.ticks)))
+        self.seen = int(np.max(np.asarray(states.ticks)))
+        return self.seen
 
     def offer(self, moment: Moment) -> None:
         """Have the state of a moment written; returns at once."""
@@ -260,3 +276,4 @@ class StoredStates:
         else:
             self.condition = f"states wait for the store: {told.problem}" if told.pending else None
             self.saved += not told.pending
+            self.seen = self.seen if told.pending else moment.seen

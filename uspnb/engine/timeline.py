@@ -62,6 +62,10 @@ class Tally(Protocol):
         """What a snapshot keeps of it."""
         ...
 
+    def by_asset(self) -> dict[str, np.ndarray]:
+        """What a snapshot keeps of each asset, arrays along the assets; nothing of one series."""
+        ...
+
     def begun(self, extra: Mapping[str, Any]) -> Tally:
         """A new one that goes on from what a snapshot kept."""
         ...
@@ -91,6 +95,10 @@ class SeriesTally:
     def extra(self) -> dict[str, int]:
         """What a snapshot keeps."""
         return {"alarms": self.alarms, "rejected": self.rejected}
+
+    def by_asset(self) -> dict[str, np.ndarray]:
+        """Nothing."""
+        return {}
 
     def begun(self, extra: Mapping[str, Any]) -> SeriesTally:
         """A new one that goes on from what a snapshot kept."""

@@ -147,6 +147,10 @@ class Track:
         return self.intake.source
 
     @property
+    def _asset_names(self) -> tuple[str, ...] | None:
+        return None if self.assets is None else self.aftermath.names
+
+    @property
     def ticks(self) -> int:
         """Number of the next tick."""
         return self.timeline.ticks
@@ -251,11 +255,11 @@ class Track:
         computation = self.timeline.computation
         found = None
         if self.options.snapshots and not fresh:
-            found = resumed(self.folder, self.config, computation.cold)
+            found = resumed(self.folder, self.config, computation.cold, self._asset_names)
         elif self.options.snapshots and (aside := set_aside(self.folder.folder)) is not None:
             self.tell("restore", f"begins anew; its snapshots lie in {aside}")
         ticks = 0 if found is None else found.progress.ticks
-        extra: Mapping[str, Any] = {} if found is None else found.progress.extra
+        extra: Mapping[str, Any] = {} if found is None else {**found.progress.extra, **found.by_asset}
         if found is not None:
             position = int(extra.get("position", ticks))
             self.intake.resume(position, found.progress.last_timestamp_ns, found.backlog)
@@ -272,11 +276,20 @@ class Track:
                 computation.put(before)
         if ticks:
             self.timeline.begin_at(ticks, extra)
-            self.aftermath.emergency[:] = bool(extra.get("emergency", False))
+            self._meet_emergency(bool(extra.get("emergency", False)))
             self.resumed_at = self._handed_over = ticks
             where = "the store" if found is None else found.path.name
             self.tell("restore", f"resumes after tick {ticks}, from {where}")
         return ticks > 0
+
+    def _meet_emergency(self, emergency: bool) -> None:
+        """Begin in an emergency or not, by asset where there are several, so that it is not dumped once more."""
+        if self.assets is None:
+            self.aftermath.emergency[:] = emergency
+        else:
+            computation = self.timeline.computation
+            states, _ = computation.states(computation.keep())
+            self.aftermath.emergency[:] = np.asarray(states.roughness.emergency) > 0
 
     def prepare(self) -> None:
         """Compile and load what it needs; no state is touched."""
@@ -344,11 +357,13 @@ class Track:
             self.tell("restore", told)
             return
         place, replayed = ticks + self.base, self.source.length is not None
-        extra, held = loaded.progress.extra, loaded.config.log_sig_depth
+        extra, held = {**loaded.progress.extra, **loaded.by_asset}, loaded.config.log_sig_depth
         computation.take(loaded.state, held, int(extra.get("depth", held)))
         if replayed and timeline.recording.oldest <= place <= done:
             timeline.restore(Checkpoint(place, computation.keep(), timeline.tally.begun(extra)))
         else:
+            if loaded.by_asset:
+                timeline.tally = timeline.tally.begun(extra)
             timeline.restart_here()
             self.base = done - ticks if replayed else self.base
         self.tell("restore", f"goes on from {where}, taken after {ticks} ticks")
@@ -602,6 +617,7 @@ class Track:
             bool(self.aftermath.emergency.any()),
             self.aftermath.numbers(timeline.last_row),
             self.intake.backlog if self.options.snapshots else NOTHING,
+            self._asset_names,
         )
 
     def hand_over(self, *, again: bool = False) -> None:
@@ -643,4 +659,5 @@ class Track:
     def _let_go(self) -> None:
         if self.stored is not None:
             self.stored.close(LONGEST_STORE_S)
+        self.keeper.wait(LONGEST_STORE_S)  # what is on its way to a file may still be in another process
         self.timeline.computation.close()

@@ -8,7 +8,11 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
+
+import jax
+import numpy as np
 
 from ..config.schema import HOST_FIELDS, PredictorConfig
 from ..errors import DomainError
@@ -19,7 +23,9 @@ from ..persistence.snapshots import (
     SnapshotStatus,
     SnapshotWriter,
     Written,
+    assets_from,
     config_from,
+    fleet_states_from,
     progress_from,
     read_snapshot,
     snapshot_of,
@@ -27,6 +33,7 @@ from ..persistence.snapshots import (
     write_snapshot,
 )
 from ..persistence.snapshots.dumps import safe_name
+from ..persistence.snapshots.payload import Payload
 
 Where = str | os.PathLike[str]
 Maker = Callable[[], dict[str, Any]]
@@ -41,6 +48,7 @@ class Loaded(NamedTuple):
         progress: how far its series had come.
         config: the settings under which it came about.
         differing: settings that are others now, with the value then and now; the future differs with them.
+        by_asset: of a fleet's snapshot, what is kept of each asset beside its state.
     """
 
     path: Path
@@ -48,6 +56,7 @@ class Loaded(NamedTuple):
     progress: Progress
     config: PredictorConfig
     differing: dict[str, tuple[Any, Any]]
+    by_asset: Mapping[str, np.ndarray] = MappingProxyType({})
 
 
 class SnapshotKeeper:
@@ -144,6 +153,7 @@ def load_state(
     folder: Where | None = None,
     only: str | None = None,
     current: PredictorState | None = None,
+    assets: tuple[str, ...] | None = None,
 ) -> Loaded:
     """Read a state, once its checksum, schema version and the shape and dtype of every leaf are found right.
 
@@ -152,8 +162,9 @@ def load_state(
         config: the settings of the predictor that is to go on with it.
         like: makes the cold state of a snapshot's settings, by which every leaf is checked.
         folder: the folder that is meant where the path is left out, by default `snapshot_path`.
-        only: "A" to "D" takes that kernel's block alone and leaves the rest of `current`.
+        only: a kernel's name, or its letter, takes that kernel's block alone and leaves the rest of `current`.
         current: the state that a partial restore changes.
+        assets: names of the assets of a fleet, whose snapshot it must be; None for one series.
 
     Raises:
         IntegrityError: the file is damaged.
@@ -169,11 +180,42 @@ def load_state(
     else:
         place, payload = given, read_snapshot(given)
     then, now = config_from(payload), config
-    state = state_from(payload, like(then), only=only, current=current)
+    if only is None:
+        state, by_asset = states_from(payload, like(then), assets)
+    else:
+        state, by_asset = state_from(payload, like(then), only=only, current=current), {}
     names = [name for name in now.__dataclass_fields__ if name not in HOST_FIELDS]
     differing = {n: (getattr(then, n), getattr(now, n)) for n in names if getattr(then, n) != getattr(now, n)}
     progress = progress_from(payload) or Progress(int(state.ticks), "", int(state.gate.last_timestamp_ns), {})
-    return Loaded(place, state, progress, then, differing)
+    return Loaded(place, state, progress, then, differing, by_asset)
+
+
+def states_from(
+    payload: Payload, like: PredictorState, assets: tuple[str, ...] | None
+) -> tuple[PredictorState, dict[str, np.ndarray]]:
+    """The state of a payload, of a fleet's that of the named assets in their order, with what is kept of each.
+
+    Args:
+        payload: of a snapshot.
+        like: a state of the same shapes, stacked for a fleet.
+        assets: names, None for one series.
+
+    Raises:
+        DomainError: it is of another kind, layout or schema version, or has not all of these assets.
+    """
+    found = assets_from(payload)
+    if assets is None:
+        if found is not None:
+            raise DomainError(
+                f"this is the snapshot of a fleet of {len(found.labels)} assets, not of one series; a fleet loads it"
+            )
+        return state_from(payload, like), {}
+    states = fleet_states_from(payload, jax.tree.map(lambda leaf: leaf[0], like), assets)
+    if found is None:  # which the line before has refused
+        return states, {}
+    places = {name: place for place, name in enumerate(found.labels)}
+    rows = np.array([places[name] for name in assets])
+    return states, {name: column[rows] for name, column in found.columns.items()}
 
 
 def series_folder(config: PredictorConfig, name: str) -> Path:

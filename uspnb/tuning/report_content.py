@@ -13,7 +13,7 @@ import xarray as xr
 from ..config.load import parse_config
 from ..config.schema import DECLARATIONS
 from ..errors import DomainError
-from ..plots.wording import number
+from ..runtime.words import change, counted, duration, number, one_line, probability, setting
 from .metrics import METRICS
 from .result import OptimizationResult, told_share
 
@@ -22,53 +22,6 @@ MOST_REASONS = 12
 # reasons that differ in their numbers alone are one
 NUMBER = re.compile(r"[-+]?\d[\d.]*(?:[eE][-+]?\d+)?")
 SHARES = (0.25, 0.5, 0.75, 1.0)
-
-
-def counted(count: int, word: str, plural: str = "s") -> str:
-    """A count and its noun."""
-    return f"{count:,} {word}{'' if count == 1 else plural}"
-
-
-def plain(text: Any) -> str:
-    """Text of somebody else's as one line of printable characters."""
-    return "".join(c if c.isprintable() else "?" for c in " ".join(str(text).split()))
-
-
-def probability(p: float) -> str:
-    """A p value; below 0.0001 its size tells nothing more."""
-    return "below 0.0001" if p < 1e-4 else f"{p:.4f}"
-
-
-def setting(value: Any) -> str:
-    """A parameter's value."""
-    if value is None:
-        return "not known"
-    return number(value) if isinstance(value, float) else plain(value)
-
-
-def change(before: Any, after: Any) -> str:
-    """How far a value moved: in per cent, as a factor where that is plainer, in words where it is no number."""
-    numbers = [isinstance(v, (int, float)) and not isinstance(v, bool) for v in (before, after)]
-    if before is None or not all(numbers):
-        return "not known" if before is None else ("same" if before == after else "changed")
-    if not (math.isfinite(before) and math.isfinite(after)):
-        return "not known"
-    if before == after:
-        return "same"
-    ratio = after / before if before else math.inf
-    if before == 0:
-        return f"{after - before:+.4g}"
-    return f"x {ratio:.4g}" if ratio >= 10.0 or 0.0 < ratio <= 0.1 else f"{ratio - 1.0:+.1%}"
-
-
-def duration(seconds: float) -> str:
-    """A time span in the units that suit its length."""
-    if math.isnan(seconds):
-        return "not known"
-    if seconds < 120:
-        return f"{seconds:.3g} s"
-    minutes = seconds / 60.0
-    return f"{minutes:.1f} min" if minutes < 120 else f"{minutes / 60.0:.1f} h"
 
 
 class Table(NamedTuple):
@@ -170,7 +123,7 @@ def _about(campaign: Campaign) -> Section:
     told = [f"{states[name]} {name}" for name in ("complete", "pruned", "failed", "running") if states[name]]
     title = METRICS[metric].title if metric in METRICS else ""
     pairs = {
-        "name": plain(result.study_name),
+        "name": one_line(result.study_name),
         "tier": result.tier,
         "metric": f"{metric} ({title}), lower is better" if title else f"{metric}, lower is better",
         "trials": f"{ds.sizes['trial']}: {', '.join(told)}" if told else "none",
@@ -181,7 +134,7 @@ def _about(campaign: Campaign) -> Section:
     if ticks is not None:
         pairs["cost"] = f"{int(ticks):,} ticks replayed for each complete trial"
     if _folded(ds):
-        names = [plain(name) for name in ds["series"].values]
+        names = [one_line(name) for name in ds["series"].values]
         pairs["folds"] = f"{ds.sizes['fold']} of each of {counted(len(names), 'series', '')}: {', '.join(names)}"
     pairs["started from"] = f"configuration {result.base_hash[:12]} (SHA-256)" if result.base_hash else "not recorded"
     return Section("Campaign", [pairs])
@@ -194,7 +147,7 @@ def _parameters(campaign: Campaign) -> Section:
     rows = []
     for name in _by_importance(campaign.ds, list(result.best_params)):
         best, default = result.best_params[name], _default_of(campaign, name, result.best_params[name])
-        rows.append((plain(name), setting(default), setting(best), change(default, best)))
+        rows.append((one_line(name), setting(default), setting(best), change(default, best)))
     return Section(title, [Table(("parameter", "default", "best", "change"), rows)], ("parallel", "slice"))
 
 
@@ -226,7 +179,7 @@ def _recommended(campaign: Campaign) -> Section:
     for name in _by_importance(campaign.ds, list(result.recommended_params)):
         chosen = result.recommended_params[name]
         default = _default_of(campaign, name, chosen)
-        rows.append((plain(name), setting(default), setting(chosen), change(default, chosen)))
+        rows.append((one_line(name), setting(default), setting(chosen), change(default, chosen)))
     return Section(title, [told, Table(("parameter", "default", "recommended", "change"), rows)])
 
 
@@ -255,7 +208,7 @@ def _biased(result: OptimizationResult) -> str:
 
 def _fold_rows(campaign: Campaign, cells: np.ndarray) -> list[tuple[str, ...]]:
     """One row per fold and series (per fold, averaged over series, where those are many), then mean and spread."""
-    folds, names = campaign.ds["fold"].values, [plain(name) for name in campaign.ds["series"].values]
+    folds, names = campaign.ds["fold"].values, [one_line(name) for name in campaign.ds["series"].values]
     if cells[0].size > MOST_CELLS:
         known = np.isfinite(cells).all(axis=0)
         count = known.sum(axis=1)
@@ -296,13 +249,13 @@ def _importance(campaign: Campaign) -> Section:
     shares = ds["importance"].values.astype(np.float64) if "importance" in ds else np.array([])
     known = np.flatnonzero(np.isfinite(shares))
     if not len(known):
-        note = plain(ds.attrs.get("importance_note", "")) or "the trials are too few or too much alike"
+        note = one_line(ds.attrs.get("importance_note", "")) or "the trials are too few or too much alike"
         return Section(title, [f"Not known: {note}."])
     names = [str(name) for name in ds["parameter"].values]
     order = known[np.argsort(-shares[known], kind="stable")]
-    evaluator = plain(ds.attrs.get("importance_evaluator", "")) or "an evaluator that was not recorded"
+    evaluator = one_line(ds.attrs.get("importance_evaluator", "")) or "an evaluator that was not recorded"
     told = f"Share of the differences between trials that each parameter accounts for, by {evaluator}."
-    rows = [(plain(names[i]), f"{shares[i]:.1%}") for i in order]
+    rows = [(one_line(names[i]), f"{shares[i]:.1%}") for i in order]
     return Section(title, [told, Table(("parameter", "importance"), rows)], ("importance",))
 
 
@@ -332,7 +285,7 @@ def _failures(campaign: Campaign) -> Section:
     alike: dict[tuple[str, str], list[str]] = {}
     for state, reason in zip(states, reasons, strict=True):
         if state in ("failed", "pruned"):
-            text = plain(reason) or "no reason recorded"
+            text = one_line(reason) or "no reason recorded"
             alike.setdefault((state, NUMBER.sub("#", text)), []).append(text)
     if not alike:
         return Section("Failed and pruned trials", ["Every trial was evaluated to its end."])
@@ -392,4 +345,4 @@ def _default_of(campaign: Campaign, name: str, best: Any) -> Any:
 
 
 def _metric(campaign: Campaign) -> str:
-    return plain(campaign.result.metric or campaign.ds.attrs.get("metric", "")) or "objective"
+    return one_line(campaign.result.metric or campaign.ds.attrs.get("metric", "")) or "objective"

@@ -272,11 +272,12 @@ def test_going_back_has_the_loop_forget_and_never_beyond_a_state_that_it_has_put
 
 def test_wrong_arguments_are_refused_with_the_reason(begin: Begin) -> None:
     watched = begin("fleet")
-    for given, told in (
+    wrong: list[tuple[dict[str, Any], str]] = [
         ({}, "the engine has 2 series; say which"),
         ({"series": "c"}, "series = 'c' is not one of 'noise', 'map'"),
         ({"series": "map", "audit": "log"}, "audit= is the log of a configuration file"),
-    ):
+    ]
+    for given, told in wrong:
         with pytest.raises(DomainError, match=told):
             Autotuner(watched.control, **given)
     tuner = watched.tuner({})

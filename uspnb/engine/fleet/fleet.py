@@ -48,9 +48,10 @@ class Fleet(Control):
 
     Args:
         source: a table (time, asset): array, DataFrame or DataArray, which is replayed; an iterator of rows, or of
-            pairs (row, time), where a row is an array, a list or {asset: value}; nothing for `feed`.
+            pairs (row, time), where a row is an array, a list or {asset: value}; an object of one's own with the
+            methods of `uspnb.sources.Source`, whose values have the shape (tick, asset); nothing for `feed`.
         config: settings of all assets; the default configuration where left out.
-        assets: how many, or their names; needed for an iterator and for `feed`, read off a table.
+        assets: how many, or their names; needed for all but a table.
         times: times of the rows of a table that has none.
         speed: ticks per second of a replay, None for as fast as it can; other rows are taken as they come.
         ring: ticks of every asset that are kept in memory.
@@ -100,7 +101,7 @@ class Fleet(Control):
         self._arrival = ArrivalClock()
         labels = Labels(name or rows.name, units or rows.units, rows.time_is_grid, tuple(rows.notes))
         every = telemetry is not None
-        computation = FleetComputation(config, len(self.assets), processes, every)
+        computation = FleetComputation(config, len(self.assets), processes, every, limit)
         folder = None
         if archive is not None:
             folder = ArchiveFolder(archive, tuple(names_of_columns(computation.columns, computation.shape[1])))
@@ -181,6 +182,13 @@ class Fleet(Control):
     def workers(self) -> int:
         """Processes that compute."""
         return self._only.timeline.computation.workers
+
+    @property
+    def stored(self) -> int | None:
+        """Ticks whose states are in the store for certain, so that a fleet that is killed now loses none of them; None
+        without a store."""
+        stored = self._only.stored
+        return None if stored is None else stored.seen
 
     def table(self) -> pd.DataFrame:
         """One row per asset: value, forecast of the next tick with its interval, weights, mode, alarms, scores."""
@@ -301,6 +309,7 @@ def _checkpoints(computation: FleetComputation) -> Checkpoints:
 
 def _count_wrong_cells(advance: Advance) -> None:
     track: Any = advance.track
-    for cell in track.source.wrong_cells():
+    source = track.source
+    for cell in source.wrong_cells() if isinstance(source, FedRows) else ():
         track.timeline.tally.counts["faults"][cell.asset] += 1
         track.tell("cell", f"{track.assets[cell.asset]}: {cell.reason}")

@@ -369,14 +369,20 @@ class FleetComputation:
         workers: processes that compute, the first of every `workers` lanes in this one; None for as many as are worth
             it.
         every: whether rows have all columns, not only `KEPT`.
+        most: ticks that may be computed at once, for a ring that holds no more.
     """
 
     def __init__(
-        self, config: PredictorConfig | None, assets: int, workers: int | None = None, every: bool = False
+        self,
+        config: PredictorConfig | None,
+        assets: int,
+        workers: int | None = None,
+        every: bool = False,
+        most: int = MOST_TICKS,
     ) -> None:
         self.assets, self._every = assets, every
         self.workers = default_workers(assets) if workers is None else workers
-        self.most = max(1, min(MOST_TICKS, TICKS_AT_ONCE // assets))
+        self.most = max(1, min(MOST_TICKS, most, TICKS_AT_ONCE // assets))
         self._functional = FunctionalPredictor(config)
         self._kept = kept_columns(self._functional.layout, every)
         self._lock = threading.Lock()  # `states` of any thread, between ticks
@@ -432,6 +438,8 @@ class FleetComputation:
         """
         if self._fault is not None:
             raise self._fault
+        if ticks.values.shape != (len(ticks), self.assets):
+            raise DomainError(f"a source gave {ticks.values.shape[-1]} values for {self.assets} assets")
         self._open()
         blank = np.full((len(ticks), self._width - self.assets), np.nan)
         values = np.concatenate([ticks.values, blank], axis=1)

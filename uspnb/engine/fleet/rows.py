@@ -18,7 +18,7 @@ from ...data.series import Series, read_series
 from ...data.times import timestamp_to_ns
 from ...errors import DomainError, shown
 from ...runtime.arguments import check_whole
-from ...sources.base import SourceFault, Ticks
+from ...sources.base import Source, SourceFault, Ticks
 from ...sources.feed import not_replayable
 from ...sources.items import ArrivalClock, real_value
 
@@ -114,10 +114,6 @@ class TableRows:
         """Up to `most` of the next rows."""
         first, self._next = self._next, min(self._next + most, len(self._values))
         return _ticks(self._values[first : self._next], self._stamps[first : self._next])
-
-    def wrong_cells(self) -> list[WrongCell]:
-        """None: a table holds numbers."""
-        return []
 
     @property
     def waiting(self) -> int:
@@ -297,27 +293,28 @@ def _ticks(values: Float[np.ndarray, "tick asset"], stamps_ns: Int[np.ndarray, "
     return Ticks(values, stamps_ns, np.full(len(stamps_ns), np.nan))
 
 
-Rows = TableRows | FedRows
-
-
-def open_rows(source: Any, assets: Any = None, times: Any = None) -> tuple[Rows, tuple[Any, ...]]:
-    """The rows of a table, of an iterator, or, of nothing, those that will be fed, and the labels; see `Fleet`.
+def open_rows(source: Any, assets: Any = None, times: Any = None) -> tuple[Source, tuple[Any, ...]]:
+    """The rows of a table, of an iterator, of a source of one's own, or, of nothing, those that will be fed, and the
+    labels; see `Fleet`.
 
     Raises:
         DomainError: no table, assets that are missing or do not fit it, times that belong to nothing.
     """
-    if source is None or (isinstance(source, Iterable) and not hasattr(source, "__len__")):
+    own = isinstance(source, Source)
+    if own or source is None or (isinstance(source, Iterable) and not hasattr(source, "__len__")):
         if assets is None:
             raise DomainError("assets is missing: say how many assets there are, or their names")
         if times is not None:
             raise DomainError("times belong to a table; feed(row, time) and pairs (row, time) carry their own")
         labels = read_labels(assets)
+        if own:
+            return source, labels
         places = {label: k for k, label in enumerate(labels)}
         return FedRows(len(labels)) if source is None else IteratedRows(iter(source), places), labels
     series = read_series(source, times)
     width = 1 if series.values.ndim == 1 else series.values.shape[1]
-    own = series.assets if series.assets is not None else (series.name or 0,)
-    labels = own if assets is None else read_labels(assets)
+    columns = series.assets if series.assets is not None else (series.name or 0,)
+    labels = columns if assets is None else read_labels(assets)
     if len(labels) != width:
         raise DomainError(f"{len(labels)} asset names for a table of {width} columns")
     return TableRows(series), tuple(labels)

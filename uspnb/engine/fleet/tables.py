@@ -11,7 +11,7 @@ import xarray as xr
 
 from ...array_types import Float, Int
 from ...model.fields import INPUT_UNITS, SPARK, shown_fields, variables
-from ...model.kernels.base import KERNEL_NAMES
+from ...model.kernels.registry import KERNEL_NAMES
 from ...model.records import CHART_NAMES, OperatingMode
 from ..timeline import ALARM_CHARTS
 
@@ -59,7 +59,8 @@ class FleetTally:
 
     def of(self, place: int) -> tuple[int, int, int]:
         """Alarms, refused ticks and faulty cells of one asset."""
-        return tuple(int(self.counts[name][place]) for name in ("alarms", "rejected", "faults"))
+        alarms, rejected, faults = (int(self.counts[name][place]) for name in ("alarms", "rejected", "faults"))
+        return alarms, rejected, faults
 
     def add(self, first: int, rows: Float[np.ndarray, "time asset kept"], columns: Columns) -> None:
         """Count the ticks from `first` on."""
@@ -86,15 +87,15 @@ class FleetTally:
         self.last_chart[alarm] = chart[alarm].astype(np.int64)
         self.last = np.where(accepted, y, self.last)
 
-    def columns(self) -> dict[str, np.ndarray]:
+    def by_asset(self) -> dict[str, np.ndarray]:
         """Everything, by name, one value for each asset, as a snapshot keeps it; `begun` takes it."""
         numbers = {name: getattr(self, name) for name in ("last_alarm", "last_chart", "error", "naive", "last")}
         return {name: values.copy() for name, values in (self.counts | numbers).items()}
 
     def begun(self, extra: Mapping[str, Any]) -> FleetTally:
-        """A new one that goes on from `columns`; what is not there begins anew."""
+        """A new one that goes on from `by_asset`; what is not there begins anew."""
         made = FleetTally(len(self.last))
-        for name, fresh in made.columns().items():
+        for name, fresh in made.by_asset().items():
             values = np.array(extra.get(name, fresh))
             if name in COUNTS:
                 made.counts[name] = values
@@ -104,10 +105,10 @@ class FleetTally:
 
     def copy(self) -> FleetTally:
         """One that counts on from here by itself."""
-        return self.begun(self.columns())
+        return self.begun(self.by_asset())
 
     def extra(self) -> dict[str, int]:
-        """Nothing beside `columns`."""
+        """Nothing beside `by_asset`."""
         return {}
 
     @property

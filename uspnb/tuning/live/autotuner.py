@@ -19,7 +19,7 @@ from ...model.records import Observation, PredictionResult, ProcessState
 from ...predictor.reloading import ConfigReloadablePredictor
 from ...predictor.universal import UniversalPredictor
 from ...runtime.arguments import check_choice, check_whole
-from ...runtime.html_tables import headline, pairs_table
+from ...runtime.words import headline, pairs_table
 from ..space import SearchSpace, Space, checked_space
 from .changing import EngineHand, FileHand, Hand
 from .decisions import ADOPTED, CLOSED, OFF, ROLLED_BACK, AutotuneStatus, Decisions, LoopSettings

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from ...errors import DomainError
 from ...runtime.arguments import check_number, check_whole
-from ...runtime.html_tables import columns_table
+from ...runtime.words import columns_table
 from ..metrics import METRICS
 
 # Where the loop stands.
