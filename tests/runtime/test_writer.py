@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from uspnb.errors import DomainError
-from uspnb.runtime.writing import Writer, WriterStatus
+from uspnb.runtime.files import Writer, WriterStatus
 
 LONG_S = 120.0
 
