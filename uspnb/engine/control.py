@@ -18,8 +18,7 @@ from ..array_types import Float
 from ..config.schema import PredictorConfig
 from ..errors import DomainError
 from ..model.records import OperatingMode
-from ..persistence.snapshots import SnapshotFolder, SnapshotStatus, Written
-from ..predictor.snapshot_keeper import Loaded, Where, load_state
+from ..persistence.snapshots import Loaded, SnapshotFolder, SnapshotStatus, Where, Written, load_state
 from ..runtime.arguments import (
     check_choice,
     check_function,

@@ -13,7 +13,7 @@ from typing import Any
 from ..config.mutation import Mutation
 from ..errors import DomainError
 from ..runtime.arguments import check_whole
-from ..runtime.writing import Writer
+from ..runtime.files import Writer
 from .result import OptimizationResult
 from .status import PAUSED, RUNNING, CampaignStatus, Limits
 from .study import AfterBatch, BayesianMetaOptimizer
