@@ -36,8 +36,7 @@ from ..runtime.ring import Ring
 from ..runtime.words import headline
 from ..sinks import TelemetryBuffer
 from .functional import FunctionalPredictor, observations, scan_chunks, tagged
-from .snapshot_keeper import Loaded, SnapshotKeeper, Where, load_state, payload_maker
-from .functional import FunctionalPredictor, observations, tagged
+from .snapshot_keeper import Loaded, SnapshotKeeper, Where, load_state
 
 if TYPE_CHECKING:
     import xarray as xr
