@@ -739,7 +739,7 @@ class CountingRows(Counting):
 
     def take(self, most: int) -> Any:
         ticks = super().take(most)
-        return ticks._replace(values=np.repeat(ticks.values[:, None], 2, axis=1))
+        return type(ticks)(np.repeat(ticks.values[:, None], 2, axis=1), ticks.stamps_ns, ticks.proxies)
 
 
 def test_a_source_of_ones_own(face: str, make_config: MakeConfig) -> None:

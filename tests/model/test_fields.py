@@ -119,7 +119,8 @@ def test_the_table_needs_no_jax() -> None:
     folder = str(Path(uspnb.__file__).parent / "runtime")
     code = (
         f"import sys; sys.path[:0] = [{folder!r}, {str(Path(folder).parent.parent)!r}]; import child;"
-        "child.empty_packages(); import uspnb.sinks.process, uspnb.sinks.json_lines;"
-        "import uspnb.sinks.parity, uspnb.model.fields; assert 'jax' not in sys.modules"
+        "child.empty_packages();"
+        "import uspnb.sinks.process, uspnb.sinks.json_lines, uspnb.sinks.parity, uspnb.model.fields;"
+        "assert 'jax' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

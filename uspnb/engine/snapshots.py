@@ -18,11 +18,18 @@ import numpy as np
 from ..config.schema import STATIC_FIELDS, PredictorConfig
 from ..errors import ConfigError, DomainError, UspnbError
 from ..model.state import PredictorState
-from ..persistence.snapshots import Assets, Progress, SnapshotFolder, config_from, progress_from, snapshot_of
+from ..persistence.snapshots import (
+    Assets,
+    Progress,
+    SnapshotFolder,
+    config_from,
+    progress_from,
+    snapshot_of,
+    states_from,
+)
 from ..persistence.stores.base import Store
 from ..persistence.stores.state_store import StateStore
 from ..predictor.shedding import DEPTHS
-from ..predictor.snapshot_keeper import states_from
 from ..sources import Ticks
 from .computation import Computation
 from .intake import NOTHING

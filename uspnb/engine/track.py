@@ -19,9 +19,8 @@ from ..array_types import Float
 from ..config.schema import PredictorConfig
 from ..errors import DomainError
 from ..model.records import OperatingMode
-from ..persistence.snapshots import SnapshotFolder
+from ..persistence.snapshots import Loaded, SnapshotFolder, SnapshotKeeper, series_folder
 from ..persistence.stores.base import Store
-from ..predictor.snapshot_keeper import Loaded, SnapshotKeeper, series_folder
 from ..sources import Source, SourceFault
 from .intake import NOTHING, Intake, Pace, Rate, Taken, portion_after
 from .outlets import Aftermath, Outlets

@@ -15,16 +15,26 @@ import numpy as np
 from ..array_types import Float, Int
 from ..config.schema import PredictorConfig
 from ..errors import DomainError, FrequencyWarning, StalenessWarning
-from ..model.packing import unpack
+from ..model.packing import Ring, unpack
 from ..model.records import PredictionResult, ProcessState
 from ..model.state import INTERVALS_KEPT, PredictorState
-from ..persistence.snapshots import SnapshotStatus, Written, config_from, read_snapshot
+from ..persistence.snapshots import (
+    Loaded,
+    Payload,
+    Progress,
+    SnapshotKeeper,
+    SnapshotStatus,
+    Where,
+    Written,
+    config_from,
+    load_state,
+    read_snapshot,
+    snapshot_of,
+)
 from ..runtime.arguments import check_whole
-from ..runtime.ring import Ring
 from ..runtime.words import headline
 from ..sinks import TelemetryBuffer
 from .functional import FunctionalPredictor, observations, scan_chunks, tagged
-from .snapshot_keeper import Loaded, SnapshotKeeper, Where, load_state, payload_maker
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -267,11 +277,18 @@ class UniversalPredictor:
             self._grid_in_history = bool(loaded.progress.extra.get("grid", False))
         return loaded
 
-    def _payload_maker(self) -> Callable[[], dict[str, Any]]:
+    def _payload_maker(self) -> Callable[[], Payload]:
+        # The arrays of a state are immutable: a reference is a copy, whichever thread calls `make`.
+        state, config, source, taken_ns = self._state, self.config, self._asset, time.time_ns()
         extra: dict[str, str | int | float | bool] = {kind.__name__: on for kind, on in self._doubts.items()}
         extra["grid"] = self._grid_in_history
         telemetry = None if self._last is None else vars(self._last.telemetry)
-        return payload_maker(self._state, self.config, source=self._asset, telemetry=telemetry, extra=extra)
+
+        def make() -> Payload:
+            progress = Progress(int(state.ticks), source, int(state.gate.last_timestamp_ns), extra)
+            return snapshot_of(state, config, progress=progress, telemetry=telemetry, timestamp_ns=taken_ns)
+
+        return make
 
     def hold(self, by: str) -> None:
         """Have nothing but `by` move this predictor on until it is let go.
