@@ -89,11 +89,12 @@ def quiet_row(name: str, ds: xr.Dataset) -> list:
 def main() -> None:
     """Measure and print."""
     began = time.perf_counter()
-    line = parser(__doc__)
-    line.add_argument("--runs", type=int, default=24, help="runs of each scenario")
-    line.add_argument("--ticks", type=int, default=2500, help="ticks of a run; a change comes in the middle")
-    line.add_argument("--target-arl", type=float, default=5000.0, help="ticks between false alarms asked for")
-    options = line.parse_args()
+    options = parser(
+        __doc__,
+        runs=(24, "runs of each scenario"),
+        ticks=(2500, "ticks of a run; a change comes in the middle"),
+        target_arl=(5000.0, "ticks between false alarms asked for"),
+    ).parse_args()
     changes, quiet = [], []
     for chart, (name, make) in enumerate(CHANGES.items()):
         ds, at = replay(make, options, chart)

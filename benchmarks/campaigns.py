@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 from snapshots import feed, learned
-from tables import Table, parser, show
+from tables import parser, show_stages
 
 from uspnb.config.meta_optimization import MetaOptimizationConfig
 from uspnb.data import processes
@@ -272,20 +272,19 @@ STAGES = {
 
 def main() -> None:
     """Run the stages that were asked for."""
-    line = parser(__doc__)
-    line.add_argument("--stages", nargs="+", choices=STAGES, default=list(STAGES))
-    line.add_argument("--kills", type=int, default=50, help="SIGKILLs; half as many of each other kind")
-    line.add_argument("--cuts", type=int, default=60, help="cuts at random bytes, beside those at every record")
-    line.add_argument("--rounds", type=int, default=5, help="of the processes on one study")
-    line.add_argument("--trials", type=int, default=500, help="of the deep tier")
-    line.add_argument("--saves", type=int, default=200, help="saves that are timed")
-    line.add_argument("--ticks", type=int, default=8000, help="of the predictor beside saves")
-    line.add_argument("--block", type=int, default=200, help="ticks with saves and without in turn")
-    line.add_argument("--real", type=int, default=4, help="campaigns on a real series")
-    options = line.parse_args()
-    began = time.perf_counter()
-    rows = [row for name in options.stages for row in STAGES[name](options)]
-    show([Table("Campaigns", COLUMNS, rows)], options, began)
+    options = parser(
+        __doc__,
+        STAGES,
+        kills=(50, "SIGKILLs; half as many of each other kind"),
+        cuts=(60, "cuts at random bytes, beside those at every record"),
+        rounds=(5, "of the processes on one study"),
+        trials=(500, "of the deep tier"),
+        saves=(200, "saves that are timed"),
+        ticks=(8000, "of the predictor beside saves"),
+        block=(200, "ticks with saves and without in turn"),
+        real=(4, "campaigns on a real series"),
+    ).parse_args()
+    show_stages("Campaigns", COLUMNS, STAGES, options)
 
 
 if __name__ == "__main__":

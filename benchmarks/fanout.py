@@ -25,7 +25,7 @@ from tables import Table, parser, sample_series, show
 
 import uspnb
 from uspnb.config.meta_optimization import MetaOptimizationConfig
-from uspnb.tuning.fanout import fanned_out
+from uspnb.tuning.fanout import FannedOut
 from uspnb.tuning.objective import WalkForwardObjective
 from uspnb.tuning.space import SearchSpace, decoded, traced_space
 from uspnb.tuning.study import BayesianMetaOptimizer
@@ -66,6 +66,11 @@ def measured(options: Any, warm: Callable[[Client | None], Any], work: Callable[
         spent[count] = min(times)
     names = {0: "this process", 1: "one worker"} | {n: f"{n} workers" for n in spent if n > 1}
     return [[[names[n], s, spent[1] / s, spent[0] / s] for n, s in spent.items()], found]
+
+
+def fanned_out(objective: WalkForwardObjective, client: Any) -> Any:
+    """What evaluates candidates: this process where there is no client."""
+    return objective if client is None else FannedOut(objective, client)
 
 
 def batch_stage(options: Any) -> Table:
@@ -159,16 +164,17 @@ STAGES = {"batch": batch_stage, "replay": replay_stage, "loss": loss_stage}
 def main() -> None:
     """Measure and print."""
     began = time.perf_counter()
-    line = parser(__doc__)
-    line.add_argument("--stages", nargs="+", choices=list(STAGES), default=list(STAGES), help="what to measure")
-    line.add_argument("--workers", type=int, default=2, help="of the larger cluster, at least 2")
-    line.add_argument("--ticks", type=int, default=2000, help="of each series")
-    line.add_argument("--candidates", type=int, default=32, help="of the batch")
-    line.add_argument("--series", type=int, default=8, help="of the collection")
-    line.add_argument("--repeats", type=int, default=2, help="the fastest counts")
-    line.add_argument("--trials", type=int, default=16, help="of each campaign of the stage loss")
-    line.add_argument("--trial-s", type=float, default=1.0, help="time of each of its trials [s]")
-    options = line.parse_args()
+    options = parser(
+        __doc__,
+        STAGES,
+        workers=(2, "of the larger cluster, at least 2"),
+        ticks=(2000, "of each series"),
+        candidates=(32, "of the batch"),
+        series=(8, "of the collection"),
+        repeats=(2, "the fastest counts"),
+        trials=(16, "of each campaign of the stage loss"),
+        trial_s=(1.0, "time of each of its trials [s]"),
+    ).parse_args()
     show([STAGES[stage](options) for stage in options.stages], options, began)
 
 

@@ -125,11 +125,13 @@ STAGES = {"engine": engine_stage, "page": page_stage}
 def main() -> None:
     """Measure and print."""
     began = time.perf_counter()
-    line = parser(__doc__)
-    line.add_argument("--stages", nargs="+", choices=list(STAGES), default=list(STAGES), help="what to measure")
-    line.add_argument("--assets", type=int, default=500, help="series")
-    line.add_argument("--ticks", type=int, default=200, help="ticks of the stage engine")
-    line.add_argument("--seconds", type=int, default=30, help="length of the stage page")
+    line = parser(
+        __doc__,
+        STAGES,
+        assets=(500, "series"),
+        ticks=(200, "ticks of the stage engine"),
+        seconds=(30, "length of the stage page"),
+    )
     line.add_argument("--workers", type=int, default=None, help="processes of the stage page")
     options = line.parse_args()
     os.environ.setdefault("BOKEH_RESOURCES", "server")

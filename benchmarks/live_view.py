@@ -194,10 +194,12 @@ def heap(devtools: Any) -> float:
 
 def main() -> None:
     """Measure every host at every rate and print one table."""
-    made = parser(__doc__)
+    made = parser(
+        __doc__,
+        seconds=(60.0, ""),
+    )
     made.add_argument("--hosts", nargs="+", choices=("served", "jupyter"), default=["served", "jupyter"])
     made.add_argument("--rates", nargs="+", type=float, default=[200.0, 600.0], help="ticks a second, ten a push")
-    made.add_argument("--seconds", type=float, default=60.0)
     options = made.parse_args()
     began, rows = time.perf_counter(), []
     with sync_playwright() as playwright:

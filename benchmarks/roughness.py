@@ -68,11 +68,12 @@ def breaker_rows(ticks: int, runs: int) -> list[list]:
 def main() -> None:
     """Measure and print."""
     began = time.perf_counter()
-    line = parser(__doc__)
-    line.add_argument("--windows", type=int, default=500, help="windows per exponent and length")
-    line.add_argument("--ticks", type=int, default=3000, help="ticks of a stream")
-    line.add_argument("--runs", type=int, default=16, help="runs of each stream")
-    options = line.parse_args()
+    options = parser(
+        __doc__,
+        windows=(500, "windows per exponent and length"),
+        ticks=(3000, "ticks of a stream"),
+        runs=(16, "runs of each stream"),
+    ).parse_args()
     exponents = [exponent_row(n, h, options.windows) for n in WINDOWS for h in EXPONENTS]
     tables = [
         Table("Holder exponent of fractional Brownian motion", EXPONENT_COLUMNS, exponents),

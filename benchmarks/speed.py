@@ -165,13 +165,14 @@ STAGES: dict[str, Callable[[Any], Rows]] = {
 def main() -> None:
     """Measure and print; a single stage runs here, several each in a process of its own."""
     began = time.perf_counter()
-    line = parser(__doc__)
-    line.add_argument("--stages", nargs="+", choices=list(STAGES), default=list(STAGES), help="what to measure")
-    line.add_argument("--ticks", type=int, default=10_000, help="ticks of the stages backtest and step")
-    line.add_argument("--repeats", type=int, default=5, help="repeats of a stage")
-    line.add_argument("--assets", type=int, default=1000, help="assets of the stage batch")
-    line.add_argument("--memory-ticks", type=int, default=100_000, help="ticks of the stage memory")
-    options = line.parse_args()
+    options = parser(
+        __doc__,
+        STAGES,
+        ticks=(10_000, "ticks of the stages backtest and step"),
+        repeats=(5, "repeats of a stage"),
+        assets=(1000, "assets of the stage batch"),
+        memory_ticks=(100_000, "ticks of the stage memory"),
+    ).parse_args()
     if len(options.stages) == 1:
         rows = STAGES[options.stages[0]](options)
     else:

@@ -145,11 +145,13 @@ STORES = ("memory", "sqlite", "redis", "redis, always on disk")
 def main() -> None:
     """Measure and print."""
     began = time.perf_counter()
-    line = parser(__doc__)
-    line.add_argument("--stages", nargs="+", choices=list(STAGES), default=list(STAGES), help="what to measure")
+    line = parser(
+        __doc__,
+        STAGES,
+        assets=(1000, "series"),
+        calls=(10, "calls that are measured"),
+    )
     line.add_argument("--stores", nargs="+", choices=STORES, default=list(STORES), help="where the states lie")
-    line.add_argument("--assets", type=int, default=1000, help="series")
-    line.add_argument("--calls", type=int, default=10, help="calls that are measured")
     line.add_argument("--redis-url", default=None, help="a server that runs already, instead of one started here")
     options = line.parse_args()
     show([STAGES[stage](options) for stage in options.stages], options, began)

@@ -9,7 +9,7 @@ import json
 import math
 import platform
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -68,11 +68,34 @@ def _cell(value: Any, form: str) -> str:
     return format(value, form)
 
 
-def parser(description: str | None) -> argparse.ArgumentParser:
-    """A command line with `--json`; each benchmark adds its own sizes."""
+def parser(description: str | None, stages: Iterable[str] = (), **sizes: tuple[float, str]) -> argparse.ArgumentParser:
+    """A command line with `--json` and with what a benchmark can be told.
+
+    Args:
+        description: of the benchmark.
+        stages: parts of it that can be asked for with `--stages`; all of them where nobody asks.
+        sizes: further settings by name, each with its default, whose type it has, and what it is.
+    """
     made = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     made.add_argument("--json", action="store_true", help="print JSON instead of markdown")
+    if names := list(stages):
+        made.add_argument("--stages", nargs="+", choices=names, default=names, help="what to measure")
+    for name, (default, told) in sizes.items():
+        made.add_argument(f"--{name.replace('_', '-')}", type=type(default), default=default, help=told)
     return made
+
+
+def show_stages(
+    title: str,
+    columns: dict[str, str],
+    stages: Mapping[str, Callable[[argparse.Namespace], list[list[Any]]]],
+    options: argparse.Namespace,
+    note: str = "",
+) -> None:
+    """Run the stages that were asked for and print their rows as one table."""
+    began = time.perf_counter()
+    rows = [row for name in options.stages for row in stages[name](options)]
+    show([Table(title, columns, rows, note)], options, began)
 
 
 def show(tables: Sequence[Table], options: argparse.Namespace, began: float) -> None:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tables import Table, parser, show
+from tables import parser, show_stages
 
 from uspnb import FunctionalPredictor
 from uspnb.data import processes
@@ -260,17 +260,16 @@ STAGES = {
 
 def main() -> None:
     """Measure and print."""
-    made = parser(__doc__)
-    made.add_argument("--stages", nargs="+", choices=list(STAGES), default=list(STAGES))
-    made.add_argument("--emits", type=int, default=20_000, help="emits of the stage emit")
-    made.add_argument("--records", type=int, default=1_000_000, help="records of the stage stall")
-    made.add_argument("--turns", type=int, default=60, help="turns of the stage step, each of 50 ticks four times")
-    made.add_argument("--pause", type=float, default=0.001, help="time between two ticks of the stage step [s]")
-    options = made.parse_args()
-    began = time.perf_counter()
-    rows = [row for stage in options.stages for row in STAGES[stage](options)]
+    options = parser(
+        __doc__,
+        STAGES,
+        emits=(20_000, "emits of the stage emit"),
+        records=(1_000_000, "records of the stage stall"),
+        turns=(60, "turns of the stage step, each of 50 ticks four times"),
+        pause=(0.001, "time between two ticks of the stage step [s]"),
+    ).parse_args()
     note = "The sinks: best of five rounds.  The step: over all ticks of turns that alternate every 50."
-    show([Table("Telemetry", COLUMNS, rows, note)], options, began)
+    show_stages("Telemetry", COLUMNS, STAGES, options, note)
 
 
 if __name__ == "__main__":

@@ -209,11 +209,13 @@ def pays(options: Any) -> Table:
 
 def main() -> None:
     """Run the stages that were asked for."""
-    made = parser(__doc__)
+    made = parser(
+        __doc__,
+        alone=(50, "trials of the fast stage that are run alone"),
+        deep_trials=(50, ""),
+        trials=(200, "of the stage pays"),
+    )
     made.add_argument("--stages", nargs="+", choices=("fast", "deep", "pays"), default=["fast", "deep", "pays"])
-    made.add_argument("--alone", type=int, default=50, help="trials of the fast stage that are run alone")
-    made.add_argument("--deep-trials", type=int, default=50)
-    made.add_argument("--trials", type=int, default=200, help="of the stage pays")
     made.add_argument("--space", choices=("fast", "traced", "deep"), default="traced", help="of the stage pays")
     made.add_argument("--data", type=Path, help="folder of series with a manifest.json; bokeh_sampledata if left out")
     options = made.parse_args()

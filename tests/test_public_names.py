@@ -2,7 +2,25 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
+
 import uspnb
+
+HEAVY = (
+    "pandas",
+    "xarray",
+    "scipy",
+    "panel",
+    "holoviews",
+    "bokeh",
+    "redis",
+    "optuna",
+    "distributed",
+    "ipywidgets",
+    "requests",
+)
 
 
 def test_completion_offers_the_public_names_and_nothing_else() -> None:
@@ -12,3 +30,9 @@ def test_completion_offers_the_public_names_and_nothing_else() -> None:
 def test_every_public_name_is_there() -> None:
     for name in uspnb.__all__:
         assert getattr(uspnb, name) is not None, name
+
+
+def test_importing_uspnb_leaves_the_heavy_libraries_alone() -> None:
+    code = f"import json, sys, uspnb; print(json.dumps([name for name in {HEAVY!r} if name in sys.modules]))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout.splitlines()[-1]) == []

@@ -11,9 +11,9 @@ import numpy as np
 
 from uspnb.engine.views import VIEW_COLUMNS
 from uspnb.errors import DomainError, UspnbError
-from uspnb.model.kernels.base import KERNEL_NAMES
+from uspnb.model.kernels.registry import KERNEL_NAMES, kernel_colour, kernel_label
 from uspnb.model.records import CHART_NAMES
-from uspnb.plots.style import CHART_COLOURS, KERNEL_COLOURS
+from uspnb.plots.style import CHART_COLOURS
 from uspnb.runtime.arguments import check_choice, check_number, check_whole
 
 from .link import Link, Post
@@ -103,7 +103,7 @@ def meta_of(session: Shown, rows: int) -> dict[str, Any]:
         "units": session.units,
         "columns": list(VIEW_COLUMNS),
         "kernels": [
-            {"name": name, "label": name.replace("_", " "), "colour": KERNEL_COLOURS[name]} for name in KERNEL_NAMES
+            {"name": name, "label": kernel_label(name), "colour": kernel_colour(name)} for name in KERNEL_NAMES
         ],
         "charts": [{"name": name, "colour": CHART_COLOURS[name]} for name in CHART_NAMES],
         "phrases": {str(code): phrase for code, phrase in session.reasons.items()},
@@ -250,3 +250,33 @@ class LiveLink(Link):
                 self.frames.send_aside(self._ticks.window(first))
             except (UspnbError, OSError) as error:
                 self.notice(f"The older ticks could not be read: {error}", refused=True)
+
+
+class LiveFace:
+    """What a live view offers beside its traits, in either host."""
+
+    _link: LiveLink
+    _set: Post
+    _jumps = 0
+
+    @property
+    def session(self) -> Shown:
+        """What is shown."""
+        return self._link.session
+
+    def jump(self, tick: int) -> None:
+        """Show the stretch round a tick and set the crosshair on it."""
+        self._aim(int(tick))
+
+    def follow(self) -> None:
+        """Show the newest tick, and those that come."""
+        self._aim(None)
+
+    def on_command(self, hook: Hook) -> None:
+        """Have `hook(name, value)` carry out "export" and "snapshot"; a string that it returns is shown in the view."""
+        self._link.on_command(hook)
+
+    def _aim(self, tick: int | None) -> None:
+        # the number makes each wish new, so that the host passes it on
+        self._jumps += 1
+        self._set("target", {"tick": tick, "id": self._jumps})

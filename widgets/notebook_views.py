@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from typing import Any
 
 import anywidget
@@ -10,10 +9,10 @@ import traitlets
 
 from uspnb.engine.fleet import Fleet
 
-from .fleet_link import Chosen, FleetLink, check_fleet
+from .fleet_link import FleetFace, FleetLink, check_fleet
 from .front_end import bundle, style
 from .link import Link
-from .live_link import Hook, LiveLink, Shown, check_view
+from .live_link import LiveFace, LiveLink, Shown, check_view
 from .tuning_applying import CONFIG, Place
 from .tuning_link import Driven, TuningLink, check_campaign
 
@@ -63,7 +62,7 @@ class NotebookView(anywidget.AnyWidget):
             self._link.receive(change["name"], change["new"])
 
 
-class LiveView(NotebookView):
+class LiveView(LiveFace, NotebookView):
     """Forecast, weights, Holder exponent and alarm charts of a session on one time axis, as the ticks come.
 
     The space bar plays and pauses, arrows step and look back, ? lists the rest.  The view survives a reload of the
@@ -99,28 +98,10 @@ class LiveView(NotebookView):
         **rest: Any,
     ) -> None:
         check_view(session, rows, theme, height)
-        self._jumps = itertools.count(1)
         super().__init__(LiveLink(session, self._set, rows), theme=theme, height=height, toolbar=toolbar, **rest)
 
-    @property
-    def session(self) -> Shown:
-        """What is shown."""
-        return self._link.session
 
-    def jump(self, tick: int) -> None:
-        """Show the stretch round a tick and set the crosshair on it."""
-        self.target = {"tick": int(tick), "id": next(self._jumps)}
-
-    def follow(self) -> None:
-        """Show the newest tick, and those that come."""
-        self.target = {"tick": None, "id": next(self._jumps)}
-
-    def on_command(self, hook: Hook) -> None:
-        """Have `hook(name, value)` carry out "export" and "snapshot"; a string that it returns is shown in the view."""
-        self._link.on_command(hook)
-
-
-class FleetView(NotebookView):
+class FleetView(FleetFace, NotebookView):
     """The table of `FleetPane` in a notebook: the same module, the same traits.
 
     Args:
@@ -142,19 +123,6 @@ class FleetView(NotebookView):
     def __init__(self, fleet: Fleet, theme: str = "auto", height: int = 420, **rest: Any) -> None:
         check_fleet(fleet, theme, height)
         super().__init__(FleetLink(fleet, self._set), theme=theme, table_height=height, **rest)
-
-    @property
-    def fleet(self) -> Fleet:
-        """What is shown."""
-        return self._link.fleet
-
-    def on_chosen(self, hook: Chosen) -> None:
-        """Have `hook(asset)` called when a reader opens an asset."""
-        self._link.on_chosen(hook)
-
-    def mark_open(self, asset: Any = None) -> None:
-        """Mark the row of the asset that is open, none where it is left out."""
-        self.opened = {} if asset is None else {"place": self.fleet.place_of(asset)}
 
 
 class TuningMonitor(NotebookView):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -11,10 +10,10 @@ from panel.custom import AnyWidgetComponent
 
 from uspnb.engine.fleet import Fleet
 
-from .fleet_link import Chosen, FleetLink, check_fleet
+from .fleet_link import FleetFace, FleetLink, check_fleet
 from .front_end import bundle, style
 from .link import Link
-from .live_link import THEMES, Hook, LiveLink, Shown, check_view
+from .live_link import THEMES, LiveFace, LiveLink, Shown, check_view
 from .tuning_applying import Place
 from .tuning_link import Driven, TuningLink, check_campaign
 
@@ -101,7 +100,7 @@ class PageView(AnyWidgetComponent):
             self._link.receive(event.name, event.new)
 
 
-class LivePane(PageView):
+class LivePane(LiveFace, PageView):
     """The view of `LiveView` on a page of Panel's: the same module, the same traits.
 
     Args:
@@ -136,29 +135,11 @@ class LivePane(PageView):
         **rest: Any,
     ) -> None:
         check_view(session, rows, theme, height)
-        self._jumps = itertools.count(1)
         link = LiveLink(session, self._set, rows)
         super().__init__(link, theme=theme, canvas_height=height, toolbar=toolbar, **rest)
 
-    @property
-    def session(self) -> Shown:
-        """What is shown."""
-        return self._link.session
 
-    def jump(self, tick: int) -> None:
-        """Show the stretch round a tick and set the crosshair on it."""
-        self._set("target", {"tick": int(tick), "id": next(self._jumps)})
-
-    def follow(self) -> None:
-        """Show the newest tick, and those that come."""
-        self._set("target", {"tick": None, "id": next(self._jumps)})
-
-    def on_command(self, hook: Hook) -> None:
-        """Have `hook(name, value)` carry out "export" and "snapshot"; a string that it returns is shown in the view."""
-        self._link.on_command(hook)
-
-
-class FleetPane(PageView):
+class FleetPane(FleetFace, PageView):
     """A row for each asset: the last ticks with their intervals, forecast, weights, mode, alarms, scores.
 
     Rows exist in the browser only where they can be seen, so that thousands of assets cost no more than twenty.
@@ -183,19 +164,6 @@ class FleetPane(PageView):
     def __init__(self, fleet: Fleet, theme: str = "auto", height: int = 560, **rest: Any) -> None:
         check_fleet(fleet, theme, height)
         super().__init__(FleetLink(fleet, self._set), theme=theme, table_height=height, **rest)
-
-    @property
-    def fleet(self) -> Fleet:
-        """What is shown."""
-        return self._link.fleet
-
-    def on_chosen(self, hook: Chosen) -> None:
-        """Have `hook(asset)` called when a reader opens an asset."""
-        self._link.on_chosen(hook)
-
-    def mark_open(self, asset: Any = None) -> None:
-        """Mark the row of the asset that is open, none where it is left out."""
-        self.opened = {} if asset is None else {"place": self.fleet.place_of(asset)}
 
 
 class TuningPane(PageView):

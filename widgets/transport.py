@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets
 
+from uspnb.runtime.words import counted
+
 from .notices import Notice, Showing, button, heading, row
 
 if TYPE_CHECKING:
@@ -33,7 +35,7 @@ PHASES: dict[str, tuple[str, str, str]] = {
 MODES: dict[str, tuple[str, str, str]] = {
     "inference": ("good", "✓", "forecasts are in full use"),
     "calibration": ("doubt", "!", "the input is doubtful, so the weights are held"),
-    "diagnostic": ("bad", "!!", "the roughness breaker is open: all weight lies on log_signature"),
+    "diagnostic": ("bad", "!!", "the roughness breaker is open: all weight lies on the robust kernel"),
 }
 HEALTH: dict[str, tuple[str, str, str]] = {
     "ok": ("good", "✓", "the input is fresh and the process calm"),
@@ -66,7 +68,7 @@ def progress_text(status: Status) -> str:
         parts.append(f"{status.rate:,.0f} ticks a second" if status.rate >= 10 else f"{status.rate:.1f} ticks a second")
     if status.waiting and status.total is None:  # what a replay has not given yet is no queue
         parts.append(f"{status.waiting:,} waiting")
-    parts.append(f"{status.alarms:,} alarm{'' if status.alarms == 1 else 's'}")
+    parts.append(counted(status.alarms, "alarm"))
     parts.append(f"{status.rejected:,} refused")
     return ", ".join(parts)
 

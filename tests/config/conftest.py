@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,18 +20,3 @@ def path(tmp_path: Path) -> Path:
 def shipped(tmp_path: Path, project_root: Path) -> Path:
     """A copy of the configuration that comes with the package."""
     return Path(shutil.copyfile(project_root / "config.toml", tmp_path / "config.toml"))
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of its own of 256 KiB; whoever may not mount skips, and says so."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    mount = shutil.which("mount")
-    if mount is None:
-        pytest.skip("there is no mount command here, so no small disk; the injected errors are tested all the same")
-    made = subprocess.run([mount, "-t", "tmpfs", "-o", "size=256k", "uspnb-test", str(place)], capture_output=True)
-    if made.returncode:
-        pytest.skip(f"this machine does not let us mount a small disk: {made.stderr.decode().strip()}")
-    yield place
-    subprocess.run(["umount", "-l", str(place)], check=True, capture_output=True)

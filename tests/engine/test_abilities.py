@@ -163,24 +163,6 @@ Begin = Callable[..., Any]
 MakeConfig = Callable[..., PredictorConfig]
 
 
-@pytest.fixture
-def make_config(tmp_path: Path) -> MakeConfig:
-    """Default settings, so that all tests share one program, with everything below one folder."""
-
-    def made(folder: str = "io", **changes: Any) -> PredictorConfig:
-        root = tmp_path / folder
-        usual: dict[str, Any] = {
-            "snapshot_path": str(root / "snapshots"),
-            "telemetry_path": str(root / "telemetry"),
-            "emergency_dump_path": str(root / "emergency"),
-            "metrics_port": 0,
-            "snapshot_interval_steps": 40,
-        }
-        return PredictorConfig(**(usual | changes))
-
-    return made
-
-
 @pytest.fixture(params=list(FACES))
 def face(request: pytest.FixtureRequest) -> str:
     """Which engine."""

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from uspnb.engine import pacing
-from uspnb.engine.pacing import MOST_DEBT_S, Pace, Rate, checked_speed, portion_after
-from uspnb.errors import DomainError
+from uspnb.engine.pacing import MOST_DEBT_S, Pace, Rate, portion_after
 
 
 class Clock:
@@ -93,14 +92,3 @@ def test_batches_fit_the_machine() -> None:
             portion = portion_after(portion * cost_s, portion)
             if turn > 5:
                 assert fits[0] <= portion <= fits[1]
-
-
-@pytest.mark.parametrize("speed", [0, -1.0, 0.0, 1e7, math.nan, math.inf, True, "fast", [1.0]])
-def test_speeds_that_cannot_be_kept_are_refused(speed: object) -> None:
-    with pytest.raises(DomainError, match="ticks a second"):
-        checked_speed(speed)
-
-
-def test_a_speed_is_a_float_or_nothing() -> None:
-    assert checked_speed(None) is None
-    assert checked_speed(10) == 10.0 and isinstance(checked_speed(10), float)

@@ -11,8 +11,7 @@ import pytest
 from uspnb.config.schema import PredictorConfig
 from uspnb.data.processes import autoregression
 from uspnb.errors import DomainError
-from uspnb.model.kernels.log_signature import LogSignatureState
-from uspnb.model.kernels.log_signature.kernel import feature_count
+from uspnb.model.kernels.log_signature import LogSignatureState, feature_count
 from uspnb.model.programs import SERIES_LENGTH, filled
 from uspnb.model.records import Observation
 from uspnb.model.state import PredictorState
@@ -22,7 +21,7 @@ from uspnb.predictor.shedding import DEPTHS, DepthSwitch, Switched
 # The defaults but for the depth: the program of depth 3 is then that of the other tests.
 CONFIG = PredictorConfig(log_sig_depth=5, shedding_min_steps=10)
 SERIES = autoregression(1000, 20).values
-D = 3
+D = "log_signature"
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 
 from uspnb.config.meta_optimization import MetaOptimizationConfig
+from uspnb.engine.fleet import Fleet
+from uspnb.engine.session import Session
 from uspnb.errors import DomainError
 from uspnb.persistence.snapshots import SnapshotFolder, SnapshotWriter
 from uspnb.predictor.comparison import compare
@@ -20,8 +22,8 @@ from uspnb.runtime import arguments
 from uspnb.sinks import JsonLinesSink, ParityLog, TelemetryBuffer
 from uspnb.sources.replay import ReplaySource
 from uspnb.tuning.folds import walk_forward_split
-from uspnb.tuning.limits import checked_limits
-from uspnb.tuning.live.settings import LoopSettings
+from uspnb.tuning.live.decisions import LoopSettings
+from uspnb.tuning.status import checked_limits
 
 WHOLE = [3, np.int64(3), np.int32(3), np.uint8(3), 10**30]
 NO_WHOLE = [3.0, np.float64(3.0), True, np.True_, "3", None, np.array([3]), [3], float("nan"), 3 + 0j]
@@ -188,3 +190,33 @@ def test_every_face_refuses_bools_and_what_is_beyond_its_bound(face: str) -> Non
     for value in (beyond, np.int64(beyond), True):
         with pytest.raises(DomainError, match=re.escape(f" = {value!r} must be a whole number")):
             call(value)
+
+
+def _session(**settings: Any) -> Session:
+    return Session(WALK, **settings)
+
+
+def _fleet(**settings: Any) -> Fleet:
+    return Fleet(np.column_stack([WALK, WALK]), **settings)
+
+
+@pytest.mark.parametrize("live", [_session, _fleet])
+def test_a_session_and_a_fleet_take_and_refuse_the_same(live: Callable[..., Any]) -> None:
+    engine = live(ring=np.int64(300), speed=np.int64(10))
+    try:
+        assert engine.status.speed == 10.0
+        engine.set_speed(np.float32(2.5))
+        engine.set_speed(None)
+        engine.step(np.int64(3))
+        assert engine.wait(timeout=600).ticks == 3
+        for value in (0, True, 1.0, "3", 2_000_000_000):
+            with pytest.raises(DomainError, match=r"^n = .* must be a whole number from 1 to"):
+                engine.step(value)
+        for value in (1e-9, 1e7, 0, True, "fast", float("nan")):
+            with pytest.raises(DomainError, match=r"^speed = .* from 0\.001 to 1,000,000 ticks per second; None runs"):
+                engine.set_speed(value)
+    finally:
+        engine.close()
+    for settings in ({"ring": True}, {"ring": 1}, {"ring": 300.0}, {"speed": 1e-9}, {"speed": np.True_}):
+        with pytest.raises(DomainError, match=f"^{next(iter(settings))} = .* must be a "):
+            live(**settings)

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from waiting import PATIENCE_S
 
 from uspnb.runtime.child import Child, ChildEnded, Message, read_message, write_message
 
-PATIENCE_S = 120.0
 CODE = """
 import os, sys, signal
 from uspnb.runtime.child import read_message, write_message
@@ -55,9 +55,9 @@ def start(tmp_path: Path) -> Iterator[Start]:
     (tmp_path / "served_in_tests.py").write_text(CODE)
     children: list[Child] = []
 
-    def begin(function: str, **rest: Any) -> Child:
+    def begin(function: str, *, light: bool = True, **rest: Any) -> Child:
         environment = os.environ | {"PYTHONPATH": str(tmp_path)}
-        child = Child(f"served_in_tests:{function}", environment=environment, **{"light": True} | rest)
+        child = Child(f"served_in_tests:{function}", light=light, environment=environment, **rest)
         children.append(child)
         return child
 

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import inspect
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
 
+from uspnb import PredictorConfig, Session
 from uspnb.data.samples import demo_series
 from uspnb.data.series import read_series
+from uspnb.engine.service.command import open_sources
 from uspnb.errors import DomainError
 from uspnb.sources import (
     CsvTailSource,
@@ -20,7 +25,10 @@ from uspnb.sources import (
     LineSource,
     ReplaySource,
     open_source,
+    register_source,
 )
+
+from .user_source import open_numbers
 
 RUN = xr.Dataset(
     {"observation": ("time", [1.0, 2.0, 3.0], {"units": "degC"}), "prediction": ("time", [np.nan, 1.0, 2.0])},
@@ -113,6 +121,55 @@ def test_the_demonstration():
     assert source.units == "degC" and source.length == 50
 
 
+def test_a_users_scheme_is_opened_by_whoever_opens_sources(tmp_path):
+    register_source("numbers", open_numbers)
+    path = tmp_path / "tank.txt"
+    path.write_text("".join(f"{k}.5\n" for k in range(12)))
+    assert open_source(f"NUMBERS://{path}", name="mine").name == "mine"
+    with pytest.raises(DomainError, match="this source has no option 'speed'; its options are stay, capacity, name"):
+        open_source(f"numbers://{path}", speed=3)
+    with Session(f"numbers://{path}", config=PredictorConfig(), source_options={"name": "tank"}) as session:
+        session.run()
+        assert session.wait(12)
+        np.testing.assert_array_equal(session.history()["observation"], np.arange(12) + 0.5)
+    assert list(open_sources([f"numbers://{path}", f"other=numbers://{path}"])) == ["tank", "other"]
+    assert sum(bool(line.strip()) for line in Path(inspect.getfile(open_numbers)).read_text().splitlines()) < 40
+
+
+def test_an_installed_package_brings_its_scheme(tmp_path):
+    # As pip would install it: a module, and its entry point beside it.
+    (tmp_path / "walks.py").write_text(
+        "from uspnb.sources import open_source\ndef opened(address):\n    return open_source([1.0, 2.0])\n"
+    )
+    about = tmp_path / "walks-1.0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: walks\nVersion: 1.0\n")
+    (about / "entry_points.txt").write_text("[uspnb.sources]\nwalk = walks:opened\n")
+    code = (
+        "from uspnb.sources import open_source; print(open_source('walk://a').take(9).values.tolist());"
+        "import uspnb; uspnb.errors\n"
+        "try: open_source('ftp://a')\n"
+        "except uspnb.errors.DomainError as error: print(error)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+    )
+    assert done.stdout.splitlines()[0] == "[1.0, 2.0]"
+    assert "use one of ws, wss, http, https, walk, or register" in done.stdout
+
+
+def test_an_opener_that_gives_no_source_is_told_of():
+    register_source("nothing", lambda address: address)  # type: ignore[arg-type, return-value]
+    with pytest.raises(DomainError, match="what opens nothing: gave a str, which is no source"):
+        open_source("nothing://a")
+    with pytest.raises(DomainError, match="'https' is one of the package's own"):
+        register_source("https", open_numbers)
+
+
 REFUSED = {
     "missing archive": ("nothing.nc", {}, "there is no archive"),
     "missing csv": ("nothing.csv", {}, "there is no file"),
@@ -151,5 +208,5 @@ def test_a_live_loop_loads_neither_pandas_nor_a_network_library():
         "import sys; from uspnb.sources import open_source; open_source(); open_source(iter([1.0]));"
         "print(sorted({'pandas', 'xarray', 'requests', 'websockets'} & set(sys.modules)))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -13,7 +13,7 @@ from uspnb.cli import INTERRUPTED, REFUSED, main
 from uspnb.config.load import load_config
 from uspnb.config.meta_optimization import load_meta_optimization_config
 from uspnb.data.series import Series
-from uspnb.tuning import calling, report
+from uspnb.tuning import objective, report
 from uspnb.tuning.checkpoint import read_checkpoint
 from uspnb.tuning.objective import Comparison
 
@@ -35,7 +35,7 @@ class Measured(killed_campaigns.FoldObjective):
 def table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder to work in, with a table of 300 rows and a file of settings."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(calling, "WalkForwardObjective", Measured)
+    monkeypatch.setattr(objective, "WalkForwardObjective", Measured)
     Measured.seen.clear()
     rows = "".join(f"{k},{value:.6f}\n" for k, value in enumerate(np.random.default_rng(1).normal(size=300)))
     (tmp_path / "my data.csv").write_text("row,level\n" + rows)
@@ -53,7 +53,7 @@ class NoBetter(Measured):
 def test_nothing_is_applied_where_the_settings_should_stay(
     table: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(calling, "WalkForwardObjective", NoBetter)
+    monkeypatch.setattr(objective, "WalkForwardObjective", NoBetter)
     given = ["tune", "my data.csv", "--value", "level", "--config", "config.toml", "--quiet", "--trials", "4"]
     assert main([*given, "--apply"]) == 0
     told = capsys.readouterr().out

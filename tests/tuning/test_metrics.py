@@ -7,8 +7,7 @@ import pytest
 from scipy import stats
 
 from uspnb.errors import DomainError
-from uspnb.tuning.labels import delays_of_fold
-from uspnb.tuning.metrics import METRICS, Forecasts, alarm_delays, alarm_level, check_mape
+from uspnb.tuning.metrics import METRICS, Forecasts, alarm_delays, alarm_level, check_mape, delays_of_fold
 
 
 @pytest.fixture

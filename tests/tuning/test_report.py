@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html.parser
 import math
 import re
 from typing import Any
@@ -10,11 +9,12 @@ from typing import Any
 import campaign_dataset
 import numpy as np
 import pytest
+from pages import Page
 
 from uspnb.errors import DomainError
+from uspnb.runtime.words import change
 from uspnb.tuning.report import html_report, text_report
 from uspnb.tuning.result import OptimizationResult
-from uspnb.tuning.wording import change, duration, plain, probability
 
 campaign = campaign_dataset.campaign
 
@@ -38,30 +38,6 @@ def result_of(ds, **other: Any) -> OptimizationResult:
 
 def words(text: str) -> str:
     return " ".join(text.split())
-
-
-class Page(html.parser.HTMLParser):
-    """Addresses that a browser would fetch, the text outside scripts and styles, and the tags."""
-
-    def __init__(self, text: str):
-        super().__init__()
-        self.fetched: list[str] = []
-        self.words: list[str] = []
-        self.tags: list[str] = []
-        self._tag = ""
-        self.feed(text)
-
-    def handle_starttag(self, tag, attrs):
-        self._tag = tag
-        self.tags.append(tag)
-        fetching = {"script": "src", "img": "src", "iframe": "src", "link": "href", "source": "src", "object": "data"}
-        found = dict(attrs).get(fetching.get(tag, ""))
-        if found:
-            self.fetched.append(found)
-
-    def handle_data(self, data):
-        if self._tag not in ("script", "style"):
-            self.words.append(data)
 
 
 def test_every_section_tells_what_it_should():
@@ -196,14 +172,3 @@ def test_the_page_follows_the_readers_theme_and_shows_two_forecasts(page):
     text = html_report(ds, result_of(ds), "dark", forecasts=(made, made))
     assert 'asked = "dark"' in text and "Forecasts of the tuned and the default settings" in text
     assert "Forecasts of the tuned" not in page
-
-
-def test_words():
-    assert [change(1.0, 1.5), change(2.0, 1.0), change(1.0, 20.0), change(1.0, 0.05)] == [
-        "+50.0%", "-50.0%", "x 20", "x 0.05",
-    ]  # fmt: skip
-    assert [change(0, 2), change("a", "b"), change("a", "a"), change(None, 1.0), change(1.0, math.nan)] == [
-        "+2", "changed", "same", "not known", "not known",
-    ]  # fmt: skip
-    assert [duration(s) for s in (1.0, 600.0, 9e3, math.nan)] == ["1 s", "10.0 min", "2.5 h", "not known"]
-    assert plain(" a\n b\x00\x1b ") == "a b??" and probability(1e-9) == "below 0.0001"

@@ -23,7 +23,7 @@ def fleet() -> Iterator[Fleet]:
     y = np.random.default_rng(8).standard_normal((180, 3)).cumsum(axis=0)
     with Fleet(pd.DataFrame(y, columns=["a", "b", "c"])) as made:
         made.step(30)
-        made.wait(timeout=240.0)
+        made.wait()
         yield made
 
 
@@ -73,7 +73,7 @@ def test_a_front_end_too_far_behind_is_given_the_newest_window(linked) -> None:
     fleet.step(1)
     posts.until("frame", lambda frame: parts(frame)[0][6] == 31)  # both credits are out
     fleet.step(120)
-    fleet.wait(timeout=240.0)
+    fleet.wait()
     link.receive("acknowledged", 2)
     head, _, sparks = parts(posts.last("frame"))
     assert head[1] == 1.0 and len(sparks) == SPARK_TICKS and head[6] == fleet.status.ticks
@@ -85,8 +85,9 @@ def test_the_view_shows_where_the_fleet_rests_after_a_step(linked) -> None:
     greet(link)
     for ticks in (5, 7, 3):
         fleet.step(ticks)
-        rest = fleet.wait(timeout=240.0)
-        assert posts.until("status", lambda status, rest=rest: status["ticks"] == rest.ticks)["phase"] == rest.phase
+        rest = fleet.wait()
+        at_rest = (rest.phase, rest.ticks)
+        posts.until("status", lambda status, at_rest=at_rest: (status["phase"], status["ticks"]) == at_rest)
 
 
 def test_a_refused_command_stands_in_the_message(linked) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from stand_ins import Posts, StandInCampaign, StandInFleet, StandInSession, Watched, campaign_status
+from stand_ins import Posts, StandInCampaign, StandInFleet, StandInSession, campaign_status
 from waiting import until
 
 from uspnb.widgets import link, tuning_link
@@ -28,9 +28,9 @@ class Case:
     `commands` are two that are accepted, with their values; `refused` is one that is not.
     """
 
-    commands = (("step", 1), ("pause", None))
+    commands: tuple[tuple[str, Any], tuple[str, Any]] = (("step", 1), ("pause", None))
     refused = "bad"
-    watched: Watched
+    watched: Any
     link: Link
 
     def __init__(self) -> None:
@@ -44,6 +44,11 @@ class Case:
     def enter(self, phase: str) -> None:
         """Another phase, which no other news comes with."""
         raise NotImplementedError
+
+    def cut(self, to: int) -> None:
+        """Take the ticks or trials back."""
+        self.watched.cut(to)
+        self.watched.publish()
 
     def count(self, status: dict[str, Any]) -> int:
         """Ticks or trials of a status."""
@@ -74,7 +79,7 @@ class Case:
 class LiveCase(Case):
     def __init__(self) -> None:
         super().__init__()
-        self.watched: StandInSession = StandInSession()
+        self.watched = StandInSession()
         self.link = LiveLink(self.watched, self.posts, rows=1_000)
         self.grow()
 
@@ -91,7 +96,7 @@ class LiveCase(Case):
 class FleetCase(Case):
     def __init__(self) -> None:
         super().__init__()
-        self.watched: StandInFleet = StandInFleet()
+        self.watched = StandInFleet()
         self.link = FleetLink(self.watched, self.posts)  # type: ignore[arg-type]
         self.grow()
 
@@ -111,7 +116,7 @@ class TuningCase(Case):
 
     def __init__(self) -> None:
         super().__init__()
-        self.watched: StandInCampaign = StandInCampaign()
+        self.watched = StandInCampaign()
         self.watched.trials = 0
         self.link = TuningLink(self.watched, self.posts)
         self.grow()
@@ -119,6 +124,11 @@ class TuningCase(Case):
     def grow(self) -> None:
         self.watched.trials += 1
         self.watched.now = self.watched.now._replace(trials=self.watched.trials)
+        self.watched.publish()
+
+    def cut(self, to: int) -> None:
+        self.watched.trials = to
+        self.watched.now = self.watched.now._replace(trials=to)
         self.watched.publish()
 
     def enter(self, phase: str) -> None:
@@ -191,12 +201,30 @@ def test_a_new_front_end_is_sent_everything_and_late_acknowledgements_free_nothi
     assert case.link.frames.client == "b"
 
 
+def test_history_that_was_taken_back_is_shown_so(case: Case) -> None:
+    case.hello("a")
+    for _ in range(5):
+        case.grow()
+        case.settle()
+        case.link.receive("acknowledged", 100)
+    case.cut(3)
+    case.settle()
+    _, first, count = case.spans()[-1]
+    assert first + count == 3
+    if isinstance(case, TuningCase):
+        return
+    case.watched.cut(2)
+    case.grow()  # as many as the front end has, of another history
+    assert case.spans()[-1] == (True, 0, 3)
+
+
 # -- commands -----------------------------------------------------------------------------------------------------
 
 
 def test_merged_and_repeated_commands_are_carried_out_once_each(case: Case) -> None:
     case.hello("a")
-    one, two = ((number, *command) for number, command in enumerate(case.commands, 1))
+    (first, value), (second, other) = case.commands
+    one, two = (1, first, value), (2, second, other)
     case.command("a", one)
     case.command("a", one, two)
     case.command("a", one, two)
@@ -295,7 +323,7 @@ def test_what_json_cannot_say_is_none(case: Case) -> None:
         case.settle()
         assert case.posts.last("status")["best_value"] is None
         return
-    case.watched.values |= {"rate": float("nan"), "speed": float("inf")}  # type: ignore[attr-defined]
+    case.watched.values |= {"rate": float("nan"), "speed": float("inf")}
     case.enter("running")
     told = case.posts.last("status")
     assert told["rate"] is None and told["speed"] is None

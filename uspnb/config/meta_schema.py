@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple, TypeAlias
 
 from ..errors import ConfigError
-from ..runtime.html_tables import columns_table
+from ..runtime.words import columns_table
 from .schema import DECLARATIONS, DEFAULTS, Declaration, Search, checked_scalar
 
 META_SECTION = "meta_optimization"

@@ -135,15 +135,12 @@ def read_csv(
     body = itertools.chain(head if layout.headless else head[1:], records)
     values, stamps_ns = _read_all(reader, body, options.path)
     names = tuple(layout.names[place] for place in layout.values)
-    return dataclasses.replace(
-        assemble_series(
-            values if len(names) > 1 else values[:, 0],
-            None if layout.time is None else stamps_ns,
-            assets=names if len(names) > 1 else None,
-            name="" if len(names) > 1 else names[0],
-        ),
-        notes=reader.notes,
-    )
+    times = None if layout.time is None else stamps_ns
+    if len(names) > 1:
+        series = assemble_series(values, times, assets=names)
+    else:
+        series = assemble_series(values[:, 0], times, name="".join(names))
+    return dataclasses.replace(series, notes=reader.notes)
 
 
 def _text_of(options: CsvOptions) -> str:

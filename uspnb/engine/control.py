@@ -29,7 +29,7 @@ from ..runtime.arguments import (
     check_whole,
     read_json_number,
 )
-from ..runtime.html_tables import pairs_table
+from ..runtime.words import pairs_table
 from ..sources import Source
 from .history import History
 from .settings import Setting, changed_config, settings_code, settings_of

@@ -5,36 +5,12 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from typing import Any
 
-from ..errors import DomainError
-
-SLOWEST, FASTEST = 1e-3, 1e6
 SHORTEST_WAIT_S = 1 / 60
 MOST_DEBT_S = 5.0
 RATE_WINDOW_S = 1.0
 SHORTEST_PORTION, LONGEST_PORTION = 16, 128
 TOO_LONG_S, SHORT_S = 0.06, 0.03
-
-
-def checked_speed(speed: Any) -> float | None:
-    """The speed, if it can be kept.
-
-    Args:
-        speed: [ticks/s]; None is as fast as it can be computed.
-
-    Raises:
-        DomainError: not a number between 0.001 and 1,000,000.
-    """
-    if speed is None:
-        return None
-    number = isinstance(speed, (int, float)) and not isinstance(speed, bool)
-    if not number or not SLOWEST <= float(speed) <= FASTEST:
-        raise DomainError(
-            f"speed = {speed!r} must be a number between {SLOWEST:g} and {FASTEST:,.0f} ticks a second; "
-            "None runs as fast as it can"
-        )
-    return float(speed)
 
 
 def portion_after(took_s: float, portion: int) -> int:

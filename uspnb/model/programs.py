@@ -158,7 +158,7 @@ def _loop(
 
 def result_layout(config: PredictorConfig) -> Layout:
     """Layout of a packed result; it depends on the static fields of the configuration alone."""
-    return layout_for(config.koopman_top_k)
+    return layout_for(config.koopman_top_k, config.kernels)
 
 
 @functools.partial(jax.jit, static_argnums=0)

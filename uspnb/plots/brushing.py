@@ -27,11 +27,11 @@ from bokeh.models import (
 )
 from bokeh.plotting import figure
 
+from ..runtime.words import counted, moment, number
 from .drawing import hv, pn, show_inline
 from .panels import forecast_data, overview
 from .style import FORECAST, LEFT_BORDER, OBSERVED, THEMES, check_theme, one_series, unit_of
 from .thinning import thin_lines
-from .wording import moment, number
 
 MOST_BINS = 20_000
 
@@ -85,13 +85,9 @@ def selection_text(data: pd.DataFrame, start: Any = None, stop: Any = None) -> s
     share = f"{part['covered'].sum() / judged:.1%}" if judged else "not known"
     level = f"{data.attrs['level']:.0%} " if np.isfinite(data.attrs["level"]) else ""
     return (
-        f"{head}: {_counted(ticks, 'tick')}; RMSE {number(rmse)}{tail}; {share} inside the {level}interval; "
-        f"{_counted(alarms, 'alarm')}."
+        f"{head}: {counted(ticks, 'tick')}; RMSE {number(rmse)}{tail}; {share} inside the {level}interval; "
+        f"{counted(alarms, 'alarm')}."
     )
-
-
-def _counted(count: int, word: str) -> str:
-    return f"{count:,} {word}{'' if count == 1 else 's'}"
 
 
 NOWHERE: dict[str, Any] = dict.fromkeys(("left", "right", "top", "bottom"), np.nan) | {

@@ -10,6 +10,7 @@ import pandas as pd
 import xarray as xr
 
 from ..errors import DomainError
+from ..runtime.words import number
 from .campaign_trials import (
     BEST,
     DEFAULT,
@@ -26,7 +27,6 @@ from .campaign_trials import (
 )
 from .drawing import hv
 from .style import check_theme, figure_options
-from .wording import number
 
 MOST_LINES = 300
 # from good to bad; each stands out from white and from black

@@ -12,9 +12,9 @@ import pandas as pd
 import xarray as xr
 
 from ..errors import DomainError
+from ..runtime.words import number
 from .drawing import BOX, LINE, hv
 from .style import ALARM, FORECAST, OBSERVED, ONSET, THEMES, check_theme, figure_options
-from .wording import number
 
 # marker and colour of a trial by how it ended: told apart by shape as well
 STATES = {

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import panel as pn
 
-from .wording import moment, number
+from ..runtime.words import moment, number
 
 # The backend alone: a notebook's `hv.extension` would put megabytes of script into the cell that happens to import
 # this, be it only to write a report.  The script comes with the first figure that is shown, by the first

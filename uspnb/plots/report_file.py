@@ -13,6 +13,7 @@ import xarray as xr
 
 from ..errors import DomainError
 from ..runtime.files import write_atomic
+from ..runtime.words import moment
 from .report_tables import (
     MOST_ALARMS,
     alarm_table,
@@ -23,7 +24,6 @@ from .report_tables import (
     summary_rows,
 )
 from .style import THEMES
-from .wording import moment
 
 STYLE = """
 :root { --bg: #ffffff; --text: #24292f; --muted: #57606a; --line: #dfe3e7; --card: #f6f8fa; --accent: #1f6fb2; }

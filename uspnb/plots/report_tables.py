@@ -11,8 +11,8 @@ import xarray as xr
 
 from ..config.load import parse_config
 from ..config.schema import DECLARATIONS, DEFAULTS
+from ..runtime.words import moment, number
 from .style import onset_rows
-from .wording import moment, number
 
 MOST_ALARMS = 300
 

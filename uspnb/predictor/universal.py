@@ -20,11 +20,9 @@ from ..model.records import PredictionResult, ProcessState
 from ..model.state import INTERVALS_KEPT, PredictorState
 from ..persistence.snapshots import SnapshotStatus, Written, config_from, read_snapshot
 from ..runtime.arguments import check_whole
-from ..runtime.html_tables import headline
+from ..runtime.words import headline
 from ..sinks import TelemetryBuffer
-from .batching import scan_chunks
-from .functional import FunctionalPredictor, observations, tagged
-from .history_ring import HistoryRing
+from .functional import FunctionalPredictor, observations, scan_chunks, tagged
 from .snapshot_keeper import Loaded, SnapshotKeeper, Where, load_state, payload_maker
 
 if TYPE_CHECKING:
@@ -36,6 +34,37 @@ HISTORY_LIMIT = 20_000
 def replay_clock() -> None:
     """The clock of history: every tick is processed at its own timestamp."""
     return None
+
+
+class HistoryRing:
+    """The last `limit` rows of float64 and their timestamps, in one block that grows to its limit and no further."""
+
+    def __init__(self, limit: int, width: int) -> None:
+        self.limit, self.count, self.skipped = limit, 0, 0
+        self.rows = np.empty((min(limit, 256), width))
+        self.stamps = np.empty(len(self.rows), np.int64)
+
+    def append(self, rows: np.ndarray, stamps: np.ndarray) -> None:
+        self.skipped += max(len(rows) - self.limit, 0)
+        for row, stamp in zip(rows[-self.limit :], stamps[-self.limit :], strict=True):
+            if self.count >= len(self.rows) and len(self.rows) < self.limit:
+                longer = min(self.limit, 2 * len(self.rows))
+                self.rows = np.resize(self.rows, (longer, self.rows.shape[1]))
+                self.stamps = np.resize(self.stamps, longer)
+            place = self.count % len(self.rows)
+            self.rows[place], self.stamps[place] = row, stamp
+            self.count += 1
+
+    @property
+    def seen(self) -> int:
+        """Rows that were ever appended, those that went past the limit at once included."""
+        return self.count + self.skipped
+
+    def ordered(self) -> tuple[np.ndarray, np.ndarray]:
+        """Rows and timestamps, oldest first."""
+        kept = min(self.count, len(self.rows))
+        places = (np.arange(kept) + (self.count - kept)) % len(self.rows)
+        return self.rows[places], self.stamps[places]
 
 
 class UniversalPredictor:
@@ -249,7 +278,7 @@ class UniversalPredictor:
 
         Args:
             path: a file, or a folder whose newest valid snapshot is taken; `snapshot_path` where left out.
-            only: "A" (hilbert) to "D" (log_signature) restores that kernel alone and leaves all else as it is.
+            only: a kernel's name, or its letter, restores that kernel alone and leaves all else as it is.
 
         Raises:
             IntegrityError: the file is damaged.

@@ -6,7 +6,7 @@ from ..runtime.later import import_later
 from .base import Source, SourceFault, Ticks
 from .feed import FeedSource
 from .iterator import IteratorSource
-from .opening import open_source
+from .opening import open_source, register_source
 
 if TYPE_CHECKING:
     from .csv_tail import CsvTailSource
@@ -34,4 +34,5 @@ __all__ = [
     "SourceFault",
     "Ticks",
     "open_source",
+    "register_source",
 ]

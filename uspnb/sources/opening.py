@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import importlib
 import inspect
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from ..errors import DomainError
+from ..runtime.credentials import SCHEMES
+from ..runtime.schemes import SchemeRegistry, call_with_options
 from .base import Source
 from .feed import FeedSource
 
 DEMONSTRATION = ("sea", "demo")
 TABLES = (".csv", ".tsv", ".txt")
 ARCHIVES = {".nc": "h5netcdf", ".zarr": "zarr"}
-SCHEMES = ("ws", "wss", "http", "https")
 KNOWN = (
     "give an array, a pandas Series, an xarray DataArray, a CSV file, a saved run (.nc, .zarr), an iterator, a "
     f"ws:// or http:// address, {DEMONSTRATION[0]!r} for the demonstration, or nothing to feed by hand"
 )
+
+_REGISTRY = SchemeRegistry("source", "uspnb.sources", SCHEMES)
 
 
 def open_source(what: Any = None, **options: Any) -> Source:
@@ -33,6 +37,7 @@ def open_source(what: Any = None, **options: Any) -> Source:
     | the same with `follow=True` | `CsvTailSource` | time, value, poll_s, name, units, capacity, live |
     | path of a saved run, or its Dataset | `ReplaySource` of its `observation` | asset, name, units |
     | ws, wss, http, https address | `LineSource` | name, units, capacity, live |
+    | address of a registered scheme | what its opener gives | those of the opener |
     | iterator or async iterator | `IteratorSource` | name, units, capacity, live |
     | "sea" or "demo" | `ReplaySource` of the demonstration | ticks |
 
@@ -44,25 +49,36 @@ def open_source(what: Any = None, **options: Any) -> Source:
     if isinstance(what, type) or (inspect.isroutine(what) and not hasattr(what, "__next__")):
         raise DomainError(f"{getattr(what, '__name__', what)!r} was not called; call it and give what it returns")
     if isinstance(what, Source):
-        return _made(lambda: what, {}, options)
+        return _made(lambda: what, options)
     if what is None:
-        return _made(FeedSource, {}, options)
+        return _made(FeedSource, options)
     if isinstance(what, str) and what in DEMONSTRATION:
-        return _made(_demonstration, {}, options)
+        return _made(_demonstration, options)
     if isinstance(what, str) and "://" in what:
-        return _made(_address, {"url": what}, options)
+        opener = _REGISTRY.find(what)
+        return _made(_address, options, what) if opener is None else _REGISTRY.open(opener, what, options, Source)
     if isinstance(what, (str, Path)):
         return _open_path(Path(what).expanduser(), options)
     return _open_data(what, options)
 
 
-def _made(make: Any, given: dict[str, Any], options: dict[str, Any]) -> Source:
-    known = [name for name in inspect.signature(make).parameters if name not in given]
-    odd = [name for name in options if name not in known]
-    if odd:
-        told = f"its options are {', '.join(known)}" if known else "it takes no options"
-        raise DomainError(f"this source has no option {odd[0]!r}; {told}")
-    return make(**given, **options)
+def register_source(scheme: str, opener: Callable[..., Source]) -> None:
+    """Have `open_source("scheme://...")`, and so `Session` and `uspnb run --source`, open a source of the user's own.
+
+    An installed package needs no call: its entry point of this name in the group `uspnb.sources` is found.
+
+    Args:
+        scheme: what stands before "://", two small letters or more.
+        opener: (address, **options) -> `Source`; what it raises reaches whoever opens.
+
+    Raises:
+        DomainError: no scheme, one that the package has itself, or no function.
+    """
+    _REGISTRY.register(scheme, opener)
+
+
+def _made(make: Any, options: dict[str, Any], *given: Any) -> Source:
+    return call_with_options(make, given, options, "this source")
 
 
 def _kind(module: str, name: str) -> Any:
@@ -78,7 +94,10 @@ def _demonstration(ticks: int | None = None) -> Source:
 def _address(url: str, name: str = "", units: str = "", capacity: int = 100_000, live: bool = True) -> Source:
     scheme = url.partition("://")[0].lower()
     if scheme not in SCHEMES:
-        raise DomainError(f"an address that begins with {scheme}:// is not read; use one of {', '.join(SCHEMES)}")
+        raise DomainError(
+            f"an address that begins with {scheme}:// is not read; use one of {', '.join(_REGISTRY.known())}, or "
+            "register the scheme with uspnb.sources.register_source"
+        )
     return _kind("lines", "LineSource")(url, name=name, units=units, capacity=capacity, live=live)
 
 
@@ -86,13 +105,13 @@ def _open_path(path: Path, options: dict[str, Any]) -> Source:
     suffix = path.suffix.lower()
     follow = options.pop("follow", False)
     if suffix in TABLES and follow:
-        return _made(_kind("csv_tail", "CsvTailSource"), {"path": path}, options)
+        return _made(_kind("csv_tail", "CsvTailSource"), options, path)
     if follow:
         raise DomainError(f"{path.name!r} cannot be followed; only {', '.join(TABLES)} files grow line by line")
     if suffix in TABLES:
-        return _made(_table, {"path": path}, options)
+        return _made(_table, options, path)
     if suffix in ARCHIVES:
-        return _made(_archive, {"path": path}, options)
+        return _made(_archive, options, path)
     raise DomainError(f"{str(path)!r} is not a source of ticks; {KNOWN}")
 
 
@@ -154,11 +173,11 @@ def _open_data(what: Any, options: dict[str, Any]) -> Source:
     if isinstance(what, (bytes, bytearray, dict, set, frozenset, bool, int, float, complex)):
         raise DomainError(f"a {type(what).__name__} is not a source of ticks; {KNOWN}")
     if hasattr(what, "data_vars"):
-        return _made(_dataset, {"data": what}, options)
+        return _made(_dataset, options, what)
     if hasattr(what, "__next__") or hasattr(what, "__aiter__"):
-        return _made(_kind("iterator", "IteratorSource"), {"items": what}, options)
+        return _made(_kind("iterator", "IteratorSource"), options, what)
     if isinstance(what, (list, tuple)) or hasattr(what, "__array__") or hasattr(what, "timestamps_ns"):
-        return _made(_kind("replay", "ReplaySource"), {"data": what}, options)
+        return _made(_kind("replay", "ReplaySource"), options, what)
     if hasattr(what, "__iter__"):
-        return _made(_kind("iterator", "IteratorSource"), {"items": what}, options)
+        return _made(_kind("iterator", "IteratorSource"), options, what)
     raise DomainError(f"a {type(what).__name__} is not a source of ticks; {KNOWN}")

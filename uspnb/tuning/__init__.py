@@ -11,9 +11,8 @@ from ..runtime.later import import_later
 
 if TYPE_CHECKING:
     from .background import AsyncMetaOptimizer
-    from .calling import CallableObjective
     from .folds import Fold, walk_forward_split
-    from .objective import Comparison, Evaluation, WalkForwardObjective
+    from .objective import CallableObjective, Comparison, Evaluation, WalkForwardObjective
     from .report import html_report, text_report
     from .result import OptimizationResult
     from .space import SearchSpace, deep_space, fast_space, traced_space
@@ -25,9 +24,8 @@ __getattr__ = import_later(
     {
         "background": "AsyncMetaOptimizer",
         "study": "BayesianMetaOptimizer",
-        "calling": "CallableObjective",
         "status": "CampaignStatus",
-        "objective": "Comparison Evaluation WalkForwardObjective",
+        "objective": "CallableObjective Comparison Evaluation WalkForwardObjective",
         "folds": "Fold walk_forward_split",
         "result": "OptimizationResult",
         "space": "SearchSpace deep_space fast_space traced_space",

@@ -13,10 +13,9 @@ from typing import Any
 from ..config.mutation import Mutation
 from ..errors import DomainError
 from ..runtime.arguments import check_whole
-from .limits import Limits
+from ..runtime.writing import Writer
 from .result import OptimizationResult
-from .saving import SavePool
-from .status import PAUSED, RUNNING, CampaignStatus
+from .status import PAUSED, RUNNING, CampaignStatus, Limits
 from .study import AfterBatch, BayesianMetaOptimizer
 
 Callback = Callable[[], object]
@@ -57,7 +56,7 @@ class AsyncMetaOptimizer:
         elif search_space is not None or objective is not None or settings:
             raise DomainError("optimizer= is a whole campaign; leave the search space, objective and settings out")
         self.optimizer = optimizer
-        self._saves = SavePool(max_workers, queue_maxlen)
+        self._saves = _writer(max_workers, queue_maxlen)
         self._changed = threading.Condition(threading.RLock())
         self._thread: threading.Thread | None = None
         self._callbacks: list[Callback] = []
@@ -167,15 +166,13 @@ class AsyncMetaOptimizer:
         """Write the campaign as of its last batch, without waiting; see `BayesianMetaOptimizer.save_study`."""
         optimizer = self.optimizer
         taken = optimizer.known() if self._active else None
-        return self._saves.submit(
-            lambda: optimizer.save_image(path, optimizer.image() if taken is None else taken), may_be_dropped=True
-        )
+        return self._saves.submit(lambda: optimizer.save_image(path, optimizer.image() if taken is None else taken))
 
     def export_config_async(
         self, result: OptimizationResult, path: str | os.PathLike[str] = "config.toml", **options: Any
     ) -> Future[Mutation]:
         """`OptimizationResult.export_to_toml` without waiting; never dropped."""
-        return self._saves.submit(lambda: result.export_to_toml(Path(path), **options))
+        return self._saves.submit(lambda: result.export_to_toml(Path(path), **options), may_be_dropped=False)
 
     def wait_all_saves(self, timeout: float | None = None) -> None:
         """Wait until nothing is being written.
@@ -184,11 +181,15 @@ class AsyncMetaOptimizer:
             TimeoutError: that took longer than `timeout` [s].
             OSError, UspnbError: what went wrong with a write since the last call, the first of several.
         """
-        self._saves.wait(timeout)
+        if not self._saves.wait(timeout):
+            raise TimeoutError(f"{self._saves.status().pending} files are still being written after {timeout:g} s")
+        problems = self._saves.take_problems()
+        if problems:
+            raise problems[0]
 
     def wait_for_io_completion(self, timeout_seconds: float = 60.0) -> bool:
         """Wait until nothing is being written; whether that came in time and all was written."""
-        return self._saves.settled(timeout_seconds)
+        return self._saves.wait(timeout_seconds) and not self._saves.take_problems()
 
     @classmethod
     def load_study_async(
@@ -200,9 +201,9 @@ class AsyncMetaOptimizer:
             given = {"progress": False} | settings
             return cls(optimizer=BayesianMetaOptimizer.load_study(path, objective, **given), max_workers=max_workers)
 
-        pool = SavePool(1, 1)
-        future = pool.submit(load)
-        pool.close(wait=False)
+        loading = _writer(1, 1)
+        future = loading.submit(load)
+        loading.close(0.0)
         return future
 
     def shutdown(self, wait: bool = True) -> None:
@@ -215,7 +216,7 @@ class AsyncMetaOptimizer:
         self._closed = True
         if wait:
             self.wait()
-        self._saves.close(wait)
+        self._saves.close(None if wait else 0.0)
 
     def __enter__(self) -> AsyncMetaOptimizer:
         return self
@@ -296,3 +297,10 @@ class AsyncMetaOptimizer:
                 with self._changed:
                     self._callbacks = [one for one in self._callbacks if one is not callback]
                 logging.getLogger(__name__).warning("a subscriber raised %r; it is no longer called", error)
+
+
+def _writer(workers: int, places: int) -> Writer:
+    workers, places = check_whole("max_workers", workers, 1), check_whole("queue_maxlen", places, 1)
+    return Writer(
+        "uspnb-tuning-io", places, workers, "nothing more is written after shutdown(); make another optimizer"
+    )

@@ -1,15 +1,20 @@
-"""A campaign as one file of data: JSON with its checksum inside and beside it, so that loading one runs nothing.
+"""A campaign as one file of data, and what makes it that campaign, so that no two are mixed in one study.
 
-Trials that are finished never change, so that their text is made once; a save then joins texts, hashes and writes.
+The file is JSON with its checksum inside and beside it, so that loading one runs nothing.  Trials that are finished
+never change, so that their text is made once; a save then joins texts, hashes and writes.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
+import logging
+import math
 import os
 import threading
-from collections.abc import Sequence
+import types
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,14 +23,108 @@ from filelock import FileLock
 from optuna.distributions import distribution_to_json, json_to_distribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from ..config.load import config_hash
+from ..config.schema import PredictorConfig
 from ..errors import DomainError, IntegrityError
 from ..runtime.digest import sha256_bytes
 from ..runtime.files import LOCK_TIMEOUT_S, lock_path, write_atomic
-from .identity import check_version
+from .batches import Rules
+from .space import SearchSpace
+from .status import best_of, finished, value_of
 
+FORMAT = "uspnb campaign"
+VERSION = 1
+_WORDS = {
+    "tier": "tier",
+    "metric": "objective",
+    "fingerprint": "series, folds or base settings (fingerprint)",
+    "base": "base configuration",
+    "seed": "seed",
+    "batch_size": "batch_size",
+    "n_startup_trials": "n_startup_trials",
+    "multivariate": "multivariate",
+}
 FOLDER_LOCK = ".checkpoints.lock"
 MAX_FILE_BYTES = 1 << 30
 _LINES = b",\n"
+
+
+def identity_of(rules: Rules, tier: str, metric: str, fingerprint: str, base: PredictorConfig) -> dict[str, Any]:
+    """A campaign's identity, as JSON holds it."""
+    made = {
+        "format": FORMAT,
+        "version": VERSION,
+        "tier": tier,
+        "metric": metric,
+        "fingerprint": fingerprint,
+        "base": config_hash(base),
+        "seed": rules.seed,
+        "batch_size": rules.batch_size,
+        "n_startup_trials": rules.n_startup_trials,
+        "multivariate": rules.multivariate,
+        "space": [
+            [one.name, one.param_type, list(one.range), one.constraint, one.step] for one in rules.space.values()
+        ],
+    }
+    return json.loads(json.dumps(made))
+
+
+def space_of(identity: dict[str, Any]) -> dict[str, SearchSpace]:
+    """The search space that an identity describes."""
+    return {
+        name: SearchSpace(name, kind, tuple(bounds), constraint=constraint, step=step)
+        for name, kind, bounds, constraint, step in identity["space"]
+    }
+
+
+def check_same(ours: dict[str, Any], theirs: Any, place: str) -> None:
+    """Refuse what belongs to another campaign.
+
+    Args:
+        ours: identity of the campaign at hand.
+        theirs: of the one that was found.
+        place: where it was found.
+
+    Raises:
+        DomainError: they differ; the message says in what.
+    """
+    check_version(theirs, place)
+    told = [
+        f"{word} {theirs.get(key)!r}, not {ours[key]!r}" for key, word in _WORDS.items() if theirs.get(key) != ours[key]
+    ]
+    if theirs.get("space") != ours["space"]:
+        told.append(f"search space: {_space_difference(ours['space'], theirs.get('space') or [])}")
+    if told:
+        raise DomainError(
+            f"{place} holds another campaign ({'; '.join(told)}); give this one another study_name or storage"
+        )
+
+
+def check_version(theirs: Any, place: str) -> None:
+    """Refuse what was not written by this version of the format.
+
+    Raises:
+        DomainError: it was not.
+    """
+    if not isinstance(theirs, dict) or theirs.get("format") != FORMAT:
+        raise DomainError(f"{place} holds a study that no campaign of uspnb made; give another study_name or storage")
+    if theirs.get("version") != VERSION:
+        raise DomainError(
+            f"{place} has version {theirs.get('version')!r} and this program reads version {VERSION}; go on with the "
+            "program that wrote it, or give another study_name"
+        )
+
+
+def _space_difference(ours: list[Any], theirs: list[Any]) -> str:
+    mine, other = ({row[0]: row[1:] for row in rows} for rows in (ours, theirs))
+    names = [f"{name} is missing" for name in mine if name not in other]
+    names += [f"{name} is there too" for name in other if name not in mine]
+    names += [
+        f"{name} ranges over {other[name][1]}, not {mine[name][1]}"
+        for name in mine
+        if mine[name] != other.get(name, mine[name])
+    ]
+    return ", ".join(names) or "the parameters stand in another order"
 
 
 class Image(NamedTuple):
@@ -224,3 +323,60 @@ def _trial(row: dict[str, Any], spaces: dict[str, Any]) -> FrozenTrial:
 
 def _sidecar(path: Path) -> Path:
     return path.with_name(path.name + ".sha256")
+
+
+class OnEither:
+    """A method that changes an instance, and on the class makes a new one (seeds 002 and 003)."""
+
+    def __init__(self, on_instance: Callable[..., Any], on_class: Callable[..., Any]) -> None:
+        self._on_instance, self._on_class = on_instance, on_class
+        self.__doc__ = on_instance.__doc__
+
+    def __get__(self, instance: Any, owner: type) -> Callable[..., Any]:
+        if instance is None:
+            return functools.partial(self._on_class, owner)
+        return types.MethodType(self._on_instance, instance)
+
+
+class Checkpoints:
+    """Writes `NAME_iter{N}.json` and `NAME_best.json` (seed 002, section 21.1).
+
+    The journal is what a campaign goes on from; a checkpoint that cannot be written is a warning, no end.
+
+    Args:
+        folder: of the files; made with the first of them.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.texts = Texts()
+        self._trials, self._best = 0, math.inf
+
+    def begin(self, image: Image) -> None:
+        """What is there already needs no checkpoint."""
+        self._trials, self._best = len(finished(image.trials)), _best(image)
+
+    def after_batch(self, image: Image, interval: int) -> None:
+        """Write what is due."""
+        count, best = len(finished(image.trials)), _best(image)
+        if count // interval > self._trials // interval:
+            self.write(image)
+        if best < self._best:
+            self._write(image, "best")
+        self._trials, self._best = count, best
+
+    def write(self, image: Image) -> None:
+        """Write a checkpoint now."""
+        self._write(image, f"iter{len(finished(image.trials))}")
+
+    def _write(self, image: Image, what: str) -> None:
+        path = self.folder / f"{image.study_name}_{what}.json"
+        try:
+            write_checkpoint(path, image, self.texts)
+        except (OSError, ValueError) as error:
+            logging.getLogger(__name__).warning("the checkpoint %s was not written: %s", path, error)
+
+
+def _best(image: Image) -> float:
+    best = best_of(image.trials)
+    return math.inf if best is None else value_of(best)

@@ -12,7 +12,7 @@ from ..config.meta_optimization import METRICS, MetaOptimizationConfig, load_met
 from ..config.schema import PredictorConfig
 from ..errors import DomainError
 from ..runtime.arguments import check_whole
-from .limits import TRIALS
+from .status import TRIALS
 
 if TYPE_CHECKING:
     from ..data.series import Series

@@ -14,10 +14,10 @@ from optuna.trial import FrozenTrial, TrialState
 
 from ..config.load import config_to_toml
 from ..config.schema import DECLARATIONS, PredictorConfig
+from .batches import Rules, quiet_study
 from .checkpoint import Image
-from .sampling import Rules, quiet_study
 from .space import SearchSpace
-from .trials import STATES, best_of, params_of, running_best, value_of
+from .status import STATES, best_of, params_of, running_best, value_of
 
 LEAST_COMPLETE = 4
 EVALUATOR = "PED-ANOVA"

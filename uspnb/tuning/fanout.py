@@ -19,9 +19,8 @@ import numpy as np
 
 from ..errors import DomainError
 from ..runtime.cluster import Lacks, alone, checked_client, outcomes, worker_threads
-from .evaluation import GPU_LANES, lane_width
+from .evaluation import GPU_LANES, Part, lane_width
 from .objective import Evaluation, Keep, WalkForwardObjective
-from .walking import Part
 
 Candidate = Mapping[str, Any]
 # A WalkForwardObjective, or whatever has its `evaluate`, `n_folds`, `series_names` and `fingerprint`.
@@ -159,15 +158,6 @@ def _singles(share: Share) -> list[Share]:
 def _failed(part: Part, reason: str, seconds: float) -> Part:
     evaluation = part.evaluation._replace(value=math.nan, reason=reason, seconds=part.evaluation.seconds + seconds)
     return part._replace(evaluation=evaluation, reason=reason)
-
-
-def fanned_out(objective: Objective, client: Any) -> Objective:
-    """What evaluates candidates: the objective itself, or the workers where there is a client.
-
-    Raises:
-        DomainError, UspnbError: see `FannedOut`.
-    """
-    return objective if client is None else FannedOut(objective, client)
 
 
 def hold(name: str, objective: Objective) -> None:

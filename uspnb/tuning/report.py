@@ -11,10 +11,9 @@ import xarray as xr
 
 from ..plots.report_file import checked_theme, drawn, page_html
 from ..plots.report_tables import html_pairs, html_table
-from .report_blocks import Block, Code, Section, Table, read_campaign
-from .report_content import sections, verdict
+from ..runtime.words import one_line
+from .report_content import Block, Code, Section, Table, read_campaign, sections, verdict
 from .result import OptimizationResult
-from .wording import plain
 
 WIDTH = 96
 GAP = "  "
@@ -36,7 +35,7 @@ def text_report(ds: xr.Dataset, result: OptimizationResult) -> str:
         DomainError: not the results of a campaign, or of another one than the result's.
     """
     campaign = read_campaign(ds, result)
-    title = _wrapped(f"Tuning campaign {plain(result.study_name)}")
+    title = _wrapped(f"Tuning campaign {one_line(result.study_name)}")
     parts = [title, "=" * min(len(title), WIDTH), _wrapped(verdict(campaign))]
     for section in sections(campaign):
         parts += ["", section.title, "-" * len(section.title)]
@@ -69,7 +68,7 @@ def html_report(
     campaign = read_campaign(ds, result)
     drawing, places = drawn(_figures(ds, "dark" if theme == "dark" else "light", forecasts))
     body = "".join(_html_of(section, places) for section in sections(campaign))
-    return page_html(f"Tuning campaign {plain(result.study_name)}", verdict(campaign), body, drawing, theme)
+    return page_html(f"Tuning campaign {one_line(result.study_name)}", verdict(campaign), body, drawing, theme)
 
 
 def _figures(ds: xr.Dataset, theme: str, forecasts: tuple[xr.Dataset, xr.Dataset] | None) -> dict[str, Any]:

@@ -5,24 +5,85 @@ from __future__ import annotations
 import collections
 import math
 import re
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
 
 from ..config.load import parse_config
 from ..config.schema import DECLARATIONS
-from ..plots.wording import number
+from ..errors import DomainError
+from ..runtime.words import change, counted, duration, number, one_line, probability, setting
 from .metrics import METRICS
-from .report_blocks import Block, Campaign, Code, Section, Table
 from .result import OptimizationResult, told_share
-from .wording import change, counted, duration, plain, probability, setting
 
 MOST_CELLS = 40
 MOST_REASONS = 12
 # reasons that differ in their numbers alone are one
 NUMBER = re.compile(r"[-+]?\d[\d.]*(?:[eE][-+]?\d+)?")
 SHARES = (0.25, 0.5, 0.75, 1.0)
+
+
+class Table(NamedTuple):
+    """Named columns and rows of texts; in a `numeric` one all columns but the first hold numbers."""
+
+    columns: tuple[str, ...]
+    rows: list[tuple[str, ...]]
+    numeric: bool = True
+
+
+class Code(NamedTuple):
+    """Lines to copy into a cell or a shell."""
+
+    lines: tuple[str, ...]
+
+
+Block = str | dict[str, str] | Table | Code
+
+
+class Section(NamedTuple):
+    """A heading, what stands below it, and the figures that the page shows there."""
+
+    title: str
+    blocks: list[Block]
+    figures: tuple[str, ...] = ()
+
+
+class Campaign(NamedTuple):
+    """A campaign's results as the sections read them.
+
+    Attributes:
+        ds: the results, their trials in the order of their numbers.
+        result: what was found.
+        complete: which trials are complete and have a value.
+        best, default: rows of the best complete trial and of the default's, None where there is no such.
+    """
+
+    ds: xr.Dataset
+    result: OptimizationResult
+    complete: np.ndarray
+    best: int | None
+    default: int | None
+
+
+def read_campaign(ds: xr.Dataset, result: OptimizationResult) -> Campaign:
+    """The results and what was found in them.
+
+    Raises:
+        DomainError: not the results of a campaign, or of another one than the result's.
+    """
+    for name in ("trial", "value", "state", "reason", "best_value"):
+        if name not in ds.variables:
+            raise DomainError(f"the Dataset has no variable {name!r}; pass the `results` of an optimizer")
+    known = str(ds.attrs.get("study_name", result.study_name))
+    if known != result.study_name:
+        raise DomainError(f"the results are of the campaign {known!r}, the result is of {result.study_name!r}")
+    ds = ds.sortby("trial")
+    value = ds["value"].values.astype(np.float64)
+    complete = (ds["state"].values.astype(str) == "complete") & np.isfinite(value)
+    best = int(np.where(complete, value, np.inf).argmin()) if complete.any() else None
+    at = np.flatnonzero(ds["trial"].values == int(ds.attrs.get("default_trial", 0)))
+    return Campaign(ds, result, complete, best, int(at[0]) if len(at) else None)
 
 
 def sections(campaign: Campaign) -> list[Section]:
@@ -62,7 +123,7 @@ def _about(campaign: Campaign) -> Section:
     told = [f"{states[name]} {name}" for name in ("complete", "pruned", "failed", "running") if states[name]]
     title = METRICS[metric].title if metric in METRICS else ""
     pairs = {
-        "name": plain(result.study_name),
+        "name": one_line(result.study_name),
         "tier": result.tier,
         "metric": f"{metric} ({title}), lower is better" if title else f"{metric}, lower is better",
         "trials": f"{ds.sizes['trial']}: {', '.join(told)}" if told else "none",
@@ -73,7 +134,7 @@ def _about(campaign: Campaign) -> Section:
     if ticks is not None:
         pairs["cost"] = f"{int(ticks):,} ticks replayed for each complete trial"
     if _folded(ds):
-        names = [plain(name) for name in ds["series"].values]
+        names = [one_line(name) for name in ds["series"].values]
         pairs["folds"] = f"{ds.sizes['fold']} of each of {counted(len(names), 'series', '')}: {', '.join(names)}"
     pairs["started from"] = f"configuration {result.base_hash[:12]} (SHA-256)" if result.base_hash else "not recorded"
     return Section("Campaign", [pairs])
@@ -86,7 +147,7 @@ def _parameters(campaign: Campaign) -> Section:
     rows = []
     for name in _by_importance(campaign.ds, list(result.best_params)):
         best, default = result.best_params[name], _default_of(campaign, name, result.best_params[name])
-        rows.append((plain(name), setting(default), setting(best), change(default, best)))
+        rows.append((one_line(name), setting(default), setting(best), change(default, best)))
     return Section(title, [Table(("parameter", "default", "best", "change"), rows)], ("parallel", "slice"))
 
 
@@ -118,7 +179,7 @@ def _recommended(campaign: Campaign) -> Section:
     for name in _by_importance(campaign.ds, list(result.recommended_params)):
         chosen = result.recommended_params[name]
         default = _default_of(campaign, name, chosen)
-        rows.append((plain(name), setting(default), setting(chosen), change(default, chosen)))
+        rows.append((one_line(name), setting(default), setting(chosen), change(default, chosen)))
     return Section(title, [told, Table(("parameter", "default", "recommended", "change"), rows)])
 
 
@@ -147,7 +208,7 @@ def _biased(result: OptimizationResult) -> str:
 
 def _fold_rows(campaign: Campaign, cells: np.ndarray) -> list[tuple[str, ...]]:
     """One row per fold and series (per fold, averaged over series, where those are many), then mean and spread."""
-    folds, names = campaign.ds["fold"].values, [plain(name) for name in campaign.ds["series"].values]
+    folds, names = campaign.ds["fold"].values, [one_line(name) for name in campaign.ds["series"].values]
     if cells[0].size > MOST_CELLS:
         known = np.isfinite(cells).all(axis=0)
         count = known.sum(axis=1)
@@ -188,13 +249,13 @@ def _importance(campaign: Campaign) -> Section:
     shares = ds["importance"].values.astype(np.float64) if "importance" in ds else np.array([])
     known = np.flatnonzero(np.isfinite(shares))
     if not len(known):
-        note = plain(ds.attrs.get("importance_note", "")) or "the trials are too few or too much alike"
+        note = one_line(ds.attrs.get("importance_note", "")) or "the trials are too few or too much alike"
         return Section(title, [f"Not known: {note}."])
     names = [str(name) for name in ds["parameter"].values]
     order = known[np.argsort(-shares[known], kind="stable")]
-    evaluator = plain(ds.attrs.get("importance_evaluator", "")) or "an evaluator that was not recorded"
+    evaluator = one_line(ds.attrs.get("importance_evaluator", "")) or "an evaluator that was not recorded"
     told = f"Share of the differences between trials that each parameter accounts for, by {evaluator}."
-    rows = [(plain(names[i]), f"{shares[i]:.1%}") for i in order]
+    rows = [(one_line(names[i]), f"{shares[i]:.1%}") for i in order]
     return Section(title, [told, Table(("parameter", "importance"), rows)], ("importance",))
 
 
@@ -224,7 +285,7 @@ def _failures(campaign: Campaign) -> Section:
     alike: dict[tuple[str, str], list[str]] = {}
     for state, reason in zip(states, reasons, strict=True):
         if state in ("failed", "pruned"):
-            text = plain(reason) or "no reason recorded"
+            text = one_line(reason) or "no reason recorded"
             alike.setdefault((state, NUMBER.sub("#", text)), []).append(text)
     if not alike:
         return Section("Failed and pruned trials", ["Every trial was evaluated to its end."])
@@ -284,4 +345,4 @@ def _default_of(campaign: Campaign, name: str, best: Any) -> Any:
 
 
 def _metric(campaign: Campaign) -> str:
-    return plain(campaign.result.metric or campaign.ds.attrs.get("metric", "")) or "objective"
+    return one_line(campaign.result.metric or campaign.ds.attrs.get("metric", "")) or "objective"

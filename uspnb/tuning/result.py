@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, field_
 from ..config.mutation import Mutation, mutate_config
 from ..config.schema import DECLARATIONS, PredictorConfig
 from ..errors import ConfigError, DomainError
-from ..runtime.html_tables import columns_table, pairs_table
+from ..runtime.words import columns_table, pairs_table
 
 Which = Literal["recommended", "best"]
 # None may be a choice of a user's own objective; a configuration file holds the others

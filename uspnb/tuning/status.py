@@ -1,4 +1,4 @@
-"""Where a campaign stands."""
+"""Where a campaign stands, read from its trials, and the limits at which it ends."""
 
 from __future__ import annotations
 
@@ -6,11 +6,71 @@ import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from optuna.trial import FrozenTrial
+import numpy as np
+from optuna.trial import FrozenTrial, TrialState
 
-from .trials import STATES, best_of, params_of, value_of
+from ..array_types import Float
+from ..config.meta_optimization import MetaOptimizationConfig
+from ..errors import DomainError
+from ..runtime.arguments import check_number, check_whole
 
+STATES = {
+    TrialState.COMPLETE: "complete",
+    TrialState.PRUNED: "pruned",
+    TrialState.FAIL: "failed",
+    TrialState.RUNNING: "running",
+    TrialState.WAITING: "running",
+}
 IDLE, RUNNING, PAUSED, STOPPED, FINISHED, FAILED = "idle", "running", "paused", "stopped", "finished", "failed"
+TRIALS = {"fast": 50, "deep": 500}
+
+
+def value_of(trial: FrozenTrial) -> float:
+    """A trial's value; NaN where it failed or runs."""
+    return math.nan if trial.value is None else float(trial.value)
+
+
+def params_of(trial: FrozenTrial) -> dict[str, Any]:
+    """The settings that a trial tried."""
+    return dict(trial.user_attrs.get("params", trial.params))
+
+
+def finished(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+    """The trials that were told."""
+    return [trial for trial in trials if trial.state.is_finished()]
+
+
+def best_of(trials: Sequence[FrozenTrial]) -> FrozenTrial | None:
+    """The complete trial of the lowest value, the first of several; None where none is complete."""
+    complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
+    return min(complete, key=lambda trial: (value_of(trial), trial.number), default=None)
+
+
+def running_best(trials: Sequence[FrozenTrial]) -> Float[np.ndarray, "trial"]:
+    """The lowest value of the complete trials up to each; NaN before the first."""
+    values = [value_of(trial) if trial.state == TrialState.COMPLETE else math.nan for trial in trials]
+    return np.fmin.accumulate(np.array(values, float)) if values else np.array([], float)
+
+
+def stale_for(trials: Sequence[FrozenTrial], delta: float) -> int:
+    """How many trials have been told since the last that improved the best value by more than `delta`."""
+    best, since = math.inf, 0
+    for trial in finished(trials):
+        since += 1
+        if trial.state == TrialState.COMPLETE and value_of(trial) < best - (delta if best < math.inf else 0.0):
+            since = 0
+            best = value_of(trial)
+    return since
+
+
+def recent_gain(trials: Sequence[FrozenTrial], window: int) -> float:
+    """By how much the best value fell over the last `window` trials; NaN where none is complete."""
+    best = running_best(finished(trials))
+    if not len(best) or math.isnan(best[-1]):
+        return math.nan
+    before = best[max(len(best) - 1 - window, 0)]
+    known = best[~np.isnan(best)]
+    return float((known[0] if math.isnan(before) else before) - best[-1])
 
 
 class CampaignStatus(NamedTuple):
@@ -63,4 +123,60 @@ def status_of(
         elapsed_s=elapsed_s,
         reason=reason,
         batch=len(done - running),
+    )
+
+
+class Limits(NamedTuple):
+    """The limits of one call of `optimize`.
+
+    Attributes:
+        target: trials in all, those of earlier calls included.
+        interval: trials between two checkpoints.
+        patience: trials without an improvement after which the campaign ends.
+        delta: fall of the best value that counts as one.
+        timeout_s: 0 sets no limit [s].
+    """
+
+    target: int
+    interval: int
+    patience: int
+    delta: float
+    timeout_s: float
+
+
+def checked_limits(
+    meta: MetaOptimizationConfig,
+    tier: str,
+    n_trials: Any = None,
+    checkpoint_interval: Any = None,
+    early_stopping_patience: Any = None,
+    early_stopping_delta: Any = None,
+    timeout_s: Any = None,
+) -> Limits:
+    """Limits from what was said, and from the campaign's settings where nothing was.
+
+    Raises:
+        DomainError: a number of trials that is no whole number of at least 1, a deep campaign beyond its limit, a
+            negative or non-finite delta or time.
+    """
+    target = check_whole("n_trials", meta.n_trials if n_trials is None else n_trials, 1)
+    most = meta.max_deep_tuning_iterations
+    if tier == "deep" and target > most:
+        raise DomainError(f"n_trials = {target} exceeds max_deep_tuning_iterations = {most} of tier deep")
+    return Limits(
+        target,
+        check_whole(
+            "checkpoint_interval", meta.checkpoint_interval if checkpoint_interval is None else checkpoint_interval, 1
+        ),
+        check_whole(
+            "early_stopping_patience",
+            meta.early_stopping_patience if early_stopping_patience is None else early_stopping_patience,
+            1,
+        ),
+        check_number(
+            "early_stopping_delta",
+            meta.early_stopping_delta if early_stopping_delta is None else early_stopping_delta,
+            0,
+        ),
+        check_number("timeout_s", meta.timeout_s if timeout_s is None else timeout_s, 0, unit="seconds"),
     )

@@ -1,25 +1,99 @@
-"""Where a campaign is kept: what every storage does, a journal file, and which of them an address names."""
+"""Where a campaign is kept: a journal file, SQLite or PostgreSQL, which several processes and machines may share."""
 
 from __future__ import annotations
 
 import abc
 import contextlib
+import hashlib
+import json
+import logging
+import os
 import re
+import socket
 import threading
+import uuid
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import optuna
-from optuna.storages import BaseStorage, JournalStorage
+import psutil
+from filelock import FileLock
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from ..errors import DomainError, IntegrityError
-from .journal import JournalFile
-from .ownership import is_alive, owner_of
+from ..runtime.files import lock_path
+from .journal import LOCK_POLL_S, LOCK_TIMEOUT_S, JournalFile
 
+# Two readings of one process's start differ by the rounding of the boot time.
+START_TOLERANCE_S = 2.0
+_active: set[str] = set()
+_lock = threading.Lock()
 STUDY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _quiet = threading.RLock()
+DATABASES = ("sqlite", "postgresql")
+HEARTBEAT_S = 20
+GRACE_S = 90
+# The tables are those of all studies; a study's own lock is named by its hash.
+SCHEMA_KEY = 0
+
+
+class Owner(NamedTuple):
+    """One call of `optimize`.
+
+    Attributes:
+        host, pid: the machine and the process.
+        started: when the process began [s since 1970], since numbers of processes are used again.
+        run: names the call within its process.
+    """
+
+    host: str
+    pid: int
+    started: float
+    run: str
+
+    def text(self) -> str:
+        """As a trial's attribute holds it."""
+        return json.dumps(self._asdict(), separators=(",", ":"))
+
+
+def owner_of(text: str) -> Owner | None:
+    """The owner that a trial names; None where it names none."""
+    return Owner(**json.loads(text)) if text else None
+
+
+@contextlib.contextmanager
+def active_run() -> Iterator[Owner]:
+    """The owner of what this call asks for; when it ends, whatever still runs may be taken over."""
+    process = psutil.Process()
+    owner = Owner(socket.gethostname(), os.getpid(), process.create_time(), uuid.uuid4().hex)
+    with _lock:
+        _active.add(owner.run)
+    try:
+        yield owner
+    finally:
+        with _lock:
+            _active.discard(owner.run)
+
+
+def is_alive(owner: Owner) -> bool | None:
+    """Whether an owner still works; None where it is on another machine, so that this one cannot tell."""
+    if owner.host != socket.gethostname():
+        return None
+    if owner.pid == os.getpid():
+        with _lock:
+            return owner.run in _active
+    try:
+        process = psutil.Process(owner.pid)
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return False
+        return abs(process.create_time() - owner.started) < START_TOLERANCE_S
+    except psutil.NoSuchProcess:
+        return False
+    except psutil.AccessDenied:
+        return True  # something runs under this number, and it is not ours to look into
 
 
 class Store(abc.ABC):
@@ -132,8 +206,6 @@ def open_store(place: str, study_name: str, folder: Path) -> Store:
         OSError: the file cannot be read or written.
     """
     if "://" in place:
-        from .database import DatabaseStore  # SQLAlchemy is not for everybody
-
         return DatabaseStore(place, study_name)
     if not place:
         folder.mkdir(parents=True, exist_ok=True)
@@ -179,3 +251,134 @@ def _replayed(file: JournalFile) -> JournalStorage:
             f"{file.path} cannot be replayed ({type(error).__name__}: {error}); put it aside and go on from a "
             "checkpoint (load_study), or give another study_name"
         ) from error
+
+
+class DatabaseStore(Store):
+    """A study in SQLite or PostgreSQL.
+
+    Args:
+        url: as SQLAlchemy takes it.
+        study_name: the study.
+    """
+
+    def __init__(self, url: str, study_name: str) -> None:
+        from sqlalchemy.engine import make_url
+        from sqlalchemy.exc import ArgumentError
+
+        try:
+            address = make_url(url)
+        except ArgumentError as error:
+            told = re.sub(r":[^:@/]*@", ":***@", url)
+            raise DomainError(f"storage {told!r} is no address of a database ({error})") from error
+        self._kind = address.get_backend_name()
+        if self._kind not in DATABASES or (self._kind == "sqlite" and address.database in (None, "", ":memory:")):
+            raise DomainError(
+                f"storage {address.render_as_string()!r}: a campaign is kept in a journal file, in an SQLite file "
+                "(sqlite:///FILE.db) or in PostgreSQL (postgresql+psycopg://USER@HOST/NAME)"
+            )
+        self._key = int.from_bytes(hashlib.sha256(study_name.encode()).digest()[:8], "big", signed=True)
+        self._lock = None
+        if self._kind == "sqlite":
+            path = Path(str(address.database))
+            if not path.parent.is_dir():
+                raise DomainError(f"there is no folder {path.parent} for the database {path.name}; make it first")
+            self._lock = FileLock(lock_path(path), timeout=LOCK_TIMEOUT_S, poll_interval=LOCK_POLL_S)
+        self._database = _connected(url, self._kind, address.render_as_string(), self._lock)
+        super().__init__(self._database, study_name, address.render_as_string())
+
+    @contextlib.contextmanager
+    def turn(self) -> Iterator[None]:
+        """A file lock, or PostgreSQL's advisory lock, which ends with its connection."""
+        if self._lock is not None:
+            with self._lock:
+                yield
+            return
+        with _advisory_lock(self._database.engine, self._key):
+            yield
+
+    @contextlib.contextmanager
+    def beating(self, numbers: Sequence[int]) -> Iterator[None]:
+        """A thread that writes Optuna's heartbeat of each trial."""
+        ids = [self.id_of(number) for number in numbers]
+        ended = threading.Event()
+
+        def beat() -> None:
+            while not ended.wait(HEARTBEAT_S):
+                try:
+                    self.beat(ids)
+                except Exception as error:  # whatever the database says: a missed beat must not end the campaign
+                    logging.getLogger(__name__).warning("a heartbeat could not be written: %s", error)
+
+        self.beat(ids)
+        thread = threading.Thread(target=beat, name="uspnb-heartbeat", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
+
+    def beat(self, ids: Sequence[int]) -> None:
+        """One heartbeat of each trial."""
+        for trial_id in ids:
+            self._database.record_heartbeat(trial_id)
+
+    def add(self, trial: FrozenTrial) -> None:
+        """One more trial in one transaction, and its first heartbeat."""
+        self.beat([self.storage.create_new_trial(self._id, trial)])
+
+    def _is_silent(self, trial: FrozenTrial) -> bool:
+        return self.id_of(trial.number) in self._database._get_stale_trial_ids(self._id)
+
+    def close(self) -> None:
+        """Give connections back."""
+        self._database.remove_session()
+        self._database.engine.dispose()
+
+
+@contextlib.contextmanager
+def _advisory_lock(engine: Any, key: int) -> Iterator[None]:
+    from sqlalchemy import text
+
+    with engine.connect() as connection:
+        connection.execute(text(f"SET lock_timeout = '{LOCK_TIMEOUT_S:.0f}s'"))
+        connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": key})
+        try:
+            yield
+        finally:
+            connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": key})
+
+
+@contextlib.contextmanager
+def _schema_turn(url: str, lock: FileLock | None) -> Iterator[None]:
+    """The only one of all processes that makes a database's tables: Optuna first looks and then makes them."""
+    if lock is not None:
+        with lock:
+            yield
+        return
+    from sqlalchemy import create_engine
+
+    engine = create_engine(url)
+    try:
+        with _advisory_lock(engine, SCHEMA_KEY):
+            yield
+    finally:
+        engine.dispose()
+
+
+def _connected(url: str, kind: str, told: str, lock: FileLock | None) -> RDBStorage:
+    from sqlalchemy.exc import SQLAlchemyError
+
+    waiting = {"connect_args": {"timeout": LOCK_TIMEOUT_S}} if kind == "sqlite" else {"pool_pre_ping": True}
+    try:
+        with warnings.catch_warnings(), _schema_turn(url, lock):
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            return RDBStorage(url, engine_kwargs=waiting, heartbeat_interval=HEARTBEAT_S, grace_period=GRACE_S)
+    except ModuleNotFoundError as error:
+        raise DomainError(
+            f"storage {told} needs the package {error.name}; install it with: pip install 'uspnb[cluster]'"
+        ) from error
+    except ImportError as error:
+        raise DomainError(f"storage {told}: the driver cannot be loaded ({error})") from error
+    except (SQLAlchemyError, RuntimeError) as error:
+        raise DomainError(f"storage {told} cannot be opened: {error}") from error

@@ -6,6 +6,7 @@ import ipaddress
 import os
 
 from uspnb.errors import DomainError
+from uspnb.runtime.arguments import check_whole
 
 LOOPBACK = "127.0.0.1"
 APPS: dict[str, tuple[str, str]] = {
@@ -24,8 +25,7 @@ def check_reach(app: str, address: str, port: int, password: str | None) -> None
     """
     if app not in APPS:
         raise DomainError(f"there is no app {app!r}; choose among {', '.join(APPS)}")
-    if isinstance(port, bool) or not isinstance(port, int) or not 0 <= port <= 65_535:
-        raise DomainError(f"port {port!r} is not a whole number from 0 to 65535")
+    check_whole("port", port, 0, 65_535)
     if password is not None and (not password or os.path.isfile(password)):
         # Panel takes the name of a file for a list of users
         raise DomainError("the password is empty or the name of a file; choose another")

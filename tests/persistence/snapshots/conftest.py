@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -70,18 +67,3 @@ def payload(learned: PredictorState, config: PredictorConfig) -> dict:
         LEARNED, "autoregression", (LEARNED - 1) * INTERVAL_NS, {"name": "a", "speed": 2.5, "live": True}
     )
     return snapshot_of(learned, config, progress=progress, timestamp_ns=1_771_632_000_000_000_000)
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of its own of 512 KiB; whoever may not mount skips, and says so."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    mount = shutil.which("mount")
-    if mount is None:
-        pytest.skip("there is no mount command here, so no small disk; the injected errors are tested all the same")
-    made = subprocess.run([mount, "-t", "tmpfs", "-o", "size=512k", "uspnb-test", str(place)], capture_output=True)
-    if made.returncode:
-        pytest.skip(f"this machine does not let us mount a small disk: {made.stderr.decode().strip()}")
-    yield place
-    subprocess.run(["umount", "-l", str(place)], check=True, capture_output=True)

@@ -9,7 +9,6 @@ import signal
 import socket
 import subprocess
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,14 +16,16 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
+from waiting import until
 
 from uspnb.config.schema import PredictorConfig
 from uspnb.model.state import PredictorState, empty_state
-from uspnb.persistence.stores import MemoryStore, StateStore, Store, StoreUnavailableError, open_store
+from uspnb.persistence.stores import MemoryStore, StateStore, Store, StoreUnavailableError, open_store, register_store
 
-KINDS = ("memory", "sqlite", "redis")
+from .user_store import NamedStore
+
+KINDS = ("memory", "sqlite", "redis", "user")
 DURABLE = ("--appendonly", "yes", "--appendfsync", "always")
-PATIENCE_S = 20.0
 QUIET_S = 0.03
 
 
@@ -47,15 +48,13 @@ class RedisServer:
 
     def start(self) -> None:
         self._process = subprocess.Popen([*self._command, "--port", str(self.port)], stdout=subprocess.DEVNULL)
-        end = time.monotonic() + PATIENCE_S
-        while not self._answers():
-            assert self._process.poll() is None and time.monotonic() < end, "redis-server did not start"
-            time.sleep(0.01)
+        until(lambda: self._answers() or self._process.poll() is not None)
+        assert self._process.poll() is None, "redis-server did not start"
 
     def kill(self) -> None:
         """As `kill -9` does."""
         self._process.kill()
-        self._process.wait(timeout=PATIENCE_S)
+        self._process.wait()
 
     def pause(self, paused: bool) -> None:
         self._process.send_signal(signal.SIGSTOP if paused else signal.SIGCONT)
@@ -63,7 +62,7 @@ class RedisServer:
     def stop(self) -> None:
         if self._process.poll() is None:
             self._process.terminate()
-            self._process.wait(timeout=PATIENCE_S)
+            self._process.wait()
 
     def _answers(self) -> bool:
         try:
@@ -176,6 +175,10 @@ def handles(tmp_path: Path, redis_server: RedisServer) -> Iterator[Callable[[str
         elif kind == "sqlite":
             path = next(files)
             made = [open_store(path) for _ in range(count)]
+        elif kind == "user":
+            register_store("named", NamedStore)
+            space = next(_namespaces)
+            made = [open_store(f"named:{space}") for _ in range(count)]
         else:
             space = next(_namespaces)
             made = [open_store(redis_server.url, namespace=space, retries=3) for _ in range(count)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import subprocess
 from pathlib import Path
 
@@ -9,8 +10,10 @@ import pytest
 
 import uspnb.persistence.stores
 from uspnb.errors import DomainError
-from uspnb.persistence.stores import MemoryStore, RedisStore, SqliteStore, open_store
-from uspnb.persistence.stores.redis_address import PASSWORD, USER, redis_address
+from uspnb.persistence.stores import MemoryStore, RedisStore, SqliteStore, open_store, register_store
+from uspnb.persistence.stores.redis_store import PASSWORD, USER, redis_address
+
+from .user_store import NamedStore
 
 SECRET = "hunter2"
 
@@ -39,6 +42,33 @@ def test_an_option_of_another_kind_is_named(tmp_path: Path) -> None:
         open_store("memory:", namespace="x")
     with pytest.raises(DomainError, match="SqliteStore has no option 'retries'; its options are timeout_s"):
         open_store(tmp_path / "a.db", retries=3)
+
+
+def test_a_users_scheme_is_opened_with_its_own_options() -> None:
+    register_store("named", NamedStore)
+    with open_store("named:a") as first, open_store("NAMED:a", room=5) as second:
+        assert isinstance(second, NamedStore) and second.room == 5
+        version = first.put("key", b"x")
+        assert second.compare_and_set("key", b"y", version) > version
+    with pytest.raises(DomainError, match="this store has no option 'timeout_s'; its options are room"):
+        open_store("named:a", timeout_s=1.0)
+    lines = Path(inspect.getfile(NamedStore)).read_text().splitlines()
+    assert sum(bool(line.strip()) for line in lines) < 40
+
+
+@pytest.mark.parametrize(
+    ("scheme", "said"),
+    [("redis", "one of the package's own"), ("c", "two or more small letters"), ("a b", "two or more small letters")],
+)
+def test_schemes_that_cannot_be_registered(scheme: str, said: str) -> None:
+    with pytest.raises(DomainError, match=said):
+        register_store(scheme, NamedStore)
+
+
+def test_an_opener_that_gives_no_store_is_told_of() -> None:
+    register_store("nothing", lambda address: address)  # type: ignore[arg-type, return-value]
+    with pytest.raises(DomainError, match="what opens nothing: gave a str, which is no store"):
+        open_store("nothing:a")
 
 
 def test_every_public_name_is_there() -> None:
@@ -92,5 +122,5 @@ def test_options_of_redis_that_are_refused(options: dict[str, object]) -> None:
 
 
 def test_the_script_that_installs_the_server_finds_one(project_root: Path) -> None:
-    done = subprocess.run([project_root / ".ci" / "redis.sh"], capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run([project_root / ".ci" / "redis.sh"], capture_output=True, text=True, check=True)
     assert Path(done.stdout.strip()).name == "redis-server"

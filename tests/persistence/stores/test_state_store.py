@@ -9,6 +9,8 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
+from small_fleet import ASSETS, first, ticked, ticks
+from waiting import PATIENCE_S
 
 from uspnb.config.schema import PredictorConfig
 from uspnb.errors import DomainError, IntegrityError
@@ -20,20 +22,7 @@ from uspnb.predictor.functional import FunctionalPredictor, observations
 from uspnb.runtime.digest import sha256_pytree
 
 CONFIG = PredictorConfig()
-ASSETS = ["oslo", "b/ergen", "troms\u00f8"]
 SECOND = 1_000_000_000
-
-
-def ticked(states: PredictorState, by: int = 1) -> PredictorState:
-    return states._replace(ticks=np.asarray(states.ticks) + by)
-
-
-def first(states: PredictorState, count: int) -> PredictorState:
-    return jax.tree.map(lambda leaf: np.asarray(leaf)[:count], states)
-
-
-def ticks(states: PredictorState) -> list[int]:
-    return np.asarray(states.ticks).tolist()
 
 
 def odd_states(small_state: PredictorState, count: int) -> PredictorState:
@@ -112,7 +101,7 @@ def test_two_writers_of_one_series_lose_no_tick(
 ) -> None:
     """Each writer counts what it won; a lost round is read again.  The states hold exactly what was won."""
     stores, won = handles(kind, 2), [0, 0]
-    gate = threading.Barrier(2, timeout=60.0)
+    gate = threading.Barrier(2, timeout=PATIENCE_S)
 
     def run(k: int) -> None:
         fleet = StateStore(stores[k], small_state, CONFIG)
@@ -126,7 +115,7 @@ def test_two_writers_of_one_series_lose_no_tick(
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(timeout=60.0)
+        thread.join()
     states, _ = StateStore(stores[0], small_state, CONFIG).load(ASSETS[:1])
     assert ticks(states) == [25] and sum(won) == 25
 

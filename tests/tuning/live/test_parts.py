@@ -18,7 +18,7 @@ from uspnb.tuning.live import CampaignTask, Found, LoopSettings, Proposal, Verdi
 from uspnb.tuning.live.decisions import Decision, Decisions, level_of
 from uspnb.tuning.live.elsewhere import HelperError, answer_of, message_of, proposal_from, task_from
 from uspnb.tuning.live.reach import loop_space
-from uspnb.tuning.live.tick_ring import TickRing
+from uspnb.tuning.live.watching import TickRing
 
 START = 1_771_675_200 * 10**9
 

@@ -9,10 +9,9 @@ import numpy as np
 import pytest
 
 from uspnb.model.records import Observation
-from uspnb.tuning.live.off_stage import OffStage
-from uspnb.tuning.live.probation import FAILED, GOING, PASSED, Probation, Standing
-from uspnb.tuning.live.settings import LoopSettings
-from uspnb.tuning.live.tick_ring import TickRing
+from uspnb.tuning.live.decisions import LoopSettings
+from uspnb.tuning.live.probation import FAILED, GOING, PASSED, OffStage, Probation, Standing
+from uspnb.tuning.live.watching import TickRing
 
 TICKS = 300
 RNG = np.random.default_rng(11)

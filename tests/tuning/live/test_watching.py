@@ -11,9 +11,8 @@ import pytest
 
 from uspnb.model.packing import layout_for, unpack
 from uspnb.model.records import Observation, Telemetry
-from uspnb.tuning.live.settings import LoopSettings
-from uspnb.tuning.live.tick_ring import TickRing
-from uspnb.tuning.live.watching import FAST, REGIME, SKILL, SLOW, Trigger, Watch, skill_of
+from uspnb.tuning.live.decisions import LoopSettings
+from uspnb.tuning.live.watching import FAST, REGIME, SKILL, SLOW, TickRing, Trigger, Watch, skill_of
 
 RNG = np.random.default_rng(5)
 N = 2400

@@ -11,7 +11,7 @@ import xarray as xr
 
 from ...array_types import Float, Int
 from ...model.fields import INPUT_UNITS, SPARK, shown_fields, variables
-from ...model.kernels.base import KERNEL_NAMES
+from ...model.kernels.registry import KERNEL_NAMES
 from ...model.records import CHART_NAMES, OperatingMode
 from ..timeline import ALARM_CHARTS
 

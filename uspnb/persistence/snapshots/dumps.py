@@ -9,7 +9,7 @@ import stat
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from ...config.schema import PredictorConfig
 from ...errors import DomainError
 from ...model.state import PredictorState
 from ...runtime.digest import sha256_bytes
+from ...runtime.writing import Writer
 from .codec import decode, encode
 from .files import check_space, read_bounded, sync_folder
 from .payload import Payload, snapshot_of
@@ -110,9 +111,8 @@ class EmergencyDumps:
         self.written, self.failed, self.withheld = 0, 0, 0
         self.condition: str | None = None
         self._last: dict[str, float] = {}
-        self._executor = ThreadPoolExecutor(1, thread_name_prefix="dump_io") if background else None
-        self._waiting = 0
-        self._changed = threading.Condition()
+        self._writer = Writer("dump_io", MOST_WAITING) if background else None
+        self._lock = threading.Lock()
 
     def offer(
         self,
@@ -146,29 +146,26 @@ class EmergencyDumps:
             payload = dump_of(asset, state, config, telemetry, table, columns, timestamp_ns=instant)
             return self._write(path, asset, payload)
 
-        if self._executor is None:
+        if self._writer is None:
             return path if write() else None
-        with self._changed:
-            if self._waiting >= MOST_WAITING:
+        with self._lock:
+            if self._writer.status().pending >= MOST_WAITING:
                 self.withheld += 1
                 return None
-            self._waiting += 1
-        self._executor.submit(write).add_done_callback(self._done)
+            # The first dumps are those that led here: none gives way to a later one.
+            future = self._writer.submit(write, may_be_dropped=False)
+        future.add_done_callback(self._judge)
         return path
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until every dump that was offered has been dealt with; whether that came true within `timeout` [s]."""
-        with self._changed:
-            return self._changed.wait_for(lambda: not self._waiting, timeout)
+        return self._writer is None or self._writer.wait(timeout)
 
-    def _done(self, future: Future[bool]) -> None:
+    def _judge(self, future: Future[bool]) -> None:
         problem = future.exception()
-        with self._changed:
-            if problem is not None:
-                self.failed += 1
-                self.condition = f"an emergency dump could not be made: {problem}"
-            self._waiting -= 1
-            self._changed.notify_all()
+        if problem is not None:
+            self.failed += 1
+            self.condition = f"an emergency dump could not be made: {problem}"
 
     def _write(self, path: Path, asset: str, payload: Payload) -> bool:
         data = encode(payload, self.compression, kind="dump")
@@ -186,7 +183,7 @@ class EmergencyDumps:
         return True
 
     def _is_due(self, asset: str, now: float) -> bool:
-        with self._changed:
+        with self._lock:
             last = self._last.get(asset)
             if last is not None and now - last < self.interval_s:
                 self.withheld += 1

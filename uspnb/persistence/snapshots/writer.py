@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from pathlib import Path
 from typing import NamedTuple, SupportsIndex
 
 from ...errors import DomainError
 from ...runtime.arguments import check_whole
+from ...runtime.writing import Writer
 from .files import SnapshotFolder, Written, write_snapshot
 from .payload import Payload, ticks_of
 
@@ -41,12 +41,6 @@ class SnapshotStatus(NamedTuple):
     condition: str | None
 
 
-class _Waiting(NamedTuple):
-    make: Callable[[], Payload]
-    path: Path | None
-    future: Future[Written]
-
-
 class SnapshotWriter:
     """Writes snapshots in threads of its own ("snapshot_io_N"), the newest before all.
 
@@ -68,10 +62,9 @@ class SnapshotWriter:
         self.folder = folder
         self.queue_maxlen = check_whole("queue_maxlen", queue_maxlen, 1)
         self.workers = check_whole("workers", workers, 1)
-        self._waiting: deque[_Waiting] = deque()
-        self._executor = ThreadPoolExecutor(self.workers, thread_name_prefix="snapshot_io")
-        self._changed = threading.Condition()
-        self._threads, self._writing, self._closed = 0, 0, False
+        closed = "the snapshot writer is closed; nothing more can be submitted"
+        self._writer = Writer("snapshot_io", self.queue_maxlen, self.workers, closed)
+        self._lock = threading.Lock()
         self._status = SnapshotStatus(0, 0, 0, 0, None, None, None, float("nan"), None)
 
     def submit(self, make: Callable[[], Payload], *, path: str | os.PathLike[str] | None = None) -> Future[Written]:
@@ -90,23 +83,8 @@ class SnapshotWriter:
         """
         if path is None and self.folder is None:
             raise DomainError("this writer has no folder; submit each snapshot with a path")
-        item = _Waiting(make, None if path is None else Path(path), Future())
-        dropped: list[_Waiting] = []
-        with self._changed:
-            if self._closed:
-                raise DomainError("the snapshot writer is closed; nothing more can be submitted")
-            self._waiting.append(item)
-            while len(self._waiting) > self.queue_maxlen:
-                dropped.append(self._waiting.popleft())
-            self._status = self._status._replace(dropped=self._status.dropped + len(dropped))
-            if self._threads < self.workers:
-                # A thread stays at work until nothing waits, so that even an interpreter that ends writes the last one.
-                self._threads += 1
-                self._executor.submit(self._work)
-        for old in dropped:
-            old.future.cancel()
-            old.future.set_running_or_notify_cancel()
-        return item.future
+        place = None if path is None else Path(path)
+        return self._writer.submit(lambda: self._write(make, place))
 
     @property
     def condition(self) -> str | None:
@@ -115,52 +93,33 @@ class SnapshotWriter:
 
     def status(self) -> SnapshotStatus:
         """How the snapshots stand."""
-        with self._changed:
-            return self._status._replace(pending=len(self._waiting) + self._writing)
+        writer = self._writer.status()
+        with self._lock:
+            return self._status._replace(pending=writer.pending, dropped=writer.dropped)
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until nothing is pending; whether that came true within `timeout` [s]."""
-        with self._changed:
-            return self._changed.wait_for(lambda: not self._waiting and not self._writing, timeout)
+        return self._writer.wait(timeout)
 
     def close(self, timeout: float | None = None) -> bool:
         """Take nothing more, write what is pending; whether that was done within `timeout` [s].
 
         What is not done by then goes on in its thread, which an interpreter that ends waits for.
         """
-        with self._changed:
-            self._closed = True
-        done = self.wait(timeout)
-        self._executor.shutdown(wait=False)
-        return done
+        return self._writer.close(timeout)
 
-    def _work(self) -> None:
-        while True:
-            with self._changed:
-                if not self._waiting:
-                    self._threads -= 1
-                    return
-                item = self._waiting.popleft()
-                self._writing += 1
-            if item.future.set_running_or_notify_cancel():
-                self._write(item)
-            with self._changed:
-                self._writing -= 1
-                self._changed.notify_all()
-
-    def _write(self, item: _Waiting) -> None:
+    def _write(self, make: Callable[[], Payload], path: Path | None) -> Written:
         began = time.perf_counter()
         try:
-            payload = item.make()
+            payload = make()
             ticks = ticks_of(payload)
-            written = self._save(payload, item.path)
-        except Exception as problem:  # whatever it is, the future's owner must see it and the thread must live on
-            told = f"snapshots cannot be written: {problem}"
-            with self._changed:
+            written = self._save(payload, path)
+        except Exception as problem:
+            with self._lock:
+                told = f"snapshots cannot be written: {problem}"
                 self._status = self._status._replace(failed=self._status.failed + 1, condition=told)
-            item.future.set_exception(problem)
-            return
-        with self._changed:
+            raise
+        with self._lock:
             self._status = self._status._replace(
                 saved=self._status.saved + 1,
                 last_path=written.path,
@@ -169,7 +128,7 @@ class SnapshotWriter:
                 last_seconds=time.perf_counter() - began,
                 condition=None,
             )
-        item.future.set_result(written)
+        return written
 
     def _save(self, payload: Payload, path: Path | None) -> Written:
         if path is not None:

@@ -3,9 +3,16 @@
 from typing import TYPE_CHECKING
 
 from ...runtime.later import import_later
-from .base import ConflictError, Store, Stored, StoreUnavailableError
+from .base import (
+    ConflictError,
+    Store,
+    Stored,
+    StoreUnavailableError,
+    TransactionalStore,
+    open_store,
+    register_store,
+)
 from .memory_store import MemoryStore
-from .opening import open_store
 
 if TYPE_CHECKING:
     from .redis_store import RedisStore
@@ -34,5 +41,7 @@ __all__ = [
     "Store",
     "StoreUnavailableError",
     "Stored",
+    "TransactionalStore",
     "open_store",
+    "register_store",
 ]

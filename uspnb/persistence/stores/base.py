@@ -1,22 +1,29 @@
-"""What a store is: `Stored`, the `Store` protocol, its errors, and what may be a key, a value and a version."""
+"""What a store is and how one is opened: the `Store` protocol, its errors and checks, `open_store` by scheme."""
 
 from __future__ import annotations
 
+import contextlib
+import importlib
+import os
 import unicodedata
-from collections.abc import Sequence
-from typing import NamedTuple, Protocol, runtime_checkable
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 from ...errors import DomainError, UspnbError
 from ...runtime.arguments import check_whole
+from ...runtime.schemes import SchemeRegistry, call_with_options
 
 MAX_KEY_LENGTH = 512
 MAX_VALUE_BYTES = 64 << 20
 MAX_VERSION = 2**53  # Redis counts versions in Lua, whose numbers are doubles
+SCHEMES = ("memory", "sqlite", "redis", "rediss", "unix")
 
 Value = bytes | bytearray | memoryview
 Write = tuple[str, Value, int]
 Keys = list[str]
 Versions = list[int | None]
+_Opened = TypeVar("_Opened", bound="TransactionalStore")
 
 
 class ConflictError(UspnbError):
@@ -115,6 +122,96 @@ class Store(Protocol):
     def __exit__(self, *_: object) -> None: ...
 
 
+class TransactionalStore:
+    """A `Store` whose kind says only how to read, write, remove and list within a transaction.
+
+    A kind defines `transaction`, `read`, `write`, `remove`, `keys` and `close`; keys and values are checked before any
+    of them is called.
+    """
+
+    def transaction(self, writing: bool) -> contextlib.AbstractContextManager[Any]:
+        """What happens inside happens at once or not at all, and nothing else meanwhile.
+
+        Raises:
+            DomainError: the store was closed.
+        """
+        raise NotImplementedError
+
+    def read(self, keys: Sequence[str]) -> Sequence[Stored | None]:
+        """Value and version of each key, None where there is none; inside a transaction."""
+        raise NotImplementedError
+
+    def write(self, key: str, value: Value) -> int:
+        """Put a copy of a value there and return its new version; inside a transaction."""
+        raise NotImplementedError
+
+    def remove(self, key: str) -> bool:
+        """Take a key away, if it is there; inside a transaction."""
+        raise NotImplementedError
+
+    def keys(self, prefix: str) -> Keys:
+        """The keys that begin with `prefix`, in the order of their code points; inside a transaction."""
+        raise NotImplementedError
+
+    def version(self, key: str) -> int:
+        """The version of a key, 0 where there is none; inside a transaction."""
+        found = self.read([key])[0]
+        return found.version if found else 0
+
+    def close(self) -> None:
+        """See `Store.close`."""
+        raise NotImplementedError
+
+    def __enter__(self: _Opened) -> _Opened:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def get(self, key: str) -> Stored | None:
+        """See `Store.get`."""
+        return self.get_many([key])[0]
+
+    def get_many(self, keys: Sequence[str]) -> Sequence[Stored | None]:
+        """See `Store.get_many`; all values are those of one moment."""
+        checked = [checked_key(key) for key in keys]
+        with self.transaction(False):
+            return self.read(checked)
+
+    def put(self, key: str, value: Value) -> int:
+        """See `Store.put`."""
+        key, value = checked_key(key), checked_value(value)
+        with self.transaction(True):
+            return self.write(key, value)
+
+    def delete(self, key: str) -> bool:
+        """See `Store.delete`."""
+        checked_key(key)
+        with self.transaction(True):
+            return self.remove(key)
+
+    def list(self, prefix: str = "") -> Keys:
+        """See `Store.list`."""
+        checked_prefix(prefix)
+        with self.transaction(False):
+            return self.keys(prefix)
+
+    def compare_and_set(self, key: str, value: Value, version: int) -> int:
+        """See `Store.compare_and_set`."""
+        key, value, version = checked_key(key), checked_value(value), checked_version(version)
+        with self.transaction(True):
+            found = self.version(key)
+            if found != version:
+                raise ConflictError(key, version, found)
+            return self.write(key, value)
+
+    def set_many(self, writes: Sequence[Write]) -> Versions:
+        """See `Store.set_many`; all writes are one transaction."""
+        checked = checked_writes(writes)
+        with self.transaction(True):
+            return [self.write(k, value) if self.version(k) == version else None for k, value, version in checked]
+
+
 def checked_key(key: object) -> str:
     """The key, if it is one.
 
@@ -172,3 +269,61 @@ def checked_version(version: object) -> int:
 def checked_writes(writes: Sequence[Write]) -> list[tuple[str, bytes | memoryview, int]]:
     """The writes of `set_many`, each checked, before any of them is made."""
     return [(checked_key(key), checked_value(value), checked_version(version)) for key, value, version in writes]
+
+
+_REGISTRY = SchemeRegistry("store", "uspnb.stores", SCHEMES)
+
+
+def open_store(url: str | os.PathLike[str], **options: Any) -> Store:
+    """Open a store.
+
+    | url | store | options |
+    |---|---|---|
+    | `memory:` | `MemoryStore` | none |
+    | `sqlite:PATH`, or a path that ends in `.db` | `SqliteStore` | timeout_s |
+    | `redis://host:port/db`, `rediss://...`, `unix:///path` | `RedisStore` | namespace, timeout_s, retries |
+    | address of a registered scheme | what its opener gives | those of the opener |
+
+    The library of a kind is imported when that kind is opened.
+
+    Raises:
+        DomainError: nothing that names a store, or an option that its kind does not have.
+        StoreUnavailableError, IntegrityError: see the kind.
+    """
+    text = os.fspath(url)
+    scheme, _, rest = text.partition(":")
+    if text == "memory:":
+        return _shipped("memory_store", "MemoryStore", options)
+    if scheme == "sqlite" and rest:
+        return _shipped("sqlite_store", "SqliteStore", options, Path(rest).expanduser())
+    if scheme.lower() in ("redis", "rediss", "unix") and rest.startswith("//"):
+        return _shipped("redis_store", "RedisStore", options, text)
+    opener = _REGISTRY.find(text)
+    if opener is not None:
+        return _REGISTRY.open(opener, text, options, Store)
+    if text.endswith(".db") and "://" not in text:
+        return _shipped("sqlite_store", "SqliteStore", options, Path(text).expanduser())
+    raise DomainError(  # the address is not repeated: it may hold a password
+        "this names no store; give memory:, sqlite:PATH, a path that ends in .db, or a redis://, rediss:// or unix:// "
+        f"address; schemes that can be opened are {', '.join(_REGISTRY.known())}"
+    )
+
+
+def register_store(scheme: str, opener: Callable[..., Store]) -> None:
+    """Have `open_store("scheme:...")` open a store of the user's own.
+
+    An installed package needs no call: its entry point of this name in the group `uspnb.stores` is found.
+
+    Args:
+        scheme: what stands before ":", two small letters or more.
+        opener: (address, **options) -> `Store`; what it raises reaches whoever opens.
+
+    Raises:
+        DomainError: no scheme, one that the package has itself, or no function.
+    """
+    _REGISTRY.register(scheme, opener)
+
+
+def _shipped(module: str, name: str, options: dict[str, Any], *given: Any) -> Store:
+    make = getattr(importlib.import_module(f".{module}", __package__), name)
+    return call_with_options(make, given, options, f"a {name}")

@@ -11,20 +11,7 @@ from pathlib import Path
 
 from ...errors import DomainError, IntegrityError
 from ...runtime.arguments import check_number
-from .base import (
-    ConflictError,
-    Keys,
-    Stored,
-    StoreUnavailableError,
-    Value,
-    Versions,
-    Write,
-    checked_key,
-    checked_prefix,
-    checked_value,
-    checked_version,
-    checked_writes,
-)
+from .base import Keys, Stored, StoreUnavailableError, TransactionalStore, Value
 
 APPLICATION_ID = 0x75737062  # "uspb": the file says whose it is (sqlite.org/pragma.html, application_id)
 LAYOUT_VERSION = 1
@@ -45,7 +32,7 @@ _UPSERT = (
 )
 
 
-class SqliteStore:
+class SqliteStore(TransactionalStore):
     """A `Store` in one file, with a write-ahead log beside it (`-wal` and `-shm`; they belong to the file).
 
     What a write returned for survives a kill and a power cut: each commit is forced to disk.
@@ -81,67 +68,39 @@ class SqliteStore:
     def __repr__(self) -> str:
         return f"SqliteStore({str(self.path)!r})"
 
-    def __enter__(self) -> SqliteStore:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def get(self, key: str) -> Stored | None:
-        """See `Store.get`."""
-        return self.get_many([key])[0]
-
-    def get_many(self, keys: Sequence[str]) -> Sequence[Stored | None]:
-        """See `Store.get_many`; all values are those of one moment."""
-        checked = [checked_key(key) for key in keys]
+    def read(self, keys: Sequence[str]) -> Sequence[Stored | None]:
+        """See `TransactionalStore.read`."""
         found: dict[str, Stored] = {}
-        with self._transaction("BEGIN") as database:
-            for start in range(0, len(checked), KEYS_PER_QUERY):
-                piece = checked[start : start + KEYS_PER_QUERY]
-                for key, version, value in database.execute(f"{_READ_COLUMNS}({','.join('?' * len(piece))})", piece):
-                    found[key] = Stored(value, version)
-        return [found.get(key) for key in checked]
+        for start in range(0, len(keys), KEYS_PER_QUERY):
+            piece = keys[start : start + KEYS_PER_QUERY]
+            rows = self._opened().execute(f"{_READ_COLUMNS}({','.join('?' * len(piece))})", piece)
+            found |= {key: Stored(value, version) for key, version, value in rows}
+        return [found.get(key) for key in keys]
 
-    def put(self, key: str, value: Value) -> int:
-        """See `Store.put`."""
-        key, value = checked_key(key), checked_value(value)
-        with self._transaction() as database:
-            return _write(database, key, value)
+    def version(self, key: str) -> int:
+        """See `TransactionalStore.version`."""
+        row = self._opened().execute("SELECT version FROM entry WHERE key = ?", (key,)).fetchone()
+        return row[0] if row else 0
 
-    def delete(self, key: str) -> bool:
-        """See `Store.delete`."""
-        checked_key(key)
-        with self._transaction() as database:
-            return database.execute("DELETE FROM entry WHERE key = ?", (key,)).rowcount > 0
+    def write(self, key: str, value: Value) -> int:
+        """See `TransactionalStore.write`."""
+        database = self._opened()
+        database.execute("UPDATE revision SET last = last + 1")
+        (version,) = database.execute("SELECT last FROM revision").fetchone()
+        database.execute(_UPSERT, (key, version, value))
+        return version
 
-    def list(self, prefix: str = "") -> Keys:
-        """See `Store.list`."""
-        checked_prefix(prefix)
-        with self._transaction("BEGIN") as database:
-            # SQLite compares text by its UTF-8 bytes, which is the order of the code points.
-            rows = database.execute(
-                "SELECT key FROM entry WHERE key >= ? AND substr(key, 1, ?) = ? ORDER BY key",
-                (prefix, len(prefix), prefix),
-            )
-            return [key for (key,) in rows]
+    def remove(self, key: str) -> bool:
+        """See `TransactionalStore.remove`."""
+        return self._opened().execute("DELETE FROM entry WHERE key = ?", (key,)).rowcount > 0
 
-    def compare_and_set(self, key: str, value: Value, version: int) -> int:
-        """See `Store.compare_and_set`."""
-        key, value, version = checked_key(key), checked_value(value), checked_version(version)
-        with self._transaction() as database:
-            found = _version(database, key)
-            if found != version:
-                raise ConflictError(key, version, found)
-            return _write(database, key, value)
-
-    def set_many(self, writes: Sequence[Write]) -> Versions:
-        """See `Store.set_many`; all writes are one transaction, forced to disk once."""
-        checked = checked_writes(writes)
-        with self._transaction() as database:
-            return [
-                _write(database, key, value) if _version(database, key) == version else None
-                for key, value, version in checked
-            ]
+    def keys(self, prefix: str) -> Keys:
+        """See `TransactionalStore.keys`."""
+        # SQLite compares text by its UTF-8 bytes, which is the order of the code points.
+        rows = self._opened().execute(
+            "SELECT key FROM entry WHERE key >= ? AND substr(key, 1, ?) = ? ORDER BY key", (prefix, len(prefix), prefix)
+        )
+        return [key for (key,) in rows]
 
     def close(self) -> None:
         """See `Store.close`."""
@@ -160,7 +119,7 @@ class SqliteStore:
             )
         database.execute("PRAGMA synchronous = FULL")
         # Two processes may open a new file at once: the second must see what the first has made.
-        with self._transaction() as locked:
+        with self.transaction(True) as locked:
             (owner,) = locked.execute("PRAGMA application_id").fetchone()
             (version,) = locked.execute("PRAGMA user_version").fetchone()
             (tables,) = locked.execute("SELECT count(*) FROM sqlite_master").fetchone()
@@ -175,17 +134,20 @@ class SqliteStore:
                     "the program that wrote it"
                 )
 
+    def _opened(self) -> sqlite3.Connection:
+        if self._database is None:
+            raise DomainError(f"the store {self.path} was closed; open it again")
+        return self._database
+
     @contextlib.contextmanager
-    def _transaction(self, begin: str = "BEGIN IMMEDIATE") -> Iterator[sqlite3.Connection]:
-        """Everything inside happens at once or not at all; reading needs no more than "BEGIN"."""
+    def transaction(self, writing: bool) -> Iterator[sqlite3.Connection]:
+        """See `TransactionalStore.transaction`; one of writing is forced to disk once, at its end."""
         with self._lock, self._told():
-            database = self._database
-            if database is None:
-                raise DomainError(f"the store {self.path} was closed; open it again")
+            database = self._opened()
             if self._place is not None and _place(self.path) != self._place:
                 # SQLite would go on writing to a file that has no name any more.
                 raise StoreUnavailableError(f"{self.path} was removed or replaced while it was open; open it again")
-            database.execute(begin)
+            database.execute("BEGIN IMMEDIATE" if writing else "BEGIN")
             try:
                 yield database
                 database.execute("COMMIT")
@@ -213,15 +175,3 @@ def _place(path: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return found.st_dev, found.st_ino
-
-
-def _version(database: sqlite3.Connection, key: str) -> int:
-    row = database.execute("SELECT version FROM entry WHERE key = ?", (key,)).fetchone()
-    return row[0] if row else 0
-
-
-def _write(database: sqlite3.Connection, key: str, value: Value) -> int:
-    database.execute("UPDATE revision SET last = last + 1")
-    (version,) = database.execute("SELECT last FROM revision").fetchone()
-    database.execute(_UPSERT, (key, version, value))
-    return version

@@ -1,10 +1,9 @@
 """The closed loop: a live predictor watched, tuned in the background, changed and, where that fails, changed back."""
 
 from .autotuner import Autotuner
-from .decisions import AutotuneStatus, Decision, Decisions
+from .decisions import AutotuneStatus, Decision, Decisions, LoopSettings
 from .proposing import CampaignTask, Found, Proposal, Verdict
 from .reach import loop_space
-from .settings import LoopSettings
 
 __all__ = [
     "AutotuneStatus",

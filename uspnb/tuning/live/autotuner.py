@@ -14,15 +14,14 @@ from ...model.records import PredictionResult, ProcessState
 from ...predictor.reloading import ConfigReloadablePredictor
 from ...predictor.universal import UniversalPredictor
 from ...runtime.arguments import check_whole
-from ...runtime.html_tables import headline, pairs_table
+from ...runtime.words import headline, pairs_table
 from ..space import SearchSpace, Space, checked_space
-from .background import background_for
 from .changing import Hand
-from .decisions import ADOPTED, CLOSED, OFF, ROLLED_BACK, AutotuneStatus, Decisions
+from .decisions import ADOPTED, CLOSED, OFF, ROLLED_BACK, AutotuneStatus, Decisions, LoopSettings
+from .elsewhere import background_for
 from .loop import Loop
 from .proposing import CampaignOf, JudgeOf
 from .reach import LOOP, space_named
-from .settings import LoopSettings
 from .watching import ASKED, Trigger
 
 

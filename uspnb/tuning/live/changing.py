@@ -13,8 +13,8 @@ from ...config.schema import PredictorConfig
 from ...errors import ConfigMutationError
 from ...model.state import PredictorState
 from ...predictor.reloading import ConfigReloadablePredictor
-from .off_stage import OffStage
-from .settings import LoopSettings
+from .decisions import LoopSettings
+from .probation import OffStage
 
 
 class Hand:

@@ -1,22 +1,93 @@
-"""Small HTML tables for notebooks: every text escaped, colours taken from the page, so that light and dark both read.
+"""Numbers, counts, instants and spans of time as a reader wants them, and small HTML tables of them for notebooks.
 
-No colour is fixed but half-transparent grey, which stands on any background; a front end that strips styles still
-shows a plain table.
+In HTML every text is escaped and colours are taken from the page, so that light and dark both read: no colour is fixed
+but half-transparent grey, which stands on any background; a front end that strips styles still shows a plain table.
 """
 
 from __future__ import annotations
 
+import datetime
 import html
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+NOT_KNOWN = "not known"
 _LINE = "border-bottom:1px solid rgba(127,127,127,.35)"
 _TABLE = "border-collapse:collapse;margin:4px 0;background:transparent"
 _CELL = f"text-align:left;vertical-align:top;padding:2px 14px 2px 0;{_LINE};background:transparent"
 _NUMBER = f"{_CELL};font-variant-numeric:tabular-nums"
 _CAPTION = "caption-side:top;text-align:left;padding:2px 0;color:inherit"
+
+
+def number(value: float) -> str:
+    """A number with five significant digits."""
+    return NOT_KNOWN if math.isnan(value) else f"{value:.5g}"
+
+
+def counted(count: int, word: str, plural: str = "s") -> str:
+    """A count and its noun."""
+    return f"{count:,} {word}{'' if count == 1 else plural}"
+
+
+def moment(value: Any) -> str:
+    """A time coordinate's entry: an instant to the second (finer where it has a fraction), or a tick's number."""
+    if isinstance(value, np.datetime64):
+        if np.isnat(value):
+            return NOT_KNOWN
+        seconds, _, fraction = str(value.astype("datetime64[ns]")).replace("T", " ").partition(".")
+        digits = 0 if not int(fraction) else 9 if int(fraction) % 1000 else 6
+        return f"{seconds}.{fraction[:digits]}" if digits else seconds
+    if not isinstance(value, datetime.datetime):
+        return str(value)
+    if value != value:  # pandas' NaT, which is a datetime
+        return NOT_KNOWN
+    fine = value.microsecond or getattr(value, "nanosecond", 0)
+    return value.isoformat(sep=" ", timespec="auto" if fine else "seconds")
+
+
+def duration(seconds: float) -> str:
+    """A time span in the units that suit its length."""
+    if math.isnan(seconds):
+        return NOT_KNOWN
+    if seconds < 120:
+        return f"{seconds:.3g} s"
+    minutes = seconds / 60.0
+    return f"{minutes:.1f} min" if minutes < 120 else f"{minutes / 60.0:.1f} h"
+
+
+def probability(p: float) -> str:
+    """A p value; below 0.0001 its size tells nothing more."""
+    return "below 0.0001" if p < 1e-4 else f"{p:.4f}"
+
+
+def change(before: Any, after: Any) -> str:
+    """How far a value moved: in per cent, as a factor where that is plainer, in words where it is no number."""
+    numbers = [isinstance(v, (int, float)) and not isinstance(v, bool) for v in (before, after)]
+    if before is None or not all(numbers):
+        return NOT_KNOWN if before is None else ("same" if before == after else "changed")
+    if not (math.isfinite(before) and math.isfinite(after)):
+        return NOT_KNOWN
+    if before == after:
+        return "same"
+    ratio = after / before if before else math.inf
+    if before == 0:
+        return f"{after - before:+.4g}"
+    return f"x {ratio:.4g}" if ratio >= 10.0 or 0.0 < ratio <= 0.1 else f"{ratio - 1.0:+.1%}"
+
+
+def setting(value: Any) -> str:
+    """A parameter's value."""
+    if value is None:
+        return NOT_KNOWN
+    return number(value) if isinstance(value, float) else one_line(value)
+
+
+def one_line(text: Any) -> str:
+    """Text of somebody else's as one line of printable characters."""
+    return "".join(c if c.isprintable() else "?" for c in " ".join(str(text).split()))
 
 
 def plain_text(value: Any) -> str:
