@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Mapping, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,9 +18,14 @@ from ..array_types import Float, Int
 from ..model.fields import CHART_NAMES, VIEW, shown_fields
 from ..model.fields import view_columns as named_columns
 from ..model.kernels.registry import KERNEL_NAMES, robust_place
-from ..model.packing import Layout, row_columns, unpack
+from ..model.packing import Layout, row_columns
 
 NANOSECONDS_PER_MILLISECOND = 1e6
+VECTORS = ("weight", "target_weight")
+REASONED = (
+    *VECTORS, "not_finite", "out_of_order", "rejected", "emergency", "alarm", "alarm_chart", "onset_ago", "stale",
+    "sparse", "frozen", "degraded", "in_grace",
+)  # fmt: skip
 
 VIEW_COLUMNS: tuple[str, ...] = named_columns(KERNEL_NAMES)
 
@@ -81,9 +87,10 @@ def view_columns(
         One row per tick, columns as `fields.view_columns` names them for the kernels of the layout; the onset is NaN
         where there is no alarm.
     """
-    t = unpack(rows, layout).telemetry
+    columns = row_columns(layout)
+    t = SimpleNamespace(**{n: rows[:, columns[n] if n in VECTORS else columns[n].start] for n in REASONED})
     tick = first_tick + np.arange(len(rows), dtype=np.float64)
-    onset = np.where(np.asarray(t.alarm, bool), np.maximum(tick - np.asarray(t.onset_ago), 0.0), np.nan)
+    onset = np.where(t.alarm > 0, np.maximum(tick - t.onset_ago, 0.0), np.nan)
     time = tick if grid else np.asarray(stamps_ns) / NANOSECONDS_PER_MILLISECOND
     parts = ([tick, time], rows[:, _places(layout)].T, [onset, reason_codes(t, layout.kernels)])
     return np.concatenate(parts).T if len(rows) else np.empty((0, len(named_columns(layout.kernels))))
@@ -96,7 +103,7 @@ def reason_codes(telemetry: Any, kernels: Sequence[str] = KERNEL_NAMES) -> Int[n
     an alarm, doubtful input, the grace period; else the weights follow the track record.
 
     Args:
-        telemetry: `Telemetry` of arrays with a leading axis of ticks.
+        telemetry: the fields `REASONED` of `Telemetry` as arrays with a leading axis of ticks.
         kernels: names of the kernels in it.
     """
     t = telemetry

@@ -21,7 +21,6 @@ from ..model.kernels.registry import check_exists
 from ..model.packing import unpack
 from ..model.programs import (
     SERIES_LENGTH,
-    filled,
     initial_state,
     result_layout,
     run_batch,
@@ -217,6 +216,13 @@ def observations(values: Any, timestamps_ns: Any, now_ns: Any = None, dispersion
     now = stamps if now_ns is None else np.broadcast_to(np.asarray(now_ns, np.int64), values.shape)
     proxy = np.full(values.shape, np.nan) if dispersion_proxy is None else np.asarray(dispersion_proxy, np.float64)
     return Observation(values, stamps, now, proxy)
+
+
+def filled(column: Any, length: int) -> np.ndarray:
+    """The column with its last row repeated up to `length`."""
+    column = np.asarray(column)
+    missing = length - column.shape[0]
+    return column if missing == 0 else np.concatenate([column, np.repeat(column[-1:], missing, axis=0)])
 
 
 def _observation(tick: ProcessState | Observation, now_ns: int | None) -> Observation:

@@ -20,6 +20,7 @@ from ..model.records import PredictionResult, ProcessState
 from ..model.state import INTERVALS_KEPT, PredictorState
 from ..persistence.snapshots import SnapshotStatus, Written, config_from, read_snapshot
 from ..runtime.arguments import check_whole
+from ..runtime.ring import Ring
 from ..runtime.words import headline
 from ..sinks import TelemetryBuffer
 from .functional import FunctionalPredictor, observations, scan_chunks, tagged
@@ -34,37 +35,6 @@ HISTORY_LIMIT = 20_000
 def replay_clock() -> None:
     """The clock of history: every tick is processed at its own timestamp."""
     return None
-
-
-class HistoryRing:
-    """The last `limit` rows of float64 and their timestamps, in one block that grows to its limit and no further."""
-
-    def __init__(self, limit: int, width: int) -> None:
-        self.limit, self.count, self.skipped = limit, 0, 0
-        self.rows = np.empty((min(limit, 256), width))
-        self.stamps = np.empty(len(self.rows), np.int64)
-
-    def append(self, rows: np.ndarray, stamps: np.ndarray) -> None:
-        self.skipped += max(len(rows) - self.limit, 0)
-        for row, stamp in zip(rows[-self.limit :], stamps[-self.limit :], strict=True):
-            if self.count >= len(self.rows) and len(self.rows) < self.limit:
-                longer = min(self.limit, 2 * len(self.rows))
-                self.rows = np.resize(self.rows, (longer, self.rows.shape[1]))
-                self.stamps = np.resize(self.stamps, longer)
-            place = self.count % len(self.rows)
-            self.rows[place], self.stamps[place] = row, stamp
-            self.count += 1
-
-    @property
-    def seen(self) -> int:
-        """Rows that were ever appended, those that went past the limit at once included."""
-        return self.count + self.skipped
-
-    def ordered(self) -> tuple[np.ndarray, np.ndarray]:
-        """Rows and timestamps, oldest first."""
-        kept = min(self.count, len(self.rows))
-        places = (np.arange(kept) + (self.count - kept)) % len(self.rows)
-        return self.rows[places], self.stamps[places]
 
 
 class UniversalPredictor:
@@ -95,7 +65,7 @@ class UniversalPredictor:
         self._functional = FunctionalPredictor(config)
         self._clock = clock
         self._layout = self._functional.layout
-        self._ring = HistoryRing(history_limit, self._layout.width)
+        self._ring = Ring(history_limit, self._layout.width)
         self._state = self._functional.init_state()
         self._doubts = {StalenessWarning: False, FrequencyWarning: False}
         self._grid_in_history = False
@@ -233,10 +203,10 @@ class UniversalPredictor:
         from ..data.series import Series
         from .results import to_dataset
 
-        rows, stamps = self._ring.ordered()
+        rows, stamps = self._ring.read(self._ring.first, self._ring.count)
         results = unpack(rows, self._layout)
         telemetry = results.telemetry
-        first = self._ring.seen - len(rows)
+        first = self._ring.count - len(rows)
         when = stamps.astype("datetime64[ns]") if not self._grid_in_history else np.arange(first, first + len(rows))
         series = Series(np.asarray(telemetry.observation), stamps, None, when)
         out = (self._last.reference_prediction, self._last.confidence_lower, self._last.confidence_upper)
@@ -291,7 +261,7 @@ class UniversalPredictor:
         self._state = loaded.state
         if only is None:
             self._ticks = int(loaded.state.ticks)
-            self._ring = HistoryRing(self._ring.limit, self._layout.width)
+            self._ring = Ring(self._ring.limit, self._layout.width)
             self._last = None
             self._doubts = {k: bool(loaded.progress.extra.get(k.__name__, False)) for k in self._doubts}
             self._grid_in_history = bool(loaded.progress.extra.get("grid", False))
@@ -357,7 +327,7 @@ class UniversalPredictor:
         self._functional, self._state = functional, state
         if functional.layout != self._layout:
             self._layout = functional.layout
-            self._ring = HistoryRing(self._ring.limit, self._layout.width)
+            self._ring = Ring(self._ring.limit, self._layout.width)
             self._last = None
 
     def _refuse_while_held(self, what: str) -> None:
@@ -394,7 +364,7 @@ class UniversalPredictor:
     def _repr_html_(self) -> str:
         held = f", held by {self._held_by}" if self._held_by else ""
         last = "" if self._last is None else self._last._repr_html_()
-        return headline("UniversalPredictor", f"{self._ring.seen} ticks seen{held}") + last + self.config._repr_html_()
+        return headline("UniversalPredictor", f"{self._ring.count} ticks seen{held}") + last + self.config._repr_html_()
 
 
 def clock_forgotten(state: PredictorState) -> PredictorState:

@@ -9,10 +9,10 @@ import numpy as np
 
 from ...array_types import Float
 from ...model.packing import unpack
-from ...model.programs import SERIES_LENGTH, filled
+from ...model.programs import SERIES_LENGTH
 from ...model.records import Observation
 from ...model.state import PredictorState
-from ...predictor.functional import FunctionalPredictor
+from ...predictor.functional import FunctionalPredictor, filled
 from ...predictor.scores import diebold_mariano
 from ..evaluation import MOST_MISSED
 from .decisions import LoopSettings
