@@ -55,6 +55,7 @@ install_import_hook(
 settings.register_profile(
     "ci", derandomize=True, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow]
 )
+settings.register_profile("soak", settings.get_profile("ci"), derandomize=False, max_examples=2000)  # `make soak`
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 

@@ -92,5 +92,5 @@ def test_watching_costs_little(make: Make) -> None:
     session.wait(until=5000)
     session.pause()
     ticks = session.wait().ticks
-    until(lambda: seen[-1][1] >= ticks)
+    until(lambda: seen and seen[-1][1] >= ticks)
     assert [a for a, _ in seen[1:]] == [b for _, b in seen[:-1]] and seen[-1][1] == ticks
