@@ -12,7 +12,7 @@ from uspnb.engine.fleet import Fleet
 from uspnb.engine.fleet.tables import SPARK_COLUMNS, SUMMARY_COLUMNS
 from uspnb.engine.timeline import ALARM_CHARTS
 from uspnb.errors import DomainError
-from uspnb.model.kernels.base import KERNEL_NAMES
+from uspnb.model.kernels.registry import KERNEL_NAMES
 from uspnb.runtime.arguments import check_choice, check_whole, read_json_number
 
 from .link import Link, Post

@@ -15,7 +15,8 @@ from waiting import until
 import uspnb
 from uspnb.engine.views import VIEW_COLUMNS
 from uspnb.errors import DomainError
-from uspnb.plots.style import KERNEL_COLOURS, THEMES
+from uspnb.model.kernels.registry import KERNEL_NAMES, kernel_colour
+from uspnb.plots.style import THEMES
 from uspnb.widgets import LivePane, LiveView, front_end
 from uspnb.widgets.live_link import HEADER, LiveLink, check_view
 
@@ -70,8 +71,8 @@ def test_colours_are_those_of_the_plots_and_can_be_read(theme: str) -> None:
         assert contrast(colours[name], colours["background"]) >= 3.0, name
     ink = re.search(r"INK_ON_COLOUR=\"(#\w+)\"", front_end.bundle("live"))
     assert ink
-    for kernel in KERNEL_COLOURS.values():
-        assert contrast(ink[1], kernel) >= 4.5
+    for kernel in KERNEL_NAMES:
+        assert contrast(ink[1], kernel_colour(kernel)) >= 4.5
 
 
 def test_the_style_sheet_has_the_same_grounds() -> None:

@@ -16,7 +16,7 @@ import numpy as np
 
 from ..array_types import Array, Float
 from .fields import CHART_NAMES, FIELDS, ROW, Telemetry
-from .kernels.base import KERNEL_NAMES
+from .kernels.registry import KERNEL_NAMES
 from .records import PredictionResult
 
 
@@ -27,27 +27,30 @@ class Layout(NamedTuple):
         structure: the tree structure of a `PredictionResult`.
         shapes, dtypes: of its leaves, in order.
         width: length of a row.
+        kernels: labels of the dim "kernel".
     """
 
     structure: Any
     shapes: tuple[tuple[int, ...], ...]
     dtypes: tuple[np.dtype, ...]
     width: int
+    kernels: tuple[str, ...]
 
 
 @functools.cache
-def layout_for(modes: int) -> Layout:
+def layout_for(modes: int, kernels: tuple[str, ...] = KERNEL_NAMES) -> Layout:
     """Layout of the predictor's result, by the table of `fields`; no program is traced for it.
 
     Args:
-        modes: spectral modes reported (`koopman_top_k`), the only length that settings change.
+        modes: spectral modes reported (`koopman_top_k`).
+        kernels: names of the kernels.
     """
-    sizes = {"kernel": len(KERNEL_NAMES), "chart": len(CHART_NAMES), "mode": modes}
+    sizes = {"kernel": len(kernels), "chart": len(CHART_NAMES), "mode": modes}
     shapes = tuple(about.shape(sizes) for about in ROW.values())
     blank: Any = dict.fromkeys(FIELDS, 0)
-    structure = jax.tree.structure(PredictionResult(0, 0, 0, 0, Telemetry(**blank)))  # type: ignore[arg-type]
+    structure = jax.tree.structure(PredictionResult(0, 0, 0, 0, Telemetry(**blank), kernels=kernels))  # type: ignore[arg-type]
     dtypes = tuple(about.dtype for about in ROW.values())
-    return Layout(structure, shapes, dtypes, sum(math.prod(shape) for shape in shapes))
+    return Layout(structure, shapes, dtypes, sum(math.prod(shape) for shape in shapes), kernels)
 
 
 @functools.cache

@@ -26,7 +26,7 @@ from uspnb.persistence.snapshots import (
     state_from,
     write_snapshot,
 )
-from uspnb.persistence.snapshots.dumps import safe_name
+from uspnb.persistence.snapshots.files import safe_name
 from uspnb.runtime.digest import sha256_pytree
 
 ROWS = np.arange(12.0).reshape(4, 3)

@@ -313,7 +313,7 @@ def test_bad_arguments_are_refused_with_the_reason(predictor: ConfigReloadablePr
     for asked, told in (
         (-1, "must be a whole number"),
         (5, "only 0 ticks have been seen"),
-        (9999, "from 0 to history"),
+        (9999, "from 0 to 4,000"),
     ):
         with pytest.raises(DomainError, match=told):
             tuner.tune_now(asked)

@@ -2,10 +2,22 @@
 
 from .codec import decode, encode
 from .dumps import EmergencyDumps, dump_of, read_dump
-from .files import Found, SnapshotFolder, Written, read_snapshot, write_snapshot
-from .inspection import Inspection, inspect_file
+from .files import (
+    Found,
+    SnapshotFolder,
+    SnapshotKeeper,
+    SnapshotStatus,
+    SnapshotWriter,
+    Where,
+    Written,
+    read_snapshot,
+    series_folder,
+    write_snapshot,
+)
+from .loading import Inspection, Loaded, inspect_file, load_state, states_from
 from .payload import (
     Assets,
+    Payload,
     Progress,
     assets_from,
     config_from,
@@ -15,17 +27,20 @@ from .payload import (
     snapshot_of,
     state_from,
 )
-from .writer import SnapshotStatus, SnapshotWriter
 
 __all__ = [
     "Assets",
     "EmergencyDumps",
     "Found",
     "Inspection",
+    "Loaded",
+    "Payload",
     "Progress",
     "SnapshotFolder",
+    "SnapshotKeeper",
     "SnapshotStatus",
     "SnapshotWriter",
+    "Where",
     "Written",
     "assets_from",
     "config_from",
@@ -34,11 +49,14 @@ __all__ = [
     "encode",
     "fleet_states_from",
     "inspect_file",
+    "load_state",
     "progress_from",
     "read_dump",
     "read_snapshot",
     "register_migration",
+    "series_folder",
     "snapshot_of",
     "state_from",
+    "states_from",
     "write_snapshot",
 ]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import stat
 import threading
 import time
@@ -18,16 +17,14 @@ import numpy as np
 from ...config.schema import PredictorConfig
 from ...errors import DomainError
 from ...model.state import PredictorState
-from ...runtime.digest import sha256_bytes
-from ...runtime.writing import Writer
+from ...runtime.files import Writer, sync_folder
 from .codec import decode, encode
-from .files import check_space, read_bounded, sync_folder
+from .files import check_space, read_bounded, safe_name
 from .payload import Payload, snapshot_of
 
 MOST_ASSETS_REMEMBERED = 10_000
 MOST_WAITING = 4
 LEFTOVER_NS = 3_600 * 10**9
-_UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 
 
 def dump_of(
@@ -202,14 +199,6 @@ def _table(rows: np.ndarray | None, columns: Sequence[str]) -> np.ndarray:
     if table.ndim != 2 or table.shape[1] != len(columns):
         raise DomainError(f"rows of shape {table.shape} are no table of the {len(columns)} columns that are named")
     return table
-
-
-def safe_name(asset: str) -> str:
-    """A part of a file name for a series: its own name where that is plain, else with a digest that keeps it apart."""
-    plain = _UNSAFE.sub("_", asset).strip(".")[:80]
-    if plain and plain == asset:
-        return plain
-    return f"{plain or 'series'}-{sha256_bytes(asset.encode('utf-8', 'surrogatepass'))[:12]}"
 
 
 def _kept(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Snapshots on disk: one file, written whole or not at all, and a folder that keeps the newest of them."""
+"""Snapshots on disk: a file, written whole or not at all; a folder that keeps the newest; both without waiting."""
 
 from __future__ import annotations
 
@@ -8,16 +8,21 @@ import os
 import re
 import shutil
 import stat
+import threading
 import time
 import warnings
+from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
 from typing import NamedTuple, SupportsIndex
 
 from filelock import FileLock
 
+from ...config.schema import PredictorConfig
 from ...errors import DomainError, IntegrityError
 from ...runtime.arguments import check_whole
-from ...runtime.files import LOCK_TIMEOUT_S, lock_path, write_atomic
+from ...runtime.digest import sha256_bytes
+from ...runtime.files import LOCK_TIMEOUT_S, Writer, lock_path, sync_folder, write_atomic
 from .codec import MAGIC_BYTES, checksum_of, decode, encode, most_file_bytes
 from .payload import Payload, kind_of, ticks_of
 
@@ -25,6 +30,9 @@ SPARE_BYTES = 64 << 10
 _NAME = re.compile(r"snapshot_(\d{12,19})_(\d{1,19})\.msgpack")
 _LEFTOVER = re.compile(r"\.snapshot_\d+_\d+\.msgpack\.[0-9a-f]+\.tmp")
 _LOCK = ".snapshots.lock"
+_UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
+
+Where = str | os.PathLike[str]
 
 
 class Written(NamedTuple):
@@ -56,7 +64,7 @@ class Found(NamedTuple):
     skipped: list[tuple[Path, str]]
 
 
-def write_snapshot(path: str | os.PathLike[str], payload: Payload, compression: str = "none") -> Written:
+def write_snapshot(path: Where, payload: Payload, compression: str = "none") -> Written:
     """Write a snapshot: whole, on the disk, in the place of what was there, or nothing.
 
     Args:
@@ -77,7 +85,7 @@ def write_snapshot(path: str | os.PathLike[str], payload: Payload, compression: 
     return Written(written, len(data), checksum_of(data), time.perf_counter() - began)
 
 
-def read_snapshot(path: str | os.PathLike[str]) -> Payload:
+def read_snapshot(path: Where) -> Payload:
     """The payload of a snapshot file, of one series or of a fleet, verified.
 
     Raises:
@@ -87,7 +95,7 @@ def read_snapshot(path: str | os.PathLike[str]) -> Payload:
     return decode(read_bounded(path), kind=("snapshot", "fleet"))
 
 
-def read_bounded(path: str | os.PathLike[str]) -> bytes:
+def read_bounded(path: Where) -> bytes:
     """The bytes of a regular file that is small enough to be one of ours.
 
     Raises:
@@ -119,16 +127,6 @@ def check_space(folder: Path, needed: int) -> None:
         raise OSError(errno.ENOSPC, f"{needed + SPARE_BYTES} bytes are needed, {free} are free", str(folder))
 
 
-def sync_folder(folder: Path) -> None:
-    """Force a folder's names to the disk, where the system can open a folder."""
-    if hasattr(os, "O_DIRECTORY"):
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
 class SnapshotFolder:
     """A folder of snapshots, of which the newest are kept.
 
@@ -143,7 +141,7 @@ class SnapshotFolder:
         DomainError: a retention below 1.
     """
 
-    def __init__(self, folder: str | os.PathLike[str], retention: SupportsIndex = 5, compression: str = "none") -> None:
+    def __init__(self, folder: Where, retention: SupportsIndex = 5, compression: str = "none") -> None:
         self.folder, self.compression = Path(folder), compression
         self.retention = check_whole("retention", retention, 1, unit="snapshots")
 
@@ -222,3 +220,202 @@ class SnapshotFolder:
             if _LEFTOVER.fullmatch(name) or (name.startswith(".snapshot_") and name.endswith(".msgpack.lock")):
                 with contextlib.suppress(OSError):
                     os.unlink(self.folder / name)
+
+
+def safe_name(asset: str) -> str:
+    """A part of a file name for a series: its own name where that is plain, else with a digest that keeps it apart."""
+    plain = _UNSAFE.sub("_", asset).strip(".")[:80]
+    if plain and plain == asset:
+        return plain
+    return f"{plain or 'series'}-{sha256_bytes(asset.encode('utf-8', 'surrogatepass'))[:12]}"
+
+
+def series_folder(config: PredictorConfig, name: str) -> Path:
+    """The folder of one series below `snapshot_path`, where a service keeps its snapshots too."""
+    return Path(config.snapshot_path) / safe_name(name or "series")
+
+
+class SnapshotStatus(NamedTuple):
+    """How the snapshots stand.
+
+    Attributes:
+        pending: waiting or being written.
+        dropped: given up for a newer one while they waited.
+        saved, failed: written, not written.
+        last_path, last_ticks: of the last one written, None before the first.
+        last_saved_ns: when that was [ns since 1970 UTC], None before the first.
+        last_seconds: what fetching, encoding and writing it took [s], NaN before the first.
+        condition: why snapshots cannot be written at present, None where they can.
+    """
+
+    pending: int
+    dropped: int
+    saved: int
+    failed: int
+    last_path: Path | None
+    last_ticks: int | None
+    last_saved_ns: int | None
+    last_seconds: float
+    condition: str | None
+
+
+class SnapshotWriter:
+    """Writes snapshots in threads of its own ("snapshot_io_N"), the newest before all.
+
+    `submit` takes a function that makes the payload, typically `snapshot_of` bound to a state: the state's arrays are
+    immutable, so a reference is a copy, and they are fetched in the writer's thread.  No program runs there.
+
+    Args:
+        folder: where the snapshots go; None where each is submitted with a path of its own.
+        queue_maxlen: how many may wait; for one more the oldest is dropped.
+        workers: threads.  More than one may write out of order: give `snapshot_of` its timestamp at `submit` then.
+
+    Raises:
+        DomainError: a queue or a number of threads below 1.
+    """
+
+    def __init__(
+        self, folder: SnapshotFolder | None, *, queue_maxlen: SupportsIndex = 2, workers: SupportsIndex = 1
+    ) -> None:
+        self.folder = folder
+        self.queue_maxlen = check_whole("queue_maxlen", queue_maxlen, 1)
+        self.workers = check_whole("workers", workers, 1)
+        closed = "the snapshot writer is closed; nothing more can be submitted"
+        self._writer = Writer("snapshot_io", self.queue_maxlen, self.workers, closed)
+        self._lock = threading.Lock()
+        self._status = SnapshotStatus(0, 0, 0, 0, None, None, None, float("nan"), None)
+
+    def submit(self, make: Callable[[], Payload], *, path: Where | None = None) -> Future[Written]:
+        """Have a snapshot written; returns at once.
+
+        Args:
+            make: gives the payload; called in the writer's thread.
+            path: a file of its own instead of the next one of the folder.
+
+        Returns:
+            A future of what was written.  It is cancelled where a newer snapshot took the place in the queue, and
+            holds the exception (`OSError`, `DomainError`) where writing failed.
+
+        Raises:
+            DomainError: the writer is closed, or there is neither a folder nor a path.
+        """
+        place = self.folder if path is None else Path(path)
+        if place is None:
+            raise DomainError("this writer has no folder; submit each snapshot with a path")
+        return self._writer.submit(lambda: self._write(make, place))
+
+    @property
+    def condition(self) -> str | None:
+        """Why snapshots cannot be written at present, in a sentence; None where they can."""
+        return self.status().condition
+
+    def status(self) -> SnapshotStatus:
+        """How the snapshots stand."""
+        writer = self._writer.status()
+        with self._lock:
+            return self._status._replace(pending=writer.pending, dropped=writer.dropped)
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until nothing is pending; whether that came true within `timeout` [s]."""
+        return self._writer.wait(timeout)
+
+    def close(self, timeout: float | None = None) -> bool:
+        """Take nothing more, write what is pending; whether that was done within `timeout` [s].
+
+        What is not done by then goes on in its thread, which an interpreter that ends waits for.
+        """
+        return self._writer.close(timeout)
+
+    def _write(self, make: Callable[[], Payload], place: Path | SnapshotFolder) -> Written:
+        began = time.perf_counter()
+        try:
+            payload = make()
+            ticks = ticks_of(payload)
+            if isinstance(place, Path):
+                compression = "none" if self.folder is None else self.folder.compression
+                written = write_snapshot(place, payload, compression)
+            else:
+                written = place.save(payload)
+        except Exception as problem:
+            with self._lock:
+                condition = f"snapshots cannot be written: {problem}"
+                self._status = self._status._replace(failed=self._status.failed + 1, condition=condition)
+            raise
+        with self._lock:
+            self._status = self._status._replace(
+                saved=self._status.saved + 1,
+                last_path=written.path,
+                last_ticks=ticks,
+                last_saved_ns=time.time_ns(),
+                last_seconds=time.perf_counter() - began,
+                condition=None,
+            )
+        return written
+
+
+class SnapshotKeeper:
+    """Saves the states of one series under the `[io]` settings of its configuration."""
+
+    def __init__(self) -> None:
+        self._writer: SnapshotWriter | None = None
+        self._settings: tuple[str | int, ...] = ()
+        self._lock = threading.Lock()
+
+    def save(self, path: Where | None, config: PredictorConfig, make: Callable[[], Payload]) -> Written:
+        """Write a snapshot and wait for the disk.
+
+        Args:
+            path: a file; left out, the next one of the folder `snapshot_path`.
+            config: the settings in force.
+            make: gives the payload.
+
+        Raises:
+            DomainError: the path is a folder.
+            OSError: the disk does not take it; what was there before is untouched.
+        """
+        _refuse_folder(path)
+        if path is None:
+            return _folder(config).save(make())
+        return write_snapshot(path, make(), config.snapshot_compression)
+
+    def submit(self, path: Where | None, config: PredictorConfig, make: Callable[[], Payload]) -> Future[Written]:
+        """`save` in a thread of its own; returns at once.
+
+        Where more than `snapshot_queue_maxlen` wait for the disk the oldest is dropped, its future cancelled.
+
+        Raises:
+            DomainError: the path is a folder.
+        """
+        _refuse_folder(path)
+        most = config.snapshot_queue_maxlen
+        settings = (config.snapshot_path, config.snapshot_retention, config.snapshot_compression, most)
+        with self._lock:
+            if self._writer is None or self._settings != settings:
+                if self._writer is not None:
+                    self._writer.close(0)
+                self._writer, self._settings = SnapshotWriter(_folder(config), queue_maxlen=most), settings
+            return self._writer.submit(make, path=path)
+
+    def status(self) -> SnapshotStatus | None:
+        """Of those without waiting, None before the first."""
+        return None if self._writer is None else self._writer.status()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """As `SnapshotWriter.wait`."""
+        return self._writer is None or self._writer.wait(timeout)
+
+    def close(self, timeout: float | None = None) -> bool:
+        """As `SnapshotWriter.close`."""
+        return self._writer is None or self._writer.close(timeout)
+
+
+def _refuse_folder(path: Where | None) -> None:
+    if path is not None and Path(path).is_dir():
+        raise DomainError(
+            f"{path} is a folder; name a file in it, or set snapshot_path to it and leave the path out, which keeps "
+            "the newest ones"
+        )
+
+
+def _folder(config: PredictorConfig) -> SnapshotFolder:
+    return SnapshotFolder(config.snapshot_path, config.snapshot_retention, config.snapshot_compression)

@@ -11,7 +11,7 @@ import pytest
 from waiting import PATIENCE_S
 
 from uspnb.errors import DomainError
-from uspnb.runtime.writing import Writer, WriterStatus
+from uspnb.runtime.files import Writer, WriterStatus
 
 
 class Gate:
