@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 from waiting import until
+from walks import random_walk
 
 from uspnb.config.schema import PredictorConfig
 from uspnb.engine.session import Session
@@ -29,7 +30,7 @@ from uspnb.runtime.digest import sha256_pytree
 Make = Callable[..., Session]
 SECOND = 10**9
 START = 1_771_675_200 * SECOND
-WALK = np.cumsum(np.random.default_rng(2).standard_normal(600))
+WALK = random_walk(600, 2)
 
 
 def threads() -> set[str]:

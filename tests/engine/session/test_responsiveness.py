@@ -5,14 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-import numpy as np
 import pytest
 from waiting import stays, until
+from walks import random_walk
 
 from uspnb.engine.session import Session
 
 Make = Callable[..., Session]
-LONG = np.cumsum(np.random.default_rng(2).standard_normal(100_000))
+LONG = random_walk(100_000, 2)
 
 
 def warm(make: Make, speed: float | None) -> Session:
