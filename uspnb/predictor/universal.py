@@ -36,7 +36,6 @@ from ..runtime.ring import Ring
 from ..runtime.words import headline
 from ..sinks import TelemetryBuffer
 from .functional import FunctionalPredictor, observations, scan_chunks, tagged
-from .snapshot_keeper import Loaded, SnapshotKeeper, Where, load_state
 
 if TYPE_CHECKING:
     import xarray as xr
