@@ -30,6 +30,7 @@ from uspnb.tuning.study import BayesianMetaOptimizer
 
 TRIALS = 30
 FOLD_S = 0.004
+FAILED = 1
 
 
 class FoldObjective:
@@ -122,7 +123,7 @@ def forked(work: Callable[[], object]) -> int:
         pid = os.fork()
     if pid:
         return pid
-    code = 1
+    code = FAILED
     try:
         work()
         code = 0
@@ -186,6 +187,8 @@ def disturbed(
             code = hit(pid, number, journal, rng.uniform(0, largest))
             if code == 0:
                 break
+            if code == FAILED:
+                raise RuntimeError("a campaign failed instead of being hit; its error is on standard error")
             codes.append(code)
             if torn and journal.exists():
                 os.truncate(journal, max(journal.stat().st_size - rng.randrange(1, 200), 0))
