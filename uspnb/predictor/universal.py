@@ -15,7 +15,7 @@ import numpy as np
 from ..array_types import Float, Int
 from ..config.schema import PredictorConfig
 from ..errors import DomainError, FrequencyWarning, StalenessWarning
-from ..model.packing import unpack
+from ..model.packing import Ring, unpack
 from ..model.records import PredictionResult, ProcessState
 from ..model.state import INTERVALS_KEPT, PredictorState
 from ..persistence.snapshots import (
@@ -32,7 +32,6 @@ from ..persistence.snapshots import (
     snapshot_of,
 )
 from ..runtime.arguments import check_whole
-from ..runtime.ring import Ring
 from ..runtime.words import headline
 from ..sinks import TelemetryBuffer
 from .functional import FunctionalPredictor, observations, scan_chunks, tagged

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ...array_types import Bool, Float, Int
+from ...model.packing import Ring
 from ...model.records import Observation, Telemetry
-from ...runtime.ring import Ring
 from .decisions import LoopSettings
 
 WIDTH = 7
