@@ -2,6 +2,13 @@
 
 python benchmarks/mutation.py                        # 50 kills, 8 writers, 100 timed changes
 python benchmarks/mutation.py --stages kills --kills 500
+
+Settings and their defaults:
+
+    --kills 50     at random moments
+    --writers 8    processes at once
+    --rounds 10    changes of each writer
+    --changes 100  that are timed
 """
 
 from __future__ import annotations
@@ -83,14 +90,7 @@ STAGES: dict[str, Callable[[Any], Rows]] = {
 
 def main() -> None:
     """Run the stages that were asked for."""
-    options = parser(
-        __doc__,
-        STAGES,
-        kills=(50, "at random moments"),
-        writers=(8, "processes at once"),
-        rounds=(10, "changes of each writer"),
-        changes=(100, "that are timed"),
-    ).parse_args()
+    options = parser(__doc__, STAGES).parse_args()
     note = (
         "After every kill the file was the old or the new one and the log told which, or this table would not be here."
     )

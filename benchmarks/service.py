@@ -6,6 +6,13 @@ kill: SIGKILL at random moments of a replay that snapshots every 50 ticks, start
 replayed, and whether the parity log equals that of an uninterrupted run.
 determinism: hashes of two processes that compile anew, each with a cache of its own.
 overhead: a replay through the service, telemetry, parity log and snapshots on, against the same ticks alone.
+
+Settings and their defaults:
+
+    --count 50      SIGTERMs of the shutdown stage
+    --kills 20      SIGKILLs of the kill stage
+    --ticks 20_000  of a replay in the kill and overhead stages
+    --repeats 3     how often
 """
 
 from __future__ import annotations
@@ -259,14 +266,7 @@ STAGES = {
 
 def main() -> None:
     """Run the stages that were asked for."""
-    line = parser(
-        __doc__,
-        STAGES,
-        count=(50, "SIGTERMs of the shutdown stage"),
-        kills=(20, "SIGKILLs of the kill stage"),
-        ticks=(20_000, "of a replay in the kill and overhead stages"),
-        repeats=(3, ""),
-    )
+    line = parser(__doc__, STAGES)
     line.add_argument("--child", choices=("feed", "replay"), help="be the service of a stage")
     line.add_argument("--folder", type=Path, help="of that service")
     options = line.parse_args()

@@ -3,6 +3,13 @@
 throughput: a replay at full speed through the session, a view attached that acknowledges every frame, against
 `backtest` of the same ticks, alternating in one process; the ratio of the medians.
 long: one replay of a million ticks with a view attached; memory over the run, and whether the history is whole.
+
+Settings and their defaults:
+
+    --ticks 20_000       of a replay in the throughput stage
+    --repeats 5          how often
+    --million 1_000_000  ticks of the long stage
+    --window 20_000      ticks read back at a time
 """
 
 from __future__ import annotations
@@ -148,14 +155,7 @@ STAGES = {"throughput": throughput_stage, "long": long_stage}
 
 def main() -> None:
     """Run the stages that were asked for."""
-    options = parser(
-        __doc__,
-        STAGES,
-        ticks=(20_000, "of a replay in the throughput stage"),
-        repeats=(5, ""),
-        million=(1_000_000, "ticks of the long stage"),
-        window=(20_000, "ticks read back at a time"),
-    ).parse_args()
+    options = parser(__doc__, STAGES).parse_args()
     show_stages("A live session", COLUMNS, STAGES, options)
 
 

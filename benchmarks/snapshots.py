@@ -5,6 +5,14 @@ submit: how long the compute thread is kept by handing a snapshot over, while it
 stall: the time of one step with snapshots and telemetry over that without, blocks of both in turn in one process.
 kill: runs that snapshot every 50 ticks are killed (tests/support/interrupted_run.py, SIGKILL).
 fuzz: mutated snapshots, configuration files and telemetry lines; anything but the documented errors ends the stage.
+
+Settings and their defaults:
+
+    --submits 2_000  of the submit stage
+    --ticks 10_000   with snapshots, and as many without, of the stall stage
+    --block 500      ticks with or without before the other comes
+    --kills 200      how often
+    --fuzz 100_000   mutated inputs, of all three kinds together
 """
 
 from __future__ import annotations
@@ -397,15 +405,7 @@ STAGES = {
 
 def main() -> None:
     """Run the stages that were asked for."""
-    options = parser(
-        __doc__,
-        STAGES,
-        submits=(2_000, "of the submit stage"),
-        ticks=(10_000, "with snapshots, and as many without, of the stall stage"),
-        block=(500, "ticks with or without before the other comes"),
-        kills=(200, ""),
-        fuzz=(100_000, "mutated inputs, of all three kinds together"),
-    ).parse_args()
+    options = parser(__doc__, STAGES).parse_args()
     FunctionalPredictor(PredictorConfig())  # compiled programs are kept between runs
     show_stages("Snapshots", COLUMNS, STAGES, options)
 

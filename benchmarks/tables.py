@@ -8,6 +8,7 @@ import importlib
 import json
 import math
 import platform
+import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -16,6 +17,8 @@ import numpy as np
 import pandas as pd
 
 import uspnb
+
+SETTING = re.compile(r"^    (--[a-z-]+) ([\d._]+) +(.*)\n", re.MULTILINE)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,20 +71,22 @@ def _cell(value: Any, form: str) -> str:
     return format(value, form)
 
 
-def parser(description: str | None, stages: Iterable[str] = (), **sizes: tuple[float, str]) -> argparse.ArgumentParser:
+def parser(description: str | None, stages: Iterable[str] = ()) -> argparse.ArgumentParser:
     """A command line with `--json` and with what a benchmark can be told.
 
     Args:
-        description: of the benchmark.
+        description: of the benchmark; a line `--kills 50  what it is` in it is a setting with its default and type.
         stages: parts of it that can be asked for with `--stages`; all of them where nobody asks.
-        sizes: further settings by name, each with its default, whose type it has, and what it is.
     """
-    made = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    sizes = SETTING.findall(description or "")
+    text = (description or "").partition("\n\nSettings and their defaults:")[0]
+    made = argparse.ArgumentParser(description=text, formatter_class=argparse.RawDescriptionHelpFormatter)
     made.add_argument("--json", action="store_true", help="print JSON instead of markdown")
     if names := list(stages):
         made.add_argument("--stages", nargs="+", choices=names, default=names, help="what to measure")
-    for name, (default, told) in sizes.items():
-        made.add_argument(f"--{name.replace('_', '-')}", type=type(default), default=default, help=told)
+    for name, default, told in sizes:
+        number: type[float] = float if "." in default else int
+        made.add_argument(name, type=number, default=number(default), help=told)
     return made
 
 

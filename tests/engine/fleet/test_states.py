@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from waiting import PATIENCE_S
+from walks import random_walk
 
 from uspnb.config.schema import PredictorConfig
 from uspnb.engine.fleet import Fleet
@@ -23,7 +24,7 @@ TICKS, NAMES = 60, ("a", "b", "c")
 
 
 def table() -> pd.DataFrame:
-    values = np.random.default_rng(7).standard_normal((TICKS, len(NAMES))).cumsum(axis=0)
+    values = random_walk((TICKS, len(NAMES)), 7)
     return pd.DataFrame(values, pd.date_range("2026-01-01", periods=TICKS, freq="min", tz="UTC"), list(NAMES))
 
 
