@@ -2,6 +2,11 @@
 
 A stream changes in the middle of its run; it counts as detected where an alarm comes within 500 ticks, and the delay is
 that of the first such alarm.  False alarms are counted from tick 500 to the change, or to the end of a quiet stream.
+
+Options:
+    --runs 24  runs of each scenario
+    --ticks 2500  ticks of a run; a change comes in the middle
+    --target-arl 5000.0  ticks between false alarms asked for
 """
 
 from __future__ import annotations
@@ -89,11 +94,7 @@ def quiet_row(name: str, ds: xr.Dataset) -> list:
 def main() -> None:
     """Measure and print."""
     began = time.perf_counter()
-    line = parser(__doc__)
-    line.add_argument("--runs", type=int, default=24, help="runs of each scenario")
-    line.add_argument("--ticks", type=int, default=2500, help="ticks of a run; a change comes in the middle")
-    line.add_argument("--target-arl", type=float, default=5000.0, help="ticks between false alarms asked for")
-    options = line.parse_args()
+    options = parser(__doc__).parse_args()
     changes, quiet = [], []
     for chart, (name, make) in enumerate(CHANGES.items()):
         ds, at = replay(make, options, chart)

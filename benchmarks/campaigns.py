@@ -7,6 +7,16 @@ shared: four processes on one study, left alone and with one of them killed.
 overhead: what a trial of the deep tier costs beside its evaluation, over 500 trials.
 saves: `save_study_async` at 500 trials, and the ticks per second of a predictor with telemetry while saves are written.
 real: campaigns on the walk-forward objective of a real series, killed in their evaluation.
+
+Options:
+    --kills 50  SIGKILLs; half as many of each other kind
+    --cuts 60  cuts at random bytes, beside those at every record
+    --rounds 5  of the processes on one study
+    --trials 500  of the deep tier
+    --saves 200  saves that are timed
+    --ticks 8000  of the predictor beside saves
+    --block 200  ticks with saves and without in turn
+    --real 4  campaigns on a real series
 """
 
 from __future__ import annotations
@@ -26,7 +36,7 @@ from typing import Any
 
 import numpy as np
 from snapshots import feed, learned
-from tables import Table, parser, show
+from tables import parser, run_stages
 
 from uspnb.config.meta_optimization import MetaOptimizationConfig
 from uspnb.data import processes
@@ -272,20 +282,7 @@ STAGES = {
 
 def main() -> None:
     """Run the stages that were asked for."""
-    line = parser(__doc__)
-    line.add_argument("--stages", nargs="+", choices=STAGES, default=list(STAGES))
-    line.add_argument("--kills", type=int, default=50, help="SIGKILLs; half as many of each other kind")
-    line.add_argument("--cuts", type=int, default=60, help="cuts at random bytes, beside those at every record")
-    line.add_argument("--rounds", type=int, default=5, help="of the processes on one study")
-    line.add_argument("--trials", type=int, default=500, help="of the deep tier")
-    line.add_argument("--saves", type=int, default=200, help="saves that are timed")
-    line.add_argument("--ticks", type=int, default=8000, help="of the predictor beside saves")
-    line.add_argument("--block", type=int, default=200, help="ticks with saves and without in turn")
-    line.add_argument("--real", type=int, default=4, help="campaigns on a real series")
-    options = line.parse_args()
-    began = time.perf_counter()
-    rows = [row for name in options.stages for row in STAGES[name](options)]
-    show([Table("Campaigns", COLUMNS, rows)], options, began)
+    run_stages("Campaigns", COLUMNS, STAGES, parser(__doc__, STAGES).parse_args())
 
 
 if __name__ == "__main__":

@@ -2,6 +2,13 @@
 
 Streams whose dynamics change, with the loop and without it, and stationary streams, on which nothing may be adopted.
 Campaigns run in this process and take no ticks; the table says how many seconds they took.
+
+Options:
+    --seeds 5  seeds of each stream that changes
+    --stationary 20  stationary streams, the kinds taken in turn
+    --quiet-ticks 20_000  ticks of a stationary stream
+    --trials 50  trials of a campaign
+    --min-history 1000  ticks after the change that a campaign waits for
 """
 
 from __future__ import annotations
@@ -240,12 +247,7 @@ def main() -> None:
     """Measure and print."""
     began = time.perf_counter()
     line = parser(__doc__)
-    line.add_argument("--seeds", type=int, default=5, help="seeds of each stream that changes")
-    line.add_argument("--stationary", type=int, default=20, help="stationary streams, the kinds taken in turn")
     line.add_argument("--ticks", type=int, default=6000, help=f"ticks of a stream that changes at tick {CHANGE}")
-    line.add_argument("--quiet-ticks", type=int, default=20_000, help="ticks of a stationary stream")
-    line.add_argument("--trials", type=int, default=50, help="trials of a campaign")
-    line.add_argument("--min-history", type=int, default=1000, help="ticks after the change that a campaign waits for")
     line.add_argument("--tiers", nargs="+", default=["loop"], help="what is varied: loop, fast, traced, deep")
     line.add_argument("--only", default="", help="part of the name of the streams that change")
     line.add_argument("--sensitivity", action="store_true", help="first tell what each parameter does to the error")

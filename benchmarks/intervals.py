@@ -1,6 +1,11 @@
 """Coverage, width and interval score at four levels: `python benchmarks/intervals.py`.
 
 The rival is a recursive autoregression with a Gaussian interval that clipped adaptive conformal inference corrects.
+
+Options:
+    --ticks 3000  ticks of a synthetic series
+    --real-ticks 4000  ticks of a real series at the most
+    --burn-in 500  first ticks that are not scored
 """
 
 from __future__ import annotations
@@ -58,11 +63,7 @@ def row_of(level: float, name: str, ds: xr.Dataset) -> list:
 def main() -> None:
     """Measure and print."""
     began = time.perf_counter()
-    line = parser(__doc__)
-    line.add_argument("--ticks", type=int, default=3000, help="ticks of a synthetic series")
-    line.add_argument("--real-ticks", type=int, default=4000, help="ticks of a real series at the most")
-    line.add_argument("--burn-in", type=int, default=500, help="first ticks that are not scored")
-    options = line.parse_args()
+    options = parser(__doc__).parse_args()
     series = all_series(options.ticks, options.real_ticks)
     rows, means = [], []
     for level in LEVELS:

@@ -2,6 +2,12 @@
 
 python benchmarks/mutation.py                        # 50 kills, 8 writers, 100 timed changes
 python benchmarks/mutation.py --stages kills --kills 500
+
+Options:
+    --kills 50  at random moments
+    --writers 8  processes at once
+    --rounds 10  changes of each writer
+    --changes 100  that are timed
 """
 
 from __future__ import annotations
@@ -17,7 +23,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tables import Table, parser, show
+from tables import parser, run_stages
 from tqdm.auto import tqdm
 
 from uspnb.config.mutation import History, history, mutate_config, rollback, verify_audit
@@ -83,19 +89,11 @@ STAGES: dict[str, Callable[[Any], Rows]] = {
 
 def main() -> None:
     """Run the stages that were asked for."""
-    line = parser(__doc__)
-    line.add_argument("--stages", nargs="+", choices=STAGES, default=list(STAGES))
-    line.add_argument("--kills", type=int, default=50, help="at random moments")
-    line.add_argument("--writers", type=int, default=8, help="processes at once")
-    line.add_argument("--rounds", type=int, default=10, help="changes of each writer")
-    line.add_argument("--changes", type=int, default=100, help="that are timed")
-    options = line.parse_args()
-    began = time.perf_counter()
-    rows = [row for name in options.stages for row in STAGES[name](options)]
+    options = parser(__doc__, STAGES).parse_args()
     note = (
         "After every kill the file was the old or the new one and the log told which, or this table would not be here."
     )
-    show([Table("Changing the configuration", COLUMNS, rows, note)], options, began)
+    run_stages("Changing the configuration", COLUMNS, STAGES, options, note)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,11 @@
 
 The exponent is measured on windows of fractional Brownian motion whose H is known.  The breaker is counted on streams
 that are not rough in its sense, and timed on a path whose H falls from 0.5 to 0.2.
+
+Options:
+    --windows 500  windows per exponent and length
+    --ticks 3000  ticks of a stream
+    --runs 16  runs of each stream
 """
 
 from __future__ import annotations
@@ -68,11 +73,7 @@ def breaker_rows(ticks: int, runs: int) -> list[list]:
 def main() -> None:
     """Measure and print."""
     began = time.perf_counter()
-    line = parser(__doc__)
-    line.add_argument("--windows", type=int, default=500, help="windows per exponent and length")
-    line.add_argument("--ticks", type=int, default=3000, help="ticks of a stream")
-    line.add_argument("--runs", type=int, default=16, help="runs of each stream")
-    options = line.parse_args()
+    options = parser(__doc__).parse_args()
     exponents = [exponent_row(n, h, options.windows) for n in WINDOWS for h in EXPONENTS]
     tables = [
         Table("Holder exponent of fractional Brownian motion", EXPONENT_COLUMNS, exponents),

@@ -2,6 +2,12 @@
 
 Every number is a median of repeats, each stage in a process of its own, so that none warms another up.  Run it on a
 quiet machine: on one that is shared the numbers are those of the neighbours too.
+
+Options:
+    --ticks 10_000  ticks of the stages backtest and step
+    --repeats 5  repeats of a stage
+    --assets 1000  assets of the stage batch
+    --memory-ticks 100_000  ticks of the stage memory
 """
 
 from __future__ import annotations
@@ -165,13 +171,7 @@ STAGES: dict[str, Callable[[Any], Rows]] = {
 def main() -> None:
     """Measure and print; a single stage runs here, several each in a process of its own."""
     began = time.perf_counter()
-    line = parser(__doc__)
-    line.add_argument("--stages", nargs="+", choices=list(STAGES), default=list(STAGES), help="what to measure")
-    line.add_argument("--ticks", type=int, default=10_000, help="ticks of the stages backtest and step")
-    line.add_argument("--repeats", type=int, default=5, help="repeats of a stage")
-    line.add_argument("--assets", type=int, default=1000, help="assets of the stage batch")
-    line.add_argument("--memory-ticks", type=int, default=100_000, help="ticks of the stage memory")
-    options = line.parse_args()
+    options = parser(__doc__, STAGES).parse_args()
     if len(options.stages) == 1:
         rows = STAGES[options.stages[0]](options)
     else:

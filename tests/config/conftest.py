@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from small_disk import mounted
 
 
 @pytest.fixture
@@ -26,14 +26,6 @@ def shipped(tmp_path: Path, project_root: Path) -> Path:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of its own of 256 KiB; whoever may not mount skips, and says so."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    mount = shutil.which("mount")
-    if mount is None:
-        pytest.skip("there is no mount command here, so no small disk; the injected errors are tested all the same")
-    made = subprocess.run([mount, "-t", "tmpfs", "-o", "size=256k", "uspnb-test", str(place)], capture_output=True)
-    if made.returncode:
-        pytest.skip(f"this machine does not let us mount a small disk: {made.stderr.decode().strip()}")
-    yield place
-    subprocess.run(["umount", "-l", str(place)], check=True, capture_output=True)
+    """A file system of its own of 256 KiB."""
+    with mounted(tmp_path / "disk", "256k") as place:
+        yield place

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import html.parser
 
 import numpy as np
 import pytest
+from report_page import Page
 
 from uspnb.config.schema import PredictorConfig
 from uspnb.errors import DomainError
@@ -21,28 +21,6 @@ from uspnb.plots.report_tables import (
     summary_rows,
 )
 from uspnb.predictor.comparison import compare
-
-
-class Page(html.parser.HTMLParser):
-    """Addresses that a browser would fetch, and the text outside scripts and styles."""
-
-    def __init__(self, text: str):
-        super().__init__()
-        self.fetched: list[str] = []
-        self.words: list[str] = []
-        self._tag = ""
-        self.feed(text)
-
-    def handle_starttag(self, tag, attrs):
-        self._tag = tag
-        fetching = {"script": "src", "img": "src", "iframe": "src", "link": "href", "source": "src", "object": "data"}
-        found = dict(attrs).get(fetching.get(tag, ""))
-        if found:
-            self.fetched.append(found)
-
-    def handle_data(self, data):
-        if self._tag not in ("script", "style"):
-            self.words.append(data)
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html.parser
 import math
 import re
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import campaign_dataset
 import numpy as np
 import pytest
+from report_page import Page
 
 from uspnb.errors import DomainError
 from uspnb.runtime.words import change
@@ -38,30 +38,6 @@ def result_of(ds, **other: Any) -> OptimizationResult:
 
 def words(text: str) -> str:
     return " ".join(text.split())
-
-
-class Page(html.parser.HTMLParser):
-    """Addresses that a browser would fetch, the text outside scripts and styles, and the tags."""
-
-    def __init__(self, text: str):
-        super().__init__()
-        self.fetched: list[str] = []
-        self.words: list[str] = []
-        self.tags: list[str] = []
-        self._tag = ""
-        self.feed(text)
-
-    def handle_starttag(self, tag, attrs):
-        self._tag = tag
-        self.tags.append(tag)
-        fetching = {"script": "src", "img": "src", "iframe": "src", "link": "href", "source": "src", "object": "data"}
-        found = dict(attrs).get(fetching.get(tag, ""))
-        if found:
-            self.fetched.append(found)
-
-    def handle_data(self, data):
-        if self._tag not in ("script", "style"):
-            self.words.append(data)
 
 
 def test_every_section_tells_what_it_should():

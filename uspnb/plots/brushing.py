@@ -178,13 +178,7 @@ def linked(ds: xr.Dataset, theme: str = "light", asset: Any = None) -> LinkedPan
 
     Drag in a panel to select; a double click, or the reset tool, clears.  Drag in the strip below to zoom.
 
-    Args:
-        ds: a result of `backtest` or `history`.
-        theme: "light" or "dark".
-        asset: which asset of several, by its label; the first where it is left out.
-
-    Raises:
-        DomainError: an unknown theme or asset.
+    Arguments and failures are those of `overview`.
     """
     return LinkedPanels(ds, theme, asset)
 

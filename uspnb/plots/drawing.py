@@ -61,20 +61,22 @@ def hover_rows(ticks: int, keep: np.ndarray, most: int = MOST_HOVERS) -> np.ndar
 
 
 def hover_line(
-    data: pd.DataFrame, rows: np.ndarray, height: np.ndarray, told: Mapping[str, Sequence[str]], vertical: hv.Dimension
+    data: pd.DataFrame, rows: np.ndarray, height: np.ndarray, texts: Mapping[str, Sequence[str]], vertical: hv.Dimension
 ) -> hv.Curve:
-    """The unseen line through `height` at `rows` whose tooltip tells the time and the texts of `told`.
+    """The unseen line through `height` at `rows` whose tooltip tells the time and the `texts`.
 
     Args:
         data: has the column `time`.
         rows: from `hover_rows`.
         height: where the tooltip points, one value per row of `rows`; holes are filled from their neighbours.
-        told: texts by their labels, one per row of `rows`.
+        texts: by their labels, one per row of `rows`.
         vertical: the value axis of the panel.
     """
     times = data["time"].to_numpy()[rows]
-    columns = {"when": [moment(t) for t in times]} | {f"told{i}": list(texts) for i, texts in enumerate(told.values())}
-    labels = ["tick" if times.dtype.kind != "M" else "time (UTC)", *told]
+    columns = {"when": [moment(t) for t in times]} | {
+        f"told{i}": list(column) for i, column in enumerate(texts.values())
+    }
+    labels = ["tick" if times.dtype.kind != "M" else "time (UTC)", *texts]
     level: Any = pd.Series(height, dtype=np.float64).replace([np.inf, -np.inf], np.nan).ffill().bfill()
     frame = pd.DataFrame({"time": times, vertical.name: level.to_numpy()} | columns)
     lines = "".join(LINE.format(html.escape(label), name) for label, name in zip(labels, columns, strict=True))

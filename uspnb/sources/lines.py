@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from ..errors import DomainError, shown
 from ..runtime.credentials import checked_address, public_name, read_credentials
-from .items import read_line
+from .items import Clock, read_line
 from .reader import ReadingSource
 from .transports import ConnectionLost, Transport, open_transport
 
@@ -33,7 +33,7 @@ class LineSource(ReadingSource):
         url: the address, without user and password.
         name, units: of the series; by default the address without its query.
         capacity: ticks read ahead.
-        live: False where the ticks belong to the past; each is then processed at its own timestamp.
+        live: False for ticks that are each processed at their own timestamp.
         clock: gives the time of a tick that comes without one [ns since 1970 UTC].
 
     Raises:
@@ -50,7 +50,7 @@ class LineSource(ReadingSource):
         units: str = "",
         capacity: int = CAPACITY,
         live: bool = True,
-        clock: Callable[[], int] = time.time_ns,
+        clock: Clock = time.time_ns,
     ) -> None:
         address = checked_address(url)
         self._url, self._credentials = address.geturl(), read_credentials(address)

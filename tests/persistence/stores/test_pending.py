@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
+from stored_states import ASSETS, first, ticked, ticks
 
 from uspnb.config.schema import PredictorConfig
 from uspnb.errors import DomainError
@@ -15,19 +16,6 @@ from uspnb.persistence.stores import MemoryStore, StateStore, StoreUnavailableEr
 from uspnb.persistence.stores.base import Write
 
 CONFIG = PredictorConfig()
-ASSETS = ["oslo", "b/ergen", "troms\u00f8"]
-
-
-def ticked(states: PredictorState, by: int = 1) -> PredictorState:
-    return states._replace(ticks=np.asarray(states.ticks) + by)
-
-
-def first(states: PredictorState, count: int) -> PredictorState:
-    return jax.tree.map(lambda leaf: np.asarray(leaf)[:count], states)
-
-
-def ticks(states: PredictorState) -> list[int]:
-    return np.asarray(states.ticks).tolist()
 
 
 @pytest.mark.parametrize("when", ["before", "after"])

@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
+from stored_states import ASSETS, first, ticked, ticks
 
 from uspnb.config.schema import PredictorConfig
 from uspnb.errors import DomainError, IntegrityError
@@ -20,20 +21,7 @@ from uspnb.predictor.functional import FunctionalPredictor, observations
 from uspnb.runtime.digest import sha256_pytree
 
 CONFIG = PredictorConfig()
-ASSETS = ["oslo", "b/ergen", "troms\u00f8"]
 SECOND = 1_000_000_000
-
-
-def ticked(states: PredictorState, by: int = 1) -> PredictorState:
-    return states._replace(ticks=np.asarray(states.ticks) + by)
-
-
-def first(states: PredictorState, count: int) -> PredictorState:
-    return jax.tree.map(lambda leaf: np.asarray(leaf)[:count], states)
-
-
-def ticks(states: PredictorState) -> list[int]:
-    return np.asarray(states.ticks).tolist()
 
 
 def odd_states(small_state: PredictorState, count: int) -> PredictorState:

@@ -23,7 +23,7 @@ Value = bytes | bytearray | memoryview
 Write = tuple[str, Value, int]
 Keys = list[str]
 Versions = list[int | None]
-_Opened = TypeVar("_Opened", bound="TransactionalStore")
+_Opened = TypeVar("_Opened", bound="ClosingStore")
 
 
 class ConflictError(UspnbError):
@@ -122,7 +122,29 @@ class Store(Protocol):
     def __exit__(self, *_: object) -> None: ...
 
 
-class TransactionalStore:
+class ClosingStore:
+    """What every kind of `Store` shares: `get` by `get_many`, and `with`, which closes it."""
+
+    def get(self, key: str) -> Stored | None:
+        """See `Store.get`."""
+        return self.get_many([key])[0]
+
+    def get_many(self, keys: Sequence[str]) -> Sequence[Stored | None]:
+        """See `Store.get_many`."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """See `Store.close`."""
+        raise NotImplementedError
+
+    def __enter__(self: _Opened) -> _Opened:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class TransactionalStore(ClosingStore):
     """A `Store` whose kind says only how to read, write, remove and list within a transaction.
 
     A kind defines `transaction`, `read`, `write`, `remove`, `keys` and `close`; keys and values are checked before any
@@ -157,20 +179,6 @@ class TransactionalStore:
         """The version of a key, 0 where there is none; inside a transaction."""
         found = self.read([key])[0]
         return found.version if found else 0
-
-    def close(self) -> None:
-        """See `Store.close`."""
-        raise NotImplementedError
-
-    def __enter__(self: _Opened) -> _Opened:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def get(self, key: str) -> Stored | None:
-        """See `Store.get`."""
-        return self.get_many([key])[0]
 
     def get_many(self, keys: Sequence[str]) -> Sequence[Stored | None]:
         """See `Store.get_many`; all values are those of one moment."""
@@ -310,13 +318,7 @@ def open_store(url: str | os.PathLike[str], **options: Any) -> Store:
 
 
 def register_store(scheme: str, opener: Callable[..., Store]) -> None:
-    """Have `open_store("scheme:...")` open a store of the user's own.
-
-    An installed package needs no call: its entry point of this name in the group `uspnb.stores` is found.
-
-    Args:
-        scheme: what stands before ":", two small letters or more.
-        opener: (address, **options) -> `Store`; what it raises reaches whoever opens.
+    """As `uspnb.sources.register_source`, for `open_store("scheme:...")` and the entry points `uspnb.stores`.
 
     Raises:
         DomainError: no scheme, one that the package has itself, or no function.
