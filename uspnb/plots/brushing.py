@@ -28,10 +28,9 @@ from bokeh.models import (
 from bokeh.plotting import figure
 
 from ..runtime.words import counted, moment, number
-from .drawing import hv, pn, show_inline
+from .drawing import hv, pn, show_inline, thin_lines
 from .panels import forecast_data, overview
 from .style import FORECAST, LEFT_BORDER, OBSERVED, THEMES, check_theme, one_series, unit_of
-from .thinning import thin_lines
 
 MOST_BINS = 20_000
 
