@@ -9,6 +9,8 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
+import shutil
+import subprocess
 import sys
 import types
 from collections.abc import Iterator
@@ -83,9 +85,12 @@ def bounded_memory() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def cluster_client() -> Iterator[Any]:
     """The client of a Dask cluster of two workers, each a process of its own that is started anew when it dies."""
+    import dask
     from distributed import Client, LocalCluster
 
     with (
+        # A slow machine needs longer than the 15 s after which the cluster would give up a worker that starts anew.
+        dask.config.set({"distributed.deploy.lost-worker-timeout": "1 h"}),
         LocalCluster(
             n_workers=2, processes=True, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0"
         ) as cluster,
@@ -98,7 +103,7 @@ def cluster_client() -> Iterator[Any]:
 @pytest.fixture
 def two_workers(cluster_client: Any) -> Any:
     """The same, with both of its workers there."""
-    cluster_client.wait_for_workers(2, timeout=60)
+    cluster_client.wait_for_workers(2)
     return cluster_client
 
 
@@ -106,3 +111,18 @@ def two_workers(cluster_client: Any) -> Any:
 def project_root() -> Path:
     """The folder of the project."""
     return _ROOT
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of its own of 512 KiB; whoever may not mount skips, and says so."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mount = shutil.which("mount")
+    if mount is None:
+        pytest.skip("there is no mount command here, so no small disk; the injected errors are tested all the same")
+    made = subprocess.run([mount, "-t", "tmpfs", "-o", "size=512k", "uspnb-test", str(place)], capture_output=True)
+    if made.returncode:
+        pytest.skip(f"this machine does not let us mount a small disk: {made.stderr.decode().strip()}")
+    yield place
+    subprocess.run(["umount", "-l", str(place)], check=True, capture_output=True)

@@ -32,6 +32,15 @@ def test_python_of_the_readme_runs(capsys, tmp_path, monkeypatch):
     assert "Tuning campaign load" in capsys.readouterr().out
 
 
+@pytest.mark.slow
+def test_python_of_the_page_on_extending_runs(capsys):
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "extending.md").read_text(), re.DOTALL)
+    names: dict = {}
+    exec(compile(code, "extending.md", "exec"), names)
+    assert list(names["ds"]["kernel"].values)[-1] == "mean" and names["ds"].sizes["kernel"] == 5
+    assert 0.0 < float(capsys.readouterr().out) < 1.0
+
+
 def test_relative_links_of_the_readme_exist():
     links = [link for link in re.findall(r"\]\(([^)]+)\)", README) if "://" not in link]
     assert links

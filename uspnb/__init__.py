@@ -23,12 +23,9 @@ from .errors import (
     StalenessWarning,
     UspnbError,
 )
-from .model.orchestration.adapt import (
-    compute_adaptive_jko_params,
-    compute_adaptive_stiffness_thresholds,
-    compute_entropy_ratio,
-    scale_dgm_architecture,
-)
+from .model.kernels import compute_entropy_ratio, scale_dgm_architecture
+from .model.kernels.registry import register_kernel
+from .model.orchestration.adapt import compute_adaptive_jko_params, compute_adaptive_stiffness_thresholds
 from .model.orchestration.cusum import cusum_threshold_for
 from .model.orchestration.jko import FusionResult, fuse_kernel_outputs
 from .model.orchestration.sinkhorn import SinkhornResult, compute_sinkhorn_epsilon
@@ -126,6 +123,7 @@ __all__ = [
     "mutate_config",
     "orchestrate_step",
     "orchestrate_step_batch",
+    "register_kernel",
     "replay_clock",
     "runtime",
     "save",

@@ -26,7 +26,8 @@ from .settings_panel import SettingsPanel
 from .transport import AlarmTable, Badges, Transport
 
 if TYPE_CHECKING:
-    from uspnb.engine.session import Mark, Session
+    from uspnb.engine.session import Session
+    from uspnb.engine.status import Mark
 
 REFRESH_S = 0.2
 NO_MARK = (("no mark yet", ""),)

@@ -12,7 +12,7 @@ from uspnb.engine.fleet import Fleet
 from uspnb.engine.fleet.tables import SPARK_COLUMNS, SUMMARY_COLUMNS
 from uspnb.engine.timeline import ALARM_CHARTS
 from uspnb.errors import DomainError
-from uspnb.model.kernels.base import KERNEL_NAMES
+from uspnb.model.kernels.registry import KERNEL_NAMES
 from uspnb.runtime.arguments import check_choice, check_whole, read_json_number
 
 from .link import Link, Post
@@ -54,7 +54,7 @@ class FleetLink(Link):
     def __init__(self, fleet: Fleet, post: Post) -> None:
         self.fleet = fleet
         self._ticks = min(SPARK_TICKS, fleet.ring)
-        self._next = 0
+        self._next, self._revision = 0, 0
         self._hooks: list[Chosen] = []
         super().__init__(post)
 
@@ -72,15 +72,15 @@ class FleetLink(Link):
         return self.fleet.status.phase
 
     def next_frame(self, seq: int, reset: bool) -> bytes | None:
-        """The ticks since the last frame; the newest sparklines where that is further back than one reaches."""
-        ready = self.fleet.rows_ready
+        """The ticks since the last frame; the newest sparklines after a cut of the history or a lag beyond them."""
+        revision, ready = self.fleet.status.revision, self.fleet.rows_ready
+        reset = reset or revision != self._revision or not 0 <= ready - self._next <= self._ticks
         if ready == self._next and not reset:
             return None
-        reset = reset or not 0 <= ready - self._next <= self._ticks
         first = max(0, ready - self._ticks) if reset else self._next
         real, rows = self.fleet.columns(SPARK_COLUMNS, first, ready)
         reset = reset or real > first  # the worker has gone round the ring since: what is left is all that there is
-        self._next = real + len(rows)
+        self._revision, self._next = revision, real + len(rows)
         head = (
             seq, reset, real, len(rows), len(self.fleet.assets), time.time() * 1e3, self._next, len(SPARK_COLUMNS),
             len(SUMMARY_COLUMNS), 0.0,

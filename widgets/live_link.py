@@ -11,9 +11,9 @@ import numpy as np
 
 from uspnb.engine.views import VIEW_COLUMNS
 from uspnb.errors import DomainError, UspnbError
-from uspnb.model.kernels.base import KERNEL_NAMES
+from uspnb.model.kernels.registry import KERNEL_NAMES, kernel_colour, kernel_label
 from uspnb.model.records import CHART_NAMES
-from uspnb.plots.style import CHART_COLOURS, KERNEL_COLOURS
+from uspnb.plots.style import CHART_COLOURS
 from uspnb.runtime.arguments import check_choice, check_number, check_whole
 
 from .link import Link, Post
@@ -103,7 +103,7 @@ def meta_of(session: Shown, rows: int) -> dict[str, Any]:
         "units": session.units,
         "columns": list(VIEW_COLUMNS),
         "kernels": [
-            {"name": name, "label": name.replace("_", " "), "colour": KERNEL_COLOURS[name]} for name in KERNEL_NAMES
+            {"name": name, "label": kernel_label(name), "colour": kernel_colour(name)} for name in KERNEL_NAMES
         ],
         "charts": [{"name": name, "colour": CHART_COLOURS[name]} for name in CHART_NAMES],
         "phrases": {str(code): phrase for code, phrase in session.reasons.items()},

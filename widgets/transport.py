@@ -35,7 +35,7 @@ PHASES: dict[str, tuple[str, str, str]] = {
 MODES: dict[str, tuple[str, str, str]] = {
     "inference": ("good", "✓", "forecasts are in full use"),
     "calibration": ("doubt", "!", "the input is doubtful, so the weights are held"),
-    "diagnostic": ("bad", "!!", "the roughness breaker is open: all weight lies on log_signature"),
+    "diagnostic": ("bad", "!!", "the roughness breaker is open: all weight lies on the robust kernel"),
 }
 HEALTH: dict[str, tuple[str, str, str]] = {
     "ok": ("good", "✓", "the input is fresh and the process calm"),

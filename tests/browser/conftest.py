@@ -10,7 +10,11 @@ import axe_playwright_python
 import browser as launching
 import live_host as live
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from waiting import PATIENCE_S
+
+PATIENCE_MS = 1e3 * PATIENCE_S
+expect.set_options(timeout=PATIENCE_MS)
 
 
 @pytest.fixture(scope="module")
@@ -18,6 +22,14 @@ def chromium() -> Iterator[Browser]:
     """One browser per file of tests."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=launching.chromium_path(), args=launching.FLAGS)
+        make = browser.new_context
+
+        def patient(**options: Any) -> BrowserContext:
+            context = make(**options)
+            context.set_default_timeout(PATIENCE_MS)
+            return context
+
+        browser.new_context = patient
         yield browser
         browser.close()
 

@@ -8,37 +8,34 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page
 
-pytestmark = [pytest.mark.timeout(280), pytest.mark.filterwarnings("ignore::DeprecationWarning")]
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 SIZES = {"wide": (1280, 800), "narrow": (390, 844)}
 # a page is opened once in each width, in one theme, and then changed to the other
 LOOKS = {"wide": ("light", "dark"), "narrow": ("dark", "light")}
-LONG_MS = 180_000
 
 
 def live(page: Page) -> None:
     page.get_by_label("Speed", exact=True).select_option("300 ticks a second")
-    page.get_by_role("button", name=re.compile("Jump to tick")).first.wait_for(timeout=LONG_MS)
+    page.get_by_role("button", name=re.compile("Jump to tick")).first.wait_for()
 
 
 def fleet(page: Page) -> None:
-    page.locator(".uspnb-fleet .row .value", has_text=re.compile(r"\d")).first.wait_for(timeout=LONG_MS)
+    page.locator(".uspnb-fleet .row .value", has_text=re.compile(r"\d")).first.wait_for()
     page.wait_for_timeout(3_000)
 
 
 def explore(page: Page) -> None:
-    page.get_by_text("Drag in a panel to select").wait_for(timeout=LONG_MS)
+    page.get_by_text("Drag in a panel to select").wait_for()
     page.get_by_label("Compare with").select_option(label="Sea temperature, quicker to forget")
-    page.get_by_role("region", name="Scores").wait_for(timeout=LONG_MS)
+    page.get_by_role("region", name="Scores").wait_for()
     page.wait_for_timeout(800)
 
 
 def tune(page: Page) -> None:
     """As it stands before anything is run: a campaign writes to the disk of the server."""
-    page.get_by_role("heading", level=2, name=re.compile("sea-temperature-half-hourly-fast-mase-")).wait_for(
-        timeout=LONG_MS
-    )
-    page.get_by_role("button", name="Start", exact=True).wait_for(timeout=LONG_MS)
+    page.get_by_role("heading", level=2, name=re.compile("sea-temperature-half-hourly-fast-mase-")).wait_for()
+    page.get_by_role("button", name="Start", exact=True).wait_for()
     page.wait_for_timeout(300)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from uspnb.engine.views import PHRASES, VIEW_COLUMNS, reason_text
-from uspnb.model.kernels.base import KERNEL_NAMES
+from uspnb.model.kernels.registry import KERNEL_NAMES
 
 AT, WIDE, NARROW, rows_of = live.AT, live.WIDE, live.NARROW, live.rows_of
 

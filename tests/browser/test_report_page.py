@@ -45,7 +45,7 @@ for line in sys.stdin:
     print(plots.selection_text(data, start, stop), flush=True)
 """
 
-pytestmark = [pytest.mark.timeout(280), pytest.mark.filterwarnings("ignore::DeprecationWarning")]
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 
 class Teller:
@@ -69,7 +69,7 @@ class Teller:
         return self.process.stdout.readline().strip()
 
     def close(self) -> None:
-        self.process.communicate(timeout=30)
+        self.process.communicate()
 
 
 @pytest.fixture(scope="module")
@@ -158,7 +158,7 @@ def test_the_pointer_is_answered_in_every_panel(opened: Any) -> None:
         page.mouse.move(box["x"] + 0.6 * box["width"], box["y"] + 0.6 * box["height"])
         page.mouse.move(box["x"] + 0.61 * box["width"], box["y"] + 0.6 * box["height"])
         tip = page.locator(".bk-Tooltip:visible", has_text=word)
-        tip.wait_for(timeout=5000)
+        tip.wait_for()
         text = tip.evaluate("tip => [...tip.shadowRoot.querySelectorAll('div')].map(d => d.innerText).join(' ')")
         assert "time (UTC): 2026-0" in text and "@" not in text and "???" not in text
         if panel == 0:

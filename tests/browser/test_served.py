@@ -18,12 +18,11 @@ import pandas as pd
 import pytest
 import xarray as xr
 from playwright.sync_api import Page, expect
+from waiting import PATIENCE_S
 
-pytestmark = [pytest.mark.timeout(280), pytest.mark.filterwarnings("ignore::DeprecationWarning")]
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 VIEW = ".uspnb-live"
-expect.set_options(timeout=20_000)
-SLOW_MS = 60_000
 
 
 def ticks(page: Page) -> int:
@@ -31,9 +30,9 @@ def ticks(page: Page) -> int:
     return int(page.locator(VIEW).get_attribute("data-ticks") or 0)
 
 
-def until(page: Page, true: Callable[[], bool], what: str, timeout: float = 60.0) -> None:
+def until(page: Page, true: Callable[[], bool], what: str) -> None:
     """Wait, letting the page go on, until something is so."""
-    last = time.monotonic() + timeout
+    last = time.monotonic() + PATIENCE_S
     while not true():
         assert time.monotonic() < last, what
         page.wait_for_timeout(100)
@@ -42,7 +41,7 @@ def until(page: Page, true: Callable[[], bool], what: str, timeout: float = 60.0
 def opened(page: Page, server: Any, path: str = "/live") -> Page:
     """The live page once its view moves."""
     page.goto(server.address + path)
-    page.locator(VIEW).wait_for(timeout=SLOW_MS)
+    page.locator(VIEW).wait_for()
     until(page, lambda: ticks(page) > 20, "no tick was drawn")
     return page
 
@@ -108,7 +107,7 @@ def test_an_alarm_jumps_the_run_goes_back_and_a_snapshot_is_restored(chromium_pa
     kept = int(re.search(r"tick (\d+)", early.inner_text())[1])  # type: ignore[index]
     at_full_speed(page)
     jump = page.get_by_role("button", name=re.compile("Jump to tick 3,0"))
-    jump.first.wait_for(timeout=SLOW_MS)
+    jump.first.wait_for()
     tick = int(jump.first.inner_text().replace(",", ""))
     assert 3_000 <= tick < 3_100
     page.get_by_role("button", name="Pause").click()
@@ -129,7 +128,7 @@ def test_exports_come_as_files(chromium_page, live_server, tmp_path):
     page.get_by_role("button", name="Pause").click()
     made = {}
     for name in ("netCDF (.nc)", "Report (.html)", "Zarr (.zip)"):
-        with page.expect_download(timeout=SLOW_MS) as download:
+        with page.expect_download() as download:
             page.get_by_role("button", name=name).click()
         made[name] = tmp_path / download.value.suggested_filename
         download.value.save_as(made[name])
@@ -139,7 +138,7 @@ def test_exports_come_as_files(chromium_page, live_server, tmp_path):
     assert made["Report (.html)"].read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
     with zipfile.ZipFile(made["Zarr (.zip)"]) as archive:
         assert any(name.endswith("zarr.json") for name in archive.namelist())
-    with page.expect_download(timeout=SLOW_MS):
+    with page.expect_download():
         page.get_by_role("button", name="Export session").click()
 
 
@@ -149,7 +148,7 @@ def test_the_choice_of_colours_reaches_the_view_and_stays(chromium_page, live_se
     expect(page.locator("html")).to_have_attribute("data-theme", "dark")
     expect(page.locator(VIEW)).to_have_attribute("data-theme", "dark")
     page.reload()
-    page.locator(VIEW).wait_for(timeout=SLOW_MS)
+    page.locator(VIEW).wait_for()
     expect(page.get_by_role("button", name="Dark")).to_have_attribute("aria-pressed", "true")
     expect(page.locator(VIEW)).to_have_attribute("data-theme", "dark")
     page.get_by_role("button", name="Light", exact=True).click()
@@ -233,7 +232,7 @@ def test_closing_the_page_in_the_middle_of_a_run_ends_its_session(chromium, live
 def test_explore_scrubs_jumps_and_compares(chromium_page, live_server):
     page = chromium_page
     page.goto(f"{live_server.address}/explore")
-    page.get_by_text("Drag in a panel to select").wait_for(timeout=2 * SLOW_MS)
+    page.get_by_text("Drag in a panel to select").wait_for()
     values = page.get_by_role("region", name="Values at the tick")
     expect(values).to_contain_text("5,999")
     scrub = page.get_by_label("Values at tick")
@@ -245,7 +244,7 @@ def test_explore_scrubs_jumps_and_compares(chromium_page, live_server):
     expect(values).to_contain_text("alarm")
     page.get_by_label("Compare with").select_option(label="Sea temperature, quicker to forget")
     scores = page.get_by_role("region", name="Scores")
-    scores.wait_for(timeout=2 * SLOW_MS)
+    scores.wait_for()
     expect(scores).to_contain_text("root mean squared error")
     expect(page.get_by_role("region", name="Settings that differ")).to_contain_text("score_forgetting")
 
@@ -253,7 +252,7 @@ def test_explore_scrubs_jumps_and_compares(chromium_page, live_server):
 def test_explore_opens_saved_runs_and_refuses_others(chromium_page, live_server, tmp_path):
     page = opened(chromium_page, live_server)
     until(page, lambda: ticks(page) > 150, "the run does not go on")
-    with page.expect_download(timeout=SLOW_MS) as download:
+    with page.expect_download() as download:
         page.get_by_role("button", name="netCDF (.nc)").click()
     run = tmp_path / "mine.nc"
     download.value.save_as(run)
@@ -274,11 +273,11 @@ def test_fleet_lists_series_and_opens_one(chromium_page, live_server):
     page = chromium_page
     page.goto(f"{live_server.address}/fleet")
     row = page.locator(".uspnb-fleet .body .row").first
-    row.wait_for(timeout=3 * SLOW_MS)
+    row.wait_for()
     row.click()
-    page.locator(VIEW).wait_for(timeout=SLOW_MS)
+    page.locator(VIEW).wait_for()
     # without a compilation cache the program of 250 series takes a minute or two on a busy machine
-    until(page, lambda: ticks(page) > 5, "the opened series stands still", timeout=240.0)
+    until(page, lambda: ticks(page) > 5, "the opened series stands still")
     page.get_by_role("button", name="Back to all series").click()
     expect(page.locator(VIEW)).to_have_count(0)
 
@@ -292,7 +291,7 @@ def test_the_front_page_leads_everywhere(chromium_page, live_server):
 
 def test_a_websocket_from_another_origin_is_refused(live_server):
     parts = urlsplit(live_server.address)
-    asked = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=20)
+    asked = http.client.HTTPConnection(parts.hostname or "", parts.port)
     headers = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
     headers |= {"Origin": "http://elsewhere.example", "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ=="}
     asked.request("GET", "/live/ws", headers=headers)
@@ -302,7 +301,7 @@ def test_a_websocket_from_another_origin_is_refused(live_server):
 
 def test_serving_beyond_this_machine_without_a_password_is_refused():
     command = [sys.executable, "-m", "uspnb", "serve", "--address", "0.0.0.0", "--port", "0"]
-    refused = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    refused = subprocess.run(command, capture_output=True, text=True)
     assert refused.returncode == 2 and refused.stdout == ""
     assert "no password is set" in refused.stderr and "--password-env" in refused.stderr
 
@@ -321,7 +320,7 @@ def test_with_a_password_the_page_asks_for_it(new_page, serving, grave_findings,
         page.get_by_label("Password").fill("open sesame")
         page.get_by_role("button", name="Sign in").click()
         page.goto(f"{server.address}/live")
-        page.locator(VIEW).wait_for(timeout=SLOW_MS)
+        page.locator(VIEW).wait_for()
         until(page, lambda: ticks(page) > 20, "no tick came through after the password")
         assert "open sesame" not in "".join(server.lines)
 

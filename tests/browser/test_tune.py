@@ -13,9 +13,8 @@ import pytest
 import tuning_host as hosting
 from playwright.sync_api import Browser, Page, expect
 
-pytestmark = [pytest.mark.timeout(280), pytest.mark.filterwarnings("ignore::DeprecationWarning")]
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
-LONG_MS = 120_000
 META = """
 [meta_optimization]
 n_trials = 4
@@ -208,32 +207,30 @@ def test_a_served_campaign_is_run_applied_undone_and_found_again(
         page.goto(f"{server.address}/tune")
         expect(page.get_by_role("heading", level=1, name="Tune")).to_be_visible()
         start = page.get_by_role("button", name="Start")
-        start.wait_for(timeout=LONG_MS)
+        start.wait_for()
         expect(page.get_by_label("Trials in all")).to_have_value("4")
         start.click()
-        expect(page.locator(".uspnb-tuning[data-state=finished][data-trials='4']")).to_be_visible(timeout=LONG_MS)
+        expect(page.locator(".uspnb-tuning[data-state=finished][data-trials='4']")).to_be_visible()
         expect(page.get_by_role("heading", level=2)).to_contain_text("walk-fast-mase-")
-        expect(page.get_by_text("Recommendation: the middle of the best trials", exact=False)).to_be_visible(
-            timeout=60_000
-        )
+        expect(page.get_by_text("Recommendation: the middle of the best trials", exact=False)).to_be_visible()
         page.get_by_label("Settings").select_option(label="the best trial")
         page.get_by_label("allow changes beyond the limit").check()
         page.get_by_role("button", name="Apply to mine.toml").click()
-        expect(page.get_by_role("status").filter(has_text="mine.toml: accepted")).to_be_visible(timeout=20_000)
+        expect(page.get_by_role("status").filter(has_text="mine.toml: accepted")).to_be_visible()
         assert config.read_text() != before
         page.get_by_role("button", name="Undo").click()
-        expect(page.get_by_text("mine.toml: rolled back", exact=False)).to_be_visible(timeout=20_000)
+        expect(page.get_by_text("mine.toml: rolled back", exact=False)).to_be_visible()
         assert config.read_text() == before
         page.screenshot(path=str(screenshots / "tune-served.png"), full_page=True)
         assert page.evaluate(overlaps) == [] and grave_findings(page) == []
         # another page looks at the same campaign, which nobody has to run again
         other = new_page(viewport={"width": 390, "height": 844}, color_scheme="dark")
         other.goto(f"{server.address}/tune")
-        expect(other.locator(".uspnb-tuning[data-state=finished][data-trials='4']")).to_be_visible(timeout=LONG_MS)
+        expect(other.locator(".uspnb-tuning[data-state=finished][data-trials='4']")).to_be_visible()
         other.screenshot(path=str(screenshots / "tune-served-narrow.png"), full_page=True)
         assert other.evaluate("document.documentElement.scrollWidth") <= 390
         # a metric that this series cannot have is refused in words
         other.get_by_label("Metric").select_option(label="Mean absolute percentage error (mape)")
-        expect(other.get_by_role("alert").filter(has_text="mape")).to_be_visible(timeout=20_000)
+        expect(other.get_by_role("alert").filter(has_text="mape")).to_be_visible()
         assert server.end() in (0, 130), "".join(server.lines)
         assert "Traceback" not in "".join(server.lines), "".join(server.lines)

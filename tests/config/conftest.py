@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from small_disk import mounted
 
 
 @pytest.fixture
@@ -22,10 +20,3 @@ def path(tmp_path: Path) -> Path:
 def shipped(tmp_path: Path, project_root: Path) -> Path:
     """A copy of the configuration that comes with the package."""
     return Path(shutil.copyfile(project_root / "config.toml", tmp_path / "config.toml"))
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of its own of 256 KiB."""
-    with mounted(tmp_path / "disk", "256k") as place:
-        yield place

@@ -163,24 +163,6 @@ Begin = Callable[..., Any]
 MakeConfig = Callable[..., PredictorConfig]
 
 
-@pytest.fixture
-def make_config(tmp_path: Path) -> MakeConfig:
-    """Default settings, so that all tests share one program, with everything below one folder."""
-
-    def made(folder: str = "io", **changes: Any) -> PredictorConfig:
-        root = tmp_path / folder
-        usual: dict[str, Any] = {
-            "snapshot_path": str(root / "snapshots"),
-            "telemetry_path": str(root / "telemetry"),
-            "emergency_dump_path": str(root / "emergency"),
-            "metrics_port": 0,
-            "snapshot_interval_steps": 40,
-        }
-        return PredictorConfig(**(usual | changes))
-
-    return made
-
-
 @pytest.fixture(params=list(FACES))
 def face(request: pytest.FixtureRequest) -> str:
     """Which engine."""
@@ -709,8 +691,8 @@ def test_load_is_shed_where_ticks_come_live(begin: Begin, face: str, make_config
     assert any("depth lowered from 3 to 2" in event["text"] for event in engine.control.events)
 
 
-def test_latency_is_measured(begin: Begin) -> None:
-    engine = begin(live=True)
+def test_latency_is_measured(begin: Begin, make_config: MakeConfig) -> None:
+    engine = begin(make_config(load_shedding=True, tick_interval_ns=10 * SECOND), live=True)
     engine.control.run()
     for k in range(25):
         engine.feed(float(k % 3))
@@ -757,7 +739,7 @@ class CountingRows(Counting):
 
     def take(self, most: int) -> Any:
         ticks = super().take(most)
-        return ticks._replace(values=np.repeat(ticks.values[:, None], 2, axis=1))
+        return type(ticks)(np.repeat(ticks.values[:, None], 2, axis=1), ticks.stamps_ns, ticks.proxies)
 
 
 def test_a_source_of_ones_own(face: str, make_config: MakeConfig) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from waiting import until
 
 from uspnb.engine.intake import Intake, Taken
 from uspnb.errors import DomainError
@@ -20,17 +21,22 @@ def nobody() -> None:
     """Wakes nobody."""
 
 
-def all_of(intake: Intake, count: int, timeout_s: float = 20.0) -> list[float]:
+def all_of(intake: Intake, count: int) -> list[float]:
     """The next `count` values."""
     got: list[float] = []
-    end = time.monotonic() + timeout_s
-    while len(got) < count and time.monotonic() < end:
-        taken = intake.take(7)
-        if taken is None:
-            time.sleep(0.01)
-            continue
-        got += taken.ticks.values.tolist()
+
+    def enough() -> bool:
+        got.extend(values_of(intake, 7))
+        return len(got) >= count
+
+    until(enough)
     return got
+
+
+def values_of(intake: Intake, most: int = 10) -> list[float]:
+    """What there is to take now."""
+    taken = intake.take(most)
+    return [] if taken is None else taken.ticks.values.tolist()
 
 
 def replay(count: int = 50) -> ReplaySource:
@@ -86,8 +92,8 @@ def test_file_with_other_rows_is_at_its_end_with_a_condition(tmp_path: Path) -> 
     intake = Intake("a", retry=True, source=CsvTailSource(table(tmp_path / "other.csv", 30), poll_s=0.01))
     intake.resume(25, stamp(7))
     intake.start(nobody)
-    assert all_of(intake, 1, timeout_s=1.0) == []
-    assert intake.failed and intake.finished and intake.condition is not None and "--fresh" in intake.condition
+    assert until(lambda: values_of(intake) == [] and intake.failed)
+    assert intake.finished and "--fresh" in str(intake.condition)
 
 
 def test_file_with_fewer_rows_waits_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,8 +102,8 @@ def test_file_with_fewer_rows_waits_and_says_so(tmp_path: Path, monkeypatch: pyt
     intake = Intake("a", retry=True, source=CsvTailSource(path, poll_s=0.01))
     intake.resume(12, stamp(11))
     intake.start(nobody)
-    assert all_of(intake, 1, timeout_s=0.6) == []
-    assert not intake.failed and intake.condition is not None and "2 rows fewer than the 12" in intake.condition
+    assert until(lambda: values_of(intake) == [] and intake.condition)
+    assert not intake.failed and "2 rows fewer than the 12" in str(intake.condition)
     with path.open("a") as file:
         file.write(row(10) + row(11) + row(12))
     assert all_of(intake, 1) == [12.0] and intake.condition is None
@@ -144,12 +150,13 @@ def test_broken_iterator_is_asked_again_after_a_pause_and_the_condition_clears()
     intake.start(nobody)
     seen: list[str] = []
     got: list[float] = []
-    end = time.monotonic() + 10
-    while not intake.finished and time.monotonic() < end:
-        taken = intake.take(10)
-        got += taken.ticks.values.tolist() if taken else []
-        seen += [intake.condition] if intake.condition else []
-        time.sleep(0.005)
+
+    def ended() -> bool:
+        got.extend(values_of(intake))
+        seen.extend([intake.condition] if intake.condition else [])
+        return intake.finished
+
+    until(ended)
     assert got == [1.0, 2.0, 3.0, 5.0, 6.0]
     assert any("the line dropped" in condition for condition in seen) and intake.condition is None
 
@@ -161,11 +168,7 @@ def test_source_that_cannot_go_on_ends_its_series_alone() -> None:
 
     intake = Intake("a", retry=True, source=IteratorSource(broken()))
     intake.start(nobody)
-    end = time.monotonic() + 10
-    while not intake.finished and time.monotonic() < end:
-        intake.take(10)
-        time.sleep(0.01)
-    assert intake.finished
+    assert until(lambda: values_of(intake) == [] and intake.finished)
 
 
 def test_live_ticks_have_the_clocks_time_and_what_was_missed_its_own() -> None:

@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from uspnb.engine import pacing
-from uspnb.engine.pacing import MOST_DEBT_S, Pace, Rate, portion_after
+from uspnb.engine import intake
+from uspnb.engine.intake import MOST_DEBT_S, Pace, Rate, portion_after
 
 
 class Clock:
@@ -21,7 +21,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
-    monkeypatch.setattr(pacing, "time", made)
+    monkeypatch.setattr(intake, "time", made)
     return made
 
 

@@ -6,9 +6,11 @@ import dataclasses
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 
+import uspnb
 from uspnb.config.schema import PredictorConfig
 from uspnb.model import fields
 from uspnb.model.fields import FIELDS, FLEET, NEXT, SPARK, Telemetry, logged_fields, shown_fields, variables
@@ -114,8 +116,10 @@ def test_the_annotations_say_what_the_table_says() -> None:
 
 def test_the_table_needs_no_jax() -> None:
     """The process that writes the logs reads it, and JAX would cost that process seconds and hundreds of megabytes."""
+    folder = str(Path(uspnb.__file__).parent / "runtime")
     code = (
-        "import sys; sys.path.insert(0, 'uspnb/runtime'); import child; child.empty_packages();"
+        f"import sys; sys.path[:0] = [{folder!r}, {str(Path(folder).parent.parent)!r}]; import child;"
+        "child.empty_packages();"
         "import uspnb.sinks.process, uspnb.sinks.json_lines, uspnb.sinks.parity, uspnb.model.fields;"
         "assert 'jax' not in sys.modules"
     )

@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from report_page import Page
+from pages import Page
 
 from uspnb.config.schema import PredictorConfig
 from uspnb.errors import DomainError

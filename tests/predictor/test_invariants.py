@@ -24,8 +24,7 @@ from uspnb.model.programs import result_layout, trace_count
 from uspnb.model.records import PredictionResult, ProcessState
 from uspnb.model.state import PredictorState
 from uspnb.predictor.backtest import backtest
-from uspnb.predictor.batching import scan_chunks
-from uspnb.predictor.functional import FunctionalPredictor, observations
+from uspnb.predictor.functional import FunctionalPredictor, observations, scan_chunks
 from uspnb.runtime.digest import sha256_pytree
 
 SECOND = 10**9
@@ -119,7 +118,7 @@ def test_jit_equals_eager(small_programs_are_kept: None) -> None:
 PROCESS = """
 import sys
 import numpy as np
-from uspnb.predictor.batching import scan_chunks
+from uspnb.predictor.functional import scan_chunks
 from uspnb.runtime.digest import sha256_pytree
 from uspnb.predictor.functional import FunctionalPredictor, observations
 values = np.cumsum(np.random.default_rng(4).standard_normal(300))
@@ -137,7 +136,7 @@ def test_two_processes_agree_to_the_bit() -> None:
         done = subprocess.run(
             [sys.executable, "-c", PROCESS],
             env=os.environ | {"PYTHONHASHSEED": seed},
-            capture_output=True, text=True, timeout=240, check=True,
+            capture_output=True, text=True, check=True,
         )  # fmt: skip
         digests.append(done.stdout.strip())
     assert len(digests[0]) == 64 and digests[0] == digests[1]

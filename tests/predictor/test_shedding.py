@@ -11,18 +11,17 @@ import pytest
 from uspnb.config.schema import PredictorConfig
 from uspnb.data.processes import autoregression
 from uspnb.errors import DomainError
-from uspnb.model.kernels.log_signature import LogSignatureState
-from uspnb.model.kernels.log_signature.kernel import feature_count
-from uspnb.model.programs import SERIES_LENGTH, filled
+from uspnb.model.kernels.log_signature import LogSignatureState, feature_count
+from uspnb.model.programs import SERIES_LENGTH
 from uspnb.model.records import Observation
 from uspnb.model.state import PredictorState
-from uspnb.predictor.functional import FunctionalPredictor, observations, trace_count
+from uspnb.predictor.functional import FunctionalPredictor, filled, observations, trace_count
 from uspnb.predictor.shedding import DEPTHS, DepthSwitch, Switched
 
 # The defaults but for the depth: the program of depth 3 is then that of the other tests.
 CONFIG = PredictorConfig(log_sig_depth=5, shedding_min_steps=10)
 SERIES = autoregression(1000, 20).values
-D = 3
+D = "log_signature"
 
 
 @pytest.fixture(scope="module")

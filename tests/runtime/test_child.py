@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from waiting import PATIENCE_S
 
 from uspnb.runtime.child import Child, ChildEnded, Message, read_message, write_message
 
-PATIENCE_S = 120.0
 CODE = """
 import os, sys, signal
 from uspnb.runtime.child import read_message, write_message

@@ -7,13 +7,13 @@ import os
 import signal
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from distributed import Client, LocalCluster
+from waiting import until
 
 from uspnb.errors import DomainError, UspnbError
 from uspnb.runtime import cluster
@@ -45,8 +45,7 @@ def deadly(folder: Path, deaths: int) -> Callable[[int], int]:
 
 def test_outcomes_come_in_the_order_of_their_calls(two_workers: Client, tmp_path: Path) -> None:
     def task(number: int) -> int:
-        while number == 0 and not (tmp_path / "1").exists():
-            time.sleep(0.01)
+        until(lambda: number != 0 or (tmp_path / "1").exists())
         (tmp_path / str(number)).touch()
         return number * number
 
@@ -60,8 +59,7 @@ def test_outcomes_come_in_the_order_of_their_calls(two_workers: Client, tmp_path
 def test_both_workers_work(two_workers: Client, tmp_path: Path) -> None:
     def task(number: int) -> int:
         (tmp_path / str(number)).touch()
-        while len(list(tmp_path.iterdir())) < 2:
-            time.sleep(0.01)
+        until(lambda: len(list(tmp_path.iterdir())) == 2)
         return os.getpid()
 
     first, second = (outcome.value for outcome in outcomes(two_workers, task, [(0,), (1,)]))
@@ -164,15 +162,20 @@ def test_without_distributed_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch
         checked_client("tcp://127.0.0.1:8786")
 
 
-def test_waiting_in_two_threads_leaves_the_settings_of_dask_alone(two_workers: Client) -> None:
+def test_waiting_in_two_threads_leaves_the_settings_of_dask_alone(two_workers: Client, tmp_path: Path) -> None:
     import dask.config as settings
 
+    def held(number: int) -> None:
+        (tmp_path / f"began {number}").touch()
+        until((tmp_path / f"end {number}").exists)
+
     before = settings.get("scheduler", None)
-    threads = [threading.Thread(target=lambda k=k: alone(two_workers, time.sleep, (0.2 + 0.3 * k,))) for k in range(2)]
-    for thread in threads:
+    threads = [threading.Thread(target=alone, args=(two_workers, held, (k,))) for k in range(2)]
+    for k, thread in enumerate(threads):
         thread.start()
-        time.sleep(0.1)
+        until((tmp_path / f"began {k}").exists)
     seen = settings.get("scheduler", None)
-    for thread in threads:
+    for k, thread in enumerate(threads):  # in the order in which they began, not as blocks within one another
+        (tmp_path / f"end {k}").touch()
         thread.join()
     assert seen == settings.get("scheduler", None) == before

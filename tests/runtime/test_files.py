@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
+from waiting import PATIENCE_S
 
 from uspnb.runtime import child as child_module
 from uspnb.runtime import files
@@ -180,17 +181,17 @@ def child(path: Path, letter: str, fate: str) -> subprocess.Popen[bytes]:
 def test_writer_killed_before_the_rename_leaves_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "state"
     path.write_text("old")
-    assert child(path, "n", "die").wait(timeout=60) == -9
+    assert child(path, "n", "die").wait() == -9
     assert path.read_text() == "old"
     # Its lock died with it: the next writer does not wait.
-    write_atomic(path, "new", lock_timeout_s=1.0)
+    write_atomic(path, "new", lock_timeout_s=PATIENCE_S)
     assert path.read_text() == "new"
 
 
 def test_writers_in_several_processes(tmp_path: Path) -> None:
     path = tmp_path / "state"
     children = [child(path, letter, "live") for letter in "abc"]
-    assert [process.wait(timeout=60) for process in children] == [0, 0, 0]
+    assert [process.wait() for process in children] == [0, 0, 0]
     content = path.read_text()
     assert len(content) == 50_000
     assert len(set(content)) == 1

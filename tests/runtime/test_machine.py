@@ -28,7 +28,6 @@ def in_fresh_process(code: str, **environment: str) -> str:
         env=kept | {"JAX_PLATFORMS": "cpu"} | environment,
         capture_output=True,
         text=True,
-        timeout=120,
         check=True,
     )
     return done.stdout.strip()

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from waiting import PATIENCE_S
 
 from uspnb.errors import DomainError
 from uspnb.sinks import CallbackSink, Consumer, Records, TelemetryBuffer
@@ -67,13 +68,13 @@ def test_a_million_records_with_a_stalled_consumer(columns: dict[str, slice]) ->
 
     def slow(records: Records) -> None:
         stalled.set()
-        release.wait(60)
+        release.wait(PATIENCE_S)
         seen.append((records.first_tick, len(records)))
 
     buffer = TelemetryBuffer(maxlen)
     consumer = Consumer(buffer, [CallbackSink(slow)], columns, period_s=0.0)
     buffer.emit("a", 1, rows.copy(), stamps)
-    assert stalled.wait(10)
+    assert stalled.wait(PATIENCE_S)
     sizes = []
     for first in range(batch + 1, total + 1, batch):
         buffer.emit("a", first, rows.copy(), stamps)
@@ -165,8 +166,7 @@ def test_a_closed_buffer_takes_nothing_in_and_gives_out_what_it_has() -> None:
     _emit(buffer, 5, 3)
     assert buffer.closed and buffer.counts() == (7, 0, 3, 4)
     assert _ticks(buffer, 10) == [1, 2, 3, 4]
-    began = time.monotonic()
-    assert buffer.take(10, 30.0) == [] and time.monotonic() - began < 5
+    assert buffer.take(10, 1e6) == []
 
 
 def test_a_waiting_taker_wakes_when_something_comes_or_the_time_is_over() -> None:
@@ -175,7 +175,7 @@ def test_a_waiting_taker_wakes_when_something_comes_or_the_time_is_over() -> Non
     began = time.monotonic()
     assert buffer.take(1, 0.05) == [] and time.monotonic() - began >= 0.05
     threading.Timer(0.05, _emit, (buffer, 1, 1)).start()
-    assert [batch.first_tick for batch in buffer.take(1, 30.0)] == [1]
+    assert [batch.first_tick for batch in buffer.take(1, PATIENCE_S)] == [1]
 
 
 def test_what_cannot_be_is_refused() -> None:

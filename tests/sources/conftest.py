@@ -4,25 +4,15 @@ from __future__ import annotations
 
 import http.server
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
+from waiting import PATIENCE_S, until
 from websockets.sync.server import serve
 
 from uspnb.sources import Source, SourceFault
-
-PATIENCE_S = 5.0
-
-
-def wait_until(true: Callable[[], bool], patience_s: float = PATIENCE_S) -> None:
-    """Wait for a condition, which must come true."""
-    end = time.monotonic() + patience_s
-    while not true():
-        assert time.monotonic() < end, f"not true within {patience_s} s"
-        time.sleep(0.002)
 
 
 class Drain:
@@ -37,10 +27,11 @@ class Drain:
         self.woken = threading.Event()
         source.start(self.woken.set)
 
-    def take(self) -> None:
+    def take(self) -> Drain:
         """Everything that is there."""
         while self._take():
             pass
+        return self
 
     def _take(self) -> bool:
         try:
@@ -60,15 +51,11 @@ class Drain:
             self.take()
             return len(self.values) >= ticks and len(self.faults) >= faults
 
-        wait_until(enough)
+        until(enough)
         return self
 
     def to_the_end(self) -> Drain:
-        def ended() -> bool:
-            self.take()
-            return self.source.exhausted
-
-        wait_until(ended)
+        until(lambda: self.take().source.exhausted)
         return self
 
 
@@ -207,8 +194,3 @@ def servers() -> Iterator[dict[str, LineServer]]:
 @pytest.fixture
 def drain() -> type[Drain]:
     return Drain
-
-
-@pytest.fixture
-def until() -> Callable[..., None]:
-    return wait_until

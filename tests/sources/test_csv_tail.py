@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import time
 
 import numpy as np
 import pandas as pd
 import pytest
+from waiting import stays, until
 
 from uspnb.errors import DomainError
 from uspnb.sources import CsvTailSource
@@ -60,13 +60,9 @@ def test_rows_that_stand_there_and_rows_appended(follow, grow):
 
 def test_a_torn_line_waits_for_its_end(follow, grow):
     taken = follow(HEAD + "2026-02-21T09:32:00Z,1").until(ticks=2)
-    time.sleep(0.05)
-    taken.take()
-    assert len(taken.values) == 2
+    assert stays(lambda: len(taken.take().values) == 2)
     grow.append("7")
-    time.sleep(0.05)
-    taken.take()
-    assert len(taken.values) == 2
+    assert stays(lambda: len(taken.take().values) == 2)
     grow.append(".5\n")
     assert taken.until(ticks=3).values[2] == 17.5
 
@@ -75,16 +71,15 @@ def test_a_character_torn_in_two_is_whole_again(follow, grow):
     taken = follow("time,load,remark\n2026-02-21T09:30:00Z,1,a\n").until(ticks=1)
     row = "2026-02-21T09:31:00Z,2,\u00e9t\u00e9\n".encode()
     grow.append(row[:-5])
-    time.sleep(0.04)
+    assert stays(lambda: len(taken.take().values) == 1)
     grow.append(row[-5:])
     assert taken.until(ticks=2).values == [1.0, 2.0] and taken.faults == []
 
 
-def test_history_is_not_live_and_a_take_does_not_mix_it_with_later_rows(follow, grow, until):
+def test_history_is_not_live_and_a_take_does_not_mix_it_with_later_rows(follow, grow):
     taken = follow(HEAD)
     source = taken.source
-    until(lambda: source.waiting == 2)
-    time.sleep(0.05)  # so that the end of the file was met
+    until(lambda: source._history == 2)  # the end of the file was met
     assert not source.live
     grow.append("2026-02-21T09:32:00Z,3\n")
     until(lambda: source.waiting == 3)
@@ -160,7 +155,7 @@ def _remove(grow):
 )
 def test_a_file_that_does_not_merely_grow_is_a_fault_and_the_next_start_reads_it_anew(follow, grow, change, reason):
     taken = follow(HEAD).until(ticks=2)
-    time.sleep(0.03)
+    until(lambda: taken.source._history == 2)  # the end of the file was met
     change(grow)
     taken.until(faults=1)
     fault = taken.faults[0][1]
@@ -189,7 +184,7 @@ def test_a_file_that_is_gone_at_the_next_start_is_told_of(follow, grow):
 @pytest.mark.parametrize("text", ["", "time,load\n", "time,lo"])
 def test_a_file_of_zero_rows_is_waited_for(follow, grow, text):
     taken = follow(text)
-    time.sleep(0.03)
+    until(lambda: taken.source._history == 0)  # its end was met
     grow.append(HEAD[len(text) :])
     assert taken.until(ticks=2).values == [1.0, 2.5] and taken.faults == []
 

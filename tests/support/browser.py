@@ -14,12 +14,13 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from waiting import PATIENCE_S, until
 
 ROOT = Path(__file__).resolve().parents[2]
 PICTURES = ROOT / "build" / "screenshots"
@@ -35,7 +36,6 @@ FLAGS = [
 ]
 SIZES = {"wide": (1280, 800), "narrow": (390, 844)}
 HOME = re.compile(r"^(?:(?:https?|wss?)://(?:127\.0\.0\.1|localhost|\[::1\])(?::\d+)?(?:/|$)|data:|blob:|about:)")
-START_S = 90.0
 # Pairs of texts or controls that lie over one another, seen through open shadow roots.  What is hidden, part of the
 # other, or scrolled out of a box does not count; a head that stays in place while rows pass under it neither.
 OVERLAPS = """() => {
@@ -99,7 +99,6 @@ class Watched:
         settings = {"viewport": {"width": wide, "height": high}, "accept_downloads": True} | options
         self.context = browser.new_context(**settings)
         self.page = self.context.new_page()
-        self.page.set_default_timeout(20_000)
         self.requests: list[str] = []
         self.errors: list[str] = []
         self.page.on("request", lambda request: self.requests.append(request.url))
@@ -140,52 +139,45 @@ class Served:
             self.lines.append(line)
 
     def _wait_for_address(self) -> str:
-        until = time.monotonic() + START_S
-        while time.monotonic() < until:
-            for line in list(self.lines):
-                found = re.search(r"served at (http://[^/ ]+)/", line)
-                if found:
-                    return found[1]
-            if self.process.poll() is not None:
-                break
-            time.sleep(0.05)
-        self.end()
-        raise AssertionError(f"the server did not come up: {''.join(self.lines)}")
+        def address() -> str | None:
+            found = re.search(r"served at (http://[^/ ]+)/", "".join(self.lines))
+            return found and found[1]
+
+        until(lambda: address() or self.process.poll() is not None)
+        if (there := address()) is None:
+            self.end()
+            raise AssertionError(f"the server did not come up: {''.join(self.lines)}")
+        return there
 
     def health(self) -> dict[str, Any]:
         """What the server says about itself."""
-        with urllib.request.urlopen(f"{self.address}/health", timeout=20) as answer:
+        with urllib.request.urlopen(f"{self.address}/health", timeout=PATIENCE_S) as answer:
             return json.loads(answer.read())
 
-    def wait_until(self, what: str, at_most: int, timeout: float = 60.0) -> None:
+    def wait_until(self, what: str, at_most: int) -> None:
         """Wait until a figure of `health` has fallen to a bound."""
-        until = time.monotonic() + timeout
-        health = self.health()
-        while health[what] > at_most:
-            assert time.monotonic() < until, f"{what} stays above {at_most}: {health}"
-            time.sleep(0.25)
-            health = self.health()
+        until(lambda: self.health()[what] <= at_most)
 
     def wait_until_warm(self) -> None:
         """Wait until nothing compiles any more in the background."""
-        until = time.monotonic() + 120.0
-        while time.monotonic() < until:
+
+        def warm() -> bool:
             with contextlib.suppress(urllib.error.URLError):
-                if self.health()["warm"]:
-                    return
-            time.sleep(0.2)
-        raise AssertionError(f"the server did not become warm: {''.join(self.lines)}")
+                return self.health()["warm"]
+            return False
+
+        until(warm)
 
     def end(self) -> int:
         """Interrupt it as Ctrl-C does, and say with which code it ended."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGINT)
             try:
-                self.process.wait(60.0)
+                self.process.wait(PATIENCE_S)
             except subprocess.TimeoutExpired:
                 self.process.kill()
-                self.process.wait(10.0)
-        self._reader.join(5.0)
+                self.process.wait()
+        self._reader.join()
         return self.process.returncode
 
 

@@ -9,7 +9,7 @@ import module_host as hosting
 import numpy as np
 
 from uspnb.engine.fleet.fleet_frame import SPARK_COLUMNS, SUMMARY_COLUMNS
-from uspnb.model.kernels.base import KERNEL_NAMES
+from uspnb.model.kernels.registry import KERNEL_NAMES
 
 META = {
     "assets": ["a", "b", "c"], "kernels": list(KERNEL_NAMES), "alarm_names": ["mean"], "ticks": 100, "live": False,

@@ -150,7 +150,7 @@ def kills(options: argparse.Namespace) -> dict[str, Any]:
 
         for _ in range(options.kills):
             process = in_child(work)
-            time.sleep(rng.uniform(0.02, options.window))
+            time.sleep(rng.uniform(0.02, options.window))  # a kill comes at any moment
             os.kill(process, signal.SIGKILL)
             os.waitpid(process, 0)
             checked(path, {record.after for record in history(path)})

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import numpy as np
+from waiting import PATIENCE_S
 
 from uspnb.config.schema import PredictorConfig
 from uspnb.errors import IntegrityError
@@ -42,7 +43,6 @@ from uspnb.runtime.digest import sha256_pytree
 
 EVERY = 50
 INTERVAL_NS = 10**9
-PATIENCE_S = 120.0
 FOREVER = 10**9
 WRITE_S = 0.012
 
@@ -131,7 +131,7 @@ def killed_runs(folder: Path, kills: int, window_s: float, seed: int) -> dict[st
         told += listen(pipe, time.monotonic() + rng.uniform(0.0, window_s))
         if k % 2:  # every other time just after a hand-over, when the writer is at work
             told += listen(pipe, None, "at")
-            time.sleep(rng.uniform(0.0, WRITE_S))
+            time.sleep(rng.uniform(0.0, WRITE_S))  # to any moment of the write
         os.kill(process, signal.SIGKILL)
         os.waitpid(process, 0)
         told += listen(pipe, None)  # what was still in the pipe

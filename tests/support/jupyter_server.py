@@ -13,14 +13,13 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-START_S = 60.0
+from waiting import PATIENCE_S, until
 
 # The news feed, the look for a newer JupyterLab and the listing of extensions would all ask hosts elsewhere.
 OFFLINE = (
@@ -60,7 +59,7 @@ class JupyterServer:
 
     def running_kernels(self) -> list[str]:
         """Identifiers of the kernels that live."""
-        with urllib.request.urlopen(f"{self.address}/api/kernels", timeout=10) as answer:
+        with urllib.request.urlopen(f"{self.address}/api/kernels", timeout=PATIENCE_S) as answer:
             return [kernel["id"] for kernel in json.load(answer)]
 
 
@@ -134,23 +133,23 @@ def _free_port() -> int:
 
 
 def _wait_for(address: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + START_S
-    while time.monotonic() < deadline:
-        if process.poll() is not None:
-            raise RuntimeError(f"jupyter lab ended with {process.returncode}:\n{log.read_text()[-4000:]}")
+    def answers() -> bool:
         try:
-            with urllib.request.urlopen(f"{address}/api/status", timeout=5):
-                return
-        except (urllib.error.URLError, ConnectionError, TimeoutError):
-            time.sleep(0.1)
-    raise TimeoutError(f"jupyter lab did not answer in {START_S:g} s:\n{log.read_text()[-4000:]}")
+            with urllib.request.urlopen(f"{address}/api/status", timeout=PATIENCE_S):
+                return True
+        except (urllib.error.URLError, ConnectionError):
+            return False
+
+    until(lambda: process.poll() is not None or answers())
+    if process.poll() is not None:
+        raise RuntimeError(f"jupyter lab ended with {process.returncode}:\n{log.read_text()[-4000:]}")
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     """End the server; its kernels are in its session's process groups, and it ends them when asked politely."""
     process.send_signal(signal.SIGTERM)
     try:
-        process.wait(15)
+        process.wait(PATIENCE_S)
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
-        process.wait(10)
+        process.wait()

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from waiting import until
 
 from uspnb.config.meta_optimization import MetaOptimizationConfig
 from uspnb.tuning.objective import Evaluation, Keep
@@ -29,7 +30,6 @@ from uspnb.tuning.study import BayesianMetaOptimizer
 
 TRIALS = 30
 FOLD_S = 0.004
-LOOK_S = 0.0005
 
 
 class FoldObjective:
@@ -46,7 +46,7 @@ class FoldObjective:
         count = len(candidates)
         going, table = np.ones(count, bool), np.full((count, self.n_folds), np.nan)
         for fold in range(self.n_folds):
-            time.sleep(self.fold_s)
+            time.sleep(self.fold_s)  # what a fold costs, so that a signal comes while it is evaluated
             for place in np.flatnonzero(going).tolist():
                 table[place, fold] = bowl(candidates[place]) + 0.01 * fold + 1e-6 * count
             running = np.array([table[place, : fold + 1].mean() if going[place] else np.nan for place in range(count)])
@@ -136,11 +136,15 @@ def hit(pid: int, number: int, journal: Path, size: float) -> int:
 
     A moment of the campaign, not of the clock: a slow machine is hit as often as a fast one.
     """
-    while not journal.exists() or journal.stat().st_size < size:
-        ended, status = os.waitpid(pid, os.WNOHANG)
-        if ended:
-            return os.waitstatus_to_exitcode(status)
-        time.sleep(LOOK_S)
+    ended = [0, 0]
+
+    def at_size() -> bool:
+        ended[:] = os.waitpid(pid, os.WNOHANG)
+        return bool(ended[0]) or (journal.exists() and journal.stat().st_size >= size)
+
+    until(at_size)
+    if ended[0]:
+        return os.waitstatus_to_exitcode(ended[1])
     os.kill(pid, number)
     return code_of(pid)
 
@@ -183,8 +187,7 @@ def shared(folder: Path, processes: int, kill: bool, storage: str | None = None)
     """Several processes on one study, one of which may be killed; what it came to."""
     pids = [forked(lambda: campaign(folder, storage=storage).optimize()) for _ in range(processes)]
     if kill:
-        while not any(trial.state.is_finished() for trial in campaign(folder, storage=storage).trials):
-            time.sleep(LOOK_S)
+        until(lambda: any(trial.state.is_finished() for trial in campaign(folder, storage=storage).trials))
         os.kill(pids[0], signal.SIGKILL)
     codes = [code_of(pid) for pid in pids]
     optimizer = campaign(folder, storage=storage)

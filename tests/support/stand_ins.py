@@ -111,7 +111,7 @@ class StandInFleet(Watched):
 
     def __init__(self) -> None:
         super().__init__()
-        self.ticks = 0
+        self.ticks = self.revision = 0
         self.values: dict[str, Any] = {"phase": "new", "ticks": 0, "message": ""}
 
     @property
@@ -126,7 +126,12 @@ class StandInFleet(Watched):
 
     @property
     def status(self) -> Any:
-        return SimpleNamespace(phase=self.values["phase"], as_dict=lambda: dict(self.values))
+        return SimpleNamespace(phase=self.values["phase"], revision=self.revision, as_dict=lambda: dict(self.values))
+
+    def cut(self, to: int) -> None:
+        """Take the history back."""
+        self.ticks = to
+        self.revision += 1
 
 
 def campaign_status(**changes: Any) -> CampaignStatus:

@@ -23,6 +23,20 @@ def bowl(params: dict[str, Any]) -> float:
     return (params["x"] - 1.0) ** 2 + 0.1 * params["n"] + (params["kind"] == "a") + abs(params["rate"] - 0.01)
 
 
+def interrupted(at: int) -> Callable[[dict[str, Any]], float]:
+    """`bowl`, but its call of a number, counted from 1, is interrupted."""
+    calls: list[Any] = []
+
+    def objective(params: dict[str, Any]) -> float:
+        calls.append(params)
+        if len(calls) == at:
+            raise KeyboardInterrupt
+        return bowl(params)
+
+    objective.__name__ = bowl.__name__  # a campaign knows its objective by its name
+    return objective
+
+
 def campaign(
     folder: Path,
     objective: Callable[[dict[str, Any]], Any] = bowl,

@@ -10,7 +10,7 @@ import pytest
 
 from uspnb.config.schema import PredictorConfig
 from uspnb.data.series import Series, read_series
-from uspnb.model.kernels.base import KERNEL_NAMES
+from uspnb.model.kernels.registry import KERNEL_NAMES
 from uspnb.model.records import CHART_NAMES, Telemetry
 from uspnb.predictor.results import to_dataset
 

@@ -1,4 +1,4 @@
-"""Waiting in tests and benchmarks: for what should come, never for the clock."""
+"""Waiting in tests and benchmarks: for what should come, and for a while where nothing should."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 PATIENCE_S = 600.0  # so long that only what will never come reaches it, on a slow and loaded machine too
-LOOK_S = 0.005
+LOOK_S = 0.002
 
 
 def until(condition: Callable[[], T], patience_s: float = PATIENCE_S) -> T:
@@ -20,5 +20,23 @@ def until(condition: Callable[[], T], patience_s: float = PATIENCE_S) -> T:
     end = time.monotonic() + patience_s
     while not (value := condition()):
         assert time.monotonic() < end, f"nothing came within {patience_s:g} s"
-        time.sleep(LOOK_S)
+        time.sleep(LOOK_S)  # between two looks
     return value
+
+
+def stays(condition: Callable[[], object], during_s: float = 0.1) -> bool:
+    """Look for a while whether a condition holds, where nothing should happen: a slow machine sees less, never wrong.
+
+    Args:
+        condition: what should hold at each look.
+        during_s: how long to look [s].
+
+    Returns:
+        Whether it held at every look.
+    """
+    end = time.monotonic() + during_s
+    while time.monotonic() < end:
+        if not condition():
+            return False
+        time.sleep(LOOK_S)  # between two looks
+    return bool(condition())

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 import study_stubs as stubs
+from waiting import PATIENCE_S
 
 from uspnb.errors import DomainError
 from uspnb.tuning.background import AsyncMetaOptimizer
 from uspnb.tuning.checkpoint import read_checkpoint
 
 bowl, campaign, sequence = stubs.bowl, stubs.campaign, stubs.sequence
-LONG_S = 60.0
 
 
 class Watch:
@@ -35,7 +35,7 @@ class Watch:
     def until(self, *what: tuple[str, int]) -> None:
         """Wait until the last thing said is one of these."""
         with self._changed:
-            assert self._changed.wait_for(lambda: bool(self.seen) and self.seen[-1] in what, LONG_S), self.seen
+            assert self._changed.wait_for(lambda: bool(self.seen) and self.seen[-1] in what, PATIENCE_S), self.seen
 
 
 def test_a_campaign_is_stepped_held_resumed_and_equals_one_in_the_foreground(tmp_path: Path) -> None:
@@ -51,13 +51,13 @@ def test_a_campaign_is_stepped_held_resumed_and_equals_one_in_the_foreground(tmp
         watch.until(("paused", 12))
         assert background.best_value == background.result().best_objective
         background.resume()
-        assert background.wait(LONG_S)
+        assert background.wait(PATIENCE_S)
         watch.until(("finished", 20))
         assert watch.threads == {"uspnb-campaign"}
         assert watch.seen[0] == ("running", 0) and ("running", 16) in watch.seen
         watch.end()
         watch.end()
-        assert background.start(20) is background and background.wait(LONG_S)
+        assert background.start(20) is background and background.wait(PATIENCE_S)
         assert watch.seen[-1] == ("finished", 20)
         assert background.study_name == "bowl" and background.results.sizes["trial"] == 20
     assert sequence(background.optimizer) == sequence(whole)
@@ -72,13 +72,13 @@ def test_pause_and_stop_end_with_the_running_batch_and_start_goes_on(tmp_path: P
 
     def waiting(params: dict[str, Any]) -> float:
         entered.set()
-        leave.wait(LONG_S)
+        leave.wait(PATIENCE_S)
         return bowl(params)
 
     with AsyncMetaOptimizer(optimizer=campaign(tmp_path, waiting)) as background:
         watch = Watch(background)
         background.start(12)
-        assert entered.wait(LONG_S)
+        assert entered.wait(PATIENCE_S)
         for act in (background.start, background.optimize):
             with pytest.raises(DomainError, match="runs already"):
                 act()
@@ -90,7 +90,7 @@ def test_pause_and_stop_end_with_the_running_batch_and_start_goes_on(tmp_path: P
         assert background.status().reason == "stop was called"
         background.start(12)
         background.stop()  # even before its thread has come to anything
-        assert background.wait(LONG_S) and background.status().state == "stopped"
+        assert background.wait(PATIENCE_S) and background.status().state == "stopped"
         assert background.optimize(12).total_iterations == 12
 
 
@@ -100,7 +100,7 @@ def test_what_ends_a_campaign_surfaces_in_its_result(tmp_path: Path) -> None:
 
     with AsyncMetaOptimizer(optimizer=campaign(tmp_path)) as background:
         background.start(8, after_batch=broken)
-        assert background.wait(LONG_S)
+        assert background.wait(PATIENCE_S)
         assert background.status().state == "failed" and "No space left" in background.status().reason
         with pytest.raises(OSError, match="No space"):
             background.result()
@@ -134,27 +134,27 @@ def test_saves_hand_over_the_last_batch_and_surface_their_errors(tmp_path: Path)
         background.step(2)
         watch.until(("paused", 8))
         saved = background.save_study_async(tmp_path / "a.json")
-        assert saved.result(LONG_S) == tmp_path / "a.json"
+        assert saved.result(PATIENCE_S) == tmp_path / "a.json"
         assert len(read_checkpoint(tmp_path / "a.json").trials) == 8
-        background.wait_all_saves(LONG_S)
+        background.wait_all_saves(PATIENCE_S)
         (tmp_path / "file").write_text("")
         failed = background.save_study_async(tmp_path / "file" / "b.json")
         with pytest.raises(OSError):
-            failed.result(LONG_S)
+            failed.result(PATIENCE_S)
         with pytest.raises(OSError):
-            background.wait_all_saves(LONG_S)
-        background.wait_all_saves(LONG_S)  # it was said once
+            background.wait_all_saves(PATIENCE_S)
+        background.wait_all_saves(PATIENCE_S)  # it was said once
         background.save_study_async(tmp_path / "file" / "b.json")
-        assert not background.wait_for_io_completion(LONG_S)
+        assert not background.wait_for_io_completion(PATIENCE_S)
         background.save_study_async(tmp_path / "c.json")
-        assert background.wait_for_io_completion(LONG_S)
+        assert background.wait_for_io_completion(PATIENCE_S)
         loading = AsyncMetaOptimizer.load_study_async(
             tmp_path / "a.json", bowl, storage=str(tmp_path / "other.journal")
         )
-        with loading.result(LONG_S) as other:
+        with loading.result(PATIENCE_S) as other:
             assert other.status().trials == 8
         with pytest.raises(FileNotFoundError):
-            AsyncMetaOptimizer.load_study_async(tmp_path / "missing.json", bowl).result(LONG_S)
+            AsyncMetaOptimizer.load_study_async(tmp_path / "missing.json", bowl).result(PATIENCE_S)
 
 
 def test_of_too_many_saves_the_oldest_is_dropped_and_no_export(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -169,12 +169,12 @@ def test_of_too_many_saves_the_oldest_is_dropped_and_no_export(tmp_path: Path, m
 
         def save_image(path: Path, image: object) -> None:
             entered.release()
-            leave.wait(LONG_S)
+            leave.wait(PATIENCE_S)
             written.append(path.name)
 
         monkeypatch.setattr(background.optimizer, "save_image", save_image)
         background.save_study_async(tmp_path / "0")
-        assert entered.acquire(timeout=LONG_S)
+        assert entered.acquire(timeout=PATIENCE_S)
         submit = AsyncMetaOptimizer.export_config_async.__wrapped__  # type: ignore[attr-defined]
         export = submit(background, Result(), tmp_path / "c.toml")
         rest = [background.save_study_async(tmp_path / str(n)) for n in range(1, 5)]
@@ -182,7 +182,7 @@ def test_of_too_many_saves_the_oldest_is_dropped_and_no_export(tmp_path: Path, m
         with pytest.raises(TimeoutError, match="4 files are still being written"):
             background.wait_all_saves(0.01)
         leave.set()
-        background.wait_all_saves(LONG_S)
+        background.wait_all_saves(PATIENCE_S)
         assert export.result() == "c.toml" and sorted(written) == ["0", "3", "4", "c.toml"]
 
 
@@ -197,7 +197,7 @@ def test_an_export_writes_the_configuration(tmp_path: Path) -> None:
         # the annotation asks for the real thing; what is handed on is what counts here
         submit = AsyncMetaOptimizer.export_config_async.__wrapped__  # type: ignore[attr-defined]
         done = submit(background, Result(), tmp_path / "c.toml", override_limit=True)
-        assert done.result(LONG_S) == "c.toml {'override_limit': True}"
+        assert done.result(PATIENCE_S) == "c.toml {'override_limit': True}"
 
 
 @pytest.mark.parametrize("given", [{"max_workers": 0}, {"queue_maxlen": 0}, {"max_workers": True}])

@@ -7,7 +7,6 @@ import math
 import os
 import signal
 import threading
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import numpy as np
 import pytest
 import study_stubs as stubs
 from distributed import Client
+from waiting import until
 
 from uspnb.errors import DomainError, UspnbError
 from uspnb.runtime.cluster import Outcome
@@ -179,8 +179,7 @@ def test_workers_are_not_sent_what_they_have(
 ) -> None:
     def pid(params: dict[str, Any]) -> float:
         (tmp_path / str(params["k"])).touch()
-        while len(list(tmp_path.iterdir())) < 2:  # two run at once, and so in two workers
-            time.sleep(0.01)
+        until(lambda: len(list(tmp_path.iterdir())) >= 2)  # two run at once, and so in two workers
         return float(os.getpid())
 
     objective = CallableObjective(pid)

@@ -12,7 +12,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,13 +21,13 @@ import psycopg
 import pytest
 import study_stubs as stubs
 from distributed import Client
+from waiting import PATIENCE_S, until
 
 from uspnb.errors import DomainError
 from uspnb.tuning.storage import open_store
 
 bowl, campaign, sequence = stubs.bowl, stubs.campaign, stubs.sequence
 
-PATIENCE_S = 600.0
 SHARED = """
 import json, pathlib, sys
 folder, here, storage = pathlib.Path(sys.argv[1]), sys.argv[2], sys.argv[3]
@@ -58,15 +57,13 @@ def postgres() -> Iterator[str]:
         after.callback(shutil.rmtree, folder)
         at, data = programs(), folder / "data"
         make = [at / "initdb", "-D", data, "-U", "tuner", "--auth=trust", "--no-sync", "--locale=C", "-E", "UTF8"]
-        subprocess.run(make, check=True, stdout=subprocess.DEVNULL, cwd=folder, timeout=PATIENCE_S, **user)
+        subprocess.run(make, check=True, stdout=subprocess.DEVNULL, cwd=folder, **user)
         run = [at / "postgres", "-D", data, "-k", folder, "-c", "listen_addresses=", "-c", "fsync=off"]
         server = subprocess.Popen(run, cwd=folder, stderr=subprocess.DEVNULL, **user)
-        after.callback(server.wait, timeout=PATIENCE_S)
+        after.callback(server.wait)
         after.callback(server.send_signal, signal.SIGINT)  # ends sessions that are still open
-        end = time.monotonic() + PATIENCE_S
-        while not answers(folder):
-            assert server.poll() is None and time.monotonic() < end, "postgres did not start"
-            time.sleep(0.05)
+        until(lambda: answers(folder) or server.poll() is not None)
+        assert server.poll() is None, "postgres did not start"
         yield f"postgresql+psycopg://tuner@/postgres?host={folder}"
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import campaign_dataset
 import numpy as np
 import pytest
-from report_page import Page
+from pages import Page
 
 from uspnb.errors import DomainError
 from uspnb.runtime.words import change

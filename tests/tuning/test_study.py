@@ -13,6 +13,7 @@ import numpy as np
 import optuna
 import pytest
 import study_stubs as stubs
+from waiting import PATIENCE_S
 
 from uspnb.config.meta_optimization import MetaOptimizationConfig
 from uspnb.config.schema import PredictorConfig
@@ -177,16 +178,7 @@ def test_time_and_stop_end_a_campaign_after_the_running_batch(tmp_path: Path) ->
 def test_an_interrupt_leaves_a_study_that_goes_on_exactly(tmp_path: Path) -> None:
     whole = campaign(tmp_path / "whole")
     whole.optimize()
-    calls = []
-
-    def interrupted(params: dict[str, Any]) -> float:
-        calls.append(params)
-        if len(calls) == 10:
-            raise KeyboardInterrupt
-        return bowl(params)
-
-    interrupted.__name__ = "bowl"
-    optimizer = campaign(tmp_path / "cut", interrupted)
+    optimizer = campaign(tmp_path / "cut", stubs.interrupted(10))
     with pytest.raises(KeyboardInterrupt):
         optimizer.optimize()
     status = optimizer.status()
@@ -200,18 +192,18 @@ def test_a_campaign_that_runs_is_not_run_twice(tmp_path: Path) -> None:
 
     def waiting(params: dict[str, Any]) -> float:
         entered.set()
-        leave.wait(30)
+        leave.wait(PATIENCE_S)
         return bowl(params)
 
     optimizer = campaign(tmp_path, waiting)
     thread = threading.Thread(target=optimizer.optimize, args=(4,))
     thread.start()
-    assert entered.wait(30)
+    assert entered.wait(PATIENCE_S)
     with pytest.raises(DomainError, match="runs already"):
         optimizer.optimize(4)
     assert optimizer.status().state == "running"
     leave.set()
-    thread.join(30)
+    thread.join()
     assert optimizer.status().trials == 4
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from waiting import PATIENCE_S
 
 from uspnb.config.schema import PredictorConfig
 from uspnb.engine.settings import Setting, settings_of
@@ -208,7 +209,7 @@ def test_a_throttle_calls_at_once_and_once_more_after_the_last_request():
     for _ in range(20):
         throttle()
     assert calls == [0.0]
-    assert done.wait(5)
+    assert done.wait(PATIENCE_S)
     assert len(calls) == 2
     now[0] = 1.0
     throttle()

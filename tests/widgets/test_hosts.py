@@ -7,13 +7,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import comm
-import numpy as np
 import pytest
 from stand_ins import StandInCampaign, StandInFleet, StandInSession
 from waiting import until
 
-from uspnb.engine.fleet.fleet_frame import SUMMARY_COLUMNS
-from uspnb.widgets import fleet_link, notebook_views, page_views
+from uspnb.widgets import notebook_views, page_views
 from uspnb.widgets.link import Link
 from uspnb.widgets.page_views import on_page
 
@@ -27,8 +25,6 @@ def kind(request, monkeypatch) -> str:
     """Which view; a stand-in passes for a fleet."""
     for views in (notebook_views, page_views):
         monkeypatch.setattr(views, "check_fleet", lambda fleet, theme, height: None)
-    monkeypatch.setattr(fleet_link, "summaries", lambda fleet: np.zeros((3, len(SUMMARY_COLUMNS))))
-    monkeypatch.setattr(fleet_link, "sparks", lambda fleet, first, stop: (first, np.zeros((stop - first, 3, 5))))
     return request.param
 
 

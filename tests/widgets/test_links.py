@@ -45,6 +45,11 @@ class Case:
         """Another phase, which no other news comes with."""
         raise NotImplementedError
 
+    def cut(self, to: int) -> None:
+        """Take the ticks or trials back."""
+        self.watched.cut(to)
+        self.watched.publish()
+
     def count(self, status: dict[str, Any]) -> int:
         """Ticks or trials of a status."""
         return status["ticks"]
@@ -121,6 +126,11 @@ class TuningCase(Case):
         self.watched.now = self.watched.now._replace(trials=self.watched.trials)
         self.watched.publish()
 
+    def cut(self, to: int) -> None:
+        self.watched.trials = to
+        self.watched.now = self.watched.now._replace(trials=to)
+        self.watched.publish()
+
     def enter(self, phase: str) -> None:
         self.watched.now = campaign_status(state=phase, trials=self.watched.trials)
         self.watched.publish()
@@ -189,6 +199,23 @@ def test_a_new_front_end_is_sent_everything_and_late_acknowledgements_free_nothi
     case.link.receive("acknowledged", 2)
     assert case.link.frames.in_flight == 1
     assert case.link.frames.client == "b"
+
+
+def test_history_that_was_taken_back_is_shown_so(case: Case) -> None:
+    case.hello("a")
+    for _ in range(5):
+        case.grow()
+        case.settle()
+        case.link.receive("acknowledged", 100)
+    case.cut(3)
+    case.settle()
+    _, first, count = case.spans()[-1]
+    assert first + count == 3
+    if isinstance(case, TuningCase):
+        return
+    case.watched.cut(2)
+    case.grow()  # as many as the front end has, of another history
+    assert case.spans()[-1] == (True, 0, 3)
 
 
 # -- commands -----------------------------------------------------------------------------------------------------

@@ -15,7 +15,8 @@ from waiting import until
 import uspnb
 from uspnb.engine.views import VIEW_COLUMNS
 from uspnb.errors import DomainError
-from uspnb.plots.style import KERNEL_COLOURS, THEMES
+from uspnb.model.kernels.registry import KERNEL_NAMES, kernel_colour
+from uspnb.plots.style import THEMES
 from uspnb.widgets import LivePane, LiveView, front_end
 from uspnb.widgets.live_link import HEADER, LiveLink, check_view
 
@@ -70,8 +71,8 @@ def test_colours_are_those_of_the_plots_and_can_be_read(theme: str) -> None:
         assert contrast(colours[name], colours["background"]) >= 3.0, name
     ink = re.search(r"INK_ON_COLOUR=\"(#\w+)\"", front_end.bundle("live"))
     assert ink
-    for kernel in KERNEL_COLOURS.values():
-        assert contrast(ink[1], kernel) >= 4.5
+    for kernel in KERNEL_NAMES:
+        assert contrast(ink[1], kernel_colour(kernel)) >= 4.5
 
 
 def test_the_style_sheet_has_the_same_grounds() -> None:
@@ -126,7 +127,7 @@ def test_an_older_window_comes_from_a_thread_of_its_own(linked) -> None:
 def session():
     with uspnb.Session(np.sin(np.arange(400) / 9.0) + 0.01 * np.cos(np.arange(400.0) ** 2), name="wave") as made:
         made.step(60)
-        made.wait(until=60, timeout=120)
+        made.wait(until=60)
         yield made
 
 
@@ -166,7 +167,7 @@ def test_a_notebook_view_sends_the_sessions_own_rows(session, monkeypatch) -> No
     rows = np.frombuffer(sent[0], "<f8")[len(HEADER) :].reshape(-1, WIDTH)
     np.testing.assert_array_equal(rows, session.view_rows(0, 60)[1])
     view.set_state({"command": {"name": "step", "value": 5, "id": 1, "client": "a"}})
-    session.wait(timeout=60)
+    session.wait()
     until(lambda: 60 in first_ticks(sent))
     view.jump(12)
     assert view.target["tick"] == 12

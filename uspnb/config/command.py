@@ -53,7 +53,8 @@ def _show(options: argparse.Namespace) -> int:
     from .load import config_to_toml, load_config
     from .schema import PredictorConfig
 
-    print(config_to_toml(PredictorConfig() if options.config is None else load_config(options.config)), end="")
+    config = PredictorConfig() if options.config is None else load_config(options.config)
+    print(config_to_toml(config, every=True), end="")
     return INTACT
 
 

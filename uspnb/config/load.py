@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,7 +19,7 @@ from tomlkit.exceptions import ParseError, TOMLKitError
 from ..errors import ConfigError
 from ..runtime.digest import sha256_bytes
 from .meta_schema import META_SECTION, read_settings
-from .schema import DECLARATIONS, SECTIONS, PredictorConfig, check_value
+from .schema import DECLARATIONS, SECTIONS, PredictorConfig, check_value, written_fields
 
 _BARE_OR_QUOTED = r"""(?:[A-Za-z0-9_-]+|"[^"\n]*"|'[^'\n]*')"""
 _DOTTED = rf"{_BARE_OR_QUOTED}(?:[ \t]*\.[ \t]*{_BARE_OR_QUOTED})*"
@@ -100,6 +100,18 @@ def _parts(dotted: str) -> list[str]:
 LARGEST_FILE_BYTES = 1 << 20
 
 
+_checks: list[Callable[[PredictorConfig], None]] = []
+
+
+def add_check(check: Callable[[PredictorConfig], None]) -> None:
+    """Have every file that is loaded, validated or changed checked by a function of a room above this one.
+
+    Args:
+        check: raises ConfigError where the configuration asks for what does not exist; its message names the settings.
+    """
+    _checks.append(check)
+
+
 def load_config(path: str | os.PathLike[str] = "config.toml", **overrides: Any) -> PredictorConfig:
     """Read a configuration file; keys that it does not name have their defaults.
 
@@ -112,13 +124,14 @@ def load_config(path: str | os.PathLike[str] = "config.toml", **overrides: Any) 
 
     Raises:
         ConfigError: the file cannot be read or is no TOML; a section or key is unknown, misplaced or written twice; a
-            value has the wrong type or lies outside its range; two values contradict one another.
+            value has the wrong type or lies outside its range; two values contradict one another; it asks for a kernel
+            or a trained network that does not exist.
     """
     unknown = [_unknown("configuration key", name, DECLARATIONS) for name in overrides if name not in DECLARATIONS]
     if unknown:
         raise ConfigError("; ".join(unknown))
     source = os.fspath(path)
-    return parse_config(read_text(Path(source)), source=source, **overrides)
+    return configuration(checked_tables(read_text(Path(source)), source), source, exists=True, **overrides)
 
 
 def parse_config(text: str, *, source: str = "<text>", **overrides: Any) -> PredictorConfig:
@@ -133,7 +146,7 @@ def parse_config(text: str, *, source: str = "<text>", **overrides: Any) -> Pred
         The validated configuration.
 
     Raises:
-        ConfigError: as `load_config`.
+        ConfigError: as `load_config`; but whether the kernels and networks exist is left to the predictor.
     """
     return configuration(checked_tables(text, source), source, **overrides)
 
@@ -187,11 +200,12 @@ def checked_tables(text: str, source: str) -> Tables:
     return Tables(values, meta, lines)
 
 
-def config_to_toml(config: PredictorConfig) -> str:
+def config_to_toml(config: PredictorConfig, *, every: bool = False) -> str:
     """The canonical TOML of a configuration: every section and key, in the order of their declaration, no comments.
 
     Args:
         config: any configuration whose values are plain numbers, not a batch of candidates.
+        every: whether keys that were added later are there at their default too; the canonical text leaves them out.
 
     Returns:
         A text that `parse_config` reads back to an equal configuration.
@@ -199,9 +213,9 @@ def config_to_toml(config: PredictorConfig) -> str:
     Raises:
         ConfigError: a field holds an array or a traced value, which no file can hold.
     """
-    blocks = []
+    blocks, told = [], DECLARATIONS if every else written_fields(config)
     for section in SECTIONS:
-        rows = [f"{name} = {toml_value(config, name)}" for name in fields_of(section)]
+        rows = [f"{name} = {toml_value(config, name)}" for name in fields_of(section) if name in told]
         blocks.append("\n".join([f"[{section}]", *rows]))
     return "\n\n".join(blocks) + "\n"
 
@@ -223,12 +237,12 @@ def toml_value(config: PredictorConfig, name: str) -> str:
         ConfigError: the field holds an array or a traced value.
     """
     value = getattr(config, name)
-    if not isinstance(value, (bool, int, float, str)):
+    if not isinstance(value, (bool, int, float, str, tuple)):
         raise ConfigError(
             f"{name} holds a value of type {type(value).__name__}, which a file cannot hold; "
             "write one candidate of the batch at a time"
         )
-    return tomlkit.item(value).as_string()
+    return tomlkit.item(list(value) if isinstance(value, tuple) else value).as_string()
 
 
 def read_text(path: Path) -> str:
@@ -320,20 +334,24 @@ def _unknown(what: str, name: str, known: Iterable[str]) -> str:
     return f"unknown {what} {name!r} ({remedy})"
 
 
-def configuration(tables: Tables, source: str, **overrides: Any) -> PredictorConfig:
+def configuration(tables: Tables, source: str, *, exists: bool = False, **overrides: Any) -> PredictorConfig:
     """The configuration that checked tables describe.
 
     Args:
         tables: of a file.
         source: what error messages call it.
+        exists: whether what it asks for must exist, by the functions of `add_check`.
         overrides: values that win over those of the tables, by field name.
 
     Raises:
-        ConfigError: two values contradict one another, or an override is wrong.
+        ConfigError: two values contradict one another, an override is wrong, or something does not exist.
     """
     lines = tables.lines
     try:
-        return PredictorConfig(**{**tables.values, **overrides})
+        config = PredictorConfig(**{**tables.values, **overrides})
+        for check in _checks if exists else ():
+            check(config)
+        return config
     except ConfigError as error:
         # Of two values that contradict one another, the one further down is where a reader meets the contradiction.
         named = (lines.of_key(word) for word in re.findall(r"\w+", str(error)) if word in DECLARATIONS)

@@ -178,7 +178,8 @@ def _checked_backup(
     made = [record.before for record in records if record.backup == source.name]
     if made and sha256_bytes(new) not in made:
         raise ConfigMutationError(f"{source}: was changed since it was made, by its SHA-256 in the audit log")
-    wanted = parse_config(text_of(new, os.fspath(source)), source=os.fspath(source))
+    named = os.fspath(source)
+    wanted = configuration(checked_tables(text_of(new, named), named), named, exists=True)
     if old is None:
         return new, {}
     try:

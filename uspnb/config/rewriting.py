@@ -29,14 +29,15 @@ def with_values(text: str, tables: Tables, changes: Mapping[str, Any], source: s
         A text that holds the same with these changes.
 
     Raises:
-        ConfigMutationError: the values contradict one another or what else the file says, or the text is laid out in
-            a way that cannot be changed without changing other parts.
+        ConfigMutationError: the values contradict one another or what else the file says, ask for what does not exist,
+            or the text is laid out in a way that cannot be changed without changing other parts.
     """
     expected = tables._replace(values={**tables.values, **changes})
-    try:
-        configuration(expected, source)
-    except ConfigError as error:
-        raise ConfigMutationError(f"the changed settings contradict one another: {error}") from error
+    for exists, fault in ((False, "contradict one another"), (True, "ask for what does not exist")):
+        try:
+            configuration(expected, source, exists=exists)
+        except ConfigError as error:
+            raise ConfigMutationError(f"the changed settings {fault}: {error}") from error
     try:
         new = _with_missing(_with_replaced(text, tables, changes), tables, changes)
         read = checked_tables(new, source)

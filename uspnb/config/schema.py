@@ -22,6 +22,8 @@ from ..runtime.words import columns_table, folded
 
 Tier = Literal["fast", "deep"]
 LONGEST_TEXT = 1024
+LONGEST_NAME, MOST_NAMES = 64, 16
+NAMES_RANGE = f"1 to {MOST_NAMES} different names of letters, digits and underscores"
 TEXT_RANGE = f"one line of 1 to {LONGEST_TEXT} printable characters"
 
 
@@ -50,6 +52,8 @@ class Declaration:
         host: whether it steers what surrounds the step, and no program sees it.
         search: how tuning may vary it, None for never.
         locked: whether automatic mutation must refuse it.
+        added: whether it came after the first canonical text of a configuration; at its default it is left out of that
+            text, so that the hash of a configuration that does not use it is what it was.
     """
 
     section: str
@@ -62,6 +66,7 @@ class Declaration:
     host: bool = False
     search: Search | None = None
     locked: bool = False
+    added: bool = False
 
 
 SECTIONS: dict[str, str] = {
@@ -101,6 +106,7 @@ class PredictorConfig:
     jax_platform: str = _declare("auto", "core", "platform to compute on; auto is the GPU where there is one", choices=("auto", "cpu", "gpu"), locked=True)
     seed: int = _declare(20260221, "core", "seed of every random draw", low=0, high=2**31 - 1)
 
+    kernels: tuple[str, ...] = _declare(("hilbert", "deep_galerkin", "ito_levy", "log_signature"), "structural", "kernels whose forecasts are fused, by the names that they are registered under (`uspnb.register_kernel`)", locked=True, added=True)
     input_kind: str = _declare("levels", "structural", "whether ticks are levels of a path or its increments (decides what the Holder exponent is measured on)", choices=("levels", "increments"))
     holder_breaker: str = _declare("relative", "structural", "roughness breaker: below the thresholds and below the process's own baseline (relative), or below the thresholds alone (absolute)", choices=("relative", "absolute"))
     robustness_force_kernel_d: bool = _declare(True, "structural", "whether the roughness breaker moves all weight to log_signature")
@@ -275,6 +281,11 @@ HOST_FIELDS: tuple[str, ...] = tuple(name for name, about in DECLARATIONS.items(
 TRACED_FIELDS: tuple[str, ...] = tuple(n for n, about in DECLARATIONS.items() if not (about.static or about.host))
 
 
+def written_fields(config: PredictorConfig) -> tuple[str, ...]:
+    """Fields that a stored form of the configuration names: all but those added later that stand at their default."""
+    return tuple(n for n, about in DECLARATIONS.items() if not about.added or getattr(config, n) != DEFAULTS[n])
+
+
 def declaration(name: str) -> Declaration:
     """The declaration of a field.
 
@@ -305,11 +316,13 @@ def check_value(name: str, value: Any) -> Any:
 
 
 def checked_scalar(name: str, value: Any, about: Declaration, default: Any) -> Any:
-    """One number, truth value or text, validated against a declaration and returned with the type of the default.
+    """One number, truth value, text or list of names, validated against a declaration and returned with the type of the default.
 
     Raises:
         ConfigError: wrong type, value out of range or not among the choices.
     """
+    if isinstance(default, tuple):
+        return _checked_names(name, value)
     if isinstance(value, (np.ndarray, np.generic, jax.Array)) and value.ndim == 0:
         value = value.item()
     kind = type(default)
@@ -335,6 +348,16 @@ def checked_scalar(name: str, value: Any, about: Declaration, default: Any) -> A
         if not about.low <= value <= about.high:
             raise ConfigError(f"{name} = {value!r} is outside its range {_range_text(about)}")
     return value
+
+
+def _checked_names(name: str, value: Any) -> tuple[str, ...]:
+    if not isinstance(value, (list, tuple)) or not all(isinstance(one, str) for one in value):
+        raise ConfigError(f"{name} = {value!r} has type {type(value).__name__}, expected a list of names")
+    names = tuple(str(one) for one in value)
+    odd = [one for one in names if not (one.isidentifier() and one.isascii() and len(one) <= LONGEST_NAME)]
+    if odd or not 1 <= len(names) <= MOST_NAMES or len(set(names)) < len(names):
+        raise ConfigError(f"{name} = {list(names)!r} is not a list of {NAMES_RANGE}")
+    return names
 
 
 def _is_one_line(text: str, *, may_be_empty: bool) -> bool:

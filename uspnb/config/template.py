@@ -11,6 +11,7 @@ import math
 import sys
 import textwrap
 from collections.abc import Sequence
+from typing import Any
 
 import tomlkit
 
@@ -23,7 +24,7 @@ from .meta_schema import (
     MetaOptimizationConfig,
     tuned_fields,
 )
-from .schema import DECLARATIONS, DEFAULTS, SECTIONS, Declaration, PredictorConfig
+from .schema import DECLARATIONS, DEFAULTS, NAMES_RANGE, SECTIONS, Declaration, PredictorConfig
 
 _HEAD = """\
 # Configuration of uspnb.  Every key is optional: what is left out has its default.
@@ -106,9 +107,11 @@ def allowed_values(name: str) -> str:
     return _allowed(META_DECLARATIONS[name], META_DEFAULTS[name])
 
 
-def _allowed(about: Declaration, default: bool | int | float | str) -> str:
+def _allowed(about: Declaration, default: Any) -> str:
     if isinstance(default, bool):
         return "true or false"
+    if isinstance(default, tuple):
+        return f"a list of {NAMES_RANGE}"
     if about.choices:
         return " or ".join(_plain(choice) for choice in about.choices)
     if isinstance(default, str):
@@ -138,7 +141,7 @@ def _explained(name: str) -> str:
     return _described(DECLARATIONS[name], DEFAULTS[name], allowed_values(name))
 
 
-def _described(about: Declaration, default: bool | int | float | str, allowed: str) -> str:
+def _described(about: Declaration, default: Any, allowed: str) -> str:
     unit = f" [{about.unit}]" if about.unit else ""
     locked = "; locked" if about.locked else ""
     return f"{about.meaning}{unit}; {allowed}; default {_plain(default)}{locked}"
@@ -168,8 +171,8 @@ def _row(*cells: str, name: str) -> str:
     return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in (f'`{name}`', *cells))} |"
 
 
-def _plain(value: bool | int | float | str) -> str:
-    return tomlkit.item(value).as_string()
+def _plain(value: Any) -> str:
+    return tomlkit.item(list(value) if isinstance(value, tuple) else value).as_string()
 
 
 def _comment(text: str) -> str:

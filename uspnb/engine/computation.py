@@ -10,10 +10,10 @@ import numpy as np
 from ..array_types import Float, Int
 from ..config.schema import PredictorConfig
 from ..model.packing import Layout, row_columns
-from ..model.programs import SERIES_LENGTH, filled
+from ..model.programs import SERIES_LENGTH
 from ..model.records import Observation
 from ..model.state import PredictorState
-from ..predictor.functional import FunctionalPredictor
+from ..predictor.functional import FunctionalPredictor, filled
 from ..predictor.shedding import DepthSwitch
 from ..predictor.universal import clock_forgotten
 from ..sources import Ticks
@@ -201,7 +201,7 @@ class SeriesComputation:
         """Move the state on by at most `SERIES_LENGTH` ticks."""
         columns = (ticks.values, ticks.stamps_ns, now_ns, ticks.proxies)
         buffer = Observation(*(filled(column, SERIES_LENGTH) for column in columns))
-        self._state, rows = self.functional.advance(self.state, buffer, len(ticks))
+        self._state, rows = self.functional.advance(self.state, buffer, len(ticks.values))
         return rows
 
     def full_rows(self, rows: Float[np.ndarray, "time width"]) -> Float[np.ndarray, "time width"]:

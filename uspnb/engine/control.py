@@ -162,7 +162,8 @@ class Control:
                     "this source is not kept and cannot be sought in; restore a mark, or replay the series from an "
                     "array, a CSV file or a saved run"
                 )
-            tick = check_whole("k", k, max(track.base, track.resumed_at, 0), track.base + length, unit="ticks")
+            first = max(track.base, track.resumed_at, track.timeline.checkpoints.first)
+            tick = check_whole("k", k, first, track.base + length, unit="ticks")
         self._send(lambda track: track.seek(tick))
 
     def mark(self, label: Any = "") -> Mark:
@@ -449,6 +450,11 @@ class Control:
     def events(self) -> list[dict[str, Any]]:
         """What happened beside the ticks, oldest first: time, tick, kind, text."""
         return self._worker.events.all()
+
+    @property
+    def tracks(self) -> tuple[Track, ...]:
+        """The tracks of the engine; to be read, or to be changed by an observer of theirs."""
+        return self._worker.tracks
 
     @property
     def series(self) -> tuple[Any, ...]:

@@ -1,9 +1,11 @@
-"""The ticks of one source, from where a series stands in it: seeking, skipping, faults, and the time of processing."""
+"""How ticks come in: from where in a source, at what time of processing, how fast, and what happens to its faults."""
 
 from __future__ import annotations
 
 import logging
+import math
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -16,8 +18,93 @@ from ..sources import Source, SourceFault, Ticks
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 10.0
 PATIENCE_S = 10.0
 SKIPPED_AT_ONCE = 4096
+SHORTEST_WAIT_S = 1 / 60
+MOST_DEBT_S = 5.0
+RATE_WINDOW_S = 1.0
+SHORTEST_PORTION, LONGEST_PORTION = 16, 128
+TOO_LONG_S, SHORT_S = 0.06, 0.03
 NOTHING = Ticks(np.empty(0), np.empty(0, np.int64), np.empty(0))
 _log = logging.getLogger("uspnb.engine")
+
+
+def portion_after(took_s: float, portion: int) -> int:
+    """How many ticks to process at once, so that a command waits for less than a tenth of a second on a busy machine.
+
+    Args:
+        took_s: how long the last batch took [s].
+        portion: ticks that it was allowed.
+    """
+    if took_s > TOO_LONG_S:
+        return max(SHORTEST_PORTION, portion // 2)
+    return min(LONGEST_PORTION, 2 * portion) if took_s < SHORT_S else portion
+
+
+class Pace:
+    """Ticks that are due at a set speed: floor((now - t0) v) less those done since t0, so that it never drifts.
+
+    A debt of more than five seconds (a suspended machine, a speed beyond what it can do) is let go.
+
+    Args:
+        speed: v [ticks/s], None for as many as there are.
+    """
+
+    def __init__(self, speed: float | None) -> None:
+        self.speed = speed
+        self._start, self._done = time.monotonic(), 0
+
+    def rebase(self, speed: float | None) -> None:
+        """Start counting now, at this speed."""
+        self.speed = speed
+        self._start, self._done = time.monotonic(), 0
+
+    def due(self, most: int) -> int:
+        """How many ticks may be taken now, `most` at the most."""
+        if self.speed is None:
+            return most
+        elapsed = time.monotonic() - self._start
+        behind = math.floor(elapsed * self.speed) - self._done
+        allowed = max(math.ceil(MOST_DEBT_S * self.speed), 1)
+        if behind > allowed:
+            self._done += behind - allowed
+            behind = allowed
+        return max(0, min(most, behind))
+
+    def did(self, ticks: int) -> None:
+        """Count ticks that were taken."""
+        self._done += ticks
+
+    def wait_s(self) -> float:
+        """Seconds until something is due, at least a sixtieth so that fast ones come in batches."""
+        if self.speed is None:
+            return 0.0
+        left = self._start + (self._done + 1) / self.speed - time.monotonic()
+        return max(left, SHORTEST_WAIT_S if self.speed > 1 / SHORTEST_WAIT_S else 0.0)
+
+
+class Rate:
+    """Ticks per second over about the last second, of ticks counted as they are done."""
+
+    def __init__(self) -> None:
+        self._points: deque[tuple[float, int]] = deque(maxlen=256)
+
+    def clear(self) -> None:
+        """Forget what was measured: the ticks stand still or have moved."""
+        self._points.clear()
+
+    def did(self, ticks: int) -> None:
+        """Note that `ticks` ticks are done in all."""
+        now = time.monotonic()
+        self._points.append((now, ticks))
+        while len(self._points) > 2 and now - self._points[1][0] > RATE_WINDOW_S:
+            self._points.popleft()
+
+    @property
+    def value(self) -> float:
+        """Measured speed [ticks/s], 0 before two points are known."""
+        if len(self._points) < 2:
+            return 0.0
+        (t0, n0), (t1, n1) = self._points[0], self._points[-1]
+        return (n1 - n0) / (t1 - t0) if t1 > t0 else 0.0
 
 
 class Taken(NamedTuple):
@@ -81,7 +168,7 @@ class Intake:
     @property
     def finished(self) -> bool:
         """Whether no tick will come again."""
-        return self.failed or (self.source.exhausted and not len(self.backlog))
+        return self.failed or (self.source.exhausted and not self.backlog.values.size)
 
     def resume(self, position: int, last_stamp_ns: int | None, backlog: Ticks = NOTHING) -> None:
         """Stand where a snapshot left off; before `start`.
@@ -143,7 +230,7 @@ class Intake:
         if self._held is not None:
             held, self._held = self._held, None
             return held
-        if len(self.backlog):
+        if self.backlog.values.size:
             ticks, self.backlog = _split(self.backlog, most)
             self.last_stamp_ns = int(ticks.stamps_ns[-1])
             return Taken(ticks, ticks.stamps_ns, False)
@@ -168,9 +255,9 @@ class Intake:
             self.condition, self.failed, self._skip = str(error), True, 0
             _log.error("%s", error)
             return None
-        if not len(ticks):
+        if not ticks.values.size:
             return None
-        self.position += len(ticks)
+        self.position += len(ticks.values)
         self.last_stamp_ns = int(ticks.stamps_ns[-1])
         self._pause_s, self.condition = FIRST_PAUSE_S, None
         # What was measured while nobody could take it is history: at its own time it is not stale.
@@ -193,7 +280,7 @@ class Intake:
     @property
     def waiting(self) -> int:
         """Accepted ticks that are nowhere else to be had and were not taken yet."""
-        return 0 if self.reread else len(self.backlog) + self.source.waiting
+        return 0 if self.reread else self.backlog.values.size + self.source.waiting
 
     def keep_rest(self) -> int:
         """After `close`: make what waits the backlog, for a snapshot to hold; how many ticks there are."""
@@ -204,7 +291,7 @@ class Intake:
             except SourceFault as fault:
                 _log.warning("%s", fault)
         self.backlog = Ticks(*(np.concatenate(column) for column in zip(*parts, strict=True)))
-        return len(self.backlog)
+        return self.backlog.values.size
 
     def _begin(self) -> None:
         self._retry_at = None
@@ -242,17 +329,17 @@ class Intake:
     def _skip_some(self) -> bool:
         """Leave out rows that the snapshot knows; whether there were any."""
         ticks = self.source.take(min(self._skip, SKIPPED_AT_ONCE))
-        self._skip -= len(ticks)
-        if len(ticks) and self._skip == 0:
+        self._skip -= len(ticks.values)
+        if ticks.values.size and self._skip == 0:
             self._check(int(ticks.stamps_ns[-1]))
             self.condition = None
-        elif not len(ticks) and time.monotonic() > self._patient_until and self.condition is None:
+        elif not ticks.values.size and time.monotonic() > self._patient_until and self.condition is None:
             self.condition = (
                 f"{self.name}: the file has {self._skip:,} rows fewer than the {self.position:,} that the snapshot "
                 "knows; if it was begun anew, restart with --fresh"
             )
             _log.warning("%s", self.condition)
-        return bool(len(ticks))
+        return bool(ticks.values.size)
 
     def _check(self, stamp_ns: int) -> None:
         if self.last_stamp_ns is not None and stamp_ns != self.last_stamp_ns:

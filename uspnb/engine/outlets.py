@@ -58,6 +58,9 @@ class Aftermath:
         names: of its assets.
         name: of the track, in metrics.
         say: takes the kind and the text of an event.
+
+    Attributes:
+        needed: whether anything is to follow: nothing is measured where no outlet is on and no load is shed.
     """
 
     def __init__(
@@ -71,6 +74,7 @@ class Aftermath:
         config = timeline.computation.config
         limit_ns = max(config.besov_nyquist_interval_ns, config.sparse_intervals * config.tick_interval_ns)
         self.meter = JitterMeter(limit_ns, config.jitter_degrade_ratio, alpha=config.latency_alpha)
+        self.needed = config.load_shedding or outlets != Outlets()
         self.names, self.name = names, name
         self.emergency = np.zeros(len(names), bool)
         self._outlets, self._timeline, self._say = outlets, timeline, say
@@ -113,13 +117,6 @@ class Aftermath:
             self._outlets.metrics.set_depth(self.name, computation.depth)
         return True
 
-    def numbers(self, row: np.ndarray | None) -> dict[str, float]:
-        """What snapshots and dumps say of the last tick of a series; nothing before the first."""
-        if row is None or row.ndim != 1:
-            return {}
-        columns = self._timeline.columns
-        return {name: float(row[columns[name].start]) for name in TOLD if name in columns}
-
     def _measure(self, taken: Taken, took_ns: int) -> None:
         """Latency and jitter.  A live tick waits for all that came with it; of a replay each has its share."""
         count = len(taken.ticks)
@@ -155,9 +152,16 @@ class Aftermath:
         pick = (place,) if several else ()
         _, rows, _ = timeline.recording.newest(timeline.ticks - DUMPED_TICKS, timeline.ticks, pick)
         columns = names_of_columns(timeline.columns, rows.shape[-1])
-        path = dumps.offer(self.names[place], state, config, self.numbers(rows[-1]), rows, columns)
+        path = dumps.offer(self.names[place], state, config, numbers_of(rows[-1], timeline.columns), rows, columns)
         where = "too soon after another dump" if path is None else f"dump in {path}"
         self._say("emergency", f"emergency mode, at or before tick {timeline.ticks} ({where})")
+
+
+def numbers_of(row: np.ndarray | None, columns: Mapping[str, slice]) -> dict[str, float]:
+    """What snapshots and dumps say of the last tick of a series; nothing before the first."""
+    if row is None or row.ndim != 1:
+        return {}
+    return {name: float(row[columns[name].start]) for name in TOLD if name in columns}
 
 
 def names_of_columns(columns: Mapping[str, slice], width: int) -> list[str]:

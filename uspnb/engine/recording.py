@@ -14,7 +14,7 @@ import numpy as np
 
 from ..array_types import Float, Int
 from ..errors import DomainError, IntegrityError
-from ..runtime.ring import Ring
+from ..model.packing import Ring
 
 SMALLEST_RING = 256
 LARGEST_RING = 10_000_000

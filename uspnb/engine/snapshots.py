@@ -33,6 +33,7 @@ from ..predictor.shedding import DEPTHS
 from ..sources import Ticks
 from .computation import Computation
 from .intake import NOTHING
+from .outlets import numbers_of
 from .timeline import Checkpoint
 
 # What a state does not depend on: where it is computed, and whether the host raises.
@@ -53,7 +54,7 @@ class Moment(NamedTuple):
         depth: of the log-signature in use.
         emergency: whether the breaker was open, for any asset.
         assets: names of the assets, None for one series.
-        numbers: of the last tick, by the names of `Telemetry`.
+        row: of the last tick, None before the first.
         backlog: ticks that were accepted and not processed.
     """
 
@@ -65,7 +66,7 @@ class Moment(NamedTuple):
     config: PredictorConfig
     depth: int
     emergency: bool
-    numbers: dict[str, float]
+    row: np.ndarray | None
     backlog: Ticks
     assets: tuple[str, ...] | None = None
 
@@ -94,9 +95,9 @@ def payload_of(
         assets = None
         if moment.assets is not None:
             assets = Assets(moment.assets, {} if tally is None else tally.by_asset())
-        numbers = moment.numbers
+        numbers = numbers_of(moment.row, computation.columns)
         made = snapshot_of(state, config, progress=progress, telemetry=numbers, timestamp_ns=taken_ns, assets=assets)
-        return made | {"backlog": dict(moment.backlog._asdict())} if len(moment.backlog) else made
+        return made | {"backlog": dict(moment.backlog._asdict())} if moment.backlog.values.size else made
 
     return make
 

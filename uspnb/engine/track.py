@@ -22,9 +22,8 @@ from ..model.records import OperatingMode
 from ..persistence.snapshots import Loaded, SnapshotFolder, SnapshotKeeper, series_folder
 from ..persistence.stores.base import Store
 from ..sources import Source, SourceFault
-from .intake import NOTHING, Intake, Taken
+from .intake import NOTHING, Intake, Pace, Rate, Taken, portion_after
 from .outlets import Aftermath, Outlets
-from .pacing import Pace, Rate, portion_after
 from .snapshots import Moment, StoredStates, payload_of, resumed, set_aside
 from .status import EventLog, Labels, Standing, Status
 from .timeline import Checkpoint, Timeline
@@ -198,7 +197,7 @@ class Track:
             message=self._message(),
             ticks=timeline.ticks,
             total=None if source.length is None else self.base + source.length,
-            waiting=source.waiting + len(self.intake.backlog),
+            waiting=source.waiting + self.intake.backlog.values.size,
             speed=self.pace.speed,
             rate=self.rate.value if standing.active else 0.0,
             alarms=tally.alarms,
@@ -376,7 +375,7 @@ class Track:
         source.seek(ticks - 1)
         last = source.take(1)
         self.intake.seek(self.seen)
-        return len(last) == 1 and int(last.stamps_ns[0]) == loaded.progress.last_timestamp_ns
+        return last.values.size > 0 and int(last.stamps_ns[0]) == loaded.progress.last_timestamp_ns
 
     def configure(self, config: PredictorConfig, changes: Mapping[str, Any] | None = None) -> None:
         """Settings for the next tick; also for an observer to call.
@@ -488,10 +487,11 @@ class Track:
         took_ns = time.perf_counter_ns() - began_ns
         self._portion = min(portion_after(took_ns / 1e9, self._portion), self.timeline.computation.most)
         self._count(len(rows))
-        self.aftermath.after(taken, rows, self.seen - len(rows) + 1, took_ns)
+        if self.aftermath.needed:
+            self.aftermath.after(taken, rows, self.seen - len(rows) + 1, took_ns)
         if self._interval and self.seen % self._interval == 0:
             self.hand_over()
-        if taken.live:
+        if taken.live and self.aftermath.needed:
             self.aftermath.shed(self.seen)
         self._observe(Advance(self, first, taken, rows))
         return len(rows)
@@ -605,6 +605,7 @@ class Track:
         if not self.prepared or self.timeline.behind:
             return None
         timeline = self.timeline
+        emergency = timeline.last("emergency")
         return Moment(
             timeline.here(),
             self.seen,
@@ -613,8 +614,8 @@ class Track:
             self.labels.name,
             self.config,
             timeline.computation.depth,
-            bool(self.aftermath.emergency.any()),
-            self.aftermath.numbers(timeline.last_row),
+            emergency is not None and bool(np.any(emergency > 0)),
+            timeline.last_row,
             self.intake.backlog if self.options.snapshots else NOTHING,
             self._asset_names,
         )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Mapping, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,10 +17,15 @@ import numpy as np
 from ..array_types import Float, Int
 from ..model.fields import CHART_NAMES, VIEW, shown_fields
 from ..model.fields import view_columns as named_columns
-from ..model.kernels.base import KERNEL_NAMES
-from ..model.packing import Layout, row_columns, unpack
+from ..model.kernels.registry import KERNEL_NAMES, robust_place
+from ..model.packing import Layout, row_columns
 
 NANOSECONDS_PER_MILLISECOND = 1e6
+VECTORS = ("weight", "target_weight")
+REASONED = (
+    *VECTORS, "not_finite", "out_of_order", "rejected", "emergency", "alarm", "alarm_chart", "onset_ago", "stale",
+    "sparse", "frozen", "degraded", "in_grace",
+)  # fmt: skip
 
 VIEW_COLUMNS: tuple[str, ...] = named_columns(KERNEL_NAMES)
 
@@ -78,38 +84,43 @@ def view_columns(
         grid: no times were given, so the time column counts ticks; else it is milliseconds since 1970 UTC.
 
     Returns:
-        One row per tick, columns as in `VIEW_COLUMNS`; `onset_tick` is NaN where there is no alarm.
+        One row per tick, columns as `fields.view_columns` names them for the kernels of the layout; the onset is NaN
+        where there is no alarm.
     """
-    t = unpack(rows, layout).telemetry
+    columns = row_columns(layout)
+    t = SimpleNamespace(**{n: rows[:, columns[n] if n in VECTORS else columns[n].start] for n in REASONED})
     tick = first_tick + np.arange(len(rows), dtype=np.float64)
-    onset = np.where(np.asarray(t.alarm, bool), np.maximum(tick - np.asarray(t.onset_ago), 0.0), np.nan)
+    onset = np.where(t.alarm > 0, np.maximum(tick - t.onset_ago, 0.0), np.nan)
     time = tick if grid else np.asarray(stamps_ns) / NANOSECONDS_PER_MILLISECOND
-    parts = ([tick, time], rows[:, _places(layout)].T, [onset, reason_codes(t)])
-    return np.concatenate(parts).T if len(rows) else np.empty((0, len(VIEW_COLUMNS)))
+    parts = ([tick, time], rows[:, _places(layout)].T, [onset, reason_codes(t, layout.kernels)])
+    return np.concatenate(parts).T if len(rows) else np.empty((0, len(named_columns(layout.kernels))))
 
 
-def reason_codes(telemetry: Any) -> Int[np.ndarray, "tick"]:
+def reason_codes(telemetry: Any, kernels: Sequence[str] = KERNEL_NAMES) -> Int[np.ndarray, "tick"]:
     """Code of the reason at each tick.
 
     The order is that in which the orchestration decides: a refused tick changes nothing; then the emergency breaker,
     an alarm, doubtful input, the grace period; else the weights follow the track record.
 
     Args:
-        telemetry: `Telemetry` of arrays with a leading axis of ticks.
+        telemetry: the fields `REASONED` of `Telemetry` as arrays with a leading axis of ticks.
+        kernels: names of the kernels in it.
     """
     t = telemetry
     weight, target = np.asarray(t.weight), np.asarray(t.target_weight)
+    robust = robust_place(kernels)
+    all_to_robust = np.zeros(weight.shape[:-1], bool) if robust is None else weight[..., robust] > ALL_OF_IT
     with np.errstate(invalid="ignore"):
         uniform = np.ptp(weight, axis=-1) < SAME
         unknown = ~np.isfinite(target).all(axis=-1) | (np.ptp(target, axis=-1) < SAME)
         gap = np.max(target - weight, axis=-1)
         ordered = np.sort(weight, axis=-1)
-        settled = np.where(ordered[..., -1] - ordered[..., -2] > CLEAR_LEAD, LEADS, EVEN)
+        settled = np.where(ordered[..., -1] - ordered[..., :-1].max(-1, initial=0.0) > CLEAR_LEAD, LEADS, EVEN)
         cases = (
             (t.not_finite, NOT_FINITE),
             (t.out_of_order, OUT_OF_ORDER),
             (t.rejected, OUTLIER),
-            (np.asarray(t.emergency, bool) & (weight[..., -1] > ALL_OF_IT), EMERGENCY),
+            (np.asarray(t.emergency, bool) & all_to_robust, EMERGENCY),
             (np.asarray(t.alarm, bool) & (np.asarray(t.alarm_chart) == len(CHART_NAMES)), LEVEL_RELEASE),
             (t.alarm, ALARM),
             (t.stale, STALE),

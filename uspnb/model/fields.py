@@ -250,7 +250,7 @@ def shown_fields(where: Shown) -> tuple[str, ...]:
 
 
 def view_columns(kernels: tuple[str, ...]) -> tuple[str, ...]:
-    """Columns of a live view of one series: a field with a dim has one for each label, `weight_hilbert`.
+    """Columns of a live view of one series: a field with a dim has one for each label, which ends their names.
 
     Args:
         kernels: labels of the dim "kernel"; those of "chart" are fixed.

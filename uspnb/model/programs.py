@@ -158,17 +158,10 @@ def _loop(
 
 def result_layout(config: PredictorConfig) -> Layout:
     """Layout of a packed result; it depends on the static fields of the configuration alone."""
-    return layout_for(config.koopman_top_k)
+    return layout_for(config.koopman_top_k, config.kernels)
 
 
 @functools.partial(jax.jit, static_argnums=0)
 def initial_state(static: PredictorConfig, key: Key) -> PredictorState:
     """The cold state of one series as one compiled program: a hundred small ones would each be compiled at start."""
     return initialize_state(static, key)
-
-
-def filled(column: Any, length: int) -> np.ndarray:
-    """The column with its last row repeated up to `length`."""
-    column = np.asarray(column)
-    missing = length - column.shape[0]
-    return column if missing == 0 else np.concatenate([column, np.repeat(column[-1:], missing, axis=0)])

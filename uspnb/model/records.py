@@ -142,6 +142,7 @@ class PredictionResult:
         operating_mode: 0 inference, 1 calibration (degraded), 2 diagnostic (emergency).
         telemetry: the `Telemetry` of this tick.
         request_id: the `state_tag` of the tick.
+        kernels: names of the kernels, in the order of the telemetry's dim "kernel".
     """
 
     __no_type_check__ = True  # as in Telemetry
@@ -152,6 +153,7 @@ class PredictionResult:
     operating_mode: Int[Array, ""]
     telemetry: Telemetry
     request_id: str | None = dataclasses.field(default=None, metadata={"static": True})
+    kernels: tuple[str, ...] = dataclasses.field(default=(), metadata={"static": True})
 
     def __repr__(self) -> str:
         if isinstance(self.reference_prediction, Tracer) or not isinstance(
@@ -169,7 +171,7 @@ class PredictionResult:
         if np.ndim(self.reference_prediction) > 0:
             return headline("PredictionResult", f"of shape {np.shape(self.reference_prediction)}")
         t = self.telemetry
-        shares = zip(("hilbert", "deep_galerkin", "ito_levy", "log_signature"), np.asarray(t.weight), strict=True)
+        shares = zip(self.kernels, np.asarray(t.weight), strict=True)
         rows: dict[str, Any] = {
             "prediction": float(self.reference_prediction),
             "interval": f"{float(self.confidence_lower):.6g} to {float(self.confidence_upper):.6g}",

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 
 from ..array_types import Array, Count, Flag, Float, Int, Key, PyTree, Scalar
 from ..config.schema import PredictorConfig
-from .records import CHART_NAMES
+from .fields import CHART_NAMES
 
-KERNEL_COUNT = 4
 INTERVALS_KEPT = 15
 CHART_COUNT = len(CHART_NAMES)
 
@@ -193,6 +194,52 @@ class ModeState(NamedTuple):
     quantile: Scalar
 
 
+@jax.tree_util.register_pytree_with_keys_class
+class KernelStates(Mapping[str, PyTree]):
+    """States of the kernels by name, in the order of the configuration.
+
+    As a pytree its members go by their places, in that order: the paths of the leaves are those that states of stores
+    have been described by since there were four kernels without a choice.
+    """
+
+    __slots__ = ("_states",)
+
+    def __init__(self, states: Mapping[str, PyTree] | Iterable[tuple[str, PyTree]] = ()) -> None:
+        self._states = dict(states)
+
+    def __getitem__(self, name: str) -> PyTree:
+        return self._states[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._states)
+
+    def __len__(self) -> int:
+        return len(self._states)
+
+    def __repr__(self) -> str:
+        return f"KernelStates({self._states!r})"
+
+    def replace(self, **states: PyTree) -> KernelStates:
+        """With other states of some kernels that are there.
+
+        Raises:
+            KeyError: one is not.
+        """
+        if unknown := states.keys() - self._states.keys():
+            raise KeyError(f"there is no state of {', '.join(sorted(unknown))}")
+        return KernelStates(self._states | states)
+
+    def tree_flatten_with_keys(self) -> tuple[list[tuple[Any, PyTree]], tuple[str, ...]]:
+        """Members with their places, and the names."""
+        members = [(jax.tree_util.SequenceKey(k), state) for k, state in enumerate(self._states.values())]
+        return members, tuple(self._states)
+
+    @classmethod
+    def tree_unflatten(cls, names: tuple[str, ...], states: Iterable[PyTree]) -> KernelStates:
+        """The inverse."""
+        return cls(zip(names, states, strict=True))
+
+
 class PredictorState(NamedTuple):
     """The state Sigma_t of one series."""
 
@@ -206,10 +253,10 @@ class PredictorState(NamedTuple):
     roughness: RoughnessState
     modes: ModeState
     weight: Float[Array, "kernel"]
-    kernels: tuple[PyTree, ...]
+    kernels: KernelStates
 
 
-def empty_state(config: PredictorConfig, key: Key, kernels: tuple[PyTree, ...]) -> PredictorState:
+def empty_state(config: PredictorConfig, key: Key, kernels: KernelStates) -> PredictorState:
     """State before the first tick; every leaf is an array of its own, so that a caller may donate it.
 
     Every leaf names its dtype: a weakly typed one would make the second tick compile the program again.
@@ -228,7 +275,7 @@ def empty_state(config: PredictorConfig, key: Key, kernels: tuple[PyTree, ...]) 
         return jnp.full(CHART_COUNT, value, float)
 
     def per_kernel(value: float = 0.0) -> Float[Array, "kernel"]:
-        return jnp.full(KERNEL_COUNT, value, float)
+        return jnp.full(len(kernels), value, float)
 
     return PredictorState(
         ticks=none(),
@@ -299,6 +346,6 @@ def empty_state(config: PredictorConfig, key: Key, kernels: tuple[PyTree, ...]) 
             no(),
         ),
         modes=ModeState(no(), none(), no(), none(), jnp.full((), jnp.nan, float)),
-        weight=per_kernel(1.0 / KERNEL_COUNT),
+        weight=per_kernel(1.0 / len(kernels)),
         kernels=kernels,
     )

@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from ..model.kernels.registry import kernel_colour
 from ..runtime.words import moment, number
 from .drawing import hover_line, hover_rows, hv, thin_band, thin_lines, thin_means, with_ends, with_unit
 from .style import (
     ALARM,
     CHART_COLOURS,
     FORECAST,
-    KERNEL_COLOURS,
     OBSERVED,
     ONSET,
     check_theme,
@@ -132,7 +132,7 @@ def weights_plot(
     parts: list[Any] = [
         hv.Area(
             (thinned["time"], bottoms[:, i], tops[:, i]), "time", [share, "top"], label=name.replace("_", " ")
-        ).opts(color=KERNEL_COLOURS.get(name, "#858b93"), alpha=0.85, line_alpha=0, backend="bokeh")
+        ).opts(color=kernel_colour(name), alpha=0.85, line_alpha=0, backend="bokeh")
         for i, name in enumerate(kernels)
     ]
     rows = hover_rows(len(data), np.zeros(len(data), bool))

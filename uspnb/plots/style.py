@@ -24,7 +24,6 @@ def onset_rows(ds: xr.Dataset) -> np.ndarray:
 
 
 # after Okabe and Ito 2008, chosen among theirs for contrast on both backgrounds
-KERNEL_COLOURS = {"hilbert": "#2f86c8", "deep_galerkin": "#e69f00", "ito_levy": "#14a37f", "log_signature": "#cc79a7"}
 CHART_COLOURS = {"mean": "#2f86c8", "scale": "#e69f00", "dependence": "#14a37f"}
 OBSERVED, FORECAST, ALARM, ONSET = "#858b93", "#2f86c8", "#d55e00", "#cc79a7"
 THEMES: dict[str, dict[str, str]] = {

@@ -13,8 +13,7 @@ from ..config.schema import PredictorConfig
 from ..errors import DomainError, PartialResultError
 from ..model.packing import unpack
 from ..runtime.cluster import Client, Outcome, alone, checked_client, outcomes
-from .batching import scan_chunks
-from .functional import FunctionalPredictor, observations
+from .functional import FunctionalPredictor, observations, scan_chunks
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -1,21 +1,26 @@
-"""`FunctionalPredictor`: the stateless predictor, one compiled program for one series or many."""
+"""`FunctionalPredictor`: the stateless predictor, one compiled program for one series or many.
+
+Assets are a batch axis: stacked states, several devices, chunks of bounded memory.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Callable, Sequence
 from typing import Any, SupportsIndex
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from ..array_types import Float, Key
 from ..config.schema import PredictorConfig
 from ..errors import ConfigError, DomainError
+from ..model.kernels.registry import check_exists
 from ..model.packing import unpack
 from ..model.programs import (
     SERIES_LENGTH,
-    filled,
     initial_state,
     result_layout,
     run_batch,
@@ -29,7 +34,11 @@ from ..model.state import PredictorState
 from ..runtime import enable_compilation_cache, platform
 from ..runtime.arguments import check_whole
 
-__all__ = ["FunctionalPredictor", "observations", "tagged", "trace_count"]
+__all__ = ["FunctionalPredictor", "observations", "scan_chunks", "shard_assets", "tagged", "trace_count"]
+
+LONGEST_CHUNK = 256
+SHORTEST_CHUNK = 16
+ROWS_PER_CHUNK = 32_768
 
 
 def device_for(name: str) -> Any | None:
@@ -56,6 +65,10 @@ class FunctionalPredictor:
 
     Args:
         config: settings; the default configuration where left out.
+
+    Raises:
+        DomainError: not a configuration.
+        ConfigError: it asks for a kernel, a trained network or a platform that does not exist here.
     """
 
     def __init__(self, config: PredictorConfig | None = None) -> None:
@@ -63,6 +76,7 @@ class FunctionalPredictor:
         if not isinstance(self.config, PredictorConfig):
             raise DomainError(f"config has type {type(config).__name__}, expected PredictorConfig; see load_config")
         enable_compilation_cache()
+        check_exists(self.config)
         self.static, self.knobs = static_part(self.config), jnp.asarray(traced_part(self.config))
         self.layout = result_layout(self.config)
         self._device = device_for(self.config.jax_platform)
@@ -204,6 +218,13 @@ def observations(values: Any, timestamps_ns: Any, now_ns: Any = None, dispersion
     return Observation(values, stamps, now, proxy)
 
 
+def filled(column: Any, length: int) -> np.ndarray:
+    """The column with its last row repeated up to `length`."""
+    column = np.asarray(column)
+    missing = length - column.shape[0]
+    return column if missing == 0 else np.concatenate([column, np.repeat(column[-1:], missing, axis=0)])
+
+
 def _observation(tick: ProcessState | Observation, now_ns: int | None) -> Observation:
     if isinstance(tick, ProcessState):
         return tick.observation(now_ns)
@@ -215,13 +236,61 @@ def _observation(tick: ProcessState | Observation, now_ns: int | None) -> Observ
 def tagged(result: PredictionResult, tick: ProcessState | Observation) -> PredictionResult:
     """The result with the tick's own label as its request id."""
     tag = tick.state_tag if isinstance(tick, ProcessState) else None
-    if tag is None:
-        return result
-    return PredictionResult(
-        result.reference_prediction,
-        result.confidence_lower,
-        result.confidence_upper,
-        result.operating_mode,
-        result.telemetry,
-        tag,
-    )
+    return result if tag is None else dataclasses.replace(result, request_id=tag)
+
+
+def chunk_length(assets: int | None) -> int:
+    """Ticks per compiled call: the series program's own length, or fewer for many assets, so that memory is bounded."""
+    if assets is None:
+        return SERIES_LENGTH
+    bounded = min(LONGEST_CHUNK, max(SHORTEST_CHUNK, ROWS_PER_CHUNK // max(assets, 1)))
+    return 1 << (bounded.bit_length() - 1)
+
+
+def shard_assets(tree: Any, axis: int = 0) -> Any:
+    """Spread arrays with an asset axis over the devices, where there are several and they divide it evenly."""
+    devices = jax.devices()
+    leaves = jax.tree.leaves(tree)
+    if len(devices) < 2 or leaves[0].shape[axis] % len(devices):
+        return tree
+    mesh = Mesh(np.array(devices), ("asset",))
+
+    def place(leaf: Any) -> Any:
+        spec = PartitionSpec(*(["asset" if k == axis else None for k in range(leaf.ndim)]))
+        return jax.device_put(leaf, NamedSharding(mesh, spec))
+
+    return jax.tree.map(place, tree)
+
+
+def scan_chunks(
+    predictor: FunctionalPredictor,
+    state: PredictorState,
+    ticks: Observation,
+    after_chunk: Callable[[int], None] = lambda done: None,
+) -> tuple[PredictorState, np.ndarray]:
+    """Run ticks of shape (T,) or (T, A) through the predictor in chunks of one compiled shape.
+
+    The last chunk is filled up with ticks that are never processed; they touch neither state nor rows.
+
+    Args:
+        predictor: whose programs to run.
+        state: the state to start from.
+        ticks: observations, on the host.
+        after_chunk: called with the number of ticks done.
+
+    Returns:
+        The last state and packed results of shape (T, width) or (T, A, width).
+    """
+    batched = np.ndim(ticks.value) == 2
+    total = np.shape(ticks.value)[0]
+    length = chunk_length(np.shape(ticks.value)[1] if batched else None)
+    if batched:
+        state = shard_assets(state)
+    rows = []
+    for start in range(0, total, length):
+        real = min(length, total - start)
+        piece = Observation(*(filled(column[start : start + real], length) for column in ticks))
+        state, packed = predictor.advance(state, piece, real)
+        rows.append(packed)
+        after_chunk(start + real)
+    return state, np.concatenate(rows)

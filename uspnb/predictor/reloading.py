@@ -15,16 +15,16 @@ from ..array_types import Array, Float
 from ..config.load import load_config
 from ..config.schema import HOST_FIELDS, STATIC_FIELDS, PredictorConfig
 from ..errors import ConfigError, ReloadWarning
-from ..model.kernels.base import KERNEL_NAMES
-from ..model.state import PredictorState, ScoreState
+from ..model.kernels.registry import kernel_entry
+from ..model.state import KernelStates, PredictorState
 from ..runtime.digest import sha256_file
 from .functional import FunctionalPredictor
 from .universal import UniversalPredictor
 
 log = logging.getLogger("uspnb.reload")
 
-# Settings that change what a block of the state means without changing its shape.
-_MEANING = {"input_kind": "roughness", "log_sig_window": "log_signature"}
+# Settings that change what a block of the state means without changing its shape; of the kernels the registry knows.
+_MEANING = {"input_kind": "roughness"}
 
 
 class Reload(NamedTuple):
@@ -141,30 +141,34 @@ def carried(
         The state, and the names of the blocks kept, fitted and begun anew.
     """
     remeant = {_MEANING[name] for name in changed if name in _MEANING}
+    remeant |= {name for name in fresh.kernels if set(kernel_entry(name).meaning) & set(changed)}
+    if tuple(old.kernels) != tuple(fresh.kernels):
+        remeant |= {"weight", "forecast", "score"}  # one entry for each kernel, in their order
     kept, fitted, renewed = [], [], []
     blocks: dict[str, Any] = {}
     for name in PredictorState._fields:
-        if name in ("frame", "score", "kernels"):
+        if name in ("frame", "kernels") or (name == "score" and name not in remeant):
             continue
         same = _shapes(getattr(old, name)) == _shapes(getattr(fresh, name)) and name not in remeant
         (kept if same else renewed).append(name)
         blocks[name] = getattr(old if same else fresh, name)
     window, residuals = len(fresh.frame.window), len(fresh.score.residuals)
     (kept if window == len(old.frame.window) else fitted).append("window")
-    (kept if residuals == len(old.score.residuals) else fitted).append("residual statistics")
+    if "score" not in remeant:
+        (kept if residuals == len(old.score.residuals) else fitted).append("residual statistics")
     # A longer window knows no more ticks than the shorter one held.
     held = len(old.frame.window)
     count = old.frame.count if window <= held else jnp.minimum(old.frame.count, held)
     blocks["frame"] = old.frame._replace(window=_resized(old.frame.window, window, old.frame.window[0]), count=count)
-    blocks["score"] = ScoreState(
-        **{**old.score._asdict(), "residuals": _resized(old.score.residuals, residuals, jnp.nan)}
-    )
-    kernels = []
-    for name, before, after in zip(KERNEL_NAMES, old.kernels, fresh.kernels, strict=True):
-        same = _shapes(before) == _shapes(after) and name not in remeant
+    if "score" not in remeant:
+        blocks["score"] = old.score._replace(residuals=_resized(old.score.residuals, residuals, jnp.nan))
+    kernels = {}
+    for name, after in fresh.kernels.items():
+        before = old.kernels.get(name)
+        same = before is not None and _shapes(before) == _shapes(after) and name not in remeant
         (kept if same else renewed).append(name)
-        kernels.append(before if same else after)
-    blocks["kernels"] = tuple(kernels)
+        kernels[name] = before if same else after
+    blocks["kernels"] = KernelStates(kernels)
     # No two leaves may share an array, because a caller may donate them.
     state = jax.tree.map(jnp.array, PredictorState(**blocks))
     return state, tuple(kept), tuple(fitted), tuple(renewed)

@@ -17,7 +17,6 @@ from ..config.schema import PredictorConfig
 from ..data.series import Series
 from ..errors import DomainError, IntegrityError
 from ..model.fields import CHART_NAMES, FORECAST, INPUT_UNITS, NEXT, Telemetry, variables
-from ..model.kernels.base import KERNEL_NAMES
 from ..runtime.digest import sha256_bytes
 from ..runtime.files import write_atomic
 
@@ -52,7 +51,7 @@ def to_dataset(
     columns["change_onset"] = (outer, _onset(telemetry), _ONSET | {"units": "tick"})
     for name, value in zip(FORECAST, following, strict=True):
         columns[name] = (outer[1:], np.asarray(value, dtype=np.float64), NEXT[name].attributes(units))
-    return xr.Dataset(columns, _coordinates(telemetry, series), _provenance(series, config))
+    return xr.Dataset(columns, _coordinates(telemetry, series, config.kernels), _provenance(series, config))
 
 
 _ONSET = {"long_name": "row of the time axis at which the signalled change began; NaN where there is no alarm"}
@@ -64,7 +63,7 @@ def _onset(telemetry: Telemetry) -> np.ndarray:
     return np.where(alarm, np.maximum(row - ago, 0.0), np.nan)
 
 
-def _coordinates(telemetry: Telemetry, series: Series) -> dict[str, Any]:
+def _coordinates(telemetry: Telemetry, series: Series, kernels: tuple[str, ...]) -> dict[str, Any]:
     long_name = "time (UTC)" if series.has_times else "tick"
     made: dict[str, Any] = {
         "time": (
@@ -72,7 +71,7 @@ def _coordinates(telemetry: Telemetry, series: Series) -> dict[str, Any]:
             series.time_coordinate,
             {"long_name": long_name} | ({} if series.has_times else {"units": "tick"}),
         ),
-        "kernel": ("kernel", list(KERNEL_NAMES), {"long_name": "kernel"}),
+        "kernel": ("kernel", list(kernels), {"long_name": "kernel"}),
         "chart": ("chart", list(CHART_NAMES), {"long_name": "alarm chart"}),
         "mode": ("mode", np.arange(np.shape(telemetry.koopman_frequency)[-1]), {"long_name": "spectral mode"}),
     }

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import numpy as np
 
 from ..config.schema import PredictorConfig
 from ..errors import DomainError
-from ..model.kernels.base import KERNEL_NAMES
-from ..model.kernels.log_signature import LogSignatureState, truncate_depth
+from ..model.kernels.registry import shedding_kernel
 from ..model.state import PredictorState
 from .functional import FunctionalPredictor
 
 DEPTHS = (2, 3, 5)
-_PLACE = KERNEL_NAMES.index("log_signature")
 
 
 class Switched(NamedTuple):
@@ -38,9 +36,9 @@ class Switched(NamedTuple):
 
 
 class _Kept(NamedTuple):
-    """Kernel D as it stood when its depth was lowered, on the host; `ticks` judged and `accepted` by then."""
+    """The kernel's state when its depth was lowered, on the host; `ticks` judged and `accepted` by then."""
 
-    kernel: LogSignatureState
+    kernel: Any
     ticks: int
     accepted: int
 
@@ -58,9 +56,19 @@ class DepthSwitch:
         config: settings; `log_sig_depth` is where it begins, on the largest of the three depths that does not exceed
             it.  `shed_above`, `restore_below`, `shedding_min_steps` and `log_sig_forgetting` are read too.
         on_switch: told of every change, in the thread that made it.
+
+    Raises:
+        DomainError: no kernel of the configuration has a depth.
     """
 
     def __init__(self, config: PredictorConfig, on_switch: Callable[[Switched], None] | None = None) -> None:
+        entry = shedding_kernel(config)
+        if entry is None:
+            raise DomainError(
+                f"load shedding lowers the depth of a kernel, and none of {', '.join(config.kernels)} has one; "
+                "set load_shedding = false"
+            )
+        self._name, self._truncated = entry.name, cast(Any, entry.kernel).truncate_depth
         self.configure(config)
         self.depth = max(depth for depth in DEPTHS if depth <= config.log_sig_depth)
         self._on_switch = on_switch
@@ -124,11 +132,11 @@ class DepthSwitch:
         if depth == self.depth:
             return state
         ticks, accepted = int(state.ticks), int(state.frame.count)
-        own = _on_host(state.kernels[_PLACE])
+        own = _on_host(state.kernels[self._name])
         if depth < self.depth:
             # A new dict each time: a snapshot that is not written yet holds the one of its own tick.
             self._kept = self._kept | {self.depth: _Kept(own, ticks, accepted)}
-            moved = truncate_depth(self.functional.config, own, depth)
+            moved = self._truncated(self.functional.config, own, depth)
         else:
             moved = self._raised(own, self._kept, depth, ticks, accepted)
             self._kept = {known: block for known, block in self._kept.items() if known > depth}
@@ -137,9 +145,7 @@ class DepthSwitch:
         self.switches += 1
         if self._on_switch is not None:
             self._on_switch(change)
-        kernels = list(state.kernels)
-        kernels[_PLACE] = _beside(state.ticks, moved)
-        return state._replace(kernels=tuple(kernels))
+        return state._replace(kernels=state.kernels.replace(**{self._name: _beside(state.ticks, moved)}))
 
     def whole(self, state: PredictorState) -> Callable[[], tuple[PredictorState, int]]:
         """What makes, later and in any thread, the state at the highest depth that it ever had, for a snapshot.
@@ -156,10 +162,9 @@ class DepthSwitch:
             full = max(kept, default=depth)
             if full <= depth:
                 return state, depth
-            kernels = list(state.kernels)
-            own = _on_host(state.kernels[_PLACE])
-            kernels[_PLACE] = self._raised(own, kept, full, int(state.ticks), int(state.frame.count))
-            return state._replace(kernels=tuple(kernels)), full
+            own = _on_host(state.kernels[self._name])
+            raised = self._raised(own, kept, full, int(state.ticks), int(state.frame.count))
+            return state._replace(kernels=state.kernels.replace(**{self._name: raised})), full
 
         return made
 
@@ -184,17 +189,15 @@ class DepthSwitch:
             depth: FunctionalPredictor(dataclasses.replace(config, log_sig_depth=depth)) for depth in DEPTHS
         }
 
-    def _raised(
-        self, own: LogSignatureState, aside: dict[int, _Kept], depth: int, ticks: int, accepted: int
-    ) -> LogSignatureState:
-        """Kernel D at a higher depth: the learned block inside the one set aside, or inside zeros."""
+    def _raised(self, own: Any, aside: dict[int, _Kept], depth: int, ticks: int, accepted: int) -> Any:
+        """The kernel's state at a higher depth: the learned block inside the one set aside, or inside zeros."""
         fitting = min((known for known in aside if known >= depth), default=None)
         if fitting is None:
-            cold: Any = self._functionals[depth].init_state().kernels[_PLACE]
+            cold: Any = self._functionals[depth].init_state().kernels[self._name]
             kept = _Kept(_on_host(cold), ticks, accepted)
         else:
             whole = aside[fitting]
-            kept = whole._replace(kernel=truncate_depth(self._functionals[fitting].config, whole.kernel, depth))
+            kept = whole._replace(kernel=self._truncated(self._functionals[fitting].config, whole.kernel, depth))
         return _embedded(own, kept, ticks, accepted, float(self.config.log_sig_forgetting))
 
 

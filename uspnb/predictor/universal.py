@@ -15,7 +15,7 @@ import numpy as np
 from ..array_types import Float, Int
 from ..config.schema import PredictorConfig
 from ..errors import DomainError, FrequencyWarning, StalenessWarning
-from ..model.packing import unpack
+from ..model.packing import Ring, unpack
 from ..model.records import PredictionResult, ProcessState
 from ..model.state import INTERVALS_KEPT, PredictorState
 from ..persistence.snapshots import (
@@ -34,9 +34,7 @@ from ..persistence.snapshots import (
 from ..runtime.arguments import check_whole
 from ..runtime.words import headline
 from ..sinks import TelemetryBuffer
-from .batching import scan_chunks
-from .functional import FunctionalPredictor, observations, tagged
-from .history_ring import HistoryRing
+from .functional import FunctionalPredictor, observations, scan_chunks, tagged
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -77,7 +75,7 @@ class UniversalPredictor:
         self._functional = FunctionalPredictor(config)
         self._clock = clock
         self._layout = self._functional.layout
-        self._ring = HistoryRing(history_limit, self._layout.width)
+        self._ring = Ring(history_limit, self._layout.width)
         self._state = self._functional.init_state()
         self._doubts = {StalenessWarning: False, FrequencyWarning: False}
         self._grid_in_history = False
@@ -215,10 +213,10 @@ class UniversalPredictor:
         from ..data.series import Series
         from .results import to_dataset
 
-        rows, stamps = self._ring.ordered()
+        rows, stamps = self._ring.read(self._ring.first, self._ring.count)
         results = unpack(rows, self._layout)
         telemetry = results.telemetry
-        first = self._ring.seen - len(rows)
+        first = self._ring.count - len(rows)
         when = stamps.astype("datetime64[ns]") if not self._grid_in_history else np.arange(first, first + len(rows))
         series = Series(np.asarray(telemetry.observation), stamps, None, when)
         out = (self._last.reference_prediction, self._last.confidence_lower, self._last.confidence_upper)
@@ -260,7 +258,7 @@ class UniversalPredictor:
 
         Args:
             path: a file, or a folder whose newest valid snapshot is taken; `snapshot_path` where left out.
-            only: "A" (hilbert) to "D" (log_signature) restores that kernel alone and leaves all else as it is.
+            only: a kernel's name, or its letter, restores that kernel alone and leaves all else as it is.
 
         Raises:
             IntegrityError: the file is damaged.
@@ -273,7 +271,7 @@ class UniversalPredictor:
         self._state = loaded.state
         if only is None:
             self._ticks = int(loaded.state.ticks)
-            self._ring = HistoryRing(self._ring.limit, self._layout.width)
+            self._ring = Ring(self._ring.limit, self._layout.width)
             self._last = None
             self._doubts = {k: bool(loaded.progress.extra.get(k.__name__, False)) for k in self._doubts}
             self._grid_in_history = bool(loaded.progress.extra.get("grid", False))
@@ -346,7 +344,7 @@ class UniversalPredictor:
         self._functional, self._state = functional, state
         if functional.layout != self._layout:
             self._layout = functional.layout
-            self._ring = HistoryRing(self._ring.limit, self._layout.width)
+            self._ring = Ring(self._ring.limit, self._layout.width)
             self._last = None
 
     def _refuse_while_held(self, what: str) -> None:
@@ -383,7 +381,7 @@ class UniversalPredictor:
     def _repr_html_(self) -> str:
         held = f", held by {self._held_by}" if self._held_by else ""
         last = "" if self._last is None else self._last._repr_html_()
-        return headline("UniversalPredictor", f"{self._ring.seen} ticks seen{held}") + last + self.config._repr_html_()
+        return headline("UniversalPredictor", f"{self._ring.count} ticks seen{held}") + last + self.config._repr_html_()
 
 
 def clock_forgotten(state: PredictorState) -> PredictorState:

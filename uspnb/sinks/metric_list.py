@@ -10,7 +10,6 @@ Kind = Literal["counter", "gauge", "histogram"]
 PARTS = ("snapshots", "telemetry", "parity", "metrics", "dumps", "sources", "stores", "service")
 REJECTIONS = ("not_finite", "outlier", "out_of_order")
 DOUBTS = ("stale", "sparse", "frozen")
-KERNELS = ("hilbert", "deep_galerkin", "ito_levy", "log_signature")
 
 LATENCY_BUCKETS_S = (1e-4, 2e-4, 3e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2, 0.1, 0.2, 0.5, 1.0, 5.0)
 JITTER_BUCKETS_S = (1e-6, 1e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2, 0.08, 0.1, 0.5, 1.0)

@@ -14,10 +14,11 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 
 from ..errors import DomainError
 from ..model.fields import ALARM_NAMES, MODE_NAMES
+from ..model.kernels.registry import KERNEL_NAMES
 from ..runtime.arguments import check_whole
 from .gpu import GpuReading
 from .jitter import JitterReading
-from .metric_list import DOUBTS, KERNELS, METRICS, PARTS, REJECTIONS
+from .metric_list import DOUBTS, METRICS, PARTS, REJECTIONS
 from .records import Records
 from .sinks import SinkStatus
 
@@ -257,7 +258,7 @@ class Metrics:
     def _show_last(self, label: str, row: np.ndarray, plan: RowPlan) -> None:
         for name, value in zip(SHOWN, row[plan.last].tolist(), strict=True):
             self._gauge(name, label, value=value)
-        for kernel, weight in zip(KERNELS, row[plan.weight].tolist(), strict=True):
+        for kernel, weight in zip(KERNEL_NAMES, row[plan.weight].tolist(), strict=True):
             self._gauge("predictor_kernel_weight", label, kernel, value=weight)
         for code, mode in enumerate(MODE_NAMES):
             self._gauge("predictor_operating_mode", label, mode, value=float(row[plan.mode] == code))

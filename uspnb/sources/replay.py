@@ -46,7 +46,8 @@ class ReplaySource:
             column.flags.writeable = False  # who takes ticks gets views, and the user's array may change
         self.name, self.units = name or series.name, units or series.units
         self.time_is_grid, self.notes = not series.has_times, series.notes
-        self.length: int | None = len(values)
+        self._count = len(values)
+        self.length: int | None = self._count
         self._next, self._closed = 0, False
         self._lock = threading.Lock()
 
@@ -62,18 +63,18 @@ class ReplaySource:
             raise DomainError(f"take({most}) asks for fewer than 0 ticks")
         with self._lock:
             first = self._next
-            self._next = min(first + most, len(self._ticks))
+            self._next = min(first + most, self._count)
             return Ticks(*(column[first : self._next] for column in self._ticks))
 
     @property
     def exhausted(self) -> bool:
         """Whether the last tick was taken."""
-        return self._next >= len(self._ticks)
+        return self._next >= self._count
 
     @property
     def waiting(self) -> int:
         """Ticks not yet taken."""
-        return len(self._ticks) - self._next
+        return self._count - self._next
 
     def seek(self, k: Any) -> None:
         """Go to tick `k`, 0 the first, the number of ticks the end.
@@ -81,7 +82,7 @@ class ReplaySource:
         Raises:
             DomainError: no whole number from 0 to the number of ticks.
         """
-        tick = check_whole("k", k, 0, len(self._ticks), unit="ticks")
+        tick = check_whole("k", k, 0, self._count, unit="ticks")
         with self._lock:
             self._next = tick
 
@@ -90,7 +91,7 @@ class ReplaySource:
         self._closed = True
 
     def __repr__(self) -> str:
-        return f"ReplaySource({self.name!r}, tick {self._next} of {len(self._ticks)})"
+        return f"ReplaySource({self.name!r}, tick {self._next} of {self._count})"
 
 
 def _checked_proxies(proxies: Any, length: int) -> np.ndarray:

@@ -52,7 +52,8 @@ class AsyncMetaOptimizer:
             search_space, optimizer = None, search_space  # as seed 002 writes it
         if optimizer is None:
             # A bar that a thread draws lands in whatever cell is running.
-            optimizer = BayesianMetaOptimizer(search_space, objective, **{"progress": False} | settings)
+            settings.setdefault("progress", False)
+            optimizer = BayesianMetaOptimizer(search_space, objective, **settings)
         elif search_space is not None or objective is not None or settings:
             raise DomainError("optimizer= is a whole campaign; leave the search space, objective and settings out")
         self.optimizer = optimizer

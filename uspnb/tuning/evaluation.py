@@ -17,7 +17,7 @@ from ..array_types import Float
 from ..config.schema import DEFAULTS, PredictorConfig
 from ..data.series import Series
 from ..errors import ConfigError
-from ..model.programs import FORECAST_COLUMNS, filled, initial_state, run_candidates, static_part, traced_part
+from ..model.programs import FORECAST_COLUMNS, initial_state, run_candidates, static_part, traced_part
 from ..model.records import Observation
 from ..model.state import PredictorState
 from ..predictor.functional import device_for, observations
@@ -140,8 +140,8 @@ class LaneRunner:
         def column(name: str) -> np.ndarray:
             parts = []
             for lane in lanes:
-                first = lane.start + offset
-                parts.append(filled(getattr(self._ticks[lane.series], name)[first : first + count], CHUNK))
+                rows = lane.start + offset + np.minimum(np.arange(CHUNK), count - 1)  # the last one fills it up
+                parts.append(getattr(self._ticks[lane.series], name)[rows])
             return np.stack(parts, axis=1)
 
         return Observation(*(column(name) for name in Observation._fields))

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ..config.meta_optimization import MetaOptimizationConfig
 from ..config.schema import DECLARATIONS, DEFAULTS, HOST_FIELDS, STATIC_FIELDS, PredictorConfig
 from ..errors import DomainError
-from ..model.kernels.deep_galerkin.trunk import shipped_sizes
+from ..model.kernels.registry import trunk_sizes
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -174,7 +174,7 @@ def _of_field(name: str, meta: MetaOptimizationConfig) -> SearchSpace:
     if name in ("dgm_width_size", "dgm_depth"):
         # Only these networks are trained; another size would need `uspnb train-trunk` first.
         part = 0 if name == "dgm_width_size" else 1
-        sizes = sorted({size[part] for size in shipped_sizes() if low <= size[part] <= high})
+        sizes = sorted({size[part] for size in trunk_sizes() if low <= size[part] <= high})
         return SearchSpace(name, "categorical", tuple(sizes))
     if isinstance(DEFAULTS[name], int):
         return SearchSpace(name, "int", (int(low), int(high)), step=None if step in (None, 1) else int(step))

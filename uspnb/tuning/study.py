@@ -61,6 +61,31 @@ if TYPE_CHECKING:
 AfterBatch = Callable[[CampaignStatus], object]
 
 
+def _load_new(
+    cls: Callable[..., Any],
+    path: str | os.PathLike[str],
+    objective: Any = None,
+    meta_config: MetaOptimizationConfig | None = None,
+    base_config: PredictorConfig | None = None,
+    **settings: Any,
+) -> Any:
+    """`load_study` on the class."""
+    image = read_checkpoint(path)
+    known = image.identity
+    names = ("seed", "batch_size", "n_startup_trials", "multivariate")
+    made = cls(
+        space_of(known),
+        objective,
+        study_name=image.study_name,
+        tier=known["tier"],
+        meta_config=meta_config or MetaOptimizationConfig(**{name: known[name] for name in names}),
+        base_config=base_config,
+        **settings,
+    )
+    made.load_study(path)
+    return made
+
+
 class BayesianMetaOptimizer:
     """A campaign of trials that minimises an objective over a search space.
 
@@ -415,30 +440,6 @@ class BayesianMetaOptimizer:
             check_agrees(image, there, store.place)
             for trial in image.trials[len(there) :]:
                 store.add(trial)
-
-    def _load_new(
-        cls: Callable[..., Any],
-        path: str | os.PathLike[str],
-        objective: Any = None,
-        meta_config: MetaOptimizationConfig | None = None,
-        base_config: PredictorConfig | None = None,
-        **settings: Any,
-    ) -> Any:
-        """`load_study` on the class."""
-        image = read_checkpoint(path)
-        known = image.identity
-        names = ("seed", "batch_size", "n_startup_trials", "multivariate")
-        made = cls(
-            space_of(known),
-            objective,
-            study_name=image.study_name,
-            tier=known["tier"],
-            meta_config=meta_config or MetaOptimizationConfig(**{name: known[name] for name in names}),
-            base_config=base_config,
-            **settings,
-        )
-        made.load_study(path)
-        return made
 
     load_study = OnEither(_load_here, _load_new)
 

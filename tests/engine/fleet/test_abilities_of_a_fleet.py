@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from waiting import PATIENCE_S
 
 import uspnb
 from uspnb.engine.fleet import Fleet
@@ -16,7 +17,7 @@ from uspnb.errors import ConfigError, DomainError
 from uspnb.sinks import TelemetryBuffer
 from uspnb.sources import Ticks
 
-TICKS, RING, PATIENCE_S = 110, 16, 600.0
+TICKS, RING = 110, 16
 
 
 def table() -> np.ndarray:

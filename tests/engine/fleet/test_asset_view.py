@@ -20,7 +20,7 @@ def fleet() -> Iterator[Fleet]:
     y = np.random.default_rng(5).standard_normal((TICKS, 3)).cumsum(axis=0)
     with Fleet(y) as made:
         made.step(40)
-        made.wait(timeout=240.0)
+        made.wait()
         yield made
 
 
@@ -38,9 +38,9 @@ def test_one_asset_has_the_face_of_a_session(fleet: Fleet, tmp_path: Path) -> No
     assert status["rejected"] == fleet.table()["rejected"][2]
     assert "<html" in view.export(tmp_path / "two.html").read_text()
     view.command("step", 1)
-    fleet.wait(timeout=240.0)
+    fleet.wait()
     assert view.rows_ready == 41
     view.command("seek", 3)
-    assert fleet.wait(timeout=240.0).ticks == 3 and view.revision == 1
+    assert fleet.wait().ticks == 3 and view.revision == 1
     with pytest.raises(DomainError, match="unknown command"):
         view.command("jump", 3)

@@ -38,7 +38,7 @@ def test_two_processes_give_the_bits_of_one_and_a_helper_that_dies_is_told(narro
     with Fleet(y, workers=1) as alone, Fleet(y, workers=2) as fleet:
         for one in (alone, fleet):
             one.step(40)
-            assert one.wait(timeout=240.0).ticks == 40
+            assert one.wait().ticks == 40
         first, second = (one.columns(shown, 0, 40)[1] for one in (alone, fleet))
         np.testing.assert_array_equal(first, second)
         computation: Any = fleet._only.timeline.computation
@@ -46,7 +46,7 @@ def test_two_processes_give_the_bits_of_one_and_a_helper_that_dies_is_told(narro
         assert len(helpers) == 1 and helpers[0].exit_code is None
         helpers[0].kill()
         fleet.run()
-        status = fleet.wait(timeout=240.0)
+        status = fleet.wait()
         assert status.phase == "faulted" and "4 assets cannot go on: the helper process" in status.message
         assert len(fleet.table()) == 2 * WIDTH  # what was computed stays
     assert helpers[0].exit_code is not None
@@ -62,7 +62,7 @@ def test_a_lane_is_step_batch_to_the_bit() -> None:
         expected.append(result.reference_prediction)
     with Fleet(y) as fleet:
         fleet.run()
-        fleet.wait(timeout=120.0)
+        fleet.wait()
         _, found = fleet.columns(("next_prediction",), 0, TICKS)
     np.testing.assert_array_equal(found[..., 0], np.stack(expected))
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import threading
-
 import numpy as np
 import pytest
+from waiting import until
 
 from uspnb.data.series import read_series
 from uspnb.engine.fleet.lanes import WIDEST_LANE, lane_slices
@@ -105,13 +104,11 @@ def test_an_iterator_is_read_ahead_no_further_than_its_bound_and_lets_go_at_clos
 
     rows = IteratedRows(items(), PLACES)
     rows.start(lambda: None)
-    while rows.waiting < 64:
-        threading.Event().wait(0.01)
+    until(lambda: rows.waiting == 64)
     first = rows.take(1)
     assert first.values.tolist() == [[0.0, 0.0, 0.0]]
     rows.close()
-    rows._thread.join(timeout=50.0)
-    assert not rows._thread.is_alive()
+    rows._thread.join()
     assert len(produced) <= 67
 
 
@@ -123,7 +120,7 @@ def test_an_iterator_that_raises_ends_with_a_fault_after_the_rows_before_it() ->
 
     rows = IteratedRows(items(), PLACES)
     rows.start(lambda: None)
-    rows._thread.join(timeout=50.0)
+    rows._thread.join()
     assert rows.take(3).stamps_ns.tolist() == [5_000_000_000]
     with pytest.raises(SourceFault, match="1 values for 3 assets") as ragged:
         rows.take(3)

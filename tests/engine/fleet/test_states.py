@@ -12,13 +12,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from waiting import PATIENCE_S
 
 from uspnb.config.schema import PredictorConfig
 from uspnb.engine.fleet import Fleet
 from uspnb.errors import DomainError
 from uspnb.persistence.stores import MemoryStore, open_store
 
-TICKS, NAMES, PATIENCE_S = 60, ("a", "b", "c"), 600.0
+TICKS, NAMES = 60, ("a", "b", "c")
 
 
 def table() -> pd.DataFrame:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import threading
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
+from waiting import PATIENCE_S, until
 
 from uspnb.config.schema import PredictorConfig
 from uspnb.engine.service import Service
@@ -22,22 +22,9 @@ Fetch = Callable[..., tuple[int, str]]
 
 
 @pytest.fixture
-def make_config(tmp_path: Path) -> MakeConfig:
-    """Default settings, so that the program is the one that all tests share, with everything below one folder."""
-
-    def made(folder: str = "io", **changes: Any) -> PredictorConfig:
-        root = tmp_path / folder
-        usual: dict[str, Any] = {
-            "snapshot_path": str(root / "snapshots"),
-            "telemetry_path": str(root / "telemetry"),
-            "emergency_dump_path": str(root / "emergency"),
-            "metrics_port": 0,
-            "telemetry_hash_interval_steps": 50,
-            "snapshot_interval_steps": 200,
-        }
-        return PredictorConfig(**(usual | changes))
-
-    return made
+def make_config(make_config: MakeConfig) -> MakeConfig:
+    """The settings of engines, with longer intervals."""
+    return functools.partial(make_config, telemetry_hash_interval_steps=50, snapshot_interval_steps=200)
 
 
 class Running:
@@ -61,14 +48,11 @@ class Running:
         except Exception as error:  # the test's thread looks at it
             self.error = error
 
-    def until(self, condition: Callable[[], bool], timeout_s: float = 200.0) -> None:
+    def until(self, condition: Callable[[], bool]) -> None:
         """Wait for something to come true while the service runs."""
-        end = time.monotonic() + timeout_s
-        while not condition():
-            if self.error is not None:
-                raise self.error
-            assert time.monotonic() < end, f"still not so after {timeout_s:g} s: {self.service.phase}"
-            time.sleep(0.005)
+        until(lambda: self.error is not None or condition())
+        if self.error is not None:
+            raise self.error
 
     def ready(self) -> Running:
         """Wait until ticks are taken."""
@@ -90,11 +74,10 @@ class Running:
                 return float(line.rpartition(" ")[2])
         raise AssertionError(f"no sample {sample}")
 
-    def end(self, timeout_s: float = 60.0) -> int | None:
+    def end(self) -> int | None:
         """Stop it, and its exit code."""
         self.service.stop("the test ends")
-        self._thread.join(timeout_s)
-        assert not self._thread.is_alive()
+        self._thread.join()
         if self.error is not None:
             raise self.error
         return self.code
@@ -128,7 +111,7 @@ def fetched(url: str, host: str | None = None) -> tuple[int, str]:
     """Status and text of a page."""
     request = urllib.request.Request(url, headers={} if host is None else {"Host": host})
     try:
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode()

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import socket
-import time
 from collections.abc import Callable, Iterator
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from waiting import PATIENCE_S, until
 
 from uspnb.engine.service.http_server import MOST_CONNECTIONS, Pages, StatusServer
 from uspnb.errors import DomainError
@@ -77,22 +77,17 @@ def test_clients_that_say_nothing_are_bounded_and_the_server_answers_again(serve
     port = int(server.url.rpartition(":")[2])
     silent = [socket.create_connection(("127.0.0.1", port)) for _ in range(MOST_CONNECTIONS + 8)]
     # those beyond the bound are closed at once; the others wait for their request
-    end = time.monotonic() + 5
-    closed = 0
-    while closed < 8 and time.monotonic() < end:
-        closed = sum(_is_closed(connection) for connection in silent)
-    assert closed == 8
+    assert until(lambda: (closed := sum(map(_is_closed, silent))) >= 8 and closed) == 8
     for connection in silent:
         connection.close()
-    end = time.monotonic() + 5
-    while time.monotonic() < end:
+
+    def answers() -> bool:
         try:
-            assert fetch(f"{server.url}/healthz")[0] == 200
-            break
+            return fetch(f"{server.url}/healthz")[0] == 200
         except OSError:
-            time.sleep(0.02)
-    else:
-        pytest.fail("the server does not answer any more")
+            return False
+
+    until(answers)
 
 
 def _is_closed(connection: socket.socket) -> bool:
@@ -107,7 +102,7 @@ def _is_closed(connection: socket.socket) -> bool:
 
 def answer(port: int, request: bytes) -> bytes:
     """What the server says to raw bytes."""
-    with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S) as connection:
         connection.sendall(request)
         got = b""
         while piece := connection.recv(4096):

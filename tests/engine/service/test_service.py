@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from waiting import PATIENCE_S
 
 from uspnb.config.schema import PredictorConfig
 from uspnb.data.processes import autoregression
@@ -122,16 +123,16 @@ def test_every_accepted_tick_of_a_feed_is_in_the_final_snapshot(make_config: Mak
                     value = 0.9 * value + generator.standard_normal()
                     feed.put(value)
                     counts[0] += 1
-                    time.sleep(2e-4)
+                    time.sleep(2e-4)  # a sensor's pace, at which the feed does not fill
             except DomainError:  # not accepted any more
                 ended.set()
 
         running = begin(config, {"a": feed}).ready()
         feeder = threading.Thread(target=put, daemon=True)
         feeder.start()
-        time.sleep(0.05 + 0.3 * generator.random())
+        running.until(lambda counts=counts, least=100 + 300 * trial: counts[0] > least)  # a moment of the run
         assert running.end() == 0
-        assert accepted.wait(5.0)
+        assert accepted.wait(PATIENCE_S)
         progress = progress_from(newest(config))
         assert progress is not None and progress.ticks == counts[0] > 0
         assert int(newest(config)["global"][".ticks"]) == counts[0]
@@ -147,7 +148,7 @@ def test_what_the_budget_does_not_allow_is_kept_in_the_snapshot_and_finished_aft
         feed.put(value, time_ns)
     running.service.stop("at once")
     running.end()
-    assert running.service.series[0].keeper.wait(20.0)  # the disk may need more than what is left of so small a budget
+    assert running.service.series[0].keeper.wait(PATIENCE_S)  # longer than so small a budget
     snapshot = newest(config)
     kept, done = len(snapshot["backlog"]["values"]), snapshot["progress"]["ticks"]
     assert kept > 0 and kept + done == 1200 and running.service.unfinished == kept
@@ -198,7 +199,7 @@ def test_disk_that_fails_stops_nothing_shows_and_clears(make_config: MakeConfig,
         running.until(lambda: running.service.series[0].ticks == before + count)
 
     feed_ticks(20)
-    assert running.service.series[0].keeper.wait(10.0)
+    assert running.service.series[0].keeper.wait(PATIENCE_S)
     root = Path(config.snapshot_path)
     kept = root.with_name("snapshots.kept")
     root.rename(kept)

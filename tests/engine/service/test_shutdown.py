@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import signal
 import threading
-import time
+
+from waiting import PATIENCE_S, until
 
 from uspnb.engine.service.shutdown import Deadline, StopSignals
 
@@ -33,7 +34,7 @@ class Heard:
 
     def wait(self) -> None:
         """Until the next thing is heard."""
-        assert self.changed.wait(5.0)
+        assert self.changed.wait(PATIENCE_S)
         self.changed.clear()
 
 
@@ -58,12 +59,10 @@ def test_signal_is_heard_while_the_main_thread_is_inside_foreign_code() -> None:
     blocked.acquire()
     with heard.signals(60.0):
         sender = threading.Timer(0.2, signal.pthread_kill, (threading.main_thread().ident, signal.SIGTERM))
-        releaser = threading.Thread(target=lambda: (heard.changed.wait(5.0), blocked.release()))
+        releaser = threading.Thread(target=lambda: (heard.changed.wait(PATIENCE_S), blocked.release()))
         sender.start()
         releaser.start()
-        began = time.monotonic()
         blocked.acquire()  # returns only because the signal was heard elsewhere
-        assert 0.1 < time.monotonic() - began < 4.0
         assert heard.first == ["SIGTERM"]
 
 
@@ -72,28 +71,26 @@ def test_budget_ends_a_process_that_does_not_finish() -> None:
     with heard.signals(0.3):
         signal.raise_signal(signal.SIGTERM)
         heard.wait()
-        began = time.monotonic()
         heard.wait()
-        assert heard.left == [1] and time.monotonic() - began < 2.0
+        assert heard.left == [1]
         assert "budget" in heard.said[-1]
 
 
 def test_nothing_is_heard_after_an_end_in_time() -> None:
     heard = Heard()
-    with heard.signals(0.2):
+    with heard.signals(60.0):
         signal.raise_signal(signal.SIGTERM)
         heard.wait()
-    time.sleep(0.4)
+    until(lambda: all(thread.name != "uspnb-signals" for thread in threading.enumerate()))
     assert heard.left == []
 
 
 def test_deadline_counts_from_its_beginning() -> None:
     deadline = Deadline(10.0)
-    time.sleep(0.02)
     assert (deadline.spent_s, deadline.left_s()) == (0.0, 10.0)
     deadline.begin()
-    time.sleep(0.02)
+    until(lambda: deadline.spent_s >= 0.02)
     deadline.begin()  # a second one changes nothing
-    assert 0.02 <= deadline.spent_s < 1.0
-    assert deadline.left_s(0.5) == 5.0 - deadline.spent_s or abs(deadline.left_s(0.5) - 5.0 + deadline.spent_s) < 0.1
+    spent_s = deadline.spent_s
+    assert spent_s >= 0.02 and deadline.left_s(0.5) <= 5.0 - spent_s
     assert Deadline(0.0).left_s() == 0.0

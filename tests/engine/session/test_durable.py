@@ -50,7 +50,7 @@ def test_a_session_that_has_come_further_goes_back(make: Make, config: Predictor
     session = make(VALUES, config)
     session.step(150)
     session.wait()
-    session.save_snapshot_nonblocking().result(timeout=60)
+    session.save_snapshot_nonblocking().result()
     state = session._track.latest
     session.step(300)
     session.wait()

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from waiting import until
 
 from uspnb.config.schema import PredictorConfig
 from uspnb.engine.session import Session
@@ -35,12 +36,9 @@ def threads() -> set[str]:
     return {thread.name for thread in threading.enumerate() if thread.name.startswith("uspnb-")}
 
 
-def ended(seconds: float = 20.0) -> bool:
-    """Whether the threads of all sessions end in time."""
-    end = time.monotonic() + seconds
-    while threads() and time.monotonic() < end:
-        time.sleep(0.01)
-    return not threads()
+def ended() -> bool:
+    """Wait until the threads of all sessions have ended."""
+    return until(lambda: not threads())
 
 
 def test_close_while_it_runs_and_again(make: Make) -> None:
@@ -59,7 +57,7 @@ def test_close_while_it_runs_and_again(make: Make) -> None:
             command()
     with pytest.raises(DomainError, match="the session is closed"):
         session.attach(WALK)
-    assert session.wait(phase="running", timeout=1).phase == "closed"
+    assert session.wait(phase="running").phase == "closed"
 
 
 def test_a_session_is_a_context(make: Make) -> None:
@@ -88,7 +86,7 @@ def test_a_program_that_forgets_to_close_ends(tmp_path: Path) -> None:
         "s.wait(until=1)\n"
         "print('done', flush=True)\n"
     )
-    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=False)
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert (ran.returncode, ran.stdout, ran.stderr) == (0, "done\n", "")
 
 
@@ -232,11 +230,11 @@ def test_waiting(make: Make) -> None:
     session.run()
     with pytest.raises(TimeoutError, match=r"after 0\.05 s the session is"):
         session.wait(timeout=0.05)
-    session.wait(phase="running", timeout=60)
+    session.wait(phase="running")
     with pytest.raises(TimeoutError, match=r"the session is running at tick [01]"):
         session.wait(until=500, timeout=0.05)
     threading.Timer(0.1, session.pause).start()
-    assert session.wait(until=500, timeout=30).phase == "paused"
+    assert session.wait(until=500).phase == "paused"
 
 
 def test_what_it_says_of_itself_is_json(make: Make) -> None:
@@ -272,7 +270,7 @@ def test_subscribers_are_told_by_one_thread_and_dropped_when_they_raise(make: Ma
     session, called, by = make(WALK, speed=400.0), [], set()
 
     def watch() -> None:
-        called.append(time.monotonic())
+        called.append(session.status.ticks)
         by.add(threading.current_thread().name)
 
     def broken() -> None:
@@ -283,17 +281,18 @@ def test_subscribers_are_told_by_one_thread_and_dropped_when_they_raise(make: Ma
     session.run()
     assert session.wait().phase == "finished"
     assert by == {"uspnb-publisher"}
-    gaps = np.diff(called)
-    assert len(called) >= 10 and np.median(gaps) > 0.025
+    assert 1 < len(called) < 600 and called == sorted(called)  # thirty times a second, not at each tick
     (event,) = [event for event in session.events if event["kind"] == "subscriber"]
     assert "a subscriber raised KeyError: 'x'; it is no longer called" in event["text"]
     end_watch()
     end_watch()
-    time.sleep(0.1)
+    later: list[int] = []
+    session.subscribe(lambda: later.append(session.status.ticks))
+    session.seek(10)
+    until(lambda: 10 in later)
     before = len(called)
     session.seek(0)
-    session.wait()
-    time.sleep(0.1)
+    until(lambda: 0 in later)
     assert len(called) == before
     with pytest.raises(DomainError, match="callback has type str, which cannot be called"):
         session.subscribe("watch")
@@ -303,7 +302,7 @@ def test_a_subscriber_may_close_the_session(make: Make) -> None:
     session = make(WALK, speed=100.0)
     session.subscribe(lambda: session.close() if session.status.ticks > 5 else None)
     session.run()
-    assert session.wait(phase="closed", timeout=20).ticks > 5
+    assert session.wait(phase="closed").ticks > 5
     assert ended()
 
 
@@ -338,7 +337,7 @@ def test_commands_from_many_threads(make: Make) -> None:
             except DomainError as error:  # history that was cut while it was read
                 if "history was read" not in str(error) and "no ticks" not in str(error):
                     errors.append(error)
-            time.sleep(float(rng.random()) * 0.02)
+            time.sleep(float(rng.random()) * 0.02)  # so that a command meets the session in every state
 
     meddlers = [threading.Thread(target=meddle, args=(seed,)) for seed in range(3)]
     for meddler in meddlers:

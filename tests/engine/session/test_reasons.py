@@ -8,7 +8,7 @@ import pytest
 
 from uspnb.engine import views as reasons
 from uspnb.engine.views import PHRASES, reason_codes, reason_text
-from uspnb.model.kernels.base import KERNEL_NAMES
+from uspnb.model.kernels.registry import KERNEL_NAMES
 from uspnb.model.records import CHART_NAMES, Telemetry
 
 EVENLY = (0.25, 0.25, 0.25, 0.25)

@@ -103,7 +103,7 @@ def test_a_window_of_history(make: Make, reference: xr.Dataset) -> None:
 
 def test_no_history_before_the_first_tick(make: Make) -> None:
     session = make(series())
-    assert session.status.phase == "new" and session.wait(timeout=5).ticks == 0
+    assert session.status.phase == "new" and session.wait().ticks == 0
     with pytest.raises(DomainError, match="has processed 0"):
         session.history()
 
@@ -145,9 +145,9 @@ def test_seeking_while_it_runs_leaves_it_running(make: Make) -> None:
     session.run()
     session.wait(until=5)
     session.seek(600)
-    assert session.wait(until=610, timeout=30).phase == "running"
+    assert session.wait(until=610).phase == "running"
     session.seek(20)
-    status = session.wait(until=30, timeout=30)
+    status = session.wait(until=30)
     assert status.phase == "running" and status.ticks < 600
 
 

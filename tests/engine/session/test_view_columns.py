@@ -6,7 +6,7 @@ import pytest
 import uspnb
 from uspnb.data import processes
 from uspnb.engine.views import VIEW_COLUMNS, view_columns
-from uspnb.model.kernels.base import KERNEL_NAMES
+from uspnb.model.kernels.registry import KERNEL_NAMES
 from uspnb.model.records import CHART_NAMES
 from uspnb.predictor.functional import FunctionalPredictor, observations
 

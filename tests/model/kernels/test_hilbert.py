@@ -10,8 +10,7 @@ import pytest
 from uspnb.config.schema import PredictorConfig
 from uspnb.data.processes import autoregression, logistic_map, sine_in_noise
 from uspnb.model.kernels import hilbert
-from uspnb.model.kernels.hilbert.kernel import slow_orders
-from uspnb.model.kernels.hilbert.projection import nested_forecasts
+from uspnb.model.kernels.hilbert import nested_forecasts, slow_orders
 from uspnb.model.kernels.regression import RidgeState
 
 CONFIG = PredictorConfig()

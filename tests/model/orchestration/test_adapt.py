@@ -9,12 +9,8 @@ import numpy as np
 import pytest
 
 from uspnb.config.schema import PredictorConfig
-from uspnb.model.orchestration.adapt import (
-    compute_adaptive_jko_params,
-    compute_adaptive_stiffness_thresholds,
-    compute_entropy_ratio,
-    scale_dgm_architecture,
-)
+from uspnb.model.kernels import compute_entropy_ratio, scale_dgm_architecture
+from uspnb.model.orchestration.adapt import compute_adaptive_jko_params, compute_adaptive_stiffness_thresholds
 
 CONFIG = PredictorConfig()
 

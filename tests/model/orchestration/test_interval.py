@@ -11,7 +11,12 @@ import pytest
 from scipy import stats
 
 from uspnb.config.schema import PredictorConfig
-from uspnb.model.orchestration.interval import LARGEST, SMALLEST, gaussian_quantile, track_quantile
+from uspnb.model.orchestration.scoring import (
+    LARGEST_QUANTILE,
+    LEAST_QUANTILE,
+    gaussian_quantile,
+    track_quantile,
+)
 
 CONFIG = PredictorConfig()
 N = 20_000
@@ -86,7 +91,7 @@ def test_on_iid_noise_the_quantile_stays_near_the_normal_one():
 
 
 def test_widths_stay_finite_whatever_comes():
-    for residual, bound in ((1e300, LARGEST), (0.0, SMALLEST)):
+    for residual, bound in ((1e300, LARGEST_QUANTILE), (0.0, LEAST_QUANTILE)):
         _, quantile = _coverage(np.full(N, residual), np.ones(N), 0.95)
         assert quantile[-1] == bound
         assert np.isfinite(quantile).all()

@@ -229,12 +229,16 @@ def test_emergency_goes_before_alarm_before_degraded_before_normal(emergency, al
         "in_grace": jnp.asarray(grace),
     }
     expected = ROBUST if emergency else UNIFORM if alarm else CURRENT if degraded else MOVED
-    np.testing.assert_array_equal(choose_weights(CONFIG, MOVED, CURRENT, **flags), expected)
+    np.testing.assert_array_equal(choose_weights(CONFIG, MOVED, CURRENT, robust=3, **flags), expected)
 
     holding = PredictorConfig(grace_freezes_weights=True)
     expected = ROBUST if emergency else UNIFORM if alarm else CURRENT if degraded or grace else MOVED
-    np.testing.assert_array_equal(choose_weights(holding, MOVED, CURRENT, **flags), expected)
+    np.testing.assert_array_equal(choose_weights(holding, MOVED, CURRENT, robust=3, **flags), expected)
+
+    # Without a kernel that is robust an emergency forces nothing.
+    expected = UNIFORM if alarm else CURRENT if degraded else MOVED
+    np.testing.assert_array_equal(choose_weights(CONFIG, MOVED, CURRENT, robust=None, **flags), expected)
 
     unforced = PredictorConfig(robustness_force_kernel_d=False)
     expected = UNIFORM if alarm else CURRENT if degraded else MOVED
-    np.testing.assert_array_equal(choose_weights(unforced, MOVED, CURRENT, **flags), expected)
+    np.testing.assert_array_equal(choose_weights(unforced, MOVED, CURRENT, robust=3, **flags), expected)

@@ -237,14 +237,14 @@ def test_a_gap_is_scored_but_not_learned_from(replay, walked):
     assert told.telemetry.residual[0] == pytest.approx(values[-1] + 15.0 - results.reference_prediction[-1])
     assert int(after.score.scored) == int(state.score.scored)
     for before, new in (
-        (state.kernels[0].slow, after.kernels[0].slow),
-        (state.kernels[3].ridge, after.kernels[3].ridge),
+        (state.kernels["hilbert"].slow, after.kernels["hilbert"].slow),
+        (state.kernels["log_signature"].ridge, after.kernels["log_signature"].ridge),
     ):
         _assert_same(before, new)
     # The counterpart: without the gap both learn.
     after, _ = replay([values[-1] + 1.0], state=state)
     assert int(after.score.scored) == int(state.score.scored) + 1
-    assert float(after.kernels[0].slow.weight) != float(state.kernels[0].slow.weight)
+    assert float(after.kernels["hilbert"].slow.weight) != float(state.kernels["hilbert"].slow.weight)
 
 
 def test_a_frozen_signal_teaches_nothing(replay, walked):
@@ -256,7 +256,7 @@ def test_a_frozen_signal_teaches_nothing(replay, walked):
     middle, _ = replay(np.full(int(frozen[0]), values[-1]), state=state)
     for name in ("score", "charts"):
         _assert_same(getattr(after, name), getattr(middle, name))
-    _assert_same(after.kernels[3].ridge, middle.kernels[3].ridge)
+    _assert_same(after.kernels["log_signature"].ridge, middle.kernels["log_signature"].ridge)
     assert float(after.frame.scale) == float(middle.frame.scale)
 
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import numpy as np
 import pytest
-from small_disk import mounted
 
 from uspnb import FunctionalPredictor, PredictorConfig
 from uspnb.data import processes
@@ -69,10 +67,3 @@ def payload(learned: PredictorState, config: PredictorConfig) -> dict:
         LEARNED, "autoregression", (LEARNED - 1) * INTERVAL_NS, {"name": "a", "speed": 2.5, "live": True}
     )
     return snapshot_of(learned, config, progress=progress, timestamp_ns=1_771_632_000_000_000_000)
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of its own of 512 KiB."""
-    with mounted(tmp_path / "disk", "512k") as place:
-        yield place

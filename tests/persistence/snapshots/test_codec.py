@@ -189,21 +189,22 @@ HOSTILE = {
 }
 
 
-@pytest.mark.parametrize("body", HOSTILE.values(), ids=HOSTILE.keys())
-def test_a_hostile_body_is_refused_within_bounded_memory(body: bytes) -> None:
-    # Nothing grows with what the headers claim; 1 MiB covers the interpreter's own objects and the message.
-    assert peak_of_a_refusal(file_of(body)) < MIB
-
-
-def peak_of_a_refusal(data: bytes) -> int:
-    """Memory at the most while a damaged file is refused [bytes]."""
+def refused_within(data: bytes, most: float, name: str = "") -> None:
+    """See that a file is refused and how much memory that takes at its peak [bytes]."""
     tracemalloc.start()
     try:
         with pytest.raises(IntegrityError):
             decode(data)
-        return tracemalloc.get_traced_memory()[1]
+        peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
+    assert peak < most, name
+
+
+@pytest.mark.parametrize("body", HOSTILE.values(), ids=HOSTILE.keys())
+def test_a_hostile_body_is_refused_within_bounded_memory(body: bytes) -> None:
+    # Nothing grows with what the headers claim; 1 MiB covers the interpreter's own objects and the message.
+    refused_within(file_of(body), MIB)
 
 
 def test_memory_grows_with_the_items_that_there_are() -> None:
@@ -238,7 +239,7 @@ def test_a_bomb_is_refused_before_it_is_inflated() -> None:
         "compressed but says not": file_of(bomb, length=len(bomb)),
     }
     for name, data in files.items():
-        assert peak_of_a_refusal(data) < MIB, name
+        refused_within(data, MIB, name)
 
 
 def test_a_fleet_may_be_larger_than_one_series(monkeypatch: pytest.MonkeyPatch) -> None:

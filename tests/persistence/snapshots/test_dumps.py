@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from waiting import PATIENCE_S
 
 from uspnb import PredictorConfig
 from uspnb.errors import DomainError, IntegrityError
@@ -143,7 +144,7 @@ def test_in_the_background_it_returns_at_once_and_keeps_the_rows_of_that_moment(
     real = dumps.encode
 
     def slow(*values: object, **named: object) -> bytes:
-        assert go_on.wait(20)
+        assert go_on.wait(PATIENCE_S)
         return real(*values, **named)  # type: ignore[arg-type]
 
     monkeypatch.setattr(dumps, "encode", slow)
@@ -155,12 +156,12 @@ def test_in_the_background_it_returns_at_once_and_keeps_the_rows_of_that_moment(
     rows[:] = -1.0
     assert not kept.wait(0.01)
     go_on.set()
-    assert kept.wait(20)
+    assert kept.wait(PATIENCE_S)
     assert kept.written == dumps.MOST_WAITING
     assert paths[0] is not None
     assert np.array_equal(read_dump(paths[0])["history"]["rows"], ROWS)
     kept.offer("b", learned, config, {"bad": object()}, None, ())  # cannot be held by the format
-    assert kept.wait(20)
+    assert kept.wait(PATIENCE_S)
     assert kept.failed == 1
     assert "could not be made" in str(kept.condition)
 

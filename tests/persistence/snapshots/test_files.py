@@ -22,7 +22,7 @@ from uspnb.persistence.snapshots import (
     read_snapshot,
     write_snapshot,
 )
-from uspnb.runtime import files as runtime_files
+from uspnb.runtime import files as whole_file
 
 
 def at(payload: dict, ticks: int, instant: int | None = None) -> dict:
@@ -149,7 +149,7 @@ def test_too_little_space_is_found_out_before_anything_is_written(
     needed = len(encode(at(payload, 2))) + files.SPARE_BYTES
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(files.shutil, "disk_usage", lambda _: usage._replace(free=needed - 1))
-    monkeypatch.setattr(runtime_files, "_write_through", lambda *_: pytest.fail("it wrote"))
+    monkeypatch.setattr(whole_file, "_write_through", lambda *_: pytest.fail("it wrote"))
     with pytest.raises(OSError, match=f"{needed - 1} are free") as refused:
         folder.save(at(payload, 2))
     assert refused.value.errno == errno.ENOSPC
@@ -209,9 +209,9 @@ def test_an_error_of_the_disk_leaves_the_last_valid_one(
         raise OSError(errno.EIO, "Input/output error")
 
     if failing == "open":
-        monkeypatch.setattr(runtime_files.Path, "open", fail)
+        monkeypatch.setattr(whole_file.Path, "open", fail)
     else:
-        monkeypatch.setattr(runtime_files.os, failing, fail)
+        monkeypatch.setattr(whole_file.os, failing, fail)
     with pytest.raises(OSError, match="Input/output"):
         folder.save(at(payload, 2))
     monkeypatch.undo()

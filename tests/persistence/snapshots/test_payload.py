@@ -13,6 +13,7 @@ import pytest
 
 from uspnb import FunctionalPredictor, PredictorConfig
 from uspnb.errors import ConfigError, DomainError
+from uspnb.model.kernels.registry import KERNEL_NAMES
 from uspnb.model.programs import trace_count
 from uspnb.model.state import PredictorState
 from uspnb.persistence.snapshots import (
@@ -192,7 +193,7 @@ def test_one_kernel_is_restored_and_the_rest_left(
     payload: dict, learned: PredictorState, cold: PredictorState, letter: str
 ) -> None:
     mixed = state_from(through_bytes(payload), cold, only=letter, current=cold)
-    for k, name in enumerate("ABCD"):
+    for k, name in zip(KERNEL_NAMES, "ABCD", strict=True):
         expected = learned if name == letter else cold
         assert sha256_pytree(mixed.kernels[k]) == sha256_pytree(expected.kernels[k])
     assert sha256_pytree(mixed._replace(kernels=())) == sha256_pytree(cold._replace(kernels=()))
@@ -203,8 +204,8 @@ def test_one_kernel_is_restored_where_another_has_changed_its_shape(payload: dic
     other = FunctionalPredictor(dataclasses.replace(config, log_sig_depth=2)).init_state()
     held = through_bytes(payload)
     mixed = state_from(held, other, only="A", current=other)
-    assert sha256_pytree(mixed.kernels[0]) != sha256_pytree(other.kernels[0])
-    with pytest.raises(DomainError, match=r"kernel D .*float64\[19.*needs float64\["):
+    assert sha256_pytree(mixed.kernels["hilbert"]) != sha256_pytree(other.kernels["hilbert"])
+    with pytest.raises(DomainError, match=r"kernel log_signature .*float64\[19.*needs float64\["):
         state_from(held, other, only="D", current=other)
     with pytest.raises(DomainError, match="config_from"):
         state_from(held, other)

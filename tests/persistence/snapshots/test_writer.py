@@ -12,6 +12,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from waiting import PATIENCE_S
 
 from uspnb import PredictorConfig
 from uspnb.errors import DomainError
@@ -27,8 +28,6 @@ from uspnb.persistence.snapshots import (
     state_from,
 )
 from uspnb.runtime.digest import sha256_pytree
-
-PATIENCE_S = 20.0
 
 
 class SlowFolder(SnapshotFolder):

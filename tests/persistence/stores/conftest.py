@@ -9,7 +9,6 @@ import signal
 import socket
 import subprocess
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
+from waiting import until
 
 from uspnb.config.schema import PredictorConfig
 from uspnb.model.state import PredictorState, empty_state
@@ -26,7 +26,6 @@ from .user_store import NamedStore
 
 KINDS = ("memory", "sqlite", "redis", "user")
 DURABLE = ("--appendonly", "yes", "--appendfsync", "always")
-PATIENCE_S = 20.0
 QUIET_S = 0.03
 
 
@@ -49,15 +48,13 @@ class RedisServer:
 
     def start(self) -> None:
         self._process = subprocess.Popen([*self._command, "--port", str(self.port)], stdout=subprocess.DEVNULL)
-        end = time.monotonic() + PATIENCE_S
-        while not self._answers():
-            assert self._process.poll() is None and time.monotonic() < end, "redis-server did not start"
-            time.sleep(0.01)
+        until(lambda: self._answers() or self._process.poll() is not None)
+        assert self._process.poll() is None, "redis-server did not start"
 
     def kill(self) -> None:
         """As `kill -9` does."""
         self._process.kill()
-        self._process.wait(timeout=PATIENCE_S)
+        self._process.wait()
 
     def pause(self, paused: bool) -> None:
         self._process.send_signal(signal.SIGSTOP if paused else signal.SIGCONT)
@@ -65,7 +62,7 @@ class RedisServer:
     def stop(self) -> None:
         if self._process.poll() is None:
             self._process.terminate()
-            self._process.wait(timeout=PATIENCE_S)
+            self._process.wait()
 
     def _answers(self) -> bool:
         try:

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from waiting import PATIENCE_S
 
 from uspnb.errors import DomainError, UspnbError
 from uspnb.persistence.stores import ConflictError, Store, Stored
@@ -176,7 +177,7 @@ def test_of_several_writers_one_wins(kind: str, handles: Callable[..., list[Stor
     """In each round four writers read the same version and write over it at once: exactly one of them wins."""
     stores, rounds = handles(kind, 4), 30
     stores[0].put("shared", b"-")
-    gate = threading.Barrier(4, timeout=60.0)
+    gate = threading.Barrier(4, timeout=PATIENCE_S)
     winners: list[list[int]] = [[] for _ in range(rounds)]
 
     def write(writer: int) -> None:
@@ -199,7 +200,7 @@ def test_of_several_writers_one_wins(kind: str, handles: Callable[..., list[Stor
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(timeout=60.0)
+        thread.join()
     assert [len(who) for who in winners] == [1] * rounds
     held = stores[0].get("shared")
     assert held is not None and held.value == b"%d" % winners[-1][0]

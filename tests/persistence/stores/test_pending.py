@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
-from stored_states import ASSETS, first, ticked, ticks
+from small_fleet import ASSETS, first, ticked, ticks
 
 from uspnb.config.schema import PredictorConfig
 from uspnb.errors import DomainError

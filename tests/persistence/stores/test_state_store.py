@@ -9,7 +9,8 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
-from stored_states import ASSETS, first, ticked, ticks
+from small_fleet import ASSETS, first, ticked, ticks
+from waiting import PATIENCE_S
 
 from uspnb.config.schema import PredictorConfig
 from uspnb.errors import DomainError, IntegrityError
@@ -100,7 +101,7 @@ def test_two_writers_of_one_series_lose_no_tick(
 ) -> None:
     """Each writer counts what it won; a lost round is read again.  The states hold exactly what was won."""
     stores, won = handles(kind, 2), [0, 0]
-    gate = threading.Barrier(2, timeout=60.0)
+    gate = threading.Barrier(2, timeout=PATIENCE_S)
 
     def run(k: int) -> None:
         fleet = StateStore(stores[k], small_state, CONFIG)
@@ -114,7 +115,7 @@ def test_two_writers_of_one_series_lose_no_tick(
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(timeout=60.0)
+        thread.join()
     states, _ = StateStore(stores[0], small_state, CONFIG).load(ASSETS[:1])
     assert ticks(states) == [25] and sum(won) == 25
 

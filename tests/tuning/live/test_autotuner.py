@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from waiting import PATIENCE_S
 
 from uspnb import UniversalPredictor
 from uspnb.config.mutation import history
@@ -198,7 +199,7 @@ def test_the_caller_never_waits_for_the_background(predictor: ConfigReloadablePr
 
     def slow(task: CampaignTask) -> Mapping[str, Any]:
         asked.append(threading.current_thread())
-        assert going.wait(60.0)
+        assert going.wait(PATIENCE_S)
         return {}
 
     with Autotuner(predictor, campaign=slow, min_history=300, cooldown_ticks=0) as tuner:
@@ -207,7 +208,7 @@ def test_the_caller_never_waits_for_the_background(predictor: ConfigReloadablePr
         feed(tuner, ticks[300:320])
         assert tuner.status().state == "tuning" and not tuner.wait(0.0)
         going.set()
-        assert tuner.wait(60.0) and tuner.status().state == "tuning", "decided after a tick, in this thread"
+        assert tuner.wait(PATIENCE_S) and tuner.status().state == "tuning", "decided after a tick, in this thread"
         feed(tuner, ticks[320:321])
         assert outcomes(tuner)[-1] == "kept" and asked[0] is not threading.current_thread()
 
@@ -312,7 +313,7 @@ def test_bad_arguments_are_refused_with_the_reason(predictor: ConfigReloadablePr
     for asked, told in (
         (-1, "must be a whole number"),
         (5, "only 0 ticks have been seen"),
-        (9999, "from 0 to history"),
+        (9999, "from 0 to 4,000"),
     ):
         with pytest.raises(DomainError, match=told):
             tuner.tune_now(asked)

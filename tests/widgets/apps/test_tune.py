@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import threading
-import time
 
 import numpy as np
 import pandas as pd
 import pytest
+from waiting import PATIENCE_S, until
 
 from uspnb.config.meta_optimization import MetaOptimizationConfig
 from uspnb.config.schema import PredictorConfig
@@ -69,22 +69,22 @@ def test_only_so_many_run_and_those_that_rest_make_room(campaigns, walk, monkeyp
 
 
 def test_a_server_that_ends_waits_for_the_running_batch(campaigns, caplog):
-    begun = threading.Event()
+    begun, going_on = threading.Event(), threading.Event()
 
     def slow(params):
         begun.set()
-        time.sleep(0.3)
+        going_on.wait(PATIENCE_S)
         return params["cusum_k"]
 
     space = {"cusum_k": SearchSpace("cusum_k", "float", (0.1, 1.0))}
     optimizer = AsyncMetaOptimizer(space, slow, study_name="slow", meta_config=campaigns.meta)
     campaigns._open["slow"] = optimizer
     optimizer.start(50)
-    assert begun.wait(20.0)
+    assert begun.wait(PATIENCE_S)
+    threading.Thread(target=lambda: until(lambda: "running batch of slow" in caplog.text) and going_on.set()).start()
     campaigns.close()
     status = optimizer.status()
     assert optimizer.wait(0.0) and status.state == "stopped" and 0 < status.trials < 50
-    assert "running batch of slow" in caplog.text
 
 
 def test_names_are_safe_and_tell_what_is_tuned():

@@ -195,7 +195,7 @@ class Fleet(Control):
         from .tables import fleet_table
 
         rows, tally = self._latest()
-        return fleet_table(rows, self._only.timeline.columns, tally, self.assets)
+        return fleet_table(rows, self._only.timeline.columns, tally, self.assets, self.config.kernels)
 
     def summaries(self) -> Float[np.ndarray, "asset column"]:
         """The numbers of the present state of every asset, columns as in `tables.SUMMARY_COLUMNS`."""
@@ -282,7 +282,14 @@ class Fleet(Control):
         begin = recording.oldest
         rows, stamps = recording.read(begin, recording.count, (slice(first, stop),))
         return fleet_dataset(
-            begin, rows, stamps, timeline.columns, self.assets[first:stop], labels.units, not labels.grid
+            begin,
+            rows,
+            stamps,
+            timeline.columns,
+            self.assets[first:stop],
+            labels.units,
+            not labels.grid,
+            self.config.kernels,
         )
 
 

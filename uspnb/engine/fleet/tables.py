@@ -11,7 +11,7 @@ import xarray as xr
 
 from ...array_types import Float, Int
 from ...model.fields import INPUT_UNITS, SPARK, shown_fields, variables
-from ...model.kernels.base import KERNEL_NAMES
+from ...model.kernels.registry import KERNEL_NAMES
 from ...model.records import CHART_NAMES, OperatingMode
 from ..timeline import ALARM_CHARTS
 
@@ -138,7 +138,11 @@ class FleetTally:
 
 
 def fleet_table(
-    rows: Float[np.ndarray, "asset kept"] | None, columns: Columns, tally: FleetTally, assets: tuple[Any, ...]
+    rows: Float[np.ndarray, "asset kept"] | None,
+    columns: Columns,
+    tally: FleetTally,
+    assets: tuple[Any, ...],
+    kernels: tuple[str, ...] = KERNEL_NAMES,
 ) -> pd.DataFrame:
     """One row per asset, indexed by its label; see `Fleet.table`.
 
@@ -147,6 +151,7 @@ def fleet_table(
         columns: where each field stands in them.
         tally: counts up to there.
         assets: labels.
+        kernels: names, as in the configuration.
     """
     known = rows is not None
     values = np.full((len(assets), max(place.stop for place in columns.values())), np.nan) if rows is None else rows
@@ -156,9 +161,9 @@ def fleet_table(
         "forecast": values[:, columns["next_prediction"].start],
         "lower": values[:, columns["next_lower"].start],
         "upper": values[:, columns["next_upper"].start],
-        "leader": [KERNEL_NAMES[k] if known else "" for k in np.argmax(np.nan_to_num(weights), axis=1)],
+        "leader": [kernels[k] if known else "" for k in np.argmax(np.nan_to_num(weights), axis=1)],
     }
-    table |= {f"weight_{name}": weights[:, k] for k, name in enumerate(KERNEL_NAMES)}
+    table |= {f"weight_{name}": weights[:, k] for k, name in enumerate(kernels)}
     modes = values[:, columns["next_mode"].start]
     table |= {
         "mode": [OperatingMode.to_string(mode) if known else "" for mode in modes],
@@ -197,6 +202,7 @@ def fleet_dataset(
     assets: tuple[Any, ...],
     units: str,
     has_times: bool,
+    kernels: tuple[str, ...] = KERNEL_NAMES,
 ) -> xr.Dataset:
     """Ticks in the ring as a Dataset with dims time and asset, and the names that `backtest` gives them.
 
@@ -208,6 +214,7 @@ def fleet_dataset(
         assets: labels.
         units: of the values, "" if unknown.
         has_times: whether the time axis holds times.
+        kernels: names, as in the configuration.
     """
     units = units or INPUT_UNITS
     made: dict[str, Any] = {}
@@ -230,7 +237,7 @@ def fleet_dataset(
         "time": ("time", stamps_ns.astype("datetime64[ns]") if has_times else ticks),
         "tick": ("time", ticks),
         "asset": ("asset", list(assets)),
-        "kernel": ("kernel", list(KERNEL_NAMES)),
+        "kernel": ("kernel", list(kernels)),
         "chart": ("chart", list(CHART_NAMES)),
     }
     return xr.Dataset(made, coordinates)

@@ -7,12 +7,13 @@ increment (y_{t+1} - y_t) / s_t.  So the outputs of all kernels can be compared,
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from ...array_types import Array, Count, Flag, Float, Key, PyTree, Scalar
 from ...config.schema import PredictorConfig
 
-KERNEL_NAMES: tuple[str, ...] = ("hilbert", "deep_galerkin", "ito_levy", "log_signature")
+# Ticks ahead that a kernel forecasts.
+HORIZONS = 1
 
 
 class KernelInputs(NamedTuple):
@@ -50,21 +51,25 @@ class KernelInputs(NamedTuple):
 
 
 class KernelOutput(NamedTuple):
-    """A kernel's forecast of (y_{t+1} - y_t) / s_t and what it says about itself.
+    """A kernel's forecasts of (y_{t+h} - y_t) / s_t, h = 1..`HORIZONS`, and what it says about itself.
 
     Attributes:
-        mean: forecast of the next increment [units of s_t], finite.
-        scale: the kernel's own standard deviation of that forecast [units of s_t], finite and > 0.
+        mean: forecast of the increment to each horizon; the first is the next tick [units of s_t], finite.
+        scale: the kernel's own standard deviation of those forecasts [units of s_t], finite and > 0.
         diagnostics: a NamedTuple of arrays that is the kernel's own.
     """
 
-    mean: Scalar
-    scale: Scalar
+    mean: Float[Array, "horizon"]
+    scale: Float[Array, "horizon"]
     diagnostics: Any
 
 
+@runtime_checkable
 class Kernel(Protocol):
-    """A kernel is a module (or any object) with these two pure, jit-able and vmap-able functions."""
+    """A kernel is a module (or any object) with these two pure, jit-able and vmap-able functions.
+
+    It is made known to configurations by `uspnb.register_kernel`; `uspnb.testing.check_kernel` is what it must pass.
+    """
 
     def init(self, config: PredictorConfig, key: Key) -> PyTree:
         """State before the first tick; no two leaves share an array."""

@@ -1,4 +1,4 @@
-"""What adapts to the process: stiffness thresholds, JKO parameters, the capacity of the Deep Galerkin trunk."""
+"""What adapts to the process: stiffness thresholds and JKO parameters."""
 
 from __future__ import annotations
 
@@ -6,14 +6,6 @@ import jax.numpy as jnp
 
 from ...array_types import Scalar
 from ...config.schema import PredictorConfig
-from ..kernels.deep_galerkin.ladder import compute_entropy_ratio, scale_dgm_architecture
-
-__all__ = [
-    "compute_adaptive_jko_params",
-    "compute_adaptive_stiffness_thresholds",
-    "compute_entropy_ratio",
-    "scale_dgm_architecture",
-]
 
 
 def compute_adaptive_stiffness_thresholds(

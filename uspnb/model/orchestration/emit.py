@@ -7,9 +7,8 @@ from typing import NamedTuple
 import jax.numpy as jnp
 
 from ...array_types import Array, Bool, Float, Int, Scalar
-from ..kernels.deep_galerkin import Diagnostics as GalerkinDiagnostics
-from ..kernels.ito_levy import ItoLevyDiagnostics
-from ..records import Observation, PredictionResult, Telemetry
+from ..fields import Telemetry
+from ..records import Observation, PredictionResult
 from ..state import PredictorState
 from .cusum import Alarm
 from .gate import LARGEST, Verdict
@@ -20,7 +19,7 @@ from .scoring import Residuals
 
 
 class Outcome(NamedTuple):
-    """What an accepted tick computed that no state carries."""
+    """What an accepted tick computed that no state carries; `diagnostics` of the kernels, by field of the telemetry."""
 
     residuals: Residuals
     alarm: Alarm
@@ -32,8 +31,7 @@ class Outcome(NamedTuple):
     entropy_window: Scalar
     clipped: Bool[Array, "kernel"]
     collapse: Collapse
-    galerkin: GalerkinDiagnostics
-    ito_levy: ItoLevyDiagnostics
+    diagnostics: dict[str, Array]
     stiffness_low: Scalar
     stiffness_high: Scalar
 
@@ -57,6 +55,9 @@ def emit(
         values = jnp.asarray(values)
         unknown = jnp.zeros_like(values) if values.dtype == bool else jnp.full_like(values, jnp.nan)
         return jnp.where(accepted, values, unknown)
+
+    def told(field: str) -> Array:
+        return computed(outcome.diagnostics.get(field, jnp.full((), jnp.nan)))
 
     old, charts, rough = before.forecast, after.charts, after.roughness
     alarm, fusion, character = outcome.alarm, outcome.fusion, outcome.character
@@ -124,17 +125,17 @@ def emit(
         entropy_window=computed(outcome.entropy_window),
         volatility=jnp.sqrt(after.score.volatility_variance),
         clipped=computed(outcome.clipped),
-        dgm_entropy=computed(outcome.galerkin.mean_entropy),
-        dgm_expected_entropy=computed(outcome.galerkin.expected_entropy),
+        dgm_entropy=told("dgm_entropy"),
+        dgm_expected_entropy=told("dgm_expected_entropy"),
         distance_to_collapse=computed(outcome.collapse.distance),
-        entropy_ratio=computed(outcome.galerkin.entropy_ratio),
+        entropy_ratio=told("entropy_ratio"),
         mode_collapse_warning=computed(outcome.collapse.warning),
-        pde_residual=computed(outcome.galerkin.residual),
-        stiffness=computed(outcome.ito_levy.stiffness),
+        pde_residual=told("pde_residual"),
+        stiffness=told("stiffness"),
         stiffness_low=computed(outcome.stiffness_low),
         stiffness_high=computed(outcome.stiffness_high),
-        solver=jnp.where(accepted, outcome.ito_levy.solver, -1),
-        jump_intensity=computed(outcome.ito_levy.jump_intensity),
+        solver=jnp.where(accepted, outcome.diagnostics.get("solver", -1), -1),
+        jump_intensity=told("jump_intensity"),
         degraded=after.modes.degraded,
         emergency=rough.emergency,
         operating_mode=mode,
@@ -147,4 +148,5 @@ def emit(
         confidence_upper=jnp.where(out.made, out.upper, jnp.nan),
         operating_mode=mode,
         telemetry=telemetry,
+        kernels=tuple(after.kernels),
     )

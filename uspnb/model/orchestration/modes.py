@@ -95,8 +95,8 @@ def update_roughness(
 def watch_entropy(
     config: PredictorConfig,
     modes: ModeState,
-    entropy: Scalar,
-    expected: Scalar,
+    entropy: Scalar | None,
+    expected: Scalar | None,
     window: Scalar,
     volatile: Flag,
 ) -> tuple[ModeState, Collapse]:
@@ -106,8 +106,12 @@ def watch_entropy(
     lies more than -log(gamma) below what the drift explains, that is when the value function spans less than gamma of
     the width it should.  gamma is `entropy_threshold` in calm times and half-way down to 1/2 in volatile ones.
 
+    Without a kernel that tells an entropy nothing is watched: the distance is NaN and there is no warning.
+
     Source: seed 003, section 9.2 for the number of ticks; MATH notes for the units.
     """
+    if entropy is None or expected is None:
+        return modes, Collapse(jnp.full((), jnp.nan), jnp.zeros((), bool))
     gamma = jnp.where(volatile, 0.5 * (config.entropy_threshold + 0.5), config.entropy_threshold)
     distance = entropy - expected - jnp.log(gamma)
     needed = jnp.maximum(config.mode_collapse_min_threshold, jnp.floor(window * config.mode_collapse_window_ratio))
@@ -133,14 +137,18 @@ def choose_weights(
     alarm: Flag,
     degraded: Flag,
     in_grace: Flag,
+    robust: int | None,
 ) -> jax.Array:
-    """Weights after the tick; precedence emergency, alarm, degraded, normal (a rejected tick never comes here)."""
+    """Weights after the tick; precedence emergency, alarm, degraded, normal (a rejected tick never comes here).
+
+    Args:
+        robust: place of the kernel that gets all weight in an emergency; without one the weights go on moving.
+    """
     count = moved.shape[0]
     uniform = jnp.full(count, 1.0 / count)
-    robust = jnp.zeros(count).at[count - 1].set(1.0)
     frozen = degraded | in_grace if config.grace_freezes_weights else degraded
     weights = jnp.where(frozen, current, moved)
     weights = jnp.where(alarm, uniform, weights)
-    if config.robustness_force_kernel_d:
-        weights = jnp.where(emergency, robust, weights)
+    if config.robustness_force_kernel_d and robust is not None:
+        weights = jnp.where(emergency, jnp.zeros(count).at[robust].set(1.0), weights)
     return weights

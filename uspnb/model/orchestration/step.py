@@ -7,23 +7,21 @@ import jax.numpy as jnp
 
 from ...array_types import Array, Flag, Float, Key, Scalar
 from ...config.schema import PredictorConfig
-from ..kernels import deep_galerkin, hilbert, ito_levy, log_signature
 from ..kernels.base import KernelInputs, KernelOutput
+from ..kernels.registry import kernel_entries, reference_of, robust_place, telemetry_of
 from ..records import Observation, PredictionResult
-from ..state import ForecastState, FrameState, PredictorState, empty_state
+from ..state import ForecastState, FrameState, KernelStates, PredictorState, empty_state
 from .adapt import compute_adaptive_jko_params, compute_adaptive_stiffness_thresholds
 from .cusum import update_charts
 from .emit import Outcome, emit
 from .frame import hold_scales, push
 from .gate import Verdict, inspect
 from .identify import identify
-from .interval import track_quantile
 from .jko import clip_forecasts, fuse_kernel_outputs, mixture_scale
 from .modes import choose_weights, operating_mode, update_degraded, watch_entropy
-from .scoring import Residuals, kernel_confidences, kurtosis, score_forecasts, update_scores
+from .scoring import Residuals, kernel_confidences, kurtosis, score_forecasts, track_quantile, update_scores
 from .sinkhorn import compute_sinkhorn_epsilon
 
-KERNELS = (hilbert, deep_galerkin, ito_levy, log_signature)
 PATH_BOUND = 1e6
 VOLATILE = 1.5
 PROXY_RATE = 0.02
@@ -31,11 +29,16 @@ FIRST_COUNTED = 4
 
 
 def initialize_state(config: PredictorConfig, key: Key | None = None) -> PredictorState:
-    """State before the first tick; random draws come from `key`, by default from `config.seed`."""
+    """State before the first tick; random draws come from `key`, by default from `config.seed`.
+
+    Raises:
+        ConfigError: a kernel that is not registered, or a trunk that is not shipped.
+    """
     key = jax.random.PRNGKey(config.seed) if key is None else key
-    carried, *seeds = jax.random.split(key, len(KERNELS) + 1)
-    kernels = tuple(kernel.init(config, seed) for kernel, seed in zip(KERNELS, seeds, strict=True))
-    return empty_state(config, carried, kernels)
+    entries = kernel_entries(config)
+    carried, *seeds = jax.random.split(key, len(entries) + 1)
+    states = {entry.name: entry.kernel.init(config, seed) for entry, seed in zip(entries, seeds, strict=True)}
+    return empty_state(config, carried, KernelStates(states))
 
 
 def initialize_batched_states(config: PredictorConfig, batch: int) -> PredictorState:
@@ -102,7 +105,8 @@ def _advance(
     volatility = jnp.sqrt(score.volatility_variance)
     inputs = _kernel_inputs(config, state, frame, path, residuals, usual, volatility, roughness.exponent)
     kernels, outputs = _run_kernels(config, state, inputs)
-    means, clipped = clip_forecasts(jnp.stack([output.mean for output in outputs]), path, config.forecast_clip)
+    forecasts = jnp.stack([jax.lax.index_in_dim(output.mean, 0, keepdims=False) for output in outputs.values()])
+    means, clipped = clip_forecasts(forecasts, path, config.forecast_clip)
 
     confidence = kernel_confidences(config, score)
     epsilon = compute_sinkhorn_epsilon(score.volatility_variance, config)
@@ -120,11 +124,13 @@ def _advance(
         alarm=alarm.raised,
         degraded=state.modes.degraded,
         in_grace=alarm.in_grace,
+        robust=robust_place(config.kernels),
     )
 
     proxy, widening = _dispersion(state.gate.proxy, tick.dispersion_proxy)
     scale = mixture_scale(weight, means, score.kernel_error) * frame.scale * widening
     mean = value + jnp.sum(weight * means) * frame.scale
+    slow = reference_of(config, outputs)
     forecast = ForecastState(
         made=jnp.ones((), bool),
         origin=value,
@@ -133,13 +139,18 @@ def _advance(
         scale=scale,
         lower=mean - quantile * scale,
         upper=mean + quantile * scale,
-        reference=value + outputs[0].diagnostics.reference * frame.scale,
+        reference=mean if slow is None else value + slow * frame.scale,
         kernel_mean=means,
         kernel_scale=score.kernel_error,
     )
-    galerkin = outputs[1].diagnostics
+    diagnostics = telemetry_of(config, outputs)
     modes, collapse = watch_entropy(
-        config, state.modes, galerkin.mean_entropy, galerkin.expected_entropy, window, inputs.volatile
+        config,
+        state.modes,
+        diagnostics.get("dgm_entropy"),
+        diagnostics.get("dgm_expected_entropy"),
+        window,
+        inputs.volatile,
     )
     new = state._replace(
         frame=frame,
@@ -163,8 +174,7 @@ def _advance(
         entropy_window=window,
         clipped=clipped,
         collapse=collapse,
-        galerkin=galerkin,
-        ito_levy=outputs[2].diagnostics,
+        diagnostics=diagnostics,
         stiffness_low=inputs.stiffness_low,
         stiffness_high=inputs.stiffness_high,
     )
@@ -203,14 +213,13 @@ def _kernel_inputs(
 
 def _run_kernels(
     config: PredictorConfig, state: PredictorState, inputs: KernelInputs
-) -> tuple[tuple, list[KernelOutput]]:
-    keys = jax.random.split(jax.random.fold_in(state.key, state.ticks), len(KERNELS))
-    states, outputs = [], []
-    for kernel, own, key in zip(KERNELS, state.kernels, keys, strict=True):
-        new, output = kernel.step(config, own, inputs, key)
-        states.append(new)
-        outputs.append(output)
-    return tuple(states), outputs
+) -> tuple[KernelStates, dict[str, KernelOutput]]:
+    entries = kernel_entries(config)
+    keys = jax.random.split(jax.random.fold_in(state.key, state.ticks), len(entries))
+    states, outputs = {}, {}
+    for entry, key in zip(entries, keys, strict=True):
+        states[entry.name], outputs[entry.name] = entry.kernel.step(config, state.kernels[entry.name], inputs, key)
+    return KernelStates(states), outputs
 
 
 def _dispersion(mean: Scalar, proxy: Scalar) -> tuple[Scalar, Scalar]:

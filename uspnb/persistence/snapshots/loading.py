@@ -68,7 +68,7 @@ def load_state(
         config: the settings of the predictor that is to go on with it.
         like: makes the cold state of a snapshot's settings, by which every leaf is checked.
         folder: the folder that is meant where the path is left out, by default `snapshot_path`.
-        only: "A" to "D" takes that kernel's block alone and leaves the rest of `current`.
+        only: a kernel's name, or its letter, takes that kernel's block alone and leaves the rest of `current`.
         current: the state that a partial restore changes.
         assets: names of the assets of a fleet, whose snapshot it must be; None for one series.
 

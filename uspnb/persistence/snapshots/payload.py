@@ -7,7 +7,6 @@ snapshot the arrays of all series are stacked along a leading axis, and a block 
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -17,12 +16,12 @@ import jax
 import numpy as np
 
 from ...array_types import PyTree
-from ...config.schema import DEFAULTS, PredictorConfig
+from ...config.schema import DEFAULTS, PredictorConfig, written_fields
 from ...errors import ConfigError, DomainError
-from ...model.state import PredictorState
+from ...model.kernels.registry import snapshot_key
+from ...model.state import KernelStates, PredictorState
 
 SCHEMA_VERSION: str = DEFAULTS["schema_version"]
-KERNEL_LETTERS = ("A", "B", "C", "D")
 TELEMETRY_NUMBERS = ("kurtosis", "dgm_entropy", "adaptive_threshold")
 
 Payload = dict[str, Any]
@@ -93,8 +92,8 @@ def snapshot_of(
     return named | {
         "schema_version": config.schema_version,
         "timestamp": time.time_ns() if timestamp_ns is None else int(timestamp_ns),
-        "config": {field.name: _plain(getattr(config, field.name)) for field in dataclasses.fields(config)},
-        "global": _leaves(fetched._replace(kernels=())),
+        "config": {name: _plain(getattr(config, name)) for name in written_fields(config)},
+        "global": _leaves(fetched._replace(kernels=KernelStates())),
         "telemetry": {name: float(known.get(name, math.nan)) for name in TELEMETRY_NUMBERS},
         "flags": {
             "degraded_inference": bool(np.any(fetched.modes.degraded)),
@@ -102,7 +101,7 @@ def snapshot_of(
             "regime_change": bool(known["alarm"]) if "alarm" in known else None,
             "mode_collapse": bool(known["mode_collapse_warning"]) if "mode_collapse_warning" in known else None,
         },
-        "kernels": {letter: _leaves(k) for letter, k in zip(KERNEL_LETTERS, fetched.kernels, strict=True)},
+        "kernels": {snapshot_key(name): _leaves(state) for name, state in fetched.kernels.items()},
         "progress": None if progress is None else progress._asdict(),
     }
 
@@ -115,7 +114,7 @@ def state_from(
     Args:
         payload: of `read_snapshot` or `decode`; an older schema version is migrated first.
         like: a state of the configuration in force, of arrays or of `jax.ShapeDtypeStruct`s.
-        only: "A" to "D" takes one kernel's block and leaves everything else as it is in `current`.
+        only: the name of a kernel, or its letter, takes its block and leaves everything else as it is in `current`.
         current: the state that a partial restore changes.
 
     Returns:
@@ -126,14 +125,15 @@ def state_from(
     """
     payload = migrated(payload)
     if only is not None:
-        if only not in KERNEL_LETTERS or current is None:
-            raise DomainError(f"only = {only!r} needs a kernel's letter, A to D, and the current state to put it into")
-        place = KERNEL_LETTERS.index(only)
-        block = _restored(_block(payload, "kernels", only), like.kernels[place], f"kernel {only}")
-        return current._replace(kernels=(*current.kernels[:place], block, *current.kernels[place + 1 :]))
-    outer = _restored(_block(payload, "global"), like._replace(kernels=()), "the global block")
-    pairs = zip(KERNEL_LETTERS, like.kernels, strict=True)
-    return outer._replace(kernels=tuple(_restored(_block(payload, "kernels", k), of, f"kernel {k}") for k, of in pairs))
+        name = next((name for name in like.kernels if only in (name, snapshot_key(name))), None)
+        if name is None or current is None:
+            raise DomainError(
+                f"only = {only!r} needs a kernel's name or letter ({', '.join(like.kernels)}), "
+                "and the current state to put it into"
+            )
+        return current._replace(kernels=current.kernels.replace(**{name: _kernel(payload, name, like)}))
+    outer = _restored(_block(payload, "global"), like._replace(kernels=KernelStates()), "the global block")
+    return outer._replace(kernels=KernelStates({name: _kernel(payload, name, like) for name in like.kernels}))
 
 
 def fleet_states_from(payload: Payload, like: PredictorState, labels: Sequence[str | int]) -> PredictorState:
@@ -163,11 +163,12 @@ def fleet_states_from(payload: Payload, like: PredictorState, labels: Sequence[s
         )
     rows = np.array([places[label] for label in labels], np.int64)
     stacked = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((len(places), *leaf.shape), leaf.dtype), like)
-    outer = _checked(_block(payload, "global"), stacked._replace(kernels=()), "the global block")
-    pairs = zip(KERNEL_LETTERS, stacked.kernels, strict=True)
-    states = outer._replace(
-        kernels=tuple(_checked(_block(payload, "kernels", k), of, f"kernel {k}") for k, of in pairs)
-    )
+    outer = _checked(_block(payload, "global"), stacked._replace(kernels=KernelStates()), "the global block")
+    kernels = {
+        name: _checked(_block(payload, "kernels", snapshot_key(name)), of, f"kernel {name}")
+        for name, of in stacked.kernels.items()
+    }
+    states = outer._replace(kernels=KernelStates(kernels))
     return jax.tree.map(lambda leaf: leaf[rows].astype(leaf.dtype.newbyteorder("="), copy=False), states)
 
 
@@ -283,7 +284,13 @@ def _assets_block(assets: Assets, batch: tuple[int, ...]) -> dict[str, Any]:
 
 def _plain(value: Any) -> Any:
     # A traced field may hold a batch of candidate settings, which is an array.
+    if isinstance(value, tuple):
+        return list(value)
     return value if isinstance(value, (bool, int, float, str)) else np.asarray(value)
+
+
+def _kernel(payload: Payload, name: str, like: PredictorState) -> PyTree:
+    return _restored(_block(payload, "kernels", snapshot_key(name)), like.kernels[name], f"kernel {name}")
 
 
 def _leaves(tree: PyTree) -> dict[str, np.ndarray]:

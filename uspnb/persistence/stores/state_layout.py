@@ -11,7 +11,7 @@ import jax
 import numpy as np
 from jaxtyping import UInt8
 
-from ...config.schema import DECLARATIONS, PredictorConfig
+from ...config.schema import DECLARATIONS, PredictorConfig, written_fields
 from ...errors import DomainError, IntegrityError
 from ...model.state import PredictorState
 from ...runtime.digest import sha256_bytes
@@ -58,7 +58,9 @@ class StateLayout:
             {
                 "schema_version": config.schema_version,
                 "structural": {
-                    name: getattr(config, name) for name, about in DECLARATIONS.items() if about.section == "structural"
+                    name: getattr(config, name)
+                    for name in written_fields(config)
+                    if DECLARATIONS[name].section == "structural"
                 },
                 "leaves": {
                     name: f"{dtype.name}{list(shape)}"

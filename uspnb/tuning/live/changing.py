@@ -1,24 +1,119 @@
-"""The hand of the loop: writes the configuration, has the predictor follow it, and brings both back."""
+"""The hands of the loop: what changes the settings of a live predictor, and brings them back."""
 
 from __future__ import annotations
 
 import dataclasses
 import os
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import jax
+import numpy as np
 
 from ...config.load import load_config
-from ...config.mutation import AuditRecord, Mutation, mutate_config, record_decision, rollback
-from ...config.schema import PredictorConfig
+from ...config.meta_optimization import MetaOptimizationConfig, load_meta_optimization_config
+from ...config.mutation import Mutation, mutate_config, record_decision, rollback
+from ...config.mutation_policy import refused_name, too_far
+from ...config.schema import STATIC_FIELDS, PredictorConfig
+from ...engine.track import Track
 from ...errors import ConfigMutationError
 from ...model.state import PredictorState
+from ...predictor.functional import FunctionalPredictor
 from ...predictor.reloading import ConfigReloadablePredictor
-from .decisions import LoopSettings
+from .decisions import Decision, LoopSettings
 from .probation import OffStage
 
+NS_PER_HOUR = 3_600_000_000_000
 
-class Hand:
-    """Changes the file of one predictor, and the predictor with it.
+
+class Change(NamedTuple):
+    """A change that is in force.
+
+    Attributes:
+        changes: (old, new) by field.
+        before: the predictor as it was before, to run on beside the changed one.
+        mutation: of the configuration file, None where there is none.
+    """
+
+    changes: Mapping[str, tuple[Any, Any]]
+    before: OffStage
+    mutation: Mutation | None = None
+
+
+@runtime_checkable
+class Hand(Protocol):
+    """What the loop changes: settings and state of one live predictor.
+
+    `change` and `take_back` are called between two ticks only, by whoever computes them.
+
+    Attributes:
+        traced_only: whether it changes what compiles nothing, and nothing else.
+    """
+
+    traced_only: bool
+
+    @property
+    def config(self) -> PredictorConfig:
+        """The settings in force."""
+        ...
+
+    def meta(self) -> MetaOptimizationConfig:
+        """The ranges of a campaign, and its seed.
+
+        Raises:
+            ConfigError: they cannot be read.
+        """
+        ...
+
+    def check_in_force(self, config: PredictorConfig) -> None:
+        """See that these settings are in force.
+
+        Raises:
+            ConfigMutationError: others are.
+            ConfigError: the file cannot be read.
+        """
+        ...
+
+    def note(self, decision: Decision, trigger: str) -> None:
+        """Write a decision down that changes nothing.
+
+        Raises:
+            ConfigMutationError: it cannot be written.
+        """
+        ...
+
+    def change(
+        self,
+        changes: Mapping[str, Any],
+        rehearsal: OffStage | None,
+        tick: int,
+        trigger: str,
+        details: Mapping[str, Any],
+    ) -> Change:
+        """Have new settings act on the next tick.
+
+        Args:
+            changes: new values by field.
+            rehearsal: the new structure with a state that has seen the last ticks; None keeps the predictor's own.
+            tick: number of the next tick.
+            trigger, details: for the log.
+
+        Raises:
+            ConfigMutationError: the policy or the disk refuses it, or it does not come into force; all is as it was.
+        """
+        ...
+
+    def take_back(self, change: Change, trigger: str, details: Mapping[str, Any]) -> None:
+        """Bring the predictor to where it would be without the change.
+
+        Raises:
+            ConfigMutationError: the settings were changed since, or cannot be written; nothing was changed.
+        """
+        ...
+
+
+class FileHand:
+    """Changes the file of one predictor, and the predictor with it; the file comes back byte for byte.
 
     Args:
         predictor: follows the file.
@@ -26,6 +121,8 @@ class Hand:
         audit: the log; beside the file where left out.
         clock: time of the lines of the log [ns since 1970].
     """
+
+    traced_only = False
 
     def __init__(
         self,
@@ -38,17 +135,21 @@ class Hand:
         self._changed_at: int | None = None
 
     @property
+    def config(self) -> PredictorConfig:
+        """The predictor's."""
+        return self._predictor.config
+
+    @property
     def path(self) -> str:
         """The configuration file."""
         return os.fspath(self._predictor.config_path)
 
-    def check_in_force(self, config: PredictorConfig) -> None:
-        """See that file and predictor both have these settings.
+    def meta(self) -> MetaOptimizationConfig:
+        """Of the file."""
+        return load_meta_optimization_config(self.path)
 
-        Raises:
-            ConfigMutationError: one of them has others.
-            ConfigError: the file cannot be read.
-        """
+    def check_in_force(self, config: PredictorConfig) -> None:
+        """See that file and predictor both have these settings."""
         if self._predictor.config != config:
             raise ConfigMutationError("the predictor was given other settings meanwhile, which were not tested")
         if load_config(self._predictor.config_path) != config:
@@ -56,26 +157,15 @@ class Hand:
                 f"{self.path} holds settings that are not in force; have the predictor reload it, or undo the edit"
             )
 
-    def note(
-        self,
-        outcome: str,
-        trigger: str,
-        reason: str,
-        changes: Mapping[str, tuple[Any, Any]],
-        details: Mapping[str, Any],
-    ) -> AuditRecord:
-        """A line about a decision that leaves the file as it is.
-
-        Raises:
-            ConfigMutationError: the log is damaged, or cannot be written.
-        """
-        return record_decision(
+    def note(self, decision: Decision, trigger: str) -> None:
+        """A line of the audit log."""
+        record_decision(
             self.path,
-            outcome,
+            decision.outcome,
             trigger,
-            details,
-            reason=reason,
-            changes=changes,
+            {"tick": decision.tick, **decision.details},
+            reason=decision.reason,
+            changes=decision.changes,
             audit=self._audit,
             now_ns=self._clock(),
         )
@@ -83,26 +173,12 @@ class Hand:
     def change(
         self,
         changes: Mapping[str, Any],
-        learned: PredictorState | None,
+        rehearsal: OffStage | None,
         tick: int,
         trigger: str,
         details: Mapping[str, Any],
-    ) -> tuple[Mutation, OffStage]:
-        """Write new settings and have them act on the next tick.
-
-        Args:
-            changes: new values by field.
-            learned: a state of the new structure that has seen the last ticks; None keeps the predictor's own.
-            tick: number of the next tick.
-            trigger, details: for the log.
-
-        Returns:
-            The mutation, and the predictor as it was before, to run on beside the changed one.
-
-        Raises:
-            ConfigMutationError: the policy or the disk refuses it, or it does not come into force; file and predictor
-                are as they were.
-        """
+    ) -> Change:
+        """Write new settings to the file and have the predictor reload it."""
         before = OffStage(self._predictor.functional, self._predictor.state, tick)
         mutation = mutate_config(
             self.path,
@@ -116,32 +192,139 @@ class Hand:
             details=details,
             now_ns=self._clock(),
         )
+        change = Change(mutation.changes, before, mutation)
         wanted = dataclasses.replace(before.functional.config, **changes)
         self._predictor.check_and_reload_config()
         if self._predictor.config != wanted:
             # Somebody wrote the file in the same moment: what is in force now was never tested.
-            self.take_back(mutation, before, trigger, {"why": "another edit came in between"})
+            self.take_back(change, trigger, {"why": "another edit came in between"})
             raise ConfigMutationError(f"{self.path}: another edit came in between; the change was taken back")
         self._changed_at = tick
-        if learned is not None:
+        if rehearsal is not None:
+            learned = rehearsal.state_with(int(before.state.ticks))
             self._predictor.change_settings(self._predictor.functional, learned)
-        return mutation, before
+        return change
 
-    def take_back(self, mutation: Mutation, before: OffStage, trigger: str, details: Mapping[str, Any]) -> Mutation:
-        """Bring the file back byte for byte, and the predictor to where it would be without the change.
-
-        Raises:
-            ConfigMutationError: the file was edited since, or cannot be written; nothing was changed.
-        """
-        undone = rollback(
+    def take_back(self, change: Change, trigger: str, details: Mapping[str, Any]) -> None:
+        """Bring file and predictor back."""
+        assert change.mutation is not None
+        rollback(
             self.path,
-            mutation.old_hash,
+            change.mutation.old_hash,
             trigger=trigger,
-            expected_hash=mutation.new_hash,
+            expected_hash=change.mutation.new_hash,
             audit=self._audit,
             details=details,
             now_ns=self._clock(),
         )
         self._predictor.check_and_reload_config()
-        self._predictor.change_settings(before.functional, before.state)
-        return undone
+        self._predictor.change_settings(change.before.functional, change.before.state)
+
+
+class EngineHand:
+    """Changes the traced settings of a running engine between two of its ticks, and notes decisions as its events.
+
+    Where the change is taken back the series goes on from the state that it would have had without it; the other assets
+    of a fleet, which share its settings, keep their states.
+
+    Args:
+        track: whose settings are changed.
+        place: the asset that is watched, None where the track has one series.
+        settings: limits of a change.
+        meta: ranges of a campaign, and its seed.
+        clock: for the limit of changes an hour [ns].
+    """
+
+    traced_only = True
+
+    def __init__(
+        self,
+        track: Track,
+        place: int | None,
+        settings: LoopSettings,
+        meta: MetaOptimizationConfig,
+        clock: Callable[[], int],
+    ) -> None:
+        self._track, self._place, self._settings, self._meta, self._clock = track, place, settings, meta, clock
+        self._changed_at: int | None = None
+        self._changed_ns: list[int] = []
+
+    @property
+    def config(self) -> PredictorConfig:
+        """The track's."""
+        return self._track.config
+
+    def meta(self) -> MetaOptimizationConfig:
+        """As it was given."""
+        return self._meta
+
+    def check_in_force(self, config: PredictorConfig) -> None:
+        """See that the track has these settings."""
+        if self._track.config != config:
+            raise ConfigMutationError("the engine was given other settings meanwhile, which were not tested")
+
+    def note(self, decision: Decision, trigger: str) -> None:
+        """An event of the engine."""
+        self._track.tell("loop", f"{trigger}: {decision.text()}")
+
+    def change(
+        self,
+        changes: Mapping[str, Any],
+        rehearsal: OffStage | None,
+        tick: int,
+        trigger: str,
+        details: Mapping[str, Any],
+    ) -> Change:
+        """Configure the track."""
+        config, now_ns = self._track.config, self._clock()
+        self._check_limits(config, changes, tick, now_ns)
+        kept = self._track.timeline.computation.keep()
+        state, _ = self._track.timeline.computation.states(kept)
+        before = OffStage(FunctionalPredictor(config), self._own(state), tick)
+        self._track.configure(dataclasses.replace(config, **changes), changes)
+        self._changed_at = tick
+        self._changed_ns.append(now_ns)
+        self._track.tell("loop", f"{trigger}: adopted, on probation")
+        return Change({name: (getattr(config, name), value) for name, value in changes.items()}, before)
+
+    def take_back(self, change: Change, trigger: str, details: Mapping[str, Any]) -> None:
+        """Configure the track as before, and give the series the state of the settings before."""
+        before, computation = change.before.functional.config, self._track.timeline.computation
+        wanted = dataclasses.replace(before, **{name: new for name, (_, new) in change.changes.items()})
+        if self._track.config != wanted:
+            raise ConfigMutationError("the settings were changed since; they stay")
+        self._track.tell("loop", f"{trigger}: rolled_back")
+        if computation.depth != before.log_sig_depth:
+            self._track.configure(before)  # under load: a state of the full depth does not fit
+            return
+        state = change.before.state
+        if self._place is not None:
+            every, _ = computation.states(computation.keep())
+            state = jax.tree.map(self._with_own, every, state)
+        self._track.adopt(before, state)
+
+    def _own(self, state: PredictorState) -> PredictorState:
+        if self._place is None:
+            return state
+        return jax.tree.map(lambda leaf: leaf[self._place], state)
+
+    def _with_own(self, every: Any, own: Any) -> Any:
+        changed = np.array(every)
+        changed[self._place] = own
+        return changed
+
+    def _check_limits(self, config: PredictorConfig, changes: Mapping[str, Any], tick: int, now_ns: int) -> None:
+        limits = self._settings
+        problems = [reason for name in changes if (reason := refused_name(name)) is not None]
+        problems += [f"{name} is compiled in, and the engine runs" for name in changes if name in STATIC_FIELDS]
+        if not problems:
+            moved = (too_far(n, getattr(config, n), new, limits.max_relative_change) for n, new in changes.items())
+            problems += [reason for reason in moved if reason is not None]
+        lately = sum(now_ns - then < NS_PER_HOUR for then in self._changed_ns)
+        if lately >= limits.rate_limit_per_hour:
+            problems.append(f"{lately} changes in the last hour, at most {limits.rate_limit_per_hour} are allowed")
+        since = None if self._changed_at is None else tick - self._changed_at
+        if since is not None and since < limits.min_stability_ticks:
+            problems.append(f"{since} ticks since the last change, at least {limits.min_stability_ticks} are needed")
+        if problems:
+            raise ConfigMutationError("; ".join(problems))

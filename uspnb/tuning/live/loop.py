@@ -4,28 +4,26 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import math
 from collections.abc import Mapping
 from concurrent.futures import Future
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...config.meta_optimization import load_meta_optimization_config
-from ...config.mutation import Mutation
 from ...config.schema import STATIC_FIELDS
 from ...errors import ConfigError, DomainError
-from ...model.records import Telemetry
+from ...model.records import Observation
 from ...predictor.functional import FunctionalPredictor
-from ...predictor.reloading import ConfigReloadablePredictor
 from ..space import Space
 from . import decisions as d
-from .changing import Hand
+from .changing import Change, Hand
 from .decisions import Decision, Decisions, LoopSettings, level_of
 from .elsewhere import Background
 from .probation import FAILED, PASSED, OffStage, Probation, Standing
 from .proposing import CampaignTask, Proposal
 from .reach import space_named
-from .watching import UNFINISHED, TickRing, Trigger, Watch
+from .watching import UNFINISHED, Signs, TickRing, Trigger, Watch
 
 WARM_UP = 500
 # Ticks of the past that a new structure learns from at each live tick, until it has caught up: some milliseconds.
@@ -45,7 +43,7 @@ class Attempt:
         proposal: what it left.
         ruling: what its test amounts to.
         rehearsal: the proposed structure, learning from the remembered ticks.
-        mutation: the change, once written.
+        change: once in force.
         probation: of it.
         details: figures of the campaign and of its test, for the log.
     """
@@ -57,7 +55,7 @@ class Attempt:
     proposal: Proposal | None = None
     ruling: Ruling | None = None
     rehearsal: OffStage | None = None
-    mutation: Mutation | None = None
+    change: Change | None = None
     probation: Probation | None = None
     details: dict[str, Any] = dataclasses.field(default_factory=dict)
 
@@ -100,7 +98,7 @@ def ruling_on(proposal: Proposal, test: int, settings: LoopSettings) -> Ruling:
 def task_of(
     trigger: Trigger,
     ring: TickRing,
-    predictor: ConfigReloadablePredictor,
+    hand: Hand,
     settings: LoopSettings,
     space: Space | str,
     number: int,
@@ -109,9 +107,12 @@ def task_of(
     """What a campaign works on, and the number of its first tick in the ring.
 
     Raises:
-        ConfigError: the file of the predictor cannot be read.
+        ConfigError: the configuration file cannot be read.
     """
-    meta = load_meta_optimization_config(predictor.config_path)
+    meta = hand.meta()
+    varied = space_named(space, meta) if isinstance(space, str) else space
+    if hand.traced_only:
+        varied = {name: one for name, one in varied.items() if name not in STATIC_FIELDS}
     # Where the ring has let the change go, its oldest ticks warm the predictor up.
     onset = max(trigger.onset, ring.start + WARM_UP) if ring.start else trigger.onset
     first = max(ring.start, onset - WARM_UP)
@@ -121,8 +122,8 @@ def task_of(
         values=values,
         stamps=stamps,
         change=int(np.count_nonzero(stretch.accepted[: onset - first])),
-        config=predictor.config,
-        space=space_named(space, meta) if isinstance(space, str) else space,
+        config=hand.config,
+        space=varied,
         metric=settings.metric,
         n_trials=settings.n_trials,
         seed=(meta.seed + number) % 2**31,
@@ -148,28 +149,26 @@ def figures(standing: Standing) -> dict[str, Any]:
 
 
 class Loop:
-    """Decides, after every tick of the predictor's own thread, what to do next.
+    """Decides, after every tick or batch of ticks, in the thread that computes them, what to do next.
 
     Args:
-        predictor: the live one.
         settings: of the loop.
         space: what a campaign varies, or the name of a space.
-        hand: changes file and predictor.
+        hand: changes the live predictor.
         background: runs campaigns.
         folder: where journals of campaigns stay; "" keeps none.
     """
 
     def __init__(
         self,
-        predictor: ConfigReloadablePredictor,
         settings: LoopSettings,
         space: Space | str,
         hand: Hand,
         background: Background,
         folder: str,
     ) -> None:
-        self._predictor, self._settings, self._space = predictor, settings, space
-        self._hand, self._background, self._folder = hand, background, folder
+        self._settings, self._space, self._hand = settings, space, hand
+        self._background, self._folder = background, folder
         self.ring = TickRing(settings.history)
         self.watch = Watch(settings, self.ring)
         self.decisions = Decisions()
@@ -179,10 +178,29 @@ class Loop:
         self.attempt: Attempt | None = None
         self._rest_until = 0
         self._next: Trigger | None = None
+        self._last_value = math.nan
 
-    def after_tick(self, telemetry: Telemetry) -> None:
-        """Look at the newest tick of the ring and act."""
-        trigger = self.watch.observe(telemetry)
+    def take(self, ticks: Observation, signs: Signs) -> None:
+        """Remember ticks that the live predictor has processed, look at them, and act.
+
+        Args:
+            ticks: columns, oldest first.
+            signs: of the same ticks.
+        """
+        trigger, looking = None, self.state != d.OFF
+        for tick, signed in zip(zip(*ticks, strict=True), zip(*signs, strict=True), strict=True):
+            one, sign = Observation(*tick), Signs(*signed)
+            accepted, value, error, naive = bool(sign.accepted), float(one.value), math.nan, math.nan
+            if accepted:
+                error, naive = abs(value - float(sign.prediction)), abs(value - self._last_value)
+                self._last_value = value
+            self.ring.append(one, accepted, error, naive)
+            if looking:
+                trigger = trigger or self.watch.observe(sign)
+        if looking:
+            self._act(trigger)
+
+    def _act(self, trigger: Trigger | None) -> None:
         if self.state == d.WATCHING and trigger is not None:
             self.begin(trigger)
         elif self.state == d.TUNING and self._now.future is not None and self._now.future.done():
@@ -214,6 +232,15 @@ class Loop:
         self._background.stop()
         self.attempt = self._next = None
         self.state, self.reason = state, reason
+
+    def start_over(self, reason: str) -> None:
+        """Forget the ticks: those that come do not follow on them."""
+        if self.state not in (d.OFF, d.CLOSED):
+            off = self.last_round
+            self.halt(d.OFF if off else d.WATCHING, reason)
+        self.last_round, self._rest_until, self._last_value = False, 0, math.nan
+        self.ring = TickRing(self._settings.history)
+        self.watch = Watch(self._settings, self.ring)
 
     def switch(self, on: bool) -> None:
         """Look for triggers or not; a probation is ended first."""
@@ -258,7 +285,7 @@ class Loop:
             task, attempt.first = task_of(
                 attempt.trigger,
                 self.ring,
-                self._predictor,
+                self._hand,
                 self._settings,
                 self._space,
                 self.attempts,
@@ -299,8 +326,8 @@ class Loop:
             if ruling.promising:  # twice the ticks may tell what these could not
                 self._next = self._again("the held-out test was promising, but not significant")
             self._rest(d.KEPT, ruling.told, self._pairs(proposal.changes), details)
-        elif proposal.changes.keys() & set(STATIC_FIELDS):
-            functional = FunctionalPredictor(dataclasses.replace(self._predictor.config, **proposal.changes))
+        elif proposal.changes.keys() & set(STATIC_FIELDS) and not self._hand.traced_only:
+            functional = FunctionalPredictor(dataclasses.replace(self._hand.config, **proposal.changes))
             self._now.rehearsal = OffStage(functional, functional.init_state(), self._now.first)
             self.state = d.REHEARSING
         else:
@@ -320,22 +347,19 @@ class Loop:
         task, proposal, ruling, rehearsal = attempt.task, attempt.proposal, attempt.ruling, attempt.rehearsal
         assert task is not None and proposal is not None and ruling is not None
         pairs, details = self._pairs(proposal.changes), {**attempt.details, "tick": self._tick}
-        learned = None if rehearsal is None else rehearsal.state_with(int(self._predictor.state.ticks))
         try:
             self._hand.check_in_force(task.config)
-            attempt.mutation, before = self._hand.change(
-                proposal.changes, learned, self.ring.seen, self._label(), details
-            )
+            change = self._hand.change(proposal.changes, rehearsal, self.ring.seen, self._label(), details)
         except ConfigError as error:
             self._next = self._again("the change was refused")
             self._rest(d.REFUSED, str(error), pairs, details)
             return
-        attempt.probation = Probation(self._settings, before)
+        attempt.change, attempt.probation = change, Probation(self._settings, change.before)
         self.state = d.PROBATION
         self._tell(Decision(d.ADOPTED, self._tick, attempt.trigger.kind, ruling.told, pairs, details))
 
     def _judge(self) -> None:
-        """One more tick of probation."""
+        """One more tick of probation, or several."""
         attempt = self._now
         assert attempt.probation is not None and attempt.proposal is not None
         standing = attempt.probation.observe(self.ring)
@@ -348,13 +372,13 @@ class Loop:
 
     def _take_back(self, standing: Standing) -> None:
         attempt = self._now
-        assert attempt.mutation is not None and attempt.probation is not None and attempt.proposal is not None
+        assert attempt.change is not None
         try:
-            self._hand.take_back(attempt.mutation, attempt.probation.before, self._label(), figures(standing))
+            self._hand.take_back(attempt.change, self._label(), figures(standing))
         except ConfigError as error:
             self._rest(d.FAILED, f"{standing.reason}, and the change cannot be taken back: {error}")
             return
-        pairs = {name: (new, old) for name, (old, new) in attempt.mutation.changes.items()}
+        pairs = {name: (new, old) for name, (old, new) in attempt.change.changes.items()}
         self._tell(Decision(d.ROLLED_BACK, self._tick, attempt.trigger.kind, standing.reason, pairs, figures(standing)))
         self._sleep()
 
@@ -377,7 +401,7 @@ class Loop:
     def _again(self, why: str) -> Trigger | None:
         """One more attempt on the same change, unless this was one already that led nowhere."""
         trigger = self._now.trigger
-        if trigger.kind == UNFINISHED and self._now.mutation is None:
+        if trigger.kind == UNFINISHED and self._now.change is None:
             return None
         return Trigger(UNFINISHED, self._tick, trigger.onset, {"why": why})
 
@@ -409,9 +433,10 @@ class Loop:
     ) -> None:
         """Write a decision down; where that fails nothing may be decided any more."""
         kind = self._now.trigger.kind
-        self._tell(Decision(outcome, self._tick, kind, reason, dict(changes or {}), dict(details or {})))
+        decision = Decision(outcome, self._tick, kind, reason, dict(changes or {}), dict(details or {}))
+        self._tell(decision)
         try:
-            self._hand.note(outcome, self._label(), reason, changes or {}, {"tick": self._tick, **(details or {})})
+            self._hand.note(decision, self._label())
         except ConfigError as error:
             _log.warning("the loop ends, as its decisions cannot be written down: %s", error)
             self._background.stop()
@@ -426,4 +451,4 @@ class Loop:
         return f"autotune: {self._now.trigger.kind}"
 
     def _pairs(self, changes: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-        return {name: (getattr(self._predictor.config, name), value) for name, value in changes.items()}
+        return {name: (getattr(self._hand.config, name), value) for name, value in changes.items()}

@@ -9,10 +9,10 @@ import numpy as np
 
 from ...array_types import Float
 from ...model.packing import unpack
-from ...model.programs import SERIES_LENGTH, filled
+from ...model.programs import SERIES_LENGTH
 from ...model.records import Observation
 from ...model.state import PredictorState
-from ...predictor.functional import FunctionalPredictor
+from ...predictor.functional import FunctionalPredictor, filled
 from ...predictor.scores import diebold_mariano
 from ..evaluation import MOST_MISSED
 from .decisions import LoopSettings
@@ -99,19 +99,24 @@ class Probation:
         self.standing = Standing(GOING, 0, math.nan, math.nan)
 
     def observe(self, ring: TickRing) -> Standing:
-        """Take the newest tick of the ring, which the live predictor has just taken."""
-        forecast = self.before.advance(ring, 1)
-        newest = ring.since(ring.seen - 1)
-        y, error, naive = float(newest.ticks.value[0]), float(newest.error[0]), float(newest.naive[0])
-        self.seen += 1
-        if math.isfinite(naive):
-            old = abs(y - float(forecast[0]))
-            if math.isfinite(old) and not math.isfinite(error):
-                self._missed += 1
-            self._pairs.append((error if math.isfinite(error) else naive, old if math.isfinite(old) else naive))
-        if self.seen >= self._settings.watch_ticks or (self.seen >= LEAST_TICKS and self.seen % STRIDE == 0):
-            self.standing = self._judged()
+        """Take the ticks of the ring that it has not taken, which the live predictor has taken before."""
+        forecasts = self.before.advance(ring)
+        stretch = ring.since(ring.seen - len(forecasts))
+        for old, y, error, naive in zip(forecasts, stretch.ticks.value, stretch.error, stretch.naive, strict=True):
+            if self.standing.state != GOING:
+                break
+            self.seen += 1
+            self._compare(abs(float(y) - float(old)), float(error), float(naive))
+            if self.seen >= self._settings.watch_ticks or (self.seen >= LEAST_TICKS and self.seen % STRIDE == 0):
+                self.standing = self._judged()
         return self.standing
+
+    def _compare(self, old: float, error: float, naive: float) -> None:
+        if not math.isfinite(naive):
+            return
+        if math.isfinite(old) and not math.isfinite(error):
+            self._missed += 1
+        self._pairs.append((error if math.isfinite(error) else naive, old if math.isfinite(old) else naive))
 
     def _judged(self) -> Standing:
         live, old = np.array(self._pairs).reshape(-1, 2).T

@@ -8,9 +8,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ...array_types import Bool, Float, Int
+from ...model.packing import Ring
 from ...model.records import Observation, Telemetry
 from .decisions import LoopSettings
 
+WIDTH = 7
+NS_PER_S = 10**9
 REGIME, SKILL, UNFINISHED, ASKED = "regime", "skill", "unfinished", "asked"
 FAST, SLOW = 100, 1000
 LEAST_SLOW = 500
@@ -53,31 +56,49 @@ class TickRing:
     """
 
     def __init__(self, limit: int) -> None:
-        self.limit, self.seen = limit, 0
-        self._real = np.full((limit, 4), np.nan)
-        self._whole = np.zeros((limit, 2), np.int64)
-        self._accepted = np.zeros(limit, bool)
+        self._ring = Ring(limit, WIDTH)
+
+    @property
+    def seen(self) -> int:
+        """Ticks that were ever appended."""
+        return self._ring.count
 
     @property
     def start(self) -> int:
         """Number of the oldest tick that is kept."""
-        return max(0, self.seen - self.limit)
+        return self._ring.first
 
     def append(self, tick: Observation, accepted: bool, error: float, naive: float) -> None:
         """One more tick."""
-        place = self.seen % self.limit
-        self._real[place] = tick.value, tick.dispersion_proxy, error, naive
-        self._whole[place] = tick.timestamp_ns, tick.now_ns
-        self._accepted[place] = accepted
-        self.seen += 1
+        # A row is float64, in which nanoseconds since 1970 have no room.
+        now_s, rest_ns = divmod(int(tick.now_ns), NS_PER_S)
+        row = [tick.value, tick.dispersion_proxy, now_s, rest_ns, accepted, error, naive]
+        self._ring.append(np.array([row], np.float64), np.array([tick.timestamp_ns], np.int64))
 
     def since(self, first: int, stop: int | None = None) -> Stretch:
         """Ticks from number `first` on, or from the oldest that is kept, up to and without `stop`."""
-        stop = self.seen if stop is None else min(stop, self.seen)
-        places = np.arange(max(first, self.start), max(stop, self.start)) % self.limit
-        value, proxy, error, naive = self._real[places].T
-        stamp, now = self._whole[places].T
-        return Stretch(Observation(value, stamp, now, proxy), self._accepted[places], error, naive)
+        rows, stamps = self._ring.read(*self._ring.span(first, self.seen if stop is None else stop))
+        value, proxy, now_s, rest_ns, accepted, error, naive = rows.T
+        now_ns = now_s.astype(np.int64) * NS_PER_S + rest_ns.astype(np.int64)
+        return Stretch(Observation(value, stamps, now_ns, proxy), accepted > 0, error, naive)
+
+
+class Signs(NamedTuple):
+    """What the loop reads of one tick's results, or of several as columns.
+
+    Attributes:
+        accepted: whether the tick passed the gate.
+        prediction: yhat_{t|t-1} of the fusion [input units].
+        alarm: whether a chart raised one.
+        onset_ago: ticks since the change that it tells of is thought to have come.
+        dgm_entropy: of the Deep Galerkin value function; NaN where it is not recorded.
+    """
+
+    accepted: Any
+    prediction: Any
+    alarm: Any
+    onset_ago: Any
+    dgm_entropy: Any
 
 
 class Trigger(NamedTuple):
@@ -172,7 +193,7 @@ class Watch:
             return math.nan
         return (self._fast - self._mean) / max(math.sqrt(self._variance), ENTROPY_FLOOR)
 
-    def observe(self, telemetry: Telemetry) -> Trigger | None:
+    def observe(self, telemetry: Telemetry | Signs) -> Trigger | None:
         """Take the newest tick; a trigger where there is one."""
         now = self._ring.seen - 1
         if bool(telemetry.alarm):

@@ -11,7 +11,7 @@ import pytest
 
 from uspnb.config.schema import PredictorConfig
 from uspnb.model.kernels import log_signature
-from uspnb.model.kernels.log_signature.kernel import FEATURE_BOUND, _dyadic_increments, _features, feature_count
+from uspnb.model.kernels.log_signature import FEATURE_BOUND, _dyadic_increments, _features, feature_count
 
 N = 3000
 

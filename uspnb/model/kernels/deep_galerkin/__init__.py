@@ -22,8 +22,7 @@ from .drift import Estimate, MomentState, estimate, learn, moments_init
 from .entropy import entropy_report
 from .galerkin import Tables, held_out_residual, load_tables, solve, value_at
 from .ladder import LadderState, ladder_init, next_rung, update_ladder
-from .ladder import compute_entropy_ratio as compute_entropy_ratio
-from .ladder import scale_dgm_architecture as scale_dgm_architecture
+from .trunk import check_shipped
 
 CALIBRATION_RATE = 0.03
 CALIBRATION_BOUNDS = (0.1, 10.0)
@@ -90,6 +89,15 @@ class Solution(NamedTuple):
     start: Float[Array, "edges"]
     middle: Float[Array, "edges"]
     residual: Scalar
+
+
+def check(config: PredictorConfig) -> None:
+    """Refuse a size of the trunk that is not shipped.
+
+    Raises:
+        ConfigError: the message names the sizes that there are.
+    """
+    check_shipped(config.dgm_width_size, config.dgm_depth)
 
 
 def init(config: PredictorConfig, key: Key) -> State:
@@ -205,7 +213,7 @@ def step(config: PredictorConfig, state: State, inputs: KernelInputs, key: Key) 
         clipped=clipped,
     )
     scale = jnp.maximum(jnp.sqrt(variance * calibration), LEAST_SCALE)
-    return State(moments, ladder, calibration, mean, variance), KernelOutput(mean, scale, diagnostics)
+    return State(moments, ladder, calibration, mean, variance), KernelOutput(mean[None], scale[None], diagnostics)
 
 
 def _calibrate(state: State, inputs: KernelInputs) -> Scalar:

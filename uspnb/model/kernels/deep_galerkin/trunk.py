@@ -206,14 +206,7 @@ def load_trunk(width: int, depth: int, folder: Path = WEIGHTS_FOLDER) -> TrunkWe
         IntegrityError: the file's SHA-256 is not the manifest's.
     """
     name = file_name(width, depth)
-    entry = read_manifest(folder).get(name)
-    if entry is None or not (folder / name).exists():
-        sizes = ", ".join(f"{w}x{d}" for w, d in shipped_sizes(folder)) or "none"
-        raise ConfigError(
-            f"no trained Deep Galerkin trunk of dgm_width_size = {width}, dgm_depth = {depth}; there are: {sizes}. "
-            f"Choose one of these, or train it: uspnb train-trunk --width {width} --depth {depth} --seed 0 "
-            f"--out {folder.name}"
-        )
+    entry = check_shipped(width, depth, folder)
     content = (folder / name).read_bytes()
     found = hashlib.sha256(content).hexdigest()
     if found != entry["sha256"]:
@@ -222,3 +215,21 @@ def load_trunk(width: int, depth: int, folder: Path = WEIGHTS_FOLDER) -> TrunkWe
             "reinstall uspnb or train the trunk anew with uspnb train-trunk"
         )
     return unpack(content)
+
+
+def check_shipped(width: int, depth: int, folder: Path = WEIGHTS_FOLDER) -> dict[str, Any]:
+    """The manifest's entry of a trunk.
+
+    Raises:
+        ConfigError: no trunk of that size is in the folder.
+    """
+    name = file_name(width, depth)
+    entry = read_manifest(folder).get(name)
+    if entry is None or not (folder / name).exists():
+        sizes = ", ".join(f"{w}x{d}" for w, d in shipped_sizes(folder)) or "none"
+        raise ConfigError(
+            f"no trained Deep Galerkin trunk of dgm_width_size = {width}, dgm_depth = {depth}; there are: {sizes}. "
+            f"Choose one of these, or train it: uspnb train-trunk --width {width} --depth {depth} --seed 0 "
+            f"--out {folder.name}"
+        )
+    return entry

@@ -1,4 +1,4 @@
-"""Series of a store and states that differ by their ticks alone."""
+"""The assets of a small fleet and what is done with their states."""
 
 from __future__ import annotations
 

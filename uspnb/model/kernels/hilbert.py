@@ -1,4 +1,11 @@
-"""One tick of kernel A: several projections, aggregated by their own track record."""
+"""Kernel A: projections in Hilbert space, linear (Wiener-Hopf) and in a reproducing kernel space, aggregated.
+
+With normal equations A w = b over features ordered from the simplest to the longest memory, the forecast of the model
+that uses only the first k features is f_k' A_k^{-1} b_k.  Let A = L L'.  Leading blocks of L factor the leading blocks
+of A, so with u = L^{-1} f and z = L^{-1} b the forecast of order k is sum_{i<=k} u_i z_i: one factorisation gives every
+order, as the Levinson-Durbin recursion does for a stationary process, without assuming stationarity.  The orders are
+experts, weighed by their own track record.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +15,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ....array_types import Array, Flag, Float, Key, Scalar
-from ....config.schema import PredictorConfig
-from ..base import KernelInputs, KernelOutput
-from ..regression import RidgeState, ridge_init, ridge_learn
-from .projection import nested_forecasts
+from ...array_types import Array, Flag, Float, Key, Scalar
+from ...config.schema import PredictorConfig
+from .base import KernelInputs, KernelOutput
+from .regression import RidgeState, ridge_init, ridge_learn
 
 FAST_LAGS = 4
 FAST_ORDERS = (1, 2, 3, 4, FAST_LAGS + 2)
@@ -167,7 +173,33 @@ def step(
     orders = jnp.asarray(_expert_orders(config))
     reference = jax.nn.softmax(state.slow_score, where=jnp.asarray(_is_slow(config))) @ forecasts
     diagnostics = HilbertDiagnostics(weight, weight @ orders, weight[-1], reference)
-    return state, KernelOutput(aggregate, jnp.sqrt(state.variance), diagnostics)
+    return state, KernelOutput(aggregate[None], jnp.sqrt(state.variance)[None], diagnostics)
+
+
+def nested_forecasts(equations: RidgeState, features: Float[Array, "k"], ridge: Scalar | float) -> Float[Array, "k"]:
+    """Forecasts of every order 1..k of the ridge regression at `features`.
+
+    Args:
+        equations: discounted normal equations (A, b).
+        features: f, today's features, bounded.
+        ridge: prior precision per effective observation, > 0.
+
+    Returns:
+        Element k-1 is the forecast that uses the first k features [units of the target].
+
+    Source: Golub and Van Loan, Matrix Computations, section 4.2 (leading blocks of a Cholesky factor).  The solves with
+    L come from the same factorisation: the last two rows of the factor of [[A, F], [F', K]], F = [f, b], are
+    (L^{-1} F)' for every K that keeps the matrix positive definite.
+    """
+    k = features.shape[0]
+    prior = ridge * (1.0 + equations.weight)
+    border = jnp.stack([features, equations.moment])
+    # |L^{-1} v|^2 <= |v|^2 / prior, so this corner keeps the Schur complement positive definite whatever A is.
+    corner = jnp.diag(1.0 + 2.0 * jnp.sum(border**2, axis=1) / prior)
+    loaded = equations.gram + prior * jnp.eye(k)
+    bordered = jnp.block([[loaded, border.T], [border, corner]])
+    factor = jax.lax.linalg.cholesky(bordered, symmetrize_input=False)
+    return jnp.cumsum(factor[k, :k] * factor[k + 1, :k])
 
 
 def _learn(config: PredictorConfig, state: HilbertState, inputs: KernelInputs) -> HilbertState:

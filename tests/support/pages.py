@@ -1,4 +1,4 @@
-"""A report as a browser reads it."""
+"""What a page holds: what it would fetch, what it says, and its tags."""
 
 from __future__ import annotations
 

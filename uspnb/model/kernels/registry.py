@@ -1,0 +1,226 @@
+"""The kernels that a configuration may name, each with how it is shown and with the roles that it can fill.
+
+The four of the seeds are registered here.  A kernel of one's own is one call and one setting:
+
+    uspnb.register_kernel("mine", module)
+    uspnb.PredictorConfig(kernels=("hilbert", "mine"))
+
+Roles are asked for, never names: which kernel gets all weight in an emergency (`robust`), which one's slow forecast the
+alarm charts read (`reference`), whose diagnostics fill which field of the telemetry (`telemetry`).
+"""
+
+from __future__ import annotations
+
+import colorsys
+import dataclasses
+import hashlib
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+
+from ...array_types import Array, Scalar
+from ...config.load import add_check
+from ...config.schema import DEFAULTS, PredictorConfig
+from ...errors import ConfigError, DomainError
+from . import deep_galerkin, hilbert, ito_levy, log_signature
+from .base import Kernel, KernelOutput
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class KernelEntry:
+    """A registered kernel.
+
+    Attributes:
+        name: what the configuration, the Dataset and snapshots call it.
+        kernel: its `init` and `step`.
+        label: what figures and views call it.
+        colour: its colour there, "#rrggbb".
+        letter: what snapshots call it instead of its name; the four of the seeds have one.
+        robust: whether an emergency may give it all weight.
+        reference: the attribute of its diagnostics that holds a forecast which follows a change only slowly [s_t].
+        telemetry: fields of the telemetry that its diagnostics fill, with the attribute that fills each.
+        meaning: settings that change what its state means without changing a shape.
+        sheds: whether load shedding may lower its depth; then it has `truncate_depth(config, state, depth) -> state`.
+        check: raises ConfigError where a configuration asks this kernel for what does not exist.
+    """
+
+    name: str
+    kernel: Kernel
+    label: str
+    colour: str
+    letter: str = ""
+    robust: bool = False
+    reference: str = ""
+    telemetry: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    meaning: tuple[str, ...] = ()
+    sheds: bool = False
+    check: Callable[[PredictorConfig], None] | None = None
+
+
+_SEEDS = (
+    KernelEntry("hilbert", hilbert, "hilbert", "#2f86c8", "A", reference="reference"),
+    KernelEntry(
+        "deep_galerkin",
+        deep_galerkin,
+        "deep galerkin",
+        "#e69f00",
+        "B",
+        telemetry={
+            "dgm_entropy": "mean_entropy",
+            "dgm_expected_entropy": "expected_entropy",
+            "entropy_ratio": "entropy_ratio",
+            "pde_residual": "residual",
+        },
+        check=deep_galerkin.check,
+    ),
+    KernelEntry(
+        "ito_levy",
+        ito_levy,
+        "ito levy",
+        "#14a37f",
+        "C",
+        telemetry={"stiffness": "stiffness", "solver": "solver", "jump_intensity": "jump_intensity"},
+    ),
+    KernelEntry(
+        "log_signature",
+        log_signature,
+        "log signature",
+        "#cc79a7",
+        "D",
+        robust=True,
+        meaning=("log_sig_window",),
+        sheds=True,
+    ),
+)
+_entries: dict[str, KernelEntry] = {entry.name: entry for entry in _SEEDS}
+
+
+def register_kernel(
+    name: str, kernel: Any, *, label: str | None = None, colour: str | None = None, robust: bool = False
+) -> None:
+    """Make a kernel known under a name, for `PredictorConfig(kernels=(..., name))`.
+
+    Registered anew under the same name, as when a cell is run again, it takes the place of the one before; predictors
+    that exist go on with it from their next tick.
+
+    Args:
+        name: letters, digits and underscores.
+        kernel: a module, a class or an object with `init(config, key) -> state` and
+            `step(config, state, inputs, key) -> (state, output)`; see `uspnb.model.kernels.base`, and
+            `uspnb.testing.check_kernel` for what they must do.  With a function `check(config)` too it may refuse a
+            configuration by a `ConfigError`.
+        label: what figures call it; the name with spaces where left out.
+        colour: "#rrggbb"; one made from the name where left out.
+        robust: whether an emergency may give it all weight.
+
+    Raises:
+        DomainError: no name, one of the seeds' four, a colour of another form, or no `init` and `step`.
+    """
+    if not (isinstance(name, str) and name.isidentifier() and name.isascii()):
+        raise DomainError(f"name = {name!r} is no name of letters, digits and underscores")
+    if any(name == entry.name for entry in _SEEDS):
+        raise DomainError(f"{name!r} is one of the package's own kernels; give yours another name")
+    if colour is not None and not re.fullmatch("#[0-9a-fA-F]{6}", colour):
+        raise DomainError(f"colour = {colour!r} is not of the form '#rrggbb'")
+    kernel = kernel() if isinstance(kernel, type) else kernel
+    missing = [part for part in ("init", "step") if not callable(getattr(kernel, part, None))]
+    if missing:
+        raise DomainError(f"the kernel {name!r} has no function {' and no function '.join(missing)}")
+    if name in _entries:
+        jax.clear_caches()  # compiled programs hold the kernel that was known under this name
+    label = name.replace("_", " ") if label is None else label
+    check = getattr(kernel, "check", None)
+    _entries[name] = KernelEntry(name, kernel, label, colour or _colour_of(name), robust=robust, check=check)
+
+
+def kernel_entry(name: str) -> KernelEntry:
+    """What is registered under a name.
+
+    Raises:
+        ConfigError: nothing is.
+    """
+    if name not in _entries:
+        raise ConfigError(
+            f"kernels names {name!r}, which is not registered; known are {', '.join(_entries)}.  "
+            f"Call uspnb.register_kernel({name!r}, kernel) first"
+        )
+    return _entries[name]
+
+
+def kernel_entries(config: PredictorConfig) -> tuple[KernelEntry, ...]:
+    """The kernels of a configuration, in its order.
+
+    Raises:
+        ConfigError: one is not registered.
+    """
+    return tuple(kernel_entry(name) for name in config.kernels)
+
+
+def kernel_label(name: str) -> str:
+    """What figures call a kernel, registered here or not."""
+    return _entries[name].label if name in _entries else name.replace("_", " ")
+
+
+def kernel_colour(name: str) -> str:
+    """The colour of a kernel, registered here or not."""
+    return _entries[name].colour if name in _entries else _colour_of(name)
+
+
+def robust_place(kernels: Sequence[str]) -> int | None:
+    """Place of the kernel that an emergency gives all weight, None where none of them is registered as robust."""
+    return next((k for k, name in enumerate(kernels) if name in _entries and _entries[name].robust), None)
+
+
+def shedding_kernel(config: PredictorConfig) -> KernelEntry | None:
+    """The kernel whose depth follows the load, None where the configuration has none that can."""
+    return next((entry for entry in kernel_entries(config) if entry.sheds), None)
+
+
+def reference_of(config: PredictorConfig, outputs: Mapping[str, KernelOutput]) -> Scalar | None:
+    """The slow forecast that the alarm charts read [s_t], None where no kernel gives one."""
+    for entry in kernel_entries(config):
+        if entry.reference:
+            return getattr(outputs[entry.name].diagnostics, entry.reference)
+    return None
+
+
+def telemetry_of(config: PredictorConfig, outputs: Mapping[str, KernelOutput]) -> dict[str, Array]:
+    """What the kernels' diagnostics say for the telemetry, by its field; without a kernel its fields are missing."""
+    return {
+        field: getattr(outputs[entry.name].diagnostics, attribute)
+        for entry in kernel_entries(config)
+        for field, attribute in entry.telemetry.items()
+    }
+
+
+def snapshot_key(name: str) -> str:
+    """What a snapshot calls a kernel."""
+    return (_entries[name].letter if name in _entries else "") or name
+
+
+def check_exists(config: PredictorConfig) -> None:
+    """Refuse a configuration that asks for what does not exist: a kernel that is not registered, a trunk not trained.
+
+    Raises:
+        ConfigError: the message names the setting, the value and what there is.
+    """
+    for entry in kernel_entries(config):
+        if entry.check is not None:
+            entry.check(config)
+
+
+def trunk_sizes() -> tuple[tuple[int, int], ...]:
+    """`dgm_width_size` and `dgm_depth` of the trained trunks, by growing capacity."""
+    return deep_galerkin.trunk.shipped_sizes()
+
+
+def _colour_of(name: str) -> str:
+    """A colour of medium lightness that stays the same for a name."""
+    hue = hashlib.sha256(name.encode()).digest()[0] / 256
+    return "#" + "".join(f"{round(255 * part):02x}" for part in colorsys.hls_to_rgb(hue, 0.45, 0.55))
+
+
+KERNEL_NAMES: tuple[str, ...] = DEFAULTS["kernels"]
+add_check(check_exists)
