@@ -43,6 +43,7 @@ HOW = {
 # Modules that nothing names at their import, each with what finds it: `python -m`, a registry or a client's process.
 FOUND_OTHERWISE: dict[str, str] = {
     "uspnb.__main__": "python -m uspnb",
+    "uspnb.widgets.notebook_views": "tests/widgets/test_hosts.py tests it together with page_views",
 }
 
 
