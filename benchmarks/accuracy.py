@@ -3,6 +3,12 @@
 Each series goes once through `uspnb.compare`: uspnb, last value and a recursive autoregression of five lags, all
 scored on the same ticks after the burn-in.  The oracle knows the process's true law; no forecaster can beat it but
 by chance.  Synthetic processes are drawn from several seeds and their ratios averaged geometrically.
+
+Options:
+    --ticks 3000  ticks of a synthetic series
+    --real-ticks 6000  ticks of a real series at the most
+    --seeds 2  paths of each synthetic process
+    --burn-in 500  first ticks that are not scored
 """
 
 from __future__ import annotations
@@ -81,13 +87,7 @@ def row_of(name: str, ticks: int, runs: list[list[float]], oracle: list[float]) 
 def main() -> None:
     """Measure and print."""
     began = time.perf_counter()
-    options = parser(
-        __doc__,
-        ticks=(3000, "ticks of a synthetic series"),
-        real_ticks=(6000, "ticks of a real series at the most"),
-        seeds=(2, "paths of each synthetic process"),
-        burn_in=(500, "first ticks that are not scored"),
-    ).parse_args()
+    options = parser(__doc__).parse_args()
     rows = []
     for name in PROCESSES:
         paths = [processes.CATALOGUE[name](options.ticks, FIRST_SEED + s) for s in range(options.seeds)]

@@ -2,6 +2,11 @@
 
 A stream changes in the middle of its run; it counts as detected where an alarm comes within 500 ticks, and the delay is
 that of the first such alarm.  False alarms are counted from tick 500 to the change, or to the end of a quiet stream.
+
+Options:
+    --runs 24  runs of each scenario
+    --ticks 2500  ticks of a run; a change comes in the middle
+    --target-arl 5000.0  ticks between false alarms asked for
 """
 
 from __future__ import annotations
@@ -89,12 +94,7 @@ def quiet_row(name: str, ds: xr.Dataset) -> list:
 def main() -> None:
     """Measure and print."""
     began = time.perf_counter()
-    options = parser(
-        __doc__,
-        runs=(24, "runs of each scenario"),
-        ticks=(2500, "ticks of a run; a change comes in the middle"),
-        target_arl=(5000.0, "ticks between false alarms asked for"),
-    ).parse_args()
+    options = parser(__doc__).parse_args()
     changes, quiet = [], []
     for chart, (name, make) in enumerate(CHANGES.items()):
         ds, at = replay(make, options, chart)

@@ -7,6 +7,16 @@ shared: four processes on one study, left alone and with one of them killed.
 overhead: what a trial of the deep tier costs beside its evaluation, over 500 trials.
 saves: `save_study_async` at 500 trials, and the ticks per second of a predictor with telemetry while saves are written.
 real: campaigns on the walk-forward objective of a real series, killed in their evaluation.
+
+Options:
+    --kills 50  SIGKILLs; half as many of each other kind
+    --cuts 60  cuts at random bytes, beside those at every record
+    --rounds 5  of the processes on one study
+    --trials 500  of the deep tier
+    --saves 200  saves that are timed
+    --ticks 8000  of the predictor beside saves
+    --block 200  ticks with saves and without in turn
+    --real 4  campaigns on a real series
 """
 
 from __future__ import annotations
@@ -26,7 +36,7 @@ from typing import Any
 
 import numpy as np
 from snapshots import feed, learned
-from tables import parser, show_stages
+from tables import parser, run_stages
 
 from uspnb.config.meta_optimization import MetaOptimizationConfig
 from uspnb.data import processes
@@ -272,19 +282,7 @@ STAGES = {
 
 def main() -> None:
     """Run the stages that were asked for."""
-    options = parser(
-        __doc__,
-        STAGES,
-        kills=(50, "SIGKILLs; half as many of each other kind"),
-        cuts=(60, "cuts at random bytes, beside those at every record"),
-        rounds=(5, "of the processes on one study"),
-        trials=(500, "of the deep tier"),
-        saves=(200, "saves that are timed"),
-        ticks=(8000, "of the predictor beside saves"),
-        block=(200, "ticks with saves and without in turn"),
-        real=(4, "campaigns on a real series"),
-    ).parse_args()
-    show_stages("Campaigns", COLUMNS, STAGES, options)
+    run_stages("Campaigns", COLUMNS, STAGES, parser(__doc__, STAGES).parse_args())
 
 
 if __name__ == "__main__":

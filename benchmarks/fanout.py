@@ -5,6 +5,15 @@ collection by `backtest_many`: in this process, with one worker of a Dask cluste
 loaded before the clock starts.  The stage loss kills a worker in the midst of a trial, of a campaign whose trials take
 a fixed time, and counts what was done twice.  Workers are processes on this machine: with more of them than idle cores
 the ratio is that of the cores.
+
+Options:
+    --workers 2  of the larger cluster, at least 2
+    --ticks 2000  of each series
+    --candidates 32  of the batch
+    --series 8  of the collection
+    --repeats 2  the fastest counts
+    --trials 16  of each campaign of the stage loss
+    --trial-s 1.0  time of each of its trials [s]
 """
 
 from __future__ import annotations
@@ -164,17 +173,7 @@ STAGES = {"batch": batch_stage, "replay": replay_stage, "loss": loss_stage}
 def main() -> None:
     """Measure and print."""
     began = time.perf_counter()
-    options = parser(
-        __doc__,
-        STAGES,
-        workers=(2, "of the larger cluster, at least 2"),
-        ticks=(2000, "of each series"),
-        candidates=(32, "of the batch"),
-        series=(8, "of the collection"),
-        repeats=(2, "the fastest counts"),
-        trials=(16, "of each campaign of the stage loss"),
-        trial_s=(1.0, "time of each of its trials [s]"),
-    ).parse_args()
+    options = parser(__doc__, STAGES).parse_args()
     show([STAGES[stage](options) for stage in options.stages], options, began)
 
 

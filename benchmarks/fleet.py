@@ -3,6 +3,11 @@
 The stage engine measures ticks per second of a replay as fast as it can, with one process and with two, and the
 processor time of a tick.  The stage page serves the fleet page, opens it in a headless Chromium and reads there how
 many states a reader saw and how old they were.
+
+Options:
+    --assets 500  series
+    --ticks 200  ticks of the stage engine
+    --seconds 30  length of the stage page
 """
 
 from __future__ import annotations
@@ -125,13 +130,7 @@ STAGES = {"engine": engine_stage, "page": page_stage}
 def main() -> None:
     """Measure and print."""
     began = time.perf_counter()
-    line = parser(
-        __doc__,
-        STAGES,
-        assets=(500, "series"),
-        ticks=(200, "ticks of the stage engine"),
-        seconds=(30, "length of the stage page"),
-    )
+    line = parser(__doc__, STAGES)
     line.add_argument("--workers", type=int, default=None, help="processes of the stage page")
     options = line.parse_args()
     os.environ.setdefault("BOKEH_RESOURCES", "server")

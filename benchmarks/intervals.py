@@ -1,6 +1,11 @@
 """Coverage, width and interval score at four levels: `python benchmarks/intervals.py`.
 
 The rival is a recursive autoregression with a Gaussian interval that clipped adaptive conformal inference corrects.
+
+Options:
+    --ticks 3000  ticks of a synthetic series
+    --real-ticks 4000  ticks of a real series at the most
+    --burn-in 500  first ticks that are not scored
 """
 
 from __future__ import annotations
@@ -58,12 +63,7 @@ def row_of(level: float, name: str, ds: xr.Dataset) -> list:
 def main() -> None:
     """Measure and print."""
     began = time.perf_counter()
-    options = parser(
-        __doc__,
-        ticks=(3000, "ticks of a synthetic series"),
-        real_ticks=(4000, "ticks of a real series at the most"),
-        burn_in=(500, "first ticks that are not scored"),
-    ).parse_args()
+    options = parser(__doc__).parse_args()
     series = all_series(options.ticks, options.real_ticks)
     rows, means = [], []
     for level in LEVELS:

@@ -3,6 +3,9 @@
 A replay of 10,000 ticks and more is watched in real headless Chromium, served by Panel and in JupyterLab.  Every frame
 that reaches the browser is checked for missing ticks.  The delay runs from the moment at which Python hands a frame
 over to the end of its drawing.  Run it on a quiet machine.
+
+Options:
+    --seconds 60.0
 """
 
 from __future__ import annotations
@@ -194,10 +197,7 @@ def heap(devtools: Any) -> float:
 
 def main() -> None:
     """Measure every host at every rate and print one table."""
-    made = parser(
-        __doc__,
-        seconds=(60.0, ""),
-    )
+    made = parser(__doc__)
     made.add_argument("--hosts", nargs="+", choices=("served", "jupyter"), default=["served", "jupyter"])
     made.add_argument("--rates", nargs="+", type=float, default=[200.0, 600.0], help="ticks a second, ten a push")
     options = made.parse_args()

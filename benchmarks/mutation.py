@@ -2,6 +2,12 @@
 
 python benchmarks/mutation.py                        # 50 kills, 8 writers, 100 timed changes
 python benchmarks/mutation.py --stages kills --kills 500
+
+Options:
+    --kills 50  at random moments
+    --writers 8  processes at once
+    --rounds 10  changes of each writer
+    --changes 100  that are timed
 """
 
 from __future__ import annotations
@@ -17,7 +23,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tables import parser, show_stages
+from tables import parser, run_stages
 from tqdm.auto import tqdm
 
 from uspnb.config.mutation import History, history, mutate_config, rollback, verify_audit
@@ -83,18 +89,11 @@ STAGES: dict[str, Callable[[Any], Rows]] = {
 
 def main() -> None:
     """Run the stages that were asked for."""
-    options = parser(
-        __doc__,
-        STAGES,
-        kills=(50, "at random moments"),
-        writers=(8, "processes at once"),
-        rounds=(10, "changes of each writer"),
-        changes=(100, "that are timed"),
-    ).parse_args()
+    options = parser(__doc__, STAGES).parse_args()
     note = (
         "After every kill the file was the old or the new one and the log told which, or this table would not be here."
     )
-    show_stages("Changing the configuration", COLUMNS, STAGES, options, note)
+    run_stages("Changing the configuration", COLUMNS, STAGES, options, note)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,11 @@
 
 The exponent is measured on windows of fractional Brownian motion whose H is known.  The breaker is counted on streams
 that are not rough in its sense, and timed on a path whose H falls from 0.5 to 0.2.
+
+Options:
+    --windows 500  windows per exponent and length
+    --ticks 3000  ticks of a stream
+    --runs 16  runs of each stream
 """
 
 from __future__ import annotations
@@ -68,12 +73,7 @@ def breaker_rows(ticks: int, runs: int) -> list[list]:
 def main() -> None:
     """Measure and print."""
     began = time.perf_counter()
-    options = parser(
-        __doc__,
-        windows=(500, "windows per exponent and length"),
-        ticks=(3000, "ticks of a stream"),
-        runs=(16, "runs of each stream"),
-    ).parse_args()
+    options = parser(__doc__).parse_args()
     exponents = [exponent_row(n, h, options.windows) for n in WINDOWS for h in EXPONENTS]
     tables = [
         Table("Holder exponent of fractional Brownian motion", EXPONENT_COLUMNS, exponents),

@@ -6,6 +6,12 @@ kill: SIGKILL at random moments of a replay that snapshots every 50 ticks, start
 replayed, and whether the parity log equals that of an uninterrupted run.
 determinism: hashes of two processes that compile anew, each with a cache of its own.
 overhead: a replay through the service, telemetry, parity log and snapshots on, against the same ticks alone.
+
+Options:
+    --count 50  SIGTERMs of the shutdown stage
+    --kills 20  SIGKILLs of the kill stage
+    --ticks 20_000  of a replay in the kill and overhead stages
+    --repeats 3
 """
 
 from __future__ import annotations
@@ -24,7 +30,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tables import parser, show_stages
+from tables import parser, run_stages
 
 from uspnb import runtime
 from uspnb.config.schema import PredictorConfig
@@ -259,21 +265,14 @@ STAGES = {
 
 def main() -> None:
     """Run the stages that were asked for."""
-    line = parser(
-        __doc__,
-        STAGES,
-        count=(50, "SIGTERMs of the shutdown stage"),
-        kills=(20, "SIGKILLs of the kill stage"),
-        ticks=(20_000, "of a replay in the kill and overhead stages"),
-        repeats=(3, ""),
-    )
+    line = parser(__doc__, STAGES)
     line.add_argument("--child", choices=("feed", "replay"), help="be the service of a stage")
     line.add_argument("--folder", type=Path, help="of that service")
     options = line.parse_args()
     if options.child:
         runtime.enable_compilation_cache()
         sys.exit(child(options.child, options.folder, options.ticks))
-    show_stages("A service", COLUMNS, STAGES, options)
+    run_stages("A service", COLUMNS, STAGES, options)
 
 
 if __name__ == "__main__":

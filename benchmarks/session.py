@@ -3,6 +3,12 @@
 throughput: a replay at full speed through the session, a view attached that acknowledges every frame, against
 `backtest` of the same ticks, alternating in one process; the ratio of the medians.
 long: one replay of a million ticks with a view attached; memory over the run, and whether the history is whole.
+
+Options:
+    --ticks 20_000  of a replay in the throughput stage
+    --repeats 5
+    --million 1_000_000  ticks of the long stage
+    --window 20_000  ticks read back at a time
 """
 
 from __future__ import annotations
@@ -17,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tables import parser, show_stages
+from tables import parser, run_stages
 
 import uspnb
 from uspnb.data import processes
@@ -148,15 +154,7 @@ STAGES = {"throughput": throughput_stage, "long": long_stage}
 
 def main() -> None:
     """Run the stages that were asked for."""
-    options = parser(
-        __doc__,
-        STAGES,
-        ticks=(20_000, "of a replay in the throughput stage"),
-        repeats=(5, ""),
-        million=(1_000_000, "ticks of the long stage"),
-        window=(20_000, "ticks read back at a time"),
-    ).parse_args()
-    show_stages("A live session", COLUMNS, STAGES, options)
+    run_stages("A live session", COLUMNS, STAGES, parser(__doc__, STAGES).parse_args())
 
 
 if __name__ == "__main__":

@@ -5,6 +5,13 @@ submit: how long the compute thread is kept by handing a snapshot over, while it
 stall: the time of one step with snapshots and telemetry over that without, blocks of both in turn in one process.
 kill: runs that snapshot every 50 ticks are killed (tests/support/interrupted_run.py, SIGKILL).
 fuzz: mutated snapshots, configuration files and telemetry lines; anything but the documented errors ends the stage.
+
+Options:
+    --submits 2_000  of the submit stage
+    --ticks 10_000  with snapshots, and as many without, of the stall stage
+    --block 500  ticks with or without before the other comes
+    --kills 200
+    --fuzz 100_000  mutated inputs, of all three kinds together
 """
 
 from __future__ import annotations
@@ -25,7 +32,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tables import parser, show_stages
+from tables import parser, run_stages
 
 import uspnb
 from uspnb import FunctionalPredictor, PredictorConfig, UniversalPredictor
@@ -397,17 +404,9 @@ STAGES = {
 
 def main() -> None:
     """Run the stages that were asked for."""
-    options = parser(
-        __doc__,
-        STAGES,
-        submits=(2_000, "of the submit stage"),
-        ticks=(10_000, "with snapshots, and as many without, of the stall stage"),
-        block=(500, "ticks with or without before the other comes"),
-        kills=(200, ""),
-        fuzz=(100_000, "mutated inputs, of all three kinds together"),
-    ).parse_args()
+    options = parser(__doc__, STAGES).parse_args()
     FunctionalPredictor(PredictorConfig())  # compiled programs are kept between runs
-    show_stages("Snapshots", COLUMNS, STAGES, options)
+    run_stages("Snapshots", COLUMNS, STAGES, options)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,12 @@
 
 Every number is a median of repeats, each stage in a process of its own, so that none warms another up.  Run it on a
 quiet machine: on one that is shared the numbers are those of the neighbours too.
+
+Options:
+    --ticks 10_000  ticks of the stages backtest and step
+    --repeats 5  repeats of a stage
+    --assets 1000  assets of the stage batch
+    --memory-ticks 100_000  ticks of the stage memory
 """
 
 from __future__ import annotations
@@ -165,14 +171,7 @@ STAGES: dict[str, Callable[[Any], Rows]] = {
 def main() -> None:
     """Measure and print; a single stage runs here, several each in a process of its own."""
     began = time.perf_counter()
-    options = parser(
-        __doc__,
-        STAGES,
-        ticks=(10_000, "ticks of the stages backtest and step"),
-        repeats=(5, "repeats of a stage"),
-        assets=(1000, "assets of the stage batch"),
-        memory_ticks=(100_000, "ticks of the stage memory"),
-    ).parse_args()
+    options = parser(__doc__, STAGES).parse_args()
     if len(options.stages) == 1:
         rows = STAGES[options.stages[0]](options)
     else:

@@ -4,6 +4,10 @@ Each call reads all states, steps them by one tick and writes them back over the
 fleet measures that per store; the server of Redis is started here, on a free loopback port, once without persistence
 and once with `appendonly yes` and `appendfsync always`, or named by `--redis-url`.  The stage parts splits the time of
 a store into the work on bytes (packing, checksums) and the store's own.
+
+Options:
+    --assets 1000  series
+    --calls 10  calls that are measured
 """
 
 from __future__ import annotations
@@ -145,12 +149,7 @@ STORES = ("memory", "sqlite", "redis", "redis, always on disk")
 def main() -> None:
     """Measure and print."""
     began = time.perf_counter()
-    line = parser(
-        __doc__,
-        STAGES,
-        assets=(1000, "series"),
-        calls=(10, "calls that are measured"),
-    )
+    line = parser(__doc__, STAGES)
     line.add_argument("--stores", nargs="+", choices=STORES, default=list(STORES), help="where the states lie")
     line.add_argument("--redis-url", default=None, help="a server that runs already, instead of one started here")
     options = line.parse_args()

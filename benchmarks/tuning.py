@@ -6,6 +6,11 @@ deep: 50 trials of the deep tier on 3,000 ticks, likewise cold, and what 500 wou
 pays: real series; the first 70 % are tuned on, the last 30 % are untouched until the end.  What a campaign recommends
 (the middle of its best trials, or the settings in force where that is not better than chance), and for comparison its
 best trial, against the default settings on the untouched ticks, with a paired test (Diebold-Mariano, one-sided).
+
+Options:
+    --alone 50  trials of the fast stage that are run alone
+    --deep-trials 50
+    --trials 200  of the stage pays
 """
 
 from __future__ import annotations
@@ -209,12 +214,7 @@ def pays(options: Any) -> Table:
 
 def main() -> None:
     """Run the stages that were asked for."""
-    made = parser(
-        __doc__,
-        alone=(50, "trials of the fast stage that are run alone"),
-        deep_trials=(50, ""),
-        trials=(200, "of the stage pays"),
-    )
+    made = parser(__doc__)
     made.add_argument("--stages", nargs="+", choices=("fast", "deep", "pays"), default=["fast", "deep", "pays"])
     made.add_argument("--space", choices=("fast", "traced", "deep"), default="traced", help="of the stage pays")
     made.add_argument("--data", type=Path, help="folder of series with a manifest.json; bokeh_sampledata if left out")
