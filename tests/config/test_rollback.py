@@ -10,7 +10,7 @@ import pytest
 
 from uspnb.config.load import load_config, parse_config
 from uspnb.config.mutation import Mutation, history, mutate_config, rollback
-from uspnb.config.mutation_place import KEPT, backups_of
+from uspnb.config.mutation_place import MOST_BACKUPS, backups_of
 from uspnb.errors import ConfigMutationError
 from uspnb.runtime.digest import sha256_file
 
@@ -112,12 +112,12 @@ def test_backups_of_one_instant_have_names_of_their_own_and_fifty_are_kept(path:
     for number in range(3):
         change(path, {"cusum_k": 0.5 + 0.01 * (number + 1)})
     assert [backup.repeat for backup in backups_of(path)] == [2, 1, 0]
-    for number in range(KEPT):
+    for number in range(MOST_BACKUPS):
         path.with_name(f"config.toml.bak.20250101T0000{number:02d}.000000000Z").write_text("")
     path.with_name("config.toml.bak.mine").write_text("")
     change(path, {"cusum_k": 0.7})
     kept = backups_of(path)
-    assert len(kept) == KEPT and [backup.repeat for backup in kept[:4]] == [3, 2, 1, 0]
+    assert len(kept) == MOST_BACKUPS and [backup.repeat for backup in kept[:4]] == [3, 2, 1, 0]
     assert kept[-1].stamp == "20250101T000004.000000000Z"
     assert path.with_name("config.toml.bak.mine").exists() and path.with_name("config.toml.bak").exists()
 

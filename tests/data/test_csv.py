@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from uspnb.data.csv import read_csv
+from uspnb.data.csv import ALL, read_csv
 from uspnb.data.times import NAIVE_NOTE
 from uspnb.errors import DomainError
 
@@ -24,6 +24,14 @@ def file(tmp_path):
 
 
 ZONED = "time,load\n2026-02-21T09:30:00Z,1\n2026-02-21T10:00:00Z,\n2026-02-21T10:30:00Z,3.5\n"
+
+
+def test_all_columns_but_the_time_are_assets(file):
+    series = read_csv(file("a,day,b\n1,2026-01-01,4\n2,2026-01-02,3\n"), value=ALL)
+    assert series.assets == ("a", "b") and series.has_times
+    np.testing.assert_array_equal(series.values, [[1, 4], [2, 3]])
+    with pytest.raises(DomainError, match="no column beside the time day"):
+        read_csv(file("day\n2026-01-01\n2026-01-02\n"), value=ALL)
 
 
 def test_time_and_value_are_found(file):

@@ -14,8 +14,8 @@ from bokeh.resources import CDN
 
 from uspnb import plots
 from uspnb.errors import DomainError
+from uspnb.plots.drawing import thin_band, thin_lines, thin_means
 from uspnb.plots.style import spans
-from uspnb.plots.thinning import thin_band, thin_lines, thin_means
 
 
 def render(figure) -> str:

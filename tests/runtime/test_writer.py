@@ -95,7 +95,7 @@ def test_waiting_ends_with_its_deadline(gate: Gate) -> None:
 
 
 def test_a_closed_writer_finishes_and_takes_nothing_more(gate: Gate) -> None:
-    writer = Writer("writer", 10, told_closed="it is over")
+    writer = Writer("writer", 10, closed_message="it is over")
     futures = [writer.submit(gate.piece(n)) for n in range(3)]
     assert not writer.close(0.0)
     with pytest.raises(DomainError, match="it is over"):

@@ -74,7 +74,7 @@ def test_a_front_end_too_far_behind_is_given_the_newest_window(linked) -> None:
     fleet.step(1)
     posts.until("frame", lambda frame: parts(frame)[0][6] == 31)  # both credits are out
     fleet.step(120)
-    fleet.wait(timeout=600.0)
+    fleet.wait()
     link.receive("acknowledged", 2)
     head, _, sparks = parts(posts.last("frame"))
     assert head[1] == 1.0 and len(sparks) == SPARK_TICKS and head[6] == fleet.status.ticks

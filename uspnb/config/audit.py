@@ -75,13 +75,13 @@ class AuditRecord:
     line: int = 0
     hash: str = ""
 
-    def told_changes(self) -> str:
+    def changes_text(self) -> str:
         """The changes in a few words."""
         return ", ".join(f"{name} {old!r} -> {new!r}" for name, (old, new) in self.changes.items())
 
     def text(self) -> str:
         """The same as a line for a person."""
-        parts = [self.time[:19].replace("T", " ") + "Z", self.outcome, f"[{self.trigger}]", self.told_changes()]
+        parts = [self.time[:19].replace("T", " ") + "Z", self.outcome, f"[{self.trigger}]", self.changes_text()]
         parts += [f"({self.reason})"] if self.reason else []
         parts += ["(limit lifted)"] if self.override and self.outcome == ACCEPTED else []
         return " ".join(filter(None, parts))

@@ -83,18 +83,18 @@ def _validate(options: argparse.Namespace) -> int:
 
 
 def _history(options: argparse.Namespace) -> int:
-    from .mutation import told_history
+    from .mutation import collect_history
     from .mutation_place import MutationPlace, checked_request
 
     place = MutationPlace(options.file, options.audit)
     records, check = place.log.read()
-    told = told_history(place, records, checked_request("history", None, False, None))
+    told = collect_history(place, records, checked_request("history", None, False, None))
     if not records and check.ok:
         print(f"{options.file}: no changes; there is nothing in {place.log.path}")
         return INTACT
     rows = [("when", "trigger", "outcome", "changes")]
     for record in told:
-        what = " ".join(filter(None, (record.told_changes(), f"({record.reason})" if record.reason else "")))
+        what = " ".join(filter(None, (record.changes_text(), f"({record.reason})" if record.reason else "")))
         outcome = f"{record.outcome}, limit lifted" if record.override else record.outcome
         rows.append((record.time[:19].replace("T", " ") + "Z", record.trigger, outcome, what))
     widths = [max(len(row[i]) for row in rows) for i in range(3)]

@@ -77,7 +77,7 @@ class Mutation:
 
     def text(self) -> str:
         """The same as a sentence."""
-        told = self.record.told_changes() or "nothing changed"
+        told = self.record.changes_text() or "nothing changed"
         kept = f"; before: {self.backup.name}" if self.backup is not None else ""
         noticed = f" ({self.record.reason})" if self.record.reason else ""
         return f"{self.path}: {self.outcome.replace('_', ' ')}: {told}{kept}{noticed}"
@@ -95,7 +95,7 @@ class History(list[AuditRecord]):
         return "\n".join(record.text() for record in self)
 
     def _repr_html_(self) -> str:
-        rows = [(r.time[:19] + "Z", r.trigger, r.outcome, r.told_changes(), r.reason) for r in self]
+        rows = [(r.time[:19] + "Z", r.trigger, r.outcome, r.changes_text(), r.reason) for r in self]
         return columns_table("History", ("when", "trigger", "outcome", "changes", "reason"), rows)
 
 
@@ -261,7 +261,7 @@ def mutate_config(
         records = place.recover(request.now_ns)
         content, text, tables = _present(place, request)
         present = sha256_bytes(content)
-        told, problems = _judged(configuration(tables, place.named), changes, max_relative_change, override_limit)
+        told, problems = _judge(configuration(tables, place.named), changes, max_relative_change, override_limit)
         if told or problems:
             problems += _limits(records, request, rate_limit_per_hour, min_stability_ticks, ticks_since_last)
         if problems:
@@ -313,7 +313,7 @@ def record_decision(
     for name, pair in (changes or {}).items():
         old, new = plain_json(list(pair), f"changes.{name}")
         considered[name] = (old, new)
-    with place.told_errors("nothing was recorded"):
+    with place.reword_errors("nothing was recorded"):
         present = place.present_hash()
         return place.note(request, outcome, reason=reason, changes=considered, before=present, after=present)
 
@@ -337,10 +337,10 @@ def history(
     records, check = place.log.read()
     if not check.ok:
         raise IntegrityError(f"{place.log.path}, line {check.first_bad_line}: {check.reason}")
-    return told_history(place, records, checked_request("history", None, False, now_ns))
+    return collect_history(place, records, checked_request("history", None, False, now_ns))
 
 
-def told_history(place: MutationPlace, records: list[AuditRecord], request: Request) -> History:
+def collect_history(place: MutationPlace, records: list[AuditRecord], request: Request) -> History:
     """The records of one file among those of a log, with no intent that another line settles."""
     own = [record for record in records if record.file == place.name]
     if pending(own):
@@ -352,11 +352,11 @@ def told_history(place: MutationPlace, records: list[AuditRecord], request: Requ
     return History(record for record in own if record.outcome != INTENT or record.hash in unsettled)
 
 
-def _judged(
+def _judge(
     config: PredictorConfig, changes: Mapping[str, Any], share: float, override: bool
 ) -> tuple[Changes, list[str]]:
     """(old, new) of every field that would change, and why it may not."""
-    told: Changes = {}
+    judged: Changes = {}
     problems: list[str] = []
     for name, value in changes.items():
         refusal = refused_name(name)
@@ -371,11 +371,11 @@ def _judged(
         old = getattr(config, name)
         if new == old:
             continue
-        told[name] = (old, new)
+        judged[name] = (old, new)
         far = None if override else too_far(name, old, new, share)
         if far is not None:
             problems.append(f"{far}; go in smaller steps, or lift the limit with override_limit=True")
-    return told, problems
+    return judged, problems
 
 
 def _limits(

@@ -66,7 +66,7 @@ def checked_request(trigger: str, details: Mapping[str, Any] | None, override: b
     return Request(trigger, plain, override, now_ns)
 
 
-KEPT = 50
+MOST_BACKUPS = 50
 SHORTEST_HASH = 6
 
 
@@ -135,9 +135,9 @@ def drop_backup(path: Path) -> None:
         path.unlink()
 
 
-def prune_backups(target: Path, kept: int = KEPT) -> None:
+def prune_backups(target: Path, most: int = MOST_BACKUPS) -> None:
     """Remove all but the newest copies; one that cannot be removed does no harm."""
-    for backup in backups_of(target)[kept:]:
+    for backup in backups_of(target)[most:]:
         drop_backup(backup.path)
 
 
@@ -173,19 +173,19 @@ def find_backup(target: Path, present: str, which: str | None, records: list[Aud
         raise ConfigMutationError(f"{which!r} means {len(meant)} backups of {target.name}: {names}; name one of them")
     known = any(_is_hash(which) and hashed.startswith(which.lower()) for r in records for hashed in (r.before, r.after))
     why = "that content is in the history, but no backup of it is kept" if known else "there is no such backup"
-    told = ", ".join(backup.path.name for backup in found[:5]) or "none"
-    raise ConfigMutationError(f"{target}: {which!r}: {why}; the newest backups: {told}")
+    newest = ", ".join(backup.path.name for backup in found[:5]) or "none"
+    raise ConfigMutationError(f"{target}: {which!r}: {why}; the newest backups: {newest}")
 
 
-def _of_time(found: list[Backup], which: str) -> list[Backup]:
+def _of_time(backups: list[Backup], which: str) -> list[Backup]:
     stamp = re.sub(r"[-:]", "", which.replace(" ", "T")).removesuffix("Z")
     if not re.fullmatch(r"\d{8}(T\d{0,6}(\.\d{0,9})?)?", stamp):
         return []
-    return [backup for backup in found if backup.stamp.startswith(stamp)]
+    return [backup for backup in backups if backup.stamp.startswith(stamp)]
 
 
-def _of_hash(found: list[Backup], which: str) -> list[Backup]:
-    return [backup for backup in found if _is_hash(which) and backup.hash().startswith(which.lower())]
+def _of_hash(backups: list[Backup], which: str) -> list[Backup]:
+    return [backup for backup in backups if _is_hash(which) and backup.hash().startswith(which.lower())]
 
 
 def _is_hash(text: str) -> bool:
@@ -217,7 +217,7 @@ class MutationPlace:
         Raises:
             ConfigWriteError: another writer held the lock for all that time, or whatever is refused meanwhile.
         """
-        with self.told_errors("the file is as it was"):
+        with self.reword_errors("the file is as it was"):
             if not self.target.parent.is_dir():
                 raise FileNotFoundError(f"there is no folder {self.target.parent}")
             with FileLock(lock_path(self.target), timeout=lock_timeout_s):
@@ -225,7 +225,7 @@ class MutationPlace:
                 yield
 
     @contextlib.contextmanager
-    def told_errors(self, state: str) -> Iterator[None]:
+    def reword_errors(self, state: str) -> Iterator[None]:
         """Put what the operating system refuses into words, and say how that leaves things.
 
         Raises:

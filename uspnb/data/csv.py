@@ -30,6 +30,7 @@ TIME_NAMES = ("time", "timestamp", "datetime", "date", "ds", "date_time", "utc",
 MOST_BYTES = 200_000_000
 SAMPLE = 200  # rows that decide the layout
 SEPARATORS = ",;\t"
+ALL = "*"  # in the place of the columns of values: all but the time
 DECIMAL_COMMA = re.compile(r"\s*[+-]?\d*,\d+(?:[eE][+-]?\d+)?\s*")
 _PLAIN = re.compile(r"[-+.\deE]*\d[-+.\deE]*")
 _COMMA_REMEDY = "where a comma is the decimal mark, semicolons must separate the columns"
@@ -106,8 +107,8 @@ def read_csv(
     Args:
         path: the file, UTF-8.
         time: column of times; without it, the first column that is named or reads like one, else a regular grid.
-        value: column of values, or several separated by commas, which become assets; without it, the only column of
-            numbers that is neither the time nor a row counter.
+        value: column of values, or several separated by commas, which become assets; "*" for all but the time; without
+            it, the only column of numbers that is neither the time nor a row counter.
         most_bytes: size beyond which the file is refused before it is read.
 
     Raises:
@@ -380,7 +381,7 @@ def find_layout(rows: Sequence[Cells], separator: str, time: str | None, value: 
     Args:
         rows: the first rows that are not blank, that of the names among them; `SAMPLE` are enough.
         separator: of `find_separator`.
-        time, value: names of the columns where the user gave them.
+        time, value: names of the columns where the user gave them; `ALL` for all values.
 
     Raises:
         DomainError: no such column, or none or several columns that could be the values; lists the columns.  The
@@ -394,7 +395,8 @@ def find_layout(rows: Sequence[Cells], separator: str, time: str | None, value: 
     )
     header = ["" if headless else cell.strip() for cell in rows[0]]
     names = _distinct([cell or f"column_{i + 1}" for i, cell in enumerate(header)])
-    for column in (time, *value):
+    everything = value == (ALL,) and ALL not in names
+    for column in (time, *(() if everything else value)):
         if column is not None and column not in names:
             raise DomainError(f"has no column {column!r}; its columns are {', '.join(names)}")
     body = [row for row in (rows if headless else rows[1:]) if len(row) == len(names)]
@@ -403,7 +405,12 @@ def find_layout(rows: Sequence[Cells], separator: str, time: str | None, value: 
     columns = [[cell for row in body if (cell := row[i].strip()).lower() not in _MISSING] for i in range(len(names))]
     when = names.index(time) if time is not None else _find_time(names, columns)
     counts = [row[0].strip() for row in body]
-    places = tuple(names.index(name) for name in value) or (_find_value(names, columns, when, counts),)
+    if everything:
+        places = tuple(place for place in range(len(names)) if place != when)
+        if not places:
+            raise DomainError(f"has no column beside the time {names[0]}; give one column per asset")
+    else:
+        places = tuple(names.index(name) for name in value) or (_find_value(names, columns, when, counts),)
     when, time_format, notes = _judge_times(names, columns, when)
     return CsvLayout(separator, tuple(names), when, time_format, places, headless, notes)
 

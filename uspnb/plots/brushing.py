@@ -28,10 +28,9 @@ from bokeh.models import (
 from bokeh.plotting import figure
 
 from ..runtime.words import counted, moment, number
-from .drawing import hv, pn, show_inline
+from .drawing import hv, pn, show_inline, thin_lines
 from .panels import forecast_data, overview
 from .style import FORECAST, LEFT_BORDER, OBSERVED, THEMES, check_theme, one_series, unit_of
-from .thinning import thin_lines
 
 MOST_BINS = 20_000
 
@@ -178,13 +177,7 @@ def linked(ds: xr.Dataset, theme: str = "light", asset: Any = None) -> LinkedPan
 
     Drag in a panel to select; a double click, or the reset tool, clears.  Drag in the strip below to zoom.
 
-    Args:
-        ds: a result of `backtest` or `history`.
-        theme: "light" or "dark".
-        asset: which asset of several, by its label; the first where it is left out.
-
-    Raises:
-        DomainError: an unknown theme or asset.
+    Arguments and failures are those of `overview`.
     """
     return LinkedPanels(ds, theme, asset)
 

@@ -21,8 +21,8 @@ from .campaign_trials import (
     nothing_to_draw,
     parameter_axes,
     shown_range,
-    told_points,
-    told_trials,
+    tooltip_points,
+    trial_texts,
     trials_data,
 )
 from .drawing import hv
@@ -136,19 +136,14 @@ def _marked(data: ParallelData, raw: np.ndarray, label: str, colour: str, dash: 
         label: [axis.text(float(value)) for axis, value in zip(data.axes, raw, strict=True)],
         "range": [f"{axis.text(axis.low)} to {axis.text(axis.high)}{', log' * axis.log}" for axis in data.axes],
     }
-    marks = told_points(at, places, dims, label, told, marker="circle", size=7, color=colour, show_legend=False)
+    marks = tooltip_points(at, places, dims, label, told, marker="circle", size=7, color=colour, show_legend=False)
     return [line.opts(color=colour, line_width=3.0, line_dash=dash, backend="bokeh"), marks]
 
 
 def tuning_parallel(ds: xr.Dataset, theme: str = "light") -> hv.Overlay:
     """Parallel coordinates: one line per complete trial across all parameters that varied, coloured by its value.
 
-    Args:
-        ds: the `results` of an optimizer.
-        theme: "light" or "dark".
-
-    Raises:
-        DomainError: an unknown theme, or not the results of a campaign.
+    Arguments and failures are those of `tuning_history`.
     """
     check_theme(theme)
     return tuning_parallel_plot(tuning_parallel_data(ds), theme)
@@ -200,9 +195,9 @@ def tuning_slice_plot(
         rows = np.flatnonzero(data["state"] == state)
         if len(rows):
             at = data.iloc[rows]
-            told = {axis.name: [axis.text(float(v)) for v in at["setting"]]} | told_trials(at)
+            told = {axis.name: [axis.text(float(v)) for v in at["setting"]]} | trial_texts(at)
             look = {"marker": marker, "size": mark_size(data), "color": colour, "fill_alpha": 0.55}
-            parts.append(told_points(at["setting"], up[rows], [setting, value], state, told, **look))
+            parts.append(tooltip_points(at["setting"], up[rows], [setting, value], state, told, **look))
     for name, colour in (("default", DEFAULT), ("best", BEST)):
         row = data.attrs[name]
         if row >= 0:

@@ -135,31 +135,31 @@ def shown_range(values: np.ndarray) -> tuple[float, float]:
     return low - margin, high + margin
 
 
-def told_trials(data: pd.DataFrame) -> dict[str, list[str]]:
+def trial_texts(data: pd.DataFrame) -> dict[str, list[str]]:
     """Texts of a trial's tooltip by their labels."""
-    told = {
+    texts = {
         "trial": [str(trial) for trial in data["trial"]],
         data.attrs["metric"]: [number(float(value)) for value in data["value"]],
         "state": data["state"].tolist(),
     }
     reasons = data["reason"].tolist()
     if any(reasons):
-        told["reason"] = [text if len(text) <= LONGEST_REASON else f"{text[:LONGEST_REASON]}..." for text in reasons]
-    return told
+        texts["reason"] = [text if len(text) <= LONGEST_REASON else f"{text[:LONGEST_REASON]}..." for text in reasons]
+    return texts
 
 
-def told_points(
-    across: Any, up: Any, dims: Sequence[Any], label: str, told: Mapping[str, Sequence[str]], **look: Any
+def tooltip_points(
+    across: Any, up: Any, dims: Sequence[Any], label: str, texts: Mapping[str, Sequence[str]], **look: Any
 ) -> Any:
     """Marks that each tell, as text, what stands behind them."""
-    columns = {f"told{i}": list(texts) for i, texts in enumerate(told.values())}
-    lines = "".join(LINE.format(html.escape(text), name) for text, name in zip(told, columns, strict=True))
+    columns = {f"told{i}": list(column) for i, column in enumerate(texts.values())}
+    lines = "".join(LINE.format(html.escape(text), name) for text, name in zip(texts, columns, strict=True))
     names = [dim.name if isinstance(dim, hv.Dimension) else dim for dim in dims]
     frame = pd.DataFrame({names[0]: np.asarray(across), names[1]: np.asarray(up)} | columns)
-    made: Any = hv.Points(frame, list(dims), list(columns), label=label)
+    marks: Any = hv.Points(frame, list(dims), list(columns), label=label)
     # of marks with the same tooltip HoloViews lets only the first answer to the pointer
     tooltip = f"<div data-marks='{html.escape(label)}'>{BOX.format(lines)}</div>"
-    return made.opts(tools=["hover"], hover_tooltips=tooltip, backend="bokeh", **look)
+    return marks.opts(tools=["hover"], hover_tooltips=tooltip, backend="bokeh", **look)
 
 
 def nothing_to_draw(theme: str, title: str, height: int = 90) -> hv.Overlay:
@@ -256,7 +256,7 @@ def _marks(data: pd.DataFrame, value: hv.Dimension, edge: float) -> list[Any]:
             continue
         at = data.iloc[rows]
         look = {"marker": marker, "size": mark_size(data), "color": colour, "fill_alpha": 0.55, "line_width": 1.4}
-        parts.append(told_points(at["trial"], known[rows], ["trial", value], state, told_trials(at), **look))
+        parts.append(tooltip_points(at["trial"], known[rows], ["trial", value], state, trial_texts(at), **look))
     if data.attrs["best"] >= 0:
         at = data.iloc[[data.attrs["best"]]]
         ring = hv.Points((at["trial"], at["value"]), ["trial", value], label="best")
@@ -332,12 +332,7 @@ def tuning_importance_plot(data: pd.DataFrame, theme: str = "light") -> hv.Overl
 def tuning_importance(ds: xr.Dataset, theme: str = "light") -> hv.Overlay:
     """The importance of each parameter, largest first, the evaluator that says so in the title.
 
-    Args:
-        ds: the `results` of an optimizer.
-        theme: "light" or "dark".
-
-    Raises:
-        DomainError: an unknown theme, or not the results of a campaign.
+    Arguments and failures are those of `tuning_history`.
     """
     check_theme(theme)
     return tuning_importance_plot(tuning_importance_data(ds), theme)

@@ -1,4 +1,7 @@
-"""HoloViews with its Bokeh backend; in a notebook its figures ask the network for nothing."""
+"""HoloViews with its Bokeh backend, tooltips, and fewer points for the same picture.
+
+In a notebook its figures ask the network for nothing.  Lines keep the extremes of every bin, shares their means.
+"""
 
 from __future__ import annotations
 
@@ -61,20 +64,22 @@ def hover_rows(ticks: int, keep: np.ndarray, most: int = MOST_HOVERS) -> np.ndar
 
 
 def hover_line(
-    data: pd.DataFrame, rows: np.ndarray, height: np.ndarray, told: Mapping[str, Sequence[str]], vertical: hv.Dimension
+    data: pd.DataFrame, rows: np.ndarray, height: np.ndarray, texts: Mapping[str, Sequence[str]], vertical: hv.Dimension
 ) -> hv.Curve:
-    """The unseen line through `height` at `rows` whose tooltip tells the time and the texts of `told`.
+    """The unseen line through `height` at `rows` whose tooltip tells the time and the `texts`.
 
     Args:
         data: has the column `time`.
         rows: from `hover_rows`.
         height: where the tooltip points, one value per row of `rows`; holes are filled from their neighbours.
-        told: texts by their labels, one per row of `rows`.
+        texts: by their labels, one per row of `rows`.
         vertical: the value axis of the panel.
     """
     times = data["time"].to_numpy()[rows]
-    columns = {"when": [moment(t) for t in times]} | {f"told{i}": list(texts) for i, texts in enumerate(told.values())}
-    labels = ["tick" if times.dtype.kind != "M" else "time (UTC)", *told]
+    columns = {"when": [moment(t) for t in times]} | {
+        f"told{i}": list(column) for i, column in enumerate(texts.values())
+    }
+    labels = ["tick" if times.dtype.kind != "M" else "time (UTC)", *texts]
     level: Any = pd.Series(height, dtype=np.float64).replace([np.inf, -np.inf], np.nan).ffill().bfill()
     frame = pd.DataFrame({"time": times, vertical.name: level.to_numpy()} | columns)
     lines = "".join(LINE.format(html.escape(label), name) for label, name in zip(labels, columns, strict=True))
@@ -101,3 +106,76 @@ def with_ends(lower: Any, upper: Any, unit: str) -> list[str]:
     known = np.isfinite(np.asarray(lower)) & np.isfinite(np.asarray(upper))
     pairs = zip(with_unit(lower, ""), with_unit(upper, unit), known, strict=True)
     return [f"{low} to {high}" if k else "not known" for low, high, k in pairs]
+
+
+MOST_POINTS = 4000
+
+
+def thin_lines(frame: pd.DataFrame, columns: Sequence[str], most: int = MOST_POINTS) -> pd.DataFrame:
+    """Each column's least and largest value of every bin of rows, in the order in which they came.
+
+    A line through them covers the same pixels as the line through all points, as long as a bin is narrower than a
+    pixel; no spike is lost.
+
+    Args:
+        frame: a column `time` and those named.
+        columns: the lines.
+        most: points of a line at the most; a shorter frame is returned whole.
+    """
+    if len(frame) <= most:
+        return frame.filter(["time", *columns])
+    bins = most // 2
+    size = -(-len(frame) // bins)
+    made = {"time": _bin_times(frame["time"].to_numpy(), size)}
+    for name in columns:
+        rows = _binned(frame[name].to_numpy(dtype=np.float64), size)
+        known = np.isfinite(rows)
+        least = np.where(known, rows, np.inf)
+        largest = np.where(known, rows, -np.inf)
+        low_first = least.argmin(axis=1) <= largest.argmax(axis=1)
+        low = np.where(known.any(axis=1), least.min(axis=1), np.nan)
+        high = np.where(known.any(axis=1), largest.max(axis=1), np.nan)
+        made[name] = np.stack([np.where(low_first, low, high), np.where(low_first, high, low)], axis=1).ravel()
+    return pd.DataFrame(made)
+
+
+def thin_band(frame: pd.DataFrame, lower: str, upper: str, most: int = MOST_POINTS) -> pd.DataFrame:
+    """The envelope of a band: the least lower and the largest upper value of every bin of rows."""
+    if len(frame) <= most:
+        return frame.filter(["time", lower, upper])
+    size = -(-len(frame) // most)
+    low = _binned(frame[lower].to_numpy(dtype=np.float64), size)
+    high = _binned(frame[upper].to_numpy(dtype=np.float64), size)
+    low, high = (
+        np.where(np.isfinite(low), low, np.inf).min(axis=1),
+        np.where(np.isfinite(high), high, -np.inf).max(axis=1),
+    )
+    empty = np.isinf(low) | np.isinf(high)
+    made = {
+        "time": frame["time"].to_numpy()[::size],
+        lower: np.where(empty, np.nan, low),
+        upper: np.where(empty, np.nan, high),
+    }
+    return pd.DataFrame(made)
+
+
+def thin_means(frame: pd.DataFrame, columns: Sequence[str], most: int = MOST_POINTS) -> pd.DataFrame:
+    """Means of every bin of rows; shares that sum to one still do."""
+    if len(frame) <= most:
+        return frame.filter(["time", *columns])
+    size = -(-len(frame) // most)
+    starts = np.arange(0, len(frame), size)
+    rows = np.diff(starts, append=len(frame))
+    made = {name: np.add.reduceat(frame[name].to_numpy(dtype=np.float64), starts) / rows for name in columns}
+    return pd.DataFrame({"time": frame["time"].to_numpy()[::size]} | made)
+
+
+def _binned(values: np.ndarray, size: int) -> np.ndarray:
+    padding = -len(values) % size
+    return np.concatenate([values, np.full(padding, np.nan)]).reshape(-1, size)
+
+
+def _bin_times(times: np.ndarray, size: int) -> np.ndarray:
+    starts = np.arange(0, len(times), size)
+    middles = np.minimum(starts + size // 2, len(times) - 1)
+    return np.stack([times[starts], times[middles]], axis=1).ravel()

@@ -10,7 +10,7 @@ import xarray as xr
 
 from ..model.kernels.registry import kernel_colour
 from ..runtime.words import moment, number
-from .drawing import hover_line, hover_rows, hv, with_ends, with_unit
+from .drawing import hover_line, hover_rows, hv, thin_band, thin_lines, thin_means, with_ends, with_unit
 from .style import (
     ALARM,
     CHART_COLOURS,
@@ -25,7 +25,6 @@ from .style import (
     time_label,
     unit_of,
 )
-from .thinning import thin_band, thin_lines, thin_means
 
 
 def forecast_data(ds: xr.Dataset, asset: Any = None) -> pd.DataFrame:

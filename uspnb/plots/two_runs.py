@@ -9,10 +9,9 @@ import pandas as pd
 import xarray as xr
 
 from ..errors import DomainError
-from .drawing import hover_line, hover_rows, hv, with_ends, with_unit
+from .drawing import hover_line, hover_rows, hv, thin_band, thin_lines, with_ends, with_unit
 from .panels import value_range, weights_data, weights_plot
 from .style import OBSERVED, check_theme, figure_options, label, one_series, time_label, unit_of
-from .thinning import thin_band, thin_lines
 
 FIRST, SECOND = "#2f86c8", "#e69f00"
 NAMES = ("a", "b")

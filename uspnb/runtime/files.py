@@ -379,7 +379,7 @@ class Writer:
         name: of the threads.
         places: pieces that may wait; for one more the oldest that may be dropped is, and its Future cancelled.
         workers: threads; more than one may finish out of order.
-        told_closed: what is said to who submits after the end.
+        closed_message: what is said to who submits after the end.
 
     Raises:
         DomainError: `places` or `workers` below 1.
@@ -390,10 +390,10 @@ class Writer:
         name: str,
         places: SupportsIndex,
         workers: SupportsIndex = 1,
-        told_closed: str = "the writer is closed; nothing more can be submitted",
+        closed_message: str = "the writer is closed; nothing more can be submitted",
     ) -> None:
         self.places, self.workers = check_whole("places", places, 1), check_whole("workers", workers, 1)
-        self._told_closed = told_closed
+        self._closed_message = closed_message
         self._executor = ThreadPoolExecutor(self.workers, thread_name_prefix=name)
         self._changed = threading.Condition()
         self._waiting: deque[_Piece] = deque()
@@ -418,7 +418,7 @@ class Writer:
         dropped: list[_Piece] = []
         with self._changed:
             if self._closed:
-                raise DomainError(self._told_closed)
+                raise DomainError(self._closed_message)
             self._waiting.append(_Piece(work, future, may_be_dropped))
             droppable = [piece for piece in self._waiting if piece.may_be_dropped]
             for piece in droppable[: -self.places]:

@@ -135,15 +135,15 @@ def columns_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[An
     return _table(title, f"<thead><tr>{head}</tr></thead>", body)
 
 
-def folded(title: str, told: str, body: str, opened: bool = False) -> str:
+def folded(title: str, sentence: str, body: str, opened: bool = False) -> str:
     """A part that a click unfolds: a bold title, one sentence about it, and HTML that is inserted as it is."""
-    rest = f": {_text(told)}" if told else ""
+    rest = f": {_text(sentence)}" if sentence else ""
     return f"<details{' open' if opened else ''}><summary>{_strong(title)}{rest}</summary>{body}</details>"
 
 
-def headline(title: str, told: str) -> str:
+def headline(title: str, sentence: str) -> str:
     """A bold title and one sentence."""
-    return f"<div>{_strong(title)}{f': {_text(told)}' if told else ''}</div>"
+    return f"<div>{_strong(title)}{f': {_text(sentence)}' if sentence else ''}</div>"
 
 
 def _table(title: str, head: str, rows: Sequence[str]) -> str:

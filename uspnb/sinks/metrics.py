@@ -107,7 +107,7 @@ class Metrics:
         self._known: set[str] = set()
         self._beyond: set[str] = set()
         self._seen: dict[tuple[str, str], float] = {}  # cumulative counts that were told before
-        self._made: dict[str, Any] = {}
+        self._collectors: dict[str, Any] = {}
         self._children: dict[tuple[str, tuple[str, ...]], Any] = {}
         self._plan: RowPlan | None = None
         for spec in METRICS:
@@ -119,7 +119,7 @@ class Metrics:
                 made = (Counter if spec.kind == "counter" else Gauge)(
                     spec.name, spec.meaning, spec.labels, registry=self.registry
                 )
-            self._made[spec.name] = made
+            self._collectors[spec.name] = made
 
     # ticks
 
@@ -221,9 +221,9 @@ class Metrics:
             seconds: how long it took.
             residual: ticks that waited when it began.
         """
-        self._made["predictor_graceful_shutdowns"].inc()
-        self._made["predictor_shutdown_duration_seconds"].observe(seconds)
-        self._made["predictor_shutdown_residual_observations"].observe(residual)
+        self._collectors["predictor_graceful_shutdowns"].inc()
+        self._collectors["predictor_shutdown_duration_seconds"].observe(seconds)
+        self._collectors["predictor_shutdown_residual_observations"].observe(residual)
 
     def set_gpu(self, readings: Iterable[GpuReading]) -> None:
         """Show what `GpuMemory.read` returned."""
@@ -276,14 +276,14 @@ class Metrics:
             # Bounded as well: what matters beyond is that there are many.
             if len(self._beyond) < 100 * self._most:
                 self._beyond.add(asset)
-            self._made["predictor_assets_beyond_limit"].set(len(self._beyond))
+            self._collectors["predictor_assets_beyond_limit"].set(len(self._beyond))
             return OTHER
 
     def _child(self, name: str, labels: tuple[str, ...]) -> Any:
         """A metric of certain label values; found again without asking the library, which takes a lock for it."""
         child = self._children.get((name, labels))
         if child is None:
-            metric = self._made[name]
+            metric = self._collectors[name]
             child = self._children[name, labels] = metric.labels(*labels) if labels else metric
         return child
 

@@ -100,7 +100,7 @@ class ParityLog:
                 self._waiting.popleft()
             self._condition = None
         except OSError as error:
-            self._condition = self._told(error)
+            self._condition = self._problem_text(error)
 
     def close(self) -> None:
         """Write what waits and the line that says how many there are, and force all of it to the disk."""
@@ -110,7 +110,7 @@ class ParityLog:
                 self._append(self._file, {"kind": "close", "lines": self._lines})
             self._let_go(sync=True)
         except OSError as error:
-            self._condition = self._told(error)
+            self._condition = self._problem_text(error)
         if self._lock is not None:
             self._lock.release()
             self._lock = None
@@ -198,7 +198,7 @@ class ParityLog:
             return aside.name
         return ""
 
-    def _told(self, error: OSError) -> str:
+    def _problem_text(self, error: OSError) -> str:
         return f"the parity log {self.path} cannot be written: {error.strerror or error}"
 
 

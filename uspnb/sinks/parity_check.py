@@ -11,7 +11,7 @@ from ..errors import IntegrityError
 from ..runtime.files import MAX_LINE_BYTES, START
 from .parity import parse_line
 
-MOST_TOLD = 10
+MOST_SHOWN = 10
 
 
 class Verified(NamedTuple):
@@ -128,7 +128,7 @@ class Comparison(NamedTuple):
         ]
         if self.repeated:
             told.append(f"{self.repeated} ticks stand twice in a log, with the same hashes: its run went back.")
-        for log, asset, tick in self.contradicted[:MOST_TOLD]:
+        for log, asset, tick in self.contradicted[:MOST_SHOWN]:
             which = "first" if log == "a" else "second"
             told.append(f"The {which} log contradicts itself at tick {tick} of {asset!r}.")
         return "\n".join(told)

@@ -140,10 +140,10 @@ class ProcessWriter:
             self.restarts += 1
             self._wait(f"the telemetry process ended (exit code {code}) and is started again")
 
-    def _wait(self, told: str) -> None:
+    def _wait(self, condition: str) -> None:
         """Say what is wrong and let some time pass, more of it each time until records get through again."""
         with self._lock:
-            self._now = [SinkStatus(condition=told) for _ in self._now]
+            self._now = [SinkStatus(condition=condition) for _ in self._now]
         self._abandoned.wait(self._pause_s)
         self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
 

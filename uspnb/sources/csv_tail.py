@@ -58,7 +58,7 @@ class CsvTailSource(ReadingSource):
         live: bool = True,
     ) -> None:
         self._path = check_options(path=path, time=time).path
-        self._asked = (time, () if value is None else (value,))
+        self._columns = (time, () if value is None else (value,))
         self._poll_s = check_number("poll_s", poll_s, above=0.0, most=3600.0, unit="seconds")
         self._named = name
         self._reader: CsvReader | None = None
@@ -96,7 +96,7 @@ class CsvTailSource(ReadingSource):
         lines = [line for line in text.split("\n") if line.strip()][: SAMPLE + 1]
         separator = find_separator(lines[0]) if lines else ","
         try:
-            layout = find_layout(list(_rows(lines, separator)), separator, *self._asked)
+            layout = find_layout(list(_rows(lines, separator)), separator, *self._columns)
         except DomainError as error:
             raise DomainError(f"{self._path} {error}") from None
         if layout is None:

@@ -9,26 +9,23 @@ from typing import Any
 
 from ..data.times import timestamp_to_ns
 from ..errors import DomainError
-from .base import Ticks
-from .items import ArrivalClock, real_proxy, real_value
-from .reader import TickBuffer, not_replayable
+from .items import Clock, real_proxy, real_value
+from .reader import BufferedSource
 
 CAPACITY = 100_000
 
 
-class FeedSource:
+class FeedSource(BufferedSource):
     """A source that is fed by hand.
 
     Args:
         capacity: ticks that may wait; `put` refuses the one beyond.
         name, units: of the series.
-        live: False where the ticks belong to the past; each is then processed at its own timestamp.
+        live: False for ticks that are each processed at their own timestamp.
         clock: gives the time of a tick that comes without one [ns since 1970 UTC].
     """
 
-    length: int | None = None
-    time_is_grid = False
-    notes: tuple[str, ...] = ()
+    kind = "a feed"
 
     def __init__(
         self,
@@ -37,11 +34,9 @@ class FeedSource:
         name: str = "",
         units: str = "",
         live: bool = True,
-        clock: Callable[[], int] = time.time_ns,
+        clock: Clock = time.time_ns,
     ) -> None:
-        self.name, self.units, self.live = name, units, live
-        self._buffer = TickBuffer(capacity)
-        self._arrival = ArrivalClock(clock)
+        super().__init__(name, units, capacity, live, clock)
         self._wake: Callable[[], None] | None = None
         self._closed = False
         self._order = threading.Lock()  # two feeding threads: times and ticks keep one order
@@ -78,27 +73,10 @@ class FeedSource:
         if len(self._buffer):
             wake()
 
-    def take(self, most: int) -> Ticks:
-        """Up to `most` ticks that wait; see `Source.take`."""
-        return self._buffer.take(most)
-
     @property
     def exhausted(self) -> bool:
         """Whether the source was closed and all ticks were taken."""
         return self._closed and self._buffer.empty
-
-    @property
-    def waiting(self) -> int:
-        """Ticks that were fed and not yet taken."""
-        return len(self._buffer)
-
-    def seek(self, k: int) -> None:
-        """Refused: what was fed is not kept.
-
-        Raises:
-            DomainError: always.
-        """
-        raise DomainError(not_replayable("a feed", k))
 
     def close(self) -> None:
         """End the feed; see `Source.close`."""

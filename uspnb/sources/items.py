@@ -15,6 +15,8 @@ from ..data.times import instant_ns, timestamp_to_ns
 from ..errors import DomainError, shown
 from ..model.records import ProcessState
 
+Clock = Callable[[], int]  # gives the time [ns since 1970 UTC]
+
 
 class Tick(NamedTuple):
     """One tick: value [input units], time [ns since 1970 UTC], dispersion proxy (NaN where there is none)."""
@@ -33,7 +35,7 @@ class ArrivalClock:
         clock: gives the time [ns since 1970 UTC].
     """
 
-    def __init__(self, clock: Callable[[], int] = time.time_ns) -> None:
+    def __init__(self, clock: Clock = time.time_ns) -> None:
         self._clock, self._last = clock, -(2**63)
 
     def __call__(self) -> int:
@@ -57,8 +59,8 @@ def real_value(value: Any, what: str = "value") -> float:
     if getattr(value, "shape", None) == () and getattr(value, "dtype", np.dtype(object)).kind in "fiu":
         return float(value)  # an array without dims, NumPy's or JAX's
     shape = getattr(value, "shape", None)
-    told = f"{type(value).__name__} of shape {shape}" if shape else type(value).__name__
-    raise DomainError(f"{what} is not one real number but of type {told}; use NaN where a value is missing")
+    kind = f"{type(value).__name__} of shape {shape}" if shape else type(value).__name__
+    raise DomainError(f"{what} is not one real number but of type {kind}; use NaN where a value is missing")
 
 
 def real_proxy(proxy: Any) -> float:

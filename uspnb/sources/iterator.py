@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import inspect
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 from ..errors import DomainError, shown
 from .base import SourceFault
-from .items import Tick, read_item
-from .reader import ReadingSource, told
+from .items import Clock, Tick, read_item
+from .reader import ReadingSource, error_text
 
 # A tick that comes without a time gets that of its reading: read far ahead, it would be stale when it is processed.
 CAPACITY = 1_000
@@ -33,7 +33,7 @@ class IteratorSource(ReadingSource):
         items: the iterator, iterable or async iterator.
         name, units: of the series.
         capacity: ticks read ahead.
-        live: False where the ticks belong to the past; each is then processed at its own timestamp.
+        live: False for ticks that are each processed at their own timestamp.
         clock: gives the time of a tick that comes without one [ns since 1970 UTC].
 
     Raises:
@@ -50,7 +50,7 @@ class IteratorSource(ReadingSource):
         units: str = "",
         capacity: int = CAPACITY,
         live: bool = True,
-        clock: Callable[[], int] = time.time_ns,
+        clock: Clock = time.time_ns,
     ) -> None:
         if isinstance(items, (str, bytes, bytearray, dict, set, frozenset)) or not (
             hasattr(items, "__aiter__") or hasattr(items, "__iter__") or hasattr(items, "__next__")
@@ -77,7 +77,7 @@ class IteratorSource(ReadingSource):
         except asyncio.CancelledError:
             self._break("the iterator cancelled itself", can_continue=False)
         except (Exception, SystemExit) as error:
-            self._break(f"the iterator raised {told(error)}", can_continue=self._restartable)
+            self._break(f"the iterator raised {error_text(error)}", can_continue=self._restartable)
 
     def _loop_over(self) -> None:
         if self._iterator is None:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import codecs
+import contextlib
+import http
+import http.client
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
+from typing import Any, Protocol, runtime_checkable
+from urllib.parse import urlsplit
 
 from ..errors import DomainError, shown
-from ..runtime.credentials import checked_address, public_name, read_credentials
-from .items import read_line
+from ..runtime.credentials import checked_address, is_loopback, public_name, read_credentials
+from .items import Clock, read_line
 from .reader import ReadingSource
-from .transports import ConnectionLost, Transport, open_transport
 
 CAPACITY = 100_000
 LONGEST_LINE = 1 << 16
@@ -33,7 +39,7 @@ class LineSource(ReadingSource):
         url: the address, without user and password.
         name, units: of the series; by default the address without its query.
         capacity: ticks read ahead.
-        live: False where the ticks belong to the past; each is then processed at its own timestamp.
+        live: False for ticks that are each processed at their own timestamp.
         clock: gives the time of a tick that comes without one [ns since 1970 UTC].
 
     Raises:
@@ -50,7 +56,7 @@ class LineSource(ReadingSource):
         units: str = "",
         capacity: int = CAPACITY,
         live: bool = True,
-        clock: Callable[[], int] = time.time_ns,
+        clock: Clock = time.time_ns,
     ) -> None:
         address = checked_address(url)
         self._url, self._credentials = address.geturl(), read_credentials(address)
@@ -115,3 +121,205 @@ def cut_lines(blocks: Iterator[str], longest: int) -> Iterator[str]:
             rest, skipping = "", True
     if rest and not skipping:
         yield rest
+
+
+CONNECT_S = 5.0
+POLL_S = 0.2
+CLOSE_S = 0.2
+BLOCK = 1 << 16
+LARGEST_MESSAGE = 1 << 20
+NORMAL_CLOSE, TOO_LARGE = 1000, 1009
+
+_quiet = logging.getLogger("uspnb.sources.websockets")
+_quiet.setLevel(logging.INFO)  # below that websockets logs every header, the credentials too
+
+
+class ConnectionLost(Exception):
+    """A server could not be reached, refused, or went away before the end; its text has no address and no header."""
+
+
+@runtime_checkable
+class Transport(Protocol):
+    """An open connection, a context manager."""
+
+    def blocks(self, stopped: Callable[[], bool]) -> Iterator[str]:
+        """Text as it comes, until the server ends it in order or `stopped` says so.
+
+        Raises:
+            ConnectionLost: the connection broke.
+        """
+        ...
+
+    def interrupt(self) -> None:
+        """Make `blocks` end soon; from any thread."""
+        ...
+
+    def __enter__(self) -> Transport: ...
+
+    def __exit__(self, *error: object) -> None: ...
+
+
+def open_transport(url: str, authorization: str | None) -> Transport:
+    """Connect.
+
+    Args:
+        url: the whole address.
+        authorization: the value of the `Authorization` header, None for none.
+
+    Raises:
+        ConnectionLost: the server cannot be reached or refuses.
+    """
+    kind = WebSocketLines if url.startswith("ws") else HttpLines
+    return kind(url, authorization)
+
+
+class WebSocketLines:
+    """Messages of a WebSocket; each ends a line."""
+
+    def __init__(self, url: str, authorization: str | None) -> None:
+        from websockets.exceptions import InvalidStatus, WebSocketException
+        from websockets.sync.client import connect
+
+        headers = {"Authorization": authorization} if authorization else None
+        try:
+            self._socket = connect(
+                url,
+                additional_headers=headers,
+                open_timeout=CONNECT_S,
+                close_timeout=CLOSE_S,
+                max_size=LARGEST_MESSAGE,
+                # Pings go unanswered while the reader waits for room; whether a source is silent, its user judges.
+                ping_interval=None,
+                proxy=None if is_loopback(urlsplit(url).hostname or "") else True,
+                logger=_quiet,
+            ).__enter__()
+        except InvalidStatus as error:
+            raise ConnectionLost(_status(error.response.status_code)) from None
+        except (WebSocketException, OSError, EOFError) as error:
+            raise ConnectionLost(f"no connection: {why(error)}") from None
+
+    def blocks(self, stopped: Callable[[], bool]) -> Iterator[str]:
+        """Messages with an end of line; see `Transport.blocks`."""
+        from websockets.exceptions import ConnectionClosed
+
+        while not stopped():
+            try:
+                message = self._socket.recv(timeout=POLL_S)
+            except TimeoutError:
+                continue
+            except ConnectionClosed as error:
+                if error.rcvd is not None and error.rcvd.code == NORMAL_CLOSE:
+                    return
+                if error.sent is not None and error.sent.code == TOO_LARGE:
+                    raise ConnectionLost(f"a message is larger than {LARGEST_MESSAGE:,} bytes; send lines") from None
+                code = "" if error.rcvd is None else f" with code {error.rcvd.code}"
+                raise ConnectionLost(f"the server closed the connection{code}") from None
+            except OSError as error:
+                raise ConnectionLost(f"the connection broke: {why(error)}") from None
+            text = message.decode("utf-8", errors="replace") if isinstance(message, bytes) else message
+            yield text + "\n"
+
+    def interrupt(self) -> None:
+        """`blocks` looks up often enough; see `Transport.interrupt`."""
+
+    def __enter__(self) -> WebSocketLines:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._socket.close()
+
+
+class HttpLines:
+    """The body of an HTTP response, as it comes."""
+
+    def __init__(self, url: str, authorization: str | None) -> None:
+        import requests
+
+        def authorize(request: Any) -> Any:
+            # A function, even one that adds nothing, keeps requests from sending what a .netrc file holds.
+            if authorization:
+                request.headers["Authorization"] = authorization
+            return request
+
+        host = urlsplit(url).hostname or ""
+        self._session = requests.Session()
+        try:
+            self._response = self._session.get(
+                url,
+                stream=True,
+                timeout=(CONNECT_S, None),
+                auth=authorize,
+                allow_redirects=False,  # a redirect would take the credentials along
+                proxies={"no_proxy": host} if is_loopback(host) else None,
+                headers={"Accept-Encoding": "identity", "Accept": "application/x-ndjson, text/csv, text/plain, */*"},
+            )
+        except (requests.RequestException, OSError) as error:
+            self._session.close()
+            raise ConnectionLost(f"no connection: {why(error)}") from None
+        if self._response.status_code != http.HTTPStatus.OK:
+            status = _status(self._response.status_code)
+            self.__exit__()
+            raise ConnectionLost(status)
+
+    def blocks(self, stopped: Callable[[], bool]) -> Iterator[str]:
+        """Text as it comes; see `Transport.blocks`."""
+        from urllib3.exceptions import HTTPError
+
+        raw = self._response.raw
+        decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        while not stopped():
+            try:
+                block = raw.read1(BLOCK, decode_content=True)
+            except (HTTPError, OSError, ValueError) as error:
+                raise ConnectionLost(f"the connection broke: {why(error)}") from None
+            if not block:
+                break
+            yield decoder.decode(block)
+        headers = self._response.headers
+        whole = "content-length" in headers or headers.get("transfer-encoding", "").lower() == "chunked"
+        if not whole and not stopped():
+            # Without either header the end of a stream cannot be told from a server that died.
+            raise ConnectionLost("the server closed the connection")
+
+    def interrupt(self) -> None:
+        """Shut the socket, from which `blocks` reads; see `Transport.interrupt`."""
+        with contextlib.suppress(RuntimeError, ValueError, OSError):  # it is shut already
+            self._response.raw.shutdown()
+
+    def __enter__(self) -> HttpLines:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._response.close()
+        self._session.close()
+
+
+def _status(code: int) -> str:
+    told = {
+        401: "the server wants credentials; set USPNB_SOURCE_TOKEN, or USPNB_SOURCE_USER and USPNB_SOURCE_PASSWORD",
+        403: "the server refuses these credentials",
+        404: "the server has nothing at this address",
+    }
+    if 300 <= code < 400:
+        return f"the server answered {code}: the address has moved; give the new one"
+    return f"the server answered {code}: {told.get(code, 'give an address that streams lines')}"
+
+
+def why(error: BaseException) -> str:
+    """What went wrong, from the innermost operating system error; libraries put whole addresses into their texts."""
+    if isinstance(error, TimeoutError) and not error.strerror:
+        return "no answer in time"
+    seen: list[BaseException] = []
+    queue: list[BaseException] = [error]
+    while queue:
+        one = queue.pop(0)
+        if one in seen:
+            continue
+        seen.append(one)
+        if isinstance(one, http.client.IncompleteRead):
+            return "the server went away in mid-stream"
+        if isinstance(one, OSError) and one.strerror:
+            return one.strerror
+        related = (one.__cause__, one.__context__, getattr(one, "reason", None), *one.args)
+        queue.extend(other for other in related if isinstance(other, BaseException))
+    return type(seen[-1]).__name__

@@ -49,14 +49,14 @@ def open_source(what: Any = None, **options: Any) -> Source:
     if isinstance(what, type) or (inspect.isroutine(what) and not hasattr(what, "__next__")):
         raise DomainError(f"{getattr(what, '__name__', what)!r} was not called; call it and give what it returns")
     if isinstance(what, Source):
-        return _made(lambda: what, options)
+        return _open_with(lambda: what, options)
     if what is None:
-        return _made(FeedSource, options)
+        return _open_with(FeedSource, options)
     if isinstance(what, str) and what in DEMONSTRATION:
-        return _made(_demonstration, options)
+        return _open_with(_demonstration, options)
     if isinstance(what, str) and "://" in what:
         opener = _REGISTRY.find(what)
-        return _made(_address, options, what) if opener is None else _REGISTRY.open(opener, what, options, Source)
+        return _open_with(_address, options, what) if opener is None else _REGISTRY.open(opener, what, options, Source)
     if isinstance(what, (str, Path)):
         return _open_path(Path(what).expanduser(), options)
     return _open_data(what, options)
@@ -77,7 +77,7 @@ def register_source(scheme: str, opener: Callable[..., Source]) -> None:
     _REGISTRY.register(scheme, opener)
 
 
-def _made(make: Any, options: dict[str, Any], *given: Any) -> Source:
+def _open_with(make: Any, options: dict[str, Any], *given: Any) -> Source:
     return call_with_options(make, given, options, "this source")
 
 
@@ -105,13 +105,13 @@ def _open_path(path: Path, options: dict[str, Any]) -> Source:
     suffix = path.suffix.lower()
     follow = options.pop("follow", False)
     if suffix in TABLES and follow:
-        return _made(_kind("csv_tail", "CsvTailSource"), options, path)
+        return _open_with(_kind("csv_tail", "CsvTailSource"), options, path)
     if follow:
         raise DomainError(f"{path.name!r} cannot be followed; only {', '.join(TABLES)} files grow line by line")
     if suffix in TABLES:
-        return _made(_table, options, path)
+        return _open_with(_table, options, path)
     if suffix in ARCHIVES:
-        return _made(_archive, options, path)
+        return _open_with(_archive, options, path)
     raise DomainError(f"{str(path)!r} is not a source of ticks; {KNOWN}")
 
 
@@ -173,11 +173,11 @@ def _open_data(what: Any, options: dict[str, Any]) -> Source:
     if isinstance(what, (bytes, bytearray, dict, set, frozenset, bool, int, float, complex)):
         raise DomainError(f"a {type(what).__name__} is not a source of ticks; {KNOWN}")
     if hasattr(what, "data_vars"):
-        return _made(_dataset, options, what)
+        return _open_with(_dataset, options, what)
     if hasattr(what, "__next__") or hasattr(what, "__aiter__"):
-        return _made(_kind("iterator", "IteratorSource"), options, what)
+        return _open_with(_kind("iterator", "IteratorSource"), options, what)
     if isinstance(what, (list, tuple)) or hasattr(what, "__array__") or hasattr(what, "timestamps_ns"):
-        return _made(_kind("replay", "ReplaySource"), options, what)
+        return _open_with(_kind("replay", "ReplaySource"), options, what)
     if hasattr(what, "__iter__"):
-        return _made(_kind("iterator", "IteratorSource"), options, what)
+        return _open_with(_kind("iterator", "IteratorSource"), options, what)
     raise DomainError(f"a {type(what).__name__} is not a source of ticks; {KNOWN}")

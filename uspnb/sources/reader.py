@@ -1,4 +1,4 @@
-"""What all sources share that read in a thread of their own: `ReadingSource`, and the `TickBuffer` that it fills."""
+"""What sources share whose ticks come one by one: the `TickBuffer` that they fill, and a reader in a thread."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 from ..errors import DomainError
 from ..runtime.arguments import check_whole
 from .base import SourceFault, Ticks
-from .items import ArrivalClock, Tick
+from .items import ArrivalClock, Clock, Tick
 
 JOIN_S = 0.4
 MOST_WORDS = 300
@@ -44,36 +44,24 @@ class TickBuffer:
     def offer(self, value: float, stamp_ns: int, proxy: float = np.nan) -> bool:
         """Put one tick in if there is room for it, and say whether there was."""
         with self._changed:
-            if self._full():
-                return False
-            self._store(value, stamp_ns, proxy)
-            return True
+            return not self._full() and self._store(value, stamp_ns, proxy)
 
     def offer_fault(self, fault: SourceFault) -> bool:
         """Put a fault behind the ticks if there are fewer than 100, and say whether there were."""
         with self._changed:
-            if self._full_of_faults():
-                return False
-            self._faults.append((self._put, fault))
-            return True
+            return not self._full_of_faults() and self._store_fault(fault)
 
     def put(self, value: float, stamp_ns: int, proxy: float = np.nan) -> bool:
         """Put one tick in as soon as there is room; False where `stop` came first."""
         with self._changed:
             self._changed.wait_for(lambda: self._stopped or not self._full())
-            if self._stopped:
-                return False
-            self._store(value, stamp_ns, proxy)
-            return True
+            return not self._stopped and self._store(value, stamp_ns, proxy)
 
     def put_fault(self, fault: SourceFault) -> bool:
         """Put a fault in as soon as there is room; False where `stop` came first."""
         with self._changed:
             self._changed.wait_for(lambda: self._stopped or not self._full_of_faults())
-            if self._stopped:
-                return False
-            self._faults.append((self._put, fault))
-            return True
+            return not self._stopped and self._store_fault(fault)
 
     def _full(self) -> bool:
         return self._put - self._taken >= self.capacity
@@ -81,10 +69,15 @@ class TickBuffer:
     def _full_of_faults(self) -> bool:
         return len(self._faults) >= MOST_FAULTS
 
-    def _store(self, value: float, stamp_ns: int, proxy: float) -> None:
+    def _store(self, value: float, stamp_ns: int, proxy: float) -> bool:
         place = self._put % self.capacity
         self._values[place], self._stamps[place], self._proxies[place] = value, stamp_ns, proxy
         self._put += 1
+        return True
+
+    def _store_fault(self, fault: SourceFault) -> bool:
+        self._faults.append((self._put, fault))
+        return True
 
     def take(self, most: int) -> Ticks:
         """Up to `most` ticks, oldest first, none where there are none.
@@ -134,13 +127,13 @@ class TickBuffer:
             return self._put == self._taken and not self._faults
 
 
-class ReadingSource:
-    """A source whose subclass reads in a daemon thread: it puts ticks and faults, and returns at the end.
+class BufferedSource:
+    """What sources share whose ticks come one by one and wait in a buffer; none of them can be sought in.
 
     Args:
         name, units: of the series.
-        capacity: ticks read ahead; the reader waits while so many are there.
-        live: False where the ticks belong to the past; each is then processed at its own timestamp.
+        capacity: ticks that may wait.
+        live: False for ticks that are each processed at their own timestamp.
         clock: gives the time of a tick that comes without one [ns since 1970 UTC].
     """
 
@@ -148,12 +141,47 @@ class ReadingSource:
     length: int | None = None
     time_is_grid = False
 
-    def __init__(
-        self, name: str, units: str, capacity: int, live: bool = True, clock: Callable[[], int] = time.time_ns
-    ) -> None:
+    def __init__(self, name: str, units: str, capacity: int, live: bool = True, clock: Clock = time.time_ns) -> None:
         self.name, self.units, self._live = name, units, live
         self._buffer = TickBuffer(capacity)
         self._arrival = ArrivalClock(clock)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """None by default; see `Source`."""
+        return ()
+
+    @property
+    def live(self) -> bool:
+        """See `Source`."""
+        return self._live
+
+    @property
+    def waiting(self) -> int:
+        """See `Source.waiting`."""
+        return len(self._buffer)
+
+    def take(self, most: int) -> Ticks:
+        """See `Source.take`."""
+        return self._buffer.take(most)
+
+    def seek(self, k: int) -> None:
+        """Refused: what came is not kept.
+
+        Raises:
+            DomainError: always.
+        """
+        raise DomainError(not_replayable(self.kind, k))
+
+
+class ReadingSource(BufferedSource):
+    """A source whose subclass reads in a daemon thread: it puts ticks and faults, and returns at the end.
+
+    The reader waits while `capacity` ticks are there; arguments are those of `BufferedSource`.
+    """
+
+    def __init__(self, *about: Any) -> None:
+        super().__init__(*about)
         self._stop = threading.Event()
         self._state = "new"  # then reading; broken (a new start takes it up), ended, or closed
         self._lock = threading.Lock()
@@ -166,16 +194,6 @@ class ReadingSource:
 
     def _interrupt(self) -> None:
         """Free the reader from what it waits for; called by `close`, in any thread."""
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """Readings of the input that the user should know of, none by default; see `Source`."""
-        return ()
-
-    @property
-    def live(self) -> bool:
-        """Whether ticks come at their own pace; see `Source`."""
-        return self._live
 
     def start(self, wake: Callable[[], None]) -> None:
         """Begin to read, or take up again what broke; see `Source.start`."""
@@ -239,27 +257,10 @@ class ReadingSource:
                 self._state = state
             return left
 
-    def take(self, most: int) -> Ticks:
-        """Up to `most` ticks that were read; see `Source.take`."""
-        return self._buffer.take(most)
-
     @property
     def exhausted(self) -> bool:
         """Whether the reader is at its end for good and all was taken."""
         return self._state in ("ended", "closed") and self._buffer.empty
-
-    @property
-    def waiting(self) -> int:
-        """Ticks that were read and not yet taken."""
-        return len(self._buffer)
-
-    def seek(self, k: int) -> None:
-        """Refused: what was read is not kept.
-
-        Raises:
-            DomainError: always.
-        """
-        raise DomainError(not_replayable(self.kind, k))
 
     def close(self) -> None:
         """End the reader's thread within half a second; see `Source.close`."""
@@ -280,7 +281,7 @@ def _nobody() -> None:
     """Who is woken before `start`."""
 
 
-def told(error: BaseException) -> str:
+def error_text(error: BaseException) -> str:
     """An exception as words: its type and what it says."""
     text = str(error)[:MOST_WORDS]
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -17,6 +17,7 @@ import xarray as xr
 
 from uspnb.config.schema import PredictorConfig
 from uspnb.data import processes
+from uspnb.data.csv import ALL, read_csv
 from uspnb.data.samples import demo_series
 from uspnb.data.series import Series, read_series
 from uspnb.engine.fleet import Fleet
@@ -160,34 +161,17 @@ def open_fleet(source: Any, config: PredictorConfig | None) -> tuple[Fleet, str]
     return Fleet(source, config, speed=FLEET_SPEED), ""
 
 
-def read_table(path: Path) -> pd.DataFrame | xr.DataArray:
+def read_table(path: Path) -> Series | xr.DataArray:
     """A table (time, asset) from a CSV file with one column per asset, or from a saved run.
 
-    A first column that holds dates becomes the times; other columns must hold numbers.
-
     Raises:
-        DomainError: no such file, another kind of file, or columns that hold no numbers.
+        DomainError: no such file, another kind of file, or one that `read_csv` refuses.
     """
     if path.suffix in (".nc", ".zarr"):
         return _observations(results.load(path), path.name)
     if path.suffix != ".csv":
         raise DomainError(f"{path.name!r} is no table; give a .csv file with one column per asset, or a saved run")
-    try:
-        table = pd.read_csv(path, encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise DomainError(f"there is no file {path.name!r}") from None
-    except (ValueError, UnicodeDecodeError, OSError) as error:
-        raise DomainError(f"{path.name!r} cannot be read as CSV: {error}") from error
-    if len(table.columns) and not pd.api.types.is_numeric_dtype(table.dtypes.iloc[0]):
-        first = table.columns[0]
-        try:
-            times = pd.to_datetime(table[first], utc=True, format="mixed")
-            table = table.set_index(pd.DatetimeIndex(times)).drop(columns=first)
-        except (ValueError, TypeError) as error:
-            raise DomainError(f"column {first!r} of {path.name!r} holds neither numbers nor times") from error
-    if not len(table.columns):
-        raise DomainError(f"{path.name!r} has no column of values; give one column per asset")
-    return table
+    return read_csv(path, value=ALL)
 
 
 def _observations(ds: xr.Dataset, name: str) -> xr.DataArray:

@@ -19,8 +19,8 @@ from ...data.times import timestamp_to_ns
 from ...errors import DomainError, shown
 from ...runtime.arguments import check_whole
 from ...sources.base import Source, SourceFault, Ticks
-from ...sources.feed import not_replayable
 from ...sources.items import ArrivalClock, real_value
+from ...sources.reader import not_replayable
 
 FEED_CAPACITY = 10_000
 READ_AHEAD = 64

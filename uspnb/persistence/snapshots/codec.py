@@ -199,14 +199,14 @@ def _as_plain(value: Any) -> Any:
 
 def _from_pairs(pairs: list[tuple[str, Any]]) -> Any:
     """A map, or the array that a map of dtype, shape and data stands for."""
-    found = dict(pairs)
-    if len(found) != len(pairs):
+    parts = dict(pairs)
+    if len(parts) != len(pairs):
         raise IntegrityError("a map names one key twice")
-    return _array(found) if found.keys() == _ARRAY_KEYS else found
+    return _array(parts) if parts.keys() == _ARRAY_KEYS else parts
 
 
-def _array(found: dict[str, Any]) -> np.ndarray:
-    name, shape, data = found["dtype"], found["shape"], found["data"]
+def _array(parts: dict[str, Any]) -> np.ndarray:
+    name, shape, data = parts["dtype"], parts["shape"], parts["data"]
     if name not in DTYPES or not isinstance(data, bytes):
         raise IntegrityError(f"an array of dtype {name!r}; the format holds {', '.join(DTYPES)} as binary data")
     if not isinstance(shape, list) or len(shape) > MAX_DIMENSIONS:

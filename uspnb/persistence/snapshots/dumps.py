@@ -63,7 +63,7 @@ def dump_of(
         },
         "cusum": named,
         "history": {"columns": list(columns), "rows": table},
-        "telemetry": payload["telemetry"] | {name: _kept(value) for name, value in telemetry.items()},
+        "telemetry": payload["telemetry"] | {name: _plain(value) for name, value in telemetry.items()},
     }
 
 
@@ -201,7 +201,7 @@ def _table(rows: np.ndarray | None, columns: Sequence[str]) -> np.ndarray:
     return table
 
 
-def _kept(value: Any) -> Any:
+def _plain(value: Any) -> Any:
     if isinstance(value, (bool, int, float, str)) or value is None:
         return value
     array = np.asarray(value)
@@ -236,7 +236,7 @@ def _write_private(path: Path, data: bytes) -> None:
     sync_folder(path.parent)
 
 
-def _remove_old(folder: Path, kept: int) -> None:
+def _remove_old(folder: Path, most: int) -> None:
     """Dumps beyond the number that is kept, the longest ago first, and what a killed writer left an hour ago."""
     dumps: list[tuple[int, Path]] = []
     for entry in os.scandir(folder):
@@ -248,5 +248,5 @@ def _remove_old(folder: Path, kept: int) -> None:
                 dumps.append((changed, Path(entry.path)))
             elif entry.name.endswith(".tmp") and time.time_ns() - changed > LEFTOVER_NS:
                 os.unlink(entry.path)
-    for _, path in sorted(dumps)[:-kept]:
+    for _, path in sorted(dumps)[:-most]:
         path.unlink(missing_ok=True)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from ...runtime.later import import_later
 from .base import (
     ConflictError,
+    MemoryStore,
     Store,
     Stored,
     StoreUnavailableError,
@@ -12,7 +13,6 @@ from .base import (
     open_store,
     register_store,
 )
-from .memory_store import MemoryStore
 
 if TYPE_CHECKING:
     from .redis_store import RedisStore

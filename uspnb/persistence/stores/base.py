@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
+import threading
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
@@ -23,7 +24,7 @@ Value = bytes | bytearray | memoryview
 Write = tuple[str, Value, int]
 Keys = list[str]
 Versions = list[int | None]
-_Opened = TypeVar("_Opened", bound="TransactionalStore")
+_Opened = TypeVar("_Opened", bound="ClosingStore")
 
 
 class ConflictError(UspnbError):
@@ -122,7 +123,29 @@ class Store(Protocol):
     def __exit__(self, *_: object) -> None: ...
 
 
-class TransactionalStore:
+class ClosingStore:
+    """What every kind of `Store` shares: `get` by `get_many`, and `with`, which closes it."""
+
+    def get(self, key: str) -> Stored | None:
+        """See `Store.get`."""
+        return self.get_many([key])[0]
+
+    def get_many(self, keys: Sequence[str]) -> Sequence[Stored | None]:
+        """See `Store.get_many`."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """See `Store.close`."""
+        raise NotImplementedError
+
+    def __enter__(self: _Opened) -> _Opened:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class TransactionalStore(ClosingStore):
     """A `Store` whose kind says only how to read, write, remove and list within a transaction.
 
     A kind defines `transaction`, `read`, `write`, `remove`, `keys` and `close`; keys and values are checked before any
@@ -157,20 +180,6 @@ class TransactionalStore:
         """The version of a key, 0 where there is none; inside a transaction."""
         found = self.read([key])[0]
         return found.version if found else 0
-
-    def close(self) -> None:
-        """See `Store.close`."""
-        raise NotImplementedError
-
-    def __enter__(self: _Opened) -> _Opened:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def get(self, key: str) -> Stored | None:
-        """See `Store.get`."""
-        return self.get_many([key])[0]
 
     def get_many(self, keys: Sequence[str]) -> Sequence[Stored | None]:
         """See `Store.get_many`; all values are those of one moment."""
@@ -293,7 +302,7 @@ def open_store(url: str | os.PathLike[str], **options: Any) -> Store:
     text = os.fspath(url)
     scheme, _, rest = text.partition(":")
     if text == "memory:":
-        return _shipped("memory_store", "MemoryStore", options)
+        return call_with_options(MemoryStore, (), options, "a MemoryStore")
     if scheme == "sqlite" and rest:
         return _shipped("sqlite_store", "SqliteStore", options, Path(rest).expanduser())
     if scheme.lower() in ("redis", "rediss", "unix") and rest.startswith("//"):
@@ -310,13 +319,7 @@ def open_store(url: str | os.PathLike[str], **options: Any) -> Store:
 
 
 def register_store(scheme: str, opener: Callable[..., Store]) -> None:
-    """Have `open_store("scheme:...")` open a store of the user's own.
-
-    An installed package needs no call: its entry point of this name in the group `uspnb.stores` is found.
-
-    Args:
-        scheme: what stands before ":", two small letters or more.
-        opener: (address, **options) -> `Store`; what it raises reaches whoever opens.
+    """As `uspnb.sources.register_source`, for `open_store("scheme:...")` and the entry points `uspnb.stores`.
 
     Raises:
         DomainError: no scheme, one that the package has itself, or no function.
@@ -327,3 +330,46 @@ def register_store(scheme: str, opener: Callable[..., Store]) -> None:
 def _shipped(module: str, name: str, options: dict[str, Any], *given: Any) -> Store:
     make = getattr(importlib.import_module(f".{module}", __package__), name)
     return call_with_options(make, given, options, f"a {name}")
+
+
+class MemoryStore(TransactionalStore):
+    """A `Store` in a dictionary; everything is gone with the process."""
+
+    def __init__(self) -> None:
+        self._held: dict[str, Stored] = {}
+        self._revision = 0
+        self._closed = False
+        self._lock = threading.Lock()
+
+    def __repr__(self) -> str:
+        return f"MemoryStore({len(self._held)} keys)"
+
+    @contextlib.contextmanager
+    def transaction(self, writing: bool) -> Iterator[None]:
+        """See `TransactionalStore.transaction`."""
+        if self._closed:
+            raise DomainError("this store was closed; open another one")
+        with self._lock:
+            yield
+
+    def read(self, keys: Sequence[str]) -> Sequence[Stored | None]:
+        """See `TransactionalStore.read`."""
+        return [self._held.get(key) for key in keys]
+
+    def write(self, key: str, value: Value) -> int:
+        """See `TransactionalStore.write`."""
+        self._revision += 1
+        self._held[key] = Stored(bytes(value), self._revision)
+        return self._revision
+
+    def remove(self, key: str) -> bool:
+        """See `TransactionalStore.remove`."""
+        return self._held.pop(key, None) is not None
+
+    def keys(self, prefix: str) -> Keys:
+        """See `TransactionalStore.keys`."""
+        return sorted(key for key in self._held if key.startswith(prefix))
+
+    def close(self) -> None:
+        """See `Store.close`."""
+        self._closed = True

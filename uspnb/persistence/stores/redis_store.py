@@ -20,6 +20,7 @@ from ...errors import DomainError, IntegrityError
 from ...runtime.arguments import check_number, check_whole
 from ...runtime.credentials import is_loopback
 from .base import (
+    ClosingStore,
     ConflictError,
     Keys,
     Stored,
@@ -145,7 +146,7 @@ def _network_name(parts: SplitResult, port: int | None) -> str:
     return f"{parts.scheme}://{parts.hostname}:{port or 6379}/{database or 0}"
 
 
-class RedisStore:
+class RedisStore(ClosingStore):
     """A `Store` on one Redis server (6 or newer; no cluster).
 
     An entry is a hash of version, value and the mark of its last write; entries of a namespace share one counter of
@@ -193,16 +194,6 @@ class RedisStore:
     def __repr__(self) -> str:
         return f"RedisStore({self._address.name!r}, namespace={self.namespace!r})"
 
-    def __enter__(self) -> RedisStore:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def get(self, key: str) -> Stored | None:
-        """See `Store.get`."""
-        return self.get_many([key])[0]
-
     def get_many(self, keys: Sequence[str]) -> Sequence[Stored | None]:
         """See `Store.get_many`.
 
@@ -210,42 +201,42 @@ class RedisStore:
             IntegrityError: something else than this class wrote the entry.
         """
         names = [self._name(key) for key in keys]
-        answers = self._asked(lambda: self._pipelined([("HMGET", name, "version", "value") for name in names]))
+        answers = self._ask(lambda: self._pipeline([("HMGET", name, "version", "value") for name in names]))
         return [_stored(key, *answer) for key, answer in zip(keys, answers, strict=True)]
 
     def put(self, key: str, value: Value) -> int:
         """See `Store.put`."""
         name, flat = self._name(key), checked_value(value)
-        found = int(self._asked(lambda: self._client.hget(name, "version")) or 0)
+        found = int(self._ask(lambda: self._client.hget(name, "version")) or 0)
         while True:
-            ((won, found),) = self._written([(key, flat, found)])
+            ((won, found),) = self._write([(key, flat, found)])
             if won:
                 return found
 
     def delete(self, key: str) -> bool:
         """See `Store.delete`."""
         name = self._name(key)
-        found = there = int(self._asked(lambda: self._client.hget(name, "version")) or 0)
+        found = there = int(self._ask(lambda: self._client.hget(name, "version")) or 0)
         while found:
-            (found,) = self._asked(lambda seen=found: self._pipelined([("EVAL", _DELETE, 1, name, seen)]))
+            (found,) = self._ask(lambda seen=found: self._pipeline([("EVAL", _DELETE, 1, name, seen)]))
         return there > 0
 
     def list(self, prefix: str = "") -> Keys:
         """See `Store.list`; keys that are written or removed meanwhile may be in it or not."""
         pattern = _literal(self._entries + checked_prefix(prefix).encode()) + b"*"
-        found = self._asked(lambda: set(self._client.scan_iter(match=pattern, count=SCAN_COUNT)))
+        found = self._ask(lambda: set(self._client.scan_iter(match=pattern, count=SCAN_COUNT)))
         return sorted(name[len(self._entries) :].decode() for name in found)
 
     def compare_and_set(self, key: str, value: Value, version: int) -> int:
         """See `Store.compare_and_set`."""
-        ((won, found),) = self._written([(checked_key(key), checked_value(value), checked_version(version))])
+        ((won, found),) = self._write([(checked_key(key), checked_value(value), checked_version(version))])
         if not won:
             raise ConflictError(key, version, found)
         return found
 
     def set_many(self, writes: Sequence[Write]) -> Versions:
         """See `Store.set_many`; one round trip and one transaction for each 128 MiB."""
-        return [version if won else None for won, version in self._written(checked_writes(writes))]
+        return [version if won else None for won, version in self._write(checked_writes(writes))]
 
     def close(self) -> None:
         """See `Store.close`."""
@@ -255,7 +246,7 @@ class RedisStore:
     def _name(self, key: str) -> bytes:
         return self._entries + checked_key(key).encode()
 
-    def _written(self, writes: Sequence[_FlatWrite]) -> _Outcomes:
+    def _write(self, writes: Sequence[_FlatWrite]) -> _Outcomes:
         answers: _Outcomes = []
         for piece in _pieces(writes):
             with self._marks_lock:
@@ -267,11 +258,11 @@ class RedisStore:
                     ("HSET", staged, "value", value),
                     ("EVAL", _WRITE, 3, self._name(key), staged, self._counter, version, mark),
                 ]
-            got = self._asked(lambda commands=commands: self._pipelined(commands, together=True))
+            got = self._ask(lambda commands=commands: self._pipeline(commands, together=True))
             answers += [(bool(won), int(version)) for won, version in got[1::2]]
         return answers
 
-    def _pipelined(self, commands: Sequence[tuple[Any, ...]], *, together: bool = False) -> _Answers:
+    def _pipeline(self, commands: Sequence[tuple[Any, ...]], *, together: bool = False) -> _Answers:
         """The answers to commands of one round trip; `together` makes them one transaction, forced to disk once."""
         pipeline = self._client.pipeline(transaction=together)
         for command in commands:
@@ -282,18 +273,18 @@ class RedisStore:
                 raise answer
         return answers
 
-    def _asked(self, ask: Callable[[], _Answer]) -> _Answer:
+    def _ask(self, ask: Callable[[], _Answer]) -> _Answer:
         """What the server answers, after as many attempts as are due."""
         if self._closed:
             raise DomainError(f"the store {self._address.name} was closed; open it again")
         retry = self._once if self._lost else self._patient
         try:
-            with self._refusals_told():
+            with self._translate_refusals():
                 answer = retry.call_with_retry(lambda: self._attempt(ask), lambda _error: None)
         except _LOST as error:
             self._lost = True
-            told = self._address.hide(f"{type(error).__name__}: {error}")
-            raise StoreUnavailableError(f"{self._address.name} cannot be reached ({told})") from None
+            problem = self._address.hide(f"{type(error).__name__}: {error}")
+            raise StoreUnavailableError(f"{self._address.name} cannot be reached ({problem})") from None
         self._lost = False
         return answer
 
@@ -307,7 +298,7 @@ class RedisStore:
             ) from None
 
     @contextlib.contextmanager
-    def _refusals_told(self) -> Iterator[None]:
+    def _translate_refusals(self) -> Iterator[None]:
         """Errors that a server answers with (read-only, out of memory, disk full, no permission) as ours."""
         try:
             yield
@@ -315,8 +306,8 @@ class RedisStore:
             raise
         except redis.RedisError as error:
             # redis-py puts the command before the server's words, and with it stored bytes.
-            told = self._address.hide(str(error).rpartition(" caused error: ")[2])
-            raise StoreUnavailableError(f"{self._address.name} refuses: {told}") from None
+            problem = self._address.hide(str(error).rpartition(" caused error: ")[2])
+            raise StoreUnavailableError(f"{self._address.name} refuses: {problem}") from None
 
 
 def _stored(key: str, version: bytes | None, value: bytes | None) -> Stored | None:

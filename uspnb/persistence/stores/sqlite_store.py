@@ -53,12 +53,12 @@ class SqliteStore(TransactionalStore):
         self._lock = threading.RLock()
         self._database: sqlite3.Connection | None = None
         self._place: tuple[int, int] | None = None
-        with self._told():
+        with self._translate_errors():
             self._database = sqlite3.connect(
                 self.path, timeout=timeout_s, isolation_level=None, check_same_thread=False
             )
         try:
-            with self._told():
+            with self._translate_errors():
                 self._prepare(self._database)
             self._place = _place(self.path)
         except BaseException:
@@ -73,18 +73,18 @@ class SqliteStore(TransactionalStore):
         found: dict[str, Stored] = {}
         for start in range(0, len(keys), KEYS_PER_QUERY):
             piece = keys[start : start + KEYS_PER_QUERY]
-            rows = self._opened().execute(f"{_READ_COLUMNS}({','.join('?' * len(piece))})", piece)
+            rows = self._open_database().execute(f"{_READ_COLUMNS}({','.join('?' * len(piece))})", piece)
             found |= {key: Stored(value, version) for key, version, value in rows}
         return [found.get(key) for key in keys]
 
     def version(self, key: str) -> int:
         """See `TransactionalStore.version`."""
-        row = self._opened().execute("SELECT version FROM entry WHERE key = ?", (key,)).fetchone()
+        row = self._open_database().execute("SELECT version FROM entry WHERE key = ?", (key,)).fetchone()
         return row[0] if row else 0
 
     def write(self, key: str, value: Value) -> int:
         """See `TransactionalStore.write`."""
-        database = self._opened()
+        database = self._open_database()
         database.execute("UPDATE revision SET last = last + 1")
         (version,) = database.execute("SELECT last FROM revision").fetchone()
         database.execute(_UPSERT, (key, version, value))
@@ -92,12 +92,12 @@ class SqliteStore(TransactionalStore):
 
     def remove(self, key: str) -> bool:
         """See `TransactionalStore.remove`."""
-        return self._opened().execute("DELETE FROM entry WHERE key = ?", (key,)).rowcount > 0
+        return self._open_database().execute("DELETE FROM entry WHERE key = ?", (key,)).rowcount > 0
 
     def keys(self, prefix: str) -> Keys:
         """See `TransactionalStore.keys`."""
         # SQLite compares text by its UTF-8 bytes, which is the order of the code points.
-        rows = self._opened().execute(
+        rows = self._open_database().execute(
             "SELECT key FROM entry WHERE key >= ? AND substr(key, 1, ?) = ? ORDER BY key", (prefix, len(prefix), prefix)
         )
         return [key for (key,) in rows]
@@ -134,7 +134,7 @@ class SqliteStore(TransactionalStore):
                     "the program that wrote it"
                 )
 
-    def _opened(self) -> sqlite3.Connection:
+    def _open_database(self) -> sqlite3.Connection:
         if self._database is None:
             raise DomainError(f"the store {self.path} was closed; open it again")
         return self._database
@@ -142,8 +142,8 @@ class SqliteStore(TransactionalStore):
     @contextlib.contextmanager
     def transaction(self, writing: bool) -> Iterator[sqlite3.Connection]:
         """See `TransactionalStore.transaction`; one of writing is forced to disk once, at its end."""
-        with self._lock, self._told():
-            database = self._opened()
+        with self._lock, self._translate_errors():
+            database = self._open_database()
             if self._place is not None and _place(self.path) != self._place:
                 # SQLite would go on writing to a file that has no name any more.
                 raise StoreUnavailableError(f"{self.path} was removed or replaced while it was open; open it again")
@@ -158,7 +158,7 @@ class SqliteStore(TransactionalStore):
                 raise
 
     @contextlib.contextmanager
-    def _told(self) -> Iterator[None]:
+    def _translate_errors(self) -> Iterator[None]:
         """SQLite's errors as ours."""
         try:
             yield

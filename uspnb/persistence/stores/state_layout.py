@@ -17,7 +17,7 @@ from ...model.state import PredictorState
 from ...runtime.digest import sha256_bytes
 
 PLAIN_KINDS = "biuf"
-DIFFERENCES_TOLD = 3
+DIFFERENCES_SHOWN = 3
 
 
 class StateLayout:
@@ -125,8 +125,8 @@ class StateLayout:
             ]
         except (ValueError, TypeError, KeyError, AttributeError):
             return "its description cannot be read"
-        more = len(pairs) - DIFFERENCES_TOLD
-        return ", ".join(pairs[:DIFFERENCES_TOLD]) + (f" and {more} more" if more > 0 else "")
+        more = len(pairs) - DIFFERENCES_SHOWN
+        return ", ".join(pairs[:DIFFERENCES_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
 def _canonical(description: dict[str, Any]) -> bytes:

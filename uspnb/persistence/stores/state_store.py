@@ -22,7 +22,7 @@ from ..snapshots.codec import checksum_of, decode, encode
 from .base import ConflictError, Store, Stored, StoreUnavailableError, checked_key
 from .state_layout import StateLayout
 
-ASSETS_TOLD = 5
+ASSETS_SHOWN = 5
 FLUSH_ROUNDS = 3
 
 
@@ -38,7 +38,7 @@ class DamagedStatesError(IntegrityError):
         self.assets, self.reason = assets, reason
 
     def __str__(self) -> str:
-        named = ", ".join(self.assets[:ASSETS_TOLD]) + (" ..." if len(self.assets) > ASSETS_TOLD else "")
+        named = ", ".join(self.assets[:ASSETS_SHOWN]) + (" ..." if len(self.assets) > ASSETS_SHOWN else "")
         return (
             f"the stored states of {len(self.assets)} series are damaged ({named}): {self.reason}; `forget` them to "
             "begin cold, or restore them from a snapshot"
@@ -161,11 +161,11 @@ class StateStore:
         records = {key: self._record(row) for key, row in zip(keys, rows, strict=True)}
         fresh = [key for key in keys if key not in self._outbox]
         self._outbox.replace(records)
-        flushed = self._flushed(keys)
+        flushed = self._flush(keys)
         done, lost, problem = self._write([(key, records[key], base[key]) for key in fresh], flushed.problem)
         for key in keys:
             self._refused.pop(key, None)  # the caller has this state, or a newer one
-        return self._told(base | flushed.versions | done, lost | flushed.conflicts.keys(), problem)
+        return self._saved(base | flushed.versions | done, lost | flushed.conflicts.keys(), problem)
 
     def flush(self) -> Saved:
         """Write what is pending, after finding out which earlier attempts had come through.
@@ -174,8 +174,8 @@ class StateStore:
             What became of all that was pending; go on with its versions.  States that another writer won over are in
             `refused`.
         """
-        flushed = self._flushed(list(self._outbox))
-        return self._told(flushed.versions, set(flushed.conflicts), flushed.problem)
+        flushed = self._flush(list(self._outbox))
+        return self._saved(flushed.versions, set(flushed.conflicts), flushed.problem)
 
     def refused(self) -> dict[str, PredictorState]:
         """Pending states that another writer won over, by series, without a batch axis, until the next `save` of it."""
@@ -224,10 +224,10 @@ class StateStore:
             raise IntegrityError("it does not have the length of its layout")
         return np.frombuffer(packed, np.uint8)
 
-    def _rows(self, found: Sequence[Stored | None], assets: Sequence[str]) -> np.ndarray:
+    def _rows(self, records: Sequence[Stored | None], assets: Sequence[str]) -> np.ndarray:
         rows = np.empty((len(assets), self.layout.row_bytes), np.uint8)
         damaged: dict[str, str] = {}
-        for row, stored, asset in zip(rows, found, assets, strict=True):
+        for row, stored, asset in zip(rows, records, assets, strict=True):
             try:
                 row[:] = self._cold if stored is None else self._row(stored.value)
             except IntegrityError as error:
@@ -255,12 +255,12 @@ class StateStore:
                     f"{base[key]}; flush and go on with its versions"
                 )
 
-    def _flushed(self, keys: Sequence[str]) -> Flushed:
+    def _flush(self, keys: Sequence[str]) -> Flushed:
         flushed = self._outbox.flush(keys)
         self._refused |= flushed.conflicts
         return flushed
 
-    def _told(self, versions: dict[str, int], conflicts: set[str], problem: str) -> Saved:
+    def _saved(self, versions: dict[str, int], conflicts: set[str], problem: str) -> Saved:
         return Saved(
             tuple(map(self._asset, versions)),
             np.array(list(versions.values()), np.int64),
