@@ -109,7 +109,7 @@ def give_back() -> None:
 @pytest.fixture(scope="session")
 def cluster_client() -> Iterator[Any]:
     """The client of a Dask cluster of two workers, each a process of its own that is started anew when it dies."""
-    import dask
+    import dask.config
     from distributed import Client, LocalCluster
 
     with (

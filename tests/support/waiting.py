@@ -11,7 +11,7 @@ PATIENCE_S = 600.0  # so long that only what will never come reaches it, on a sl
 LOOK_S = 0.002
 
 
-def until(condition: Callable[[], T], patience_s: float = PATIENCE_S) -> T:
+def until(condition: Callable[[], T | None], patience_s: float = PATIENCE_S) -> T:
     """Look until a condition holds; its value.
 
     Raises:
