@@ -7,6 +7,7 @@ raises, and compiled programs are kept between runs so that only changed code co
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import gc
 import os
 import shutil
@@ -55,6 +56,7 @@ install_import_hook(
 settings.register_profile(
     "ci", derandomize=True, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow]
 )
+settings.register_profile("soak", settings.get_profile("ci"), derandomize=False, max_examples=2000)  # `make soak`
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 
@@ -71,15 +73,37 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def bounded_memory() -> Iterator[None]:
-    """Let go of compiled programs after a file of tests, where the process has grown large; the disk still has them."""
+def forgotten_programs() -> Iterator[None]:
+    """Let go of compiled programs after a file of tests, where the process is large; the disk still has them."""
     yield
     import jax
-    import psutil
 
-    if psutil.Process().memory_info().rss > LARGEST_BYTES:
+    if is_large():
         jax.clear_caches()
         gc.collect()
+        give_back()
+
+
+@pytest.fixture(autouse=True)
+def returned_memory() -> Iterator[None]:
+    """Give back to the system what a test freed, where the process is large."""
+    yield
+    if is_large():
+        give_back()
+
+
+def is_large() -> bool:
+    """Whether this process holds more memory than it should."""
+    import psutil
+
+    return psutil.Process().memory_info().rss > LARGEST_BYTES
+
+
+def give_back() -> None:
+    """Hand freed memory to the system: glibc keeps the gigabyte that a compilation took and freed for the next one."""
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError, AttributeError):  # another C library has no such function, and need not
+            ctypes.CDLL(None).malloc_trim(0)
 
 
 @pytest.fixture(scope="session")

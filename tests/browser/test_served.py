@@ -19,6 +19,7 @@ import pytest
 import xarray as xr
 from playwright.sync_api import Page, expect
 from waiting import PATIENCE_S
+from walks import random_walk
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
@@ -52,7 +53,7 @@ def at_full_speed(page: Page) -> None:
 
 def csv(path: Path, rows: int = 400) -> Path:
     """A table of times and one column of values."""
-    values = np.cumsum(np.random.default_rng(1).standard_normal(rows))
+    values = random_walk(rows, 1)
     times = pd.date_range("2026-01-01", periods=rows, freq="min", tz="UTC")
     pd.DataFrame({"time": times.strftime("%Y-%m-%dT%H:%M:%SZ"), "flow": values}).to_csv(path, index=False)
     return path

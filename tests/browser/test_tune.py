@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pytest
 import tuning_host as hosting
 from playwright.sync_api import Browser, Page, expect
+from walks import random_walk
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
@@ -189,7 +189,7 @@ def test_looks(chromium, screenshots, overlaps, grave_findings):
 @pytest.fixture
 def walk(tmp_path: Path) -> Path:
     """A CSV file that a campaign is over with in seconds."""
-    values = np.cumsum(np.random.default_rng(1).standard_normal(360))
+    values = random_walk(360, 1)
     times = pd.date_range("2026-01-01", periods=360, freq="min", tz="UTC")
     path = tmp_path / "walk.csv"
     pd.DataFrame({"time": times.strftime("%Y-%m-%dT%H:%M:%SZ"), "flow": values}).to_csv(path, index=False)

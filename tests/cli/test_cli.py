@@ -8,9 +8,9 @@ import subprocess
 import sys
 import types
 
-import numpy as np
 import pandas as pd
 import pytest
+from walks import random_walk
 
 from uspnb import cli
 from uspnb.cli import main
@@ -35,7 +35,7 @@ def replayed(monkeypatch, make_run):
 
 @pytest.fixture
 def csv(tmp_path):
-    values = np.cumsum(np.random.default_rng(3).standard_normal((800, 2)), axis=0)
+    values = random_walk((800, 2), 3)
     times = pd.date_range("2026-02-21T09:30", periods=800, freq="min", tz="UTC")
     path = tmp_path / "two.csv"
     pd.DataFrame({"time": times.strftime("%Y-%m-%dT%H:%M:%SZ"), "a": values[:, 0], "b": values[:, 1]}).to_csv(

@@ -10,6 +10,7 @@ import panel as pn
 import pytest
 from bokeh.embed import components
 from bokeh.models import BoxSelectTool, Div, HoverTool
+from walks import random_walk
 
 from uspnb import plots
 from uspnb.data.series import read_series
@@ -19,7 +20,7 @@ from uspnb.plots.drawing import hover_rows, with_ends
 
 @pytest.fixture
 def long_run(make_run):
-    values = np.cumsum(np.random.default_rng(3).standard_normal(9000))
+    values = random_walk(9000, 3)
     return make_run(read_series(pd.Series(values, index=pd.date_range("2026-01-01", periods=9000, freq="h", tz="UTC"))))
 
 

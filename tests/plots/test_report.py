@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 from pages import Page
+from walks import random_walk
 
 from uspnb.config.schema import PredictorConfig
 from uspnb.errors import DomainError
@@ -53,7 +54,7 @@ def test_it_fits_a_phone_and_follows_the_readers_theme(page):
 def test_a_long_run_stays_below_six_megabytes(make_run, tmp_path):
     from uspnb.data.series import read_series
 
-    ds = make_run(read_series(np.cumsum(np.random.default_rng(0).standard_normal(17_000))))
+    ds = make_run(read_series(random_walk(17_000, 0)))
     path = write_report(ds, None, tmp_path / "long.html", theme="dark")
     assert path.stat().st_size < 6_000_000
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from walks import random_walk
 
 from uspnb.predictor.baselines import BASELINES, last_value, recursive_autoregression, with_interval
 
@@ -45,7 +46,7 @@ def test_recursive_autoregression_reaches_the_innovation_variance():
 @pytest.mark.parametrize("name", BASELINES)
 @given(row=st.integers(0, 119), bad=st.sampled_from([np.nan, np.inf, 1e300, -7.0]), seed=st.integers(0, 50))
 def test_nothing_before_a_tick_depends_on_it(name, row, bad, seed):
-    y = np.cumsum(np.random.default_rng(seed).standard_normal((120, 1)), axis=0)
+    y = random_walk((120, 1), seed)
     changed = y.copy()
     changed[row] = bad
     before, after = (with_interval(v, BASELINES[name](v), 0.95) for v in (y, changed))

@@ -9,6 +9,7 @@ import sys
 import jax
 import numpy as np
 import pytest
+from walks import random_walk
 
 from uspnb.config.schema import PredictorConfig
 from uspnb.model.programs import SERIES_LENGTH, trace_count
@@ -35,7 +36,7 @@ def test_chunks_are_powers_of_two_of_bounded_memory(assets: int) -> None:
 
 def test_the_cut_into_chunks_changes_nothing() -> None:
     predictor = FunctionalPredictor(PredictorConfig())
-    values = np.cumsum(np.random.default_rng(0).standard_normal(700))
+    values = random_walk(700, 0)
     ticks = observations(values, np.arange(700) * 10**9)
     seen: list[int] = []
     state, rows = scan_chunks(predictor, predictor.init_state(), ticks, seen.append)

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from walks import random_walk
 
 from uspnb.config.schema import PredictorConfig
 from uspnb.model.orchestration.step import orchestrate_step
@@ -140,7 +141,7 @@ def test_two_processes_agree_to_the_bit() -> None:
         )  # fmt: skip
         digests.append(done.stdout.strip())
     assert len(digests[0]) == 64 and digests[0] == digests[1]
-    values = np.cumsum(np.random.default_rng(4).standard_normal(300))
+    values = random_walk(300, 4)
     values[50], values[60] = np.nan, 1e9
     state, rows = run(values)
     assert sha256_pytree({"rows": rows, "state": state}) == digests[0]

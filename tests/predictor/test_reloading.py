@@ -10,6 +10,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from walks import random_walk
 
 from uspnb.config.load import config_to_toml
 from uspnb.config.schema import PredictorConfig
@@ -22,7 +23,7 @@ from uspnb.runtime.digest import sha256_pytree
 
 SECOND = 10**9
 START = 1_771_675_200 * SECOND
-WALK = np.cumsum(np.random.default_rng(2).standard_normal(700))
+WALK = random_walk(700, 2)
 
 
 def written(path: Path, config: PredictorConfig) -> None:

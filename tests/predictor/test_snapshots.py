@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from walks import random_walk
 
 from uspnb.config.schema import PredictorConfig
 from uspnb.errors import DomainError, IntegrityError, StalenessWarning
@@ -19,7 +20,7 @@ from uspnb.sinks import TelemetryBuffer
 
 SECOND = 10**9
 START = 1_771_675_200 * SECOND
-WALK = np.cumsum(np.random.default_rng(2).standard_normal(700))
+WALK = random_walk(700, 2)
 
 
 def tick(k: int) -> ProcessState:

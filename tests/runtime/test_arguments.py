@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from walks import random_walk
 
 from uspnb.config.meta_optimization import MetaOptimizationConfig
 from uspnb.engine.fleet import Fleet
@@ -138,7 +139,7 @@ def test_json_numbers(sent: Any, read: Any) -> None:
     assert got == read and type(got) is type(read)
 
 
-WALK = np.cumsum(np.random.default_rng(5).normal(size=400))
+WALK = random_walk(400, 5)
 
 
 def _seek(k: Any) -> int:

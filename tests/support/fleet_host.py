@@ -8,7 +8,7 @@ from typing import Any
 import module_host as hosting
 import numpy as np
 
-from uspnb.engine.fleet.fleet_frame import SPARK_COLUMNS, SUMMARY_COLUMNS
+from uspnb.engine.fleet.tables import SPARK_COLUMNS, SUMMARY_COLUMNS
 from uspnb.model.kernels.registry import KERNEL_NAMES
 
 META = {

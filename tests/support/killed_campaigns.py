@@ -30,6 +30,7 @@ from uspnb.tuning.study import BayesianMetaOptimizer
 
 TRIALS = 30
 FOLD_S = 0.004
+FAILED = 1
 
 
 class FoldObjective:
@@ -38,11 +39,12 @@ class FoldObjective:
 
     metric, fingerprint, n_folds, series_names = "bowl", "three folds", 3, ("s",)
 
-    def __init__(self, fold_s: float = FOLD_S) -> None:
-        self.fold_s = fold_s
+    def __init__(self, fold_s: float = FOLD_S, before: Callable[[], object] = int) -> None:
+        self.fold_s, self.before = fold_s, before
 
     def evaluate(self, candidates: Sequence[Mapping[str, Any]], *, keep: Keep | None = None) -> list[Evaluation]:
         """Candidates side by side, fold after fold."""
+        self.before()
         count = len(candidates)
         going, table = np.ones(count, bool), np.full((count, self.n_folds), np.nan)
         for fold in range(self.n_folds):
@@ -72,15 +74,24 @@ def bowl(params: Mapping[str, Any]) -> float:
 
 
 def campaign(
-    folder: Path, seed: int = 7, storage: str | None = None, fold_s: float = FOLD_S, **settings: Any
+    folder: Path,
+    seed: int = 7,
+    storage: str | None = None,
+    fold_s: float = FOLD_S,
+    before: Callable[[], object] = int,
+    **settings: Any,
 ) -> BayesianMetaOptimizer:
-    """A campaign of 30 trials in batches of 5."""
+    """A campaign of 30 trials in batches of 5; `before` is called before a batch is evaluated."""
     meta = MetaOptimizationConfig(
         **{"n_trials": TRIALS, "batch_size": 5, "n_startup_trials": 6, "seed": seed, "checkpoint_path": str(folder)}
         | settings
     )
     return BayesianMetaOptimizer(
-        objective=FoldObjective(fold_s), meta_config=meta, study_name="campaign", storage=storage, progress=False
+        objective=FoldObjective(fold_s, before),
+        meta_config=meta,
+        study_name="campaign",
+        storage=storage,
+        progress=False,
     )
 
 
@@ -112,7 +123,7 @@ def forked(work: Callable[[], object]) -> int:
         pid = os.fork()
     if pid:
         return pid
-    code = 1
+    code = FAILED
     try:
         work()
         code = 0
@@ -176,6 +187,8 @@ def disturbed(
             code = hit(pid, number, journal, rng.uniform(0, largest))
             if code == 0:
                 break
+            if code == FAILED:
+                raise RuntimeError("a campaign failed instead of being hit; its error is on standard error")
             codes.append(code)
             if torn and journal.exists():
                 os.truncate(journal, max(journal.stat().st_size - rng.randrange(1, 200), 0))
@@ -184,8 +197,20 @@ def disturbed(
 
 
 def shared(folder: Path, processes: int, kill: bool, storage: str | None = None) -> dict[str, Any]:
-    """Several processes on one study, one of which may be killed; what it came to."""
-    pids = [forked(lambda: campaign(folder, storage=storage).optimize()) for _ in range(processes)]
+    """Several processes on one study, one of which may be killed while it evaluates; what it came to."""
+    met = folder.with_name(f"{folder.name} met")
+    met.mkdir()
+
+    def meet(number: int) -> None:
+        (met / str(number)).touch()
+        until(lambda: len(list(met.iterdir())) > 1)  # nobody takes all batches before another has one
+        if kill and number == 0:
+            signal.pause()
+
+    pids = [
+        forked(lambda k=k: campaign(folder, storage=storage, before=lambda: meet(k)).optimize())
+        for k in range(processes)
+    ]
     if kill:
         until(lambda: any(trial.state.is_finished() for trial in campaign(folder, storage=storage).trials))
         os.kill(pids[0], signal.SIGKILL)

@@ -104,6 +104,7 @@ def test_what_ends_a_campaign_surfaces_in_its_result(tmp_path: Path) -> None:
         assert background.status().state == "failed" and "No space left" in background.status().reason
         with pytest.raises(OSError, match="No space"):
             background.result()
+        assert background.events[-1]["kind"] == "fault" and "No space left" in background.events[-1]["text"]
         assert background.optimize(8).total_iterations == 8
         for wrong in ({"n_trials": 0}, {"n_trials": 8, "timeout_s": -1.0}):
             with pytest.raises(DomainError):
@@ -125,6 +126,7 @@ def test_a_subscriber_that_raises_is_dropped_and_the_campaign_goes_on(tmp_path: 
         watch = Watch(background)
         assert background.optimize(8).total_iterations == 8
         watch.until(("finished", 8))
+        assert [event["kind"] for event in background.events] == ["subscriber"]
     assert len(calls) == 1
 
 

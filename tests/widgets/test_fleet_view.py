@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from stand_ins import Posts
+from walks import random_walk
 
 from uspnb.engine.fleet import Fleet
 from uspnb.engine.fleet.tables import SPARK_COLUMNS, SUMMARY_COLUMNS
@@ -20,7 +21,7 @@ from uspnb.widgets.fleet_link import HEADER_LENGTH, SPARK_TICKS, FleetLink
 
 @pytest.fixture
 def fleet() -> Iterator[Fleet]:
-    y = np.random.default_rng(8).standard_normal((180, 3)).cumsum(axis=0)
+    y = random_walk((180, 3), 8)
     with Fleet(pd.DataFrame(y, columns=["a", "b", "c"])) as made:
         made.step(30)
         made.wait()
@@ -73,7 +74,7 @@ def test_a_front_end_too_far_behind_is_given_the_newest_window(linked) -> None:
     fleet.step(1)
     posts.until("frame", lambda frame: parts(frame)[0][6] == 31)  # both credits are out
     fleet.step(120)
-    fleet.wait(timeout=600.0)
+    fleet.wait()
     link.receive("acknowledged", 2)
     head, _, sparks = parts(posts.last("frame"))
     assert head[1] == 1.0 and len(sparks) == SPARK_TICKS and head[6] == fleet.status.ticks

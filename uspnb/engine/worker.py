@@ -8,9 +8,9 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from typing import Generic, Protocol, TypeVar, runtime_checkable
 
 from .status import HEALTHS, EventLog, Status
-from .track import Track
 
 Command = Callable[[], object]
 LONGEST_WORD_S = 10.0
@@ -129,7 +129,38 @@ class Publisher:
             self._failed(f"a subscriber raised {type(error).__name__}: {error}; it is no longer called")
 
 
-class Worker:
+@runtime_checkable
+class Turning(Protocol):
+    """What a worker turns: a `Track`, or whatever else has batches."""
+
+    events: EventLog
+
+    def connect(self, wake: Callable[[], None]) -> None:
+        """Belong to a worker from here on, which `wake` wakes."""
+
+    def turn(self, *, alone: bool) -> bool:
+        """Do what is due; whether anything was done.  Never raises."""
+        ...
+
+    def patience_s(self) -> float | None:
+        """Seconds to sleep unless woken, None for as long as it takes."""
+        ...
+
+    def status(self) -> Status:
+        """Where it stands."""
+        ...
+
+    def fail(self, message: str, kind: str, *, dead: bool) -> None:
+        """A command failed."""
+
+    def end(self) -> None:
+        """Stand still for good."""
+
+
+Turned = TypeVar("Turned", bound=Turning)
+
+
+class Worker(Generic[Turned]):
     """Turns tracks in a thread of its own; it alone touches them.
 
     Args:
@@ -147,7 +178,7 @@ class Worker:
 
     def __init__(
         self,
-        tracks: Sequence[Track],
+        tracks: Sequence[Turned],
         *,
         name: str = "uspnb-session",
         longest_sleep_s: float | None = None,

@@ -5,20 +5,113 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
 from ..config.mutation import Mutation
+from ..engine.status import EventLog, Standing, Status
+from ..engine.worker import Worker
 from ..errors import DomainError
 from ..runtime.arguments import check_whole
 from ..runtime.files import Writer
 from .result import OptimizationResult
-from .status import PAUSED, RUNNING, CampaignStatus, Limits
-from .study import AfterBatch, BayesianMetaOptimizer
+from .status import PAUSED, RUNNING, CampaignStatus
+from .study import BayesianMetaOptimizer
 
 Callback = Callable[[], object]
+
+
+class CampaignTrack:
+    """One run of a campaign as an engine's worker turns it: its tick is a batch of trials.
+
+    Args:
+        optimizer: the campaign.
+        batches: evaluates the next batch when it is asked for the next status.
+        steps: batches after which it stands still; None to run to its end.
+        events: where it notes what happens.
+        told: called, by the worker's thread, after every batch and every change of state.
+
+    Attributes:
+        done: batches of this run.
+        error: what ended it, None where nothing did.
+        ended: whether it is over.
+        paused: whether it stands still between two batches.
+    """
+
+    def __init__(
+        self,
+        optimizer: BayesianMetaOptimizer,
+        batches: Iterator[CampaignStatus],
+        steps: int | None,
+        events: EventLog,
+        told: Callable[[], None],
+    ) -> None:
+        self.optimizer, self.events, self.standing = optimizer, events, Standing()
+        self._batches, self._told = batches, told
+        self.done = 0
+        self.begun = self.ended = self.paused = self._at_end = False
+        self.error: BaseException | None = None
+        self.standing.ask(playing=steps is None, steps=steps or 0)
+
+    def connect(self, wake: Callable[[], None]) -> None:
+        """A campaign waits for nobody but its commands."""
+
+    def status(self) -> Status:
+        """Batches as an engine counts ticks."""
+        phase = "finished" if self.ended else self.standing.phase(behind=False)
+        return Status(phase, ticks=self.done)
+
+    def turn(self, *, alone: bool = True) -> bool:
+        """Evaluate the next batch where one is wanted; whether anything was done."""
+        if self.ended:
+            return False
+        going = self.standing.active or self._at_end or self.optimizer.stopping.is_set()
+        if self.paused == going or not self.begun:  # it begins, or goes on
+            self.begun, self.paused = True, not going
+            self._told()
+        if not going:
+            return False
+        try:
+            status = next(self._batches)
+        except StopIteration:
+            self._end(None)
+        except BaseException as error:  # nobody is above this thread: `result` raises it
+            self._end(error)
+        else:
+            self.done += 1
+            self.standing.counted(1, self.done)
+            self._at_end = status.trials >= status.target
+            self.paused = not (self.standing.active or self._at_end or self.optimizer.stopping.is_set())
+            self._told()
+        return True
+
+    def step(self, batches: int, done_before: int) -> None:
+        """Stand still after so many more batches; of those of a campaign that ran the running batch was the first."""
+        ran = self.standing.playing
+        more = max(batches - (self.done - done_before), 0) if ran else batches
+        if more:
+            self.standing.ask(steps=more)
+        else:
+            self.standing.stand_still()
+
+    def patience_s(self) -> float | None:
+        """Only a command wakes it."""
+        return None
+
+    def fail(self, message: str, kind: str, *, dead: bool, event: str = "") -> None:
+        """A command failed."""
+        self.events.add(self.done, kind, event or message)
+
+    def end(self) -> None:
+        """The worker ends: with the campaign, or before it where nobody waits for it any more."""
+
+    def _end(self, error: BaseException | None) -> None:
+        self.error, self.ended, self.paused = error, True, False
+        if error is not None:
+            self.events.add(self.done, "fault", f"{type(error).__name__}: {error}")
+        self._told()
 
 
 class AsyncMetaOptimizer:
@@ -58,12 +151,11 @@ class AsyncMetaOptimizer:
             raise DomainError("optimizer= is a whole campaign; leave the search space, objective and settings out")
         self.optimizer = optimizer
         self._saves = _writer(max_workers, queue_maxlen)
-        self._changed = threading.Condition(threading.RLock())
-        self._thread: threading.Thread | None = None
+        self._lock, self._log = threading.RLock(), EventLog()
+        self._track: CampaignTrack | None = None
+        self._worker: Worker[CampaignTrack] | None = None
         self._callbacks: list[Callback] = []
-        self._error: BaseException | None = None
-        self._active, self._paused, self._closed = False, False, False
-        self._held, self._steps = False, 0
+        self._closed = False
 
     def start(self, n_trials: int | None = None, **limits: Any) -> AsyncMetaOptimizer:
         """Begin the campaign, or go on with it; arguments as of `BayesianMetaOptimizer.optimize`.
@@ -71,7 +163,7 @@ class AsyncMetaOptimizer:
         Raises:
             DomainError: it runs already, or was shut down.
         """
-        return self._start(n_trials, limits, held=False, steps=0)
+        return self._start(n_trials, limits, None)
 
     def optimize(self, n_trials: int | None = None, **limits: Any) -> OptimizationResult:
         """Run the campaign to its end and wait for it.
@@ -90,14 +182,11 @@ class AsyncMetaOptimizer:
 
     def pause(self) -> None:
         """Hold after the running batch."""
-        with self._changed:
-            self._held, self._steps = True, 0
+        self._send(lambda track: track.standing.stand_still())
 
     def resume(self) -> None:
         """Go on."""
-        with self._changed:
-            self._held, self._steps = False, 0
-            self._changed.notify_all()
+        self._send(lambda track: track.standing.ask(playing=True))
 
     def step(self, batches: int = 1) -> None:
         """Run so many batches, then hold; begins a campaign that has not begun.
@@ -106,36 +195,35 @@ class AsyncMetaOptimizer:
             DomainError: not a whole number of at least 1.
         """
         batches = check_whole("batches", batches, 1)
-        with self._changed:
+        with self._lock:
             if not self._active:
-                self._start(None, {}, held=True, steps=batches)
+                self._start(None, {}, batches)
                 return
-            # Of a campaign that is not held the running batch counts as the first.
-            self._steps = batches + (self._steps if self._held else 0)
-            self._held = True
-            self._changed.notify_all()
+            assert self._track is not None
+            done = self._track.done
+            self._send(lambda track: track.step(batches, done))
 
     def stop(self) -> None:
         """End after the running batch; `start` goes on later."""
-        with self._changed:
-            self.optimizer.stop()
-            self._held = False
-            self._changed.notify_all()
+        self.optimizer.stop()
+        self._send(lambda track: None)
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        """What happened beside the trials, oldest first: what ended a run, which subscriber was dropped."""
+        return self._log.all()
 
     def status(self) -> CampaignStatus:
         """Where the campaign stands; returns at once."""
         status = self.optimizer.status()
         if not self._active:
             return status
-        return status._replace(state=PAUSED if self._paused else RUNNING, reason="")
+        assert self._track is not None
+        return status._replace(state=PAUSED if self._track.paused else RUNNING, reason="")
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait for the campaign's end; whether it came within `timeout` [s].  A campaign that is held does not end."""
-        thread = self._thread
-        if thread is None or thread is threading.current_thread():
-            return thread is None
-        thread.join(timeout)
-        return not thread.is_alive()
+        return self._worker is None or self._worker.join(timeout)
 
     def result(self) -> OptimizationResult:
         """What was found so far; after `wait` the whole campaign's.
@@ -143,8 +231,8 @@ class AsyncMetaOptimizer:
         Raises:
             Whatever ended the campaign.
         """
-        if self._error is not None:
-            raise self._error
+        if self._track is not None and self._track.error is not None:
+            raise self._track.error
         return self.optimizer.result()
 
     def subscribe(self, callback: Callback) -> Callable[[], None]:
@@ -153,11 +241,11 @@ class AsyncMetaOptimizer:
         Returns:
             A function that ends the subscription; calling it twice does no harm.
         """
-        with self._changed:
+        with self._lock:
             self._callbacks.append(callback)
 
         def unsubscribe() -> None:
-            with self._changed:
+            with self._lock:
                 if callback in self._callbacks:
                     self._callbacks.remove(callback)
 
@@ -234,8 +322,12 @@ class AsyncMetaOptimizer:
     def _repr_html_(self) -> str:
         return self.optimizer._repr_html_()
 
-    def _start(self, n_trials: int | None, limits: dict[str, Any], held: bool, steps: int) -> AsyncMetaOptimizer:
-        with self._changed:
+    @property
+    def _active(self) -> bool:
+        return self._track is not None and not self._track.ended
+
+    def _start(self, n_trials: int | None, limits: dict[str, Any], steps: int | None) -> AsyncMetaOptimizer:
+        with self._lock:
             if self._closed:
                 raise DomainError("this optimizer was shut down; make another of the same study_name to go on")
             if self._active:
@@ -249,55 +341,31 @@ class AsyncMetaOptimizer:
             checked = self.optimizer.limits(n_trials, **limits)
             self.optimizer.opened()
             self.optimizer.stopping.clear()
-            self._held, self._steps, self._error, self._active = held, steps, None, True
-            self._thread = threading.Thread(
-                target=self._work, args=(checked, client, after_batch), name="uspnb-campaign", daemon=True
-            )
-            self._thread.start()
+            batches = self.optimizer.batches(checked, client, after_batch)
+            self._track = CampaignTrack(self.optimizer, batches, steps, self._log, self._tell)
+            self._worker = Worker((self._track,), name="uspnb-campaign")
             return self
 
-    def _work(self, limits: Limits, client: Any, after_batch: AfterBatch | None) -> None:
-        def after(status: CampaignStatus) -> None:
-            if after_batch is not None:
-                after_batch(status)
-            self._hold(status)
-
-        self._tell()
-        try:
-            self.optimizer.go_on(limits, client, after)
-        except BaseException as error:  # nobody is above this thread: `result` raises it
-            self._error = error
-        finally:
-            self._active = False
-            self._tell()
-
-    def _hold(self, status: CampaignStatus) -> None:
-        """Between two batches: tell, and wait while the campaign is held."""
-
-        def must_wait() -> bool:
-            ended = status.trials >= status.target or self.optimizer.stopping.is_set()
-            return self._held and not self._steps and not ended
-
-        with self._changed:
-            self._steps = max(self._steps - 1, 0)
-            self._paused = must_wait()
-        self._tell()
-        if self._paused:
-            with self._changed:
-                self._changed.wait_for(lambda: not must_wait())
-                self._paused = False
-            self._tell()
+    def _send(self, command: Callable[[CampaignTrack], object]) -> None:
+        with self._lock:
+            worker, track = self._worker, self._track
+        if worker is not None and track is not None:
+            worker.mailbox.put(lambda: command(track))
 
     def _tell(self) -> None:
-        with self._changed:
-            callbacks = list(self._callbacks)
+        with self._lock:
+            callbacks, worker = list(self._callbacks), self._worker
         for callback in callbacks:
             try:
                 callback()
             except Exception as error:  # it is the subscriber's own code: whatever it raises must not end the campaign
-                with self._changed:
+                with self._lock:
                     self._callbacks = [one for one in self._callbacks if one is not callback]
-                logging.getLogger(__name__).warning("a subscriber raised %r; it is no longer called", error)
+                told = f"a subscriber raised {error!r}; it is no longer called"
+                self._log.add(self.optimizer.status().trials, "subscriber", told)
+                logging.getLogger(__name__).warning(told)
+        if worker is not None and worker.tracks[0].ended:
+            worker.close()
 
 
 def _writer(workers: int, places: int) -> Writer:

@@ -1,24 +1,360 @@
-"""The report of a campaign, as text for a terminal and as one HTML page with its figures that needs no network."""
+"""The report of a campaign, section by section, as text for a terminal and as one HTML page that needs no network."""
 
 from __future__ import annotations
 
+import collections
 import html
+import math
+import re
 import textwrap
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 import xarray as xr
 
+from ..config.load import parse_config
+from ..config.schema import DECLARATIONS
+from ..errors import DomainError
 from ..plots.report_file import checked_theme, drawn, page_html
 from ..plots.report_tables import html_pairs, html_table
-from ..runtime.words import one_line
-from .report_content import Block, Code, Section, Table, read_campaign, sections, verdict
-from .result import OptimizationResult
+from ..runtime.words import change, counted, duration, number, one_line, probability, setting
+from .metrics import METRICS
+from .result import OptimizationResult, told_share
 
+MOST_CELLS = 40
+MOST_REASONS = 12
+# reasons that differ in their numbers alone are one
+NUMBER = re.compile(r"[-+]?\d[\d.]*(?:[eE][-+]?\d+)?")
+SHARES = (0.25, 0.5, 0.75, 1.0)
 WIDTH = 96
 GAP = "  "
 # small figures side by side scroll on a telephone, by keyboard too
 FIGURE = "<div style='margin-top:16px;overflow-x:auto' tabindex='0' role='group' aria-label='figure'>{}</div>"
+
+
+class Table(NamedTuple):
+    """Named columns and rows of texts; in a `numeric` one all columns but the first hold numbers."""
+
+    columns: tuple[str, ...]
+    rows: list[tuple[str, ...]]
+    numeric: bool = True
+
+
+class Code(NamedTuple):
+    """Lines to copy into a cell or a shell."""
+
+    lines: tuple[str, ...]
+
+
+Block = str | dict[str, str] | Table | Code
+
+
+class Section(NamedTuple):
+    """A heading, what stands below it, and the figures that the page shows there."""
+
+    title: str
+    blocks: list[Block]
+    figures: tuple[str, ...] = ()
+
+
+class Campaign(NamedTuple):
+    """A campaign's results as the sections read them.
+
+    Attributes:
+        ds: the results, their trials in the order of their numbers.
+        result: what was found.
+        complete: which trials are complete and have a value.
+        best, default: rows of the best complete trial and of the default's, None where there is no such.
+    """
+
+    ds: xr.Dataset
+    result: OptimizationResult
+    complete: np.ndarray
+    best: int | None
+    default: int | None
+
+
+def read_campaign(ds: xr.Dataset, result: OptimizationResult) -> Campaign:
+    """The results and what was found in them.
+
+    Raises:
+        DomainError: not the results of a campaign, or of another one than the result's.
+    """
+    for name in ("trial", "value", "state", "reason", "best_value"):
+        if name not in ds.variables:
+            raise DomainError(f"the Dataset has no variable {name!r}; pass the `results` of an optimizer")
+    known = str(ds.attrs.get("study_name", result.study_name))
+    if known != result.study_name:
+        raise DomainError(f"the results are of the campaign {known!r}, the result is of {result.study_name!r}")
+    ds = ds.sortby("trial")
+    value = ds["value"].values.astype(np.float64)
+    complete = (ds["state"].values.astype(str) == "complete") & np.isfinite(value)
+    best = int(np.where(complete, value, np.inf).argmin()) if complete.any() else None
+    at = np.flatnonzero(ds["trial"].values == int(ds.attrs.get("default_trial", 0)))
+    return Campaign(ds, result, complete, best, int(at[0]) if len(at) else None)
+
+
+def sections(campaign: Campaign) -> list[Section]:
+    """Everything that the report says, in its order."""
+    return [
+        _about(campaign),
+        _parameters(campaign),
+        _held_out(campaign),
+        _recommended(campaign),
+        _importance(campaign),
+        _convergence(campaign),
+        _failures(campaign),
+        _applying(campaign),
+    ]
+
+
+def verdict(campaign: Campaign) -> str:
+    """The campaign in one sentence."""
+    result, metric = campaign.result, _metric(campaign)
+    if campaign.best is None:
+        return f"None of {counted(result.total_iterations, 'trial')} is complete: there is nothing to apply."
+    best = f"{metric} {number(result.best_objective)}"
+    if math.isnan(result.default_objective):
+        return f"The best of {counted(result.total_iterations, 'trial')} has {best}; the default's value is not known."
+    if not result.best_objective < result.default_objective:
+        return f"No trial of {result.total_iterations} was better than the default configuration, which has {best}."
+    tested = "" if result.p_value is None else f" (p = {probability(result.p_value)})"
+    where = " on the same folds" if _folded(campaign.ds) else ""
+    share = "" if math.isnan(result.improvement) else f": {told_share(result.improvement)}{where}{tested}"
+    default = number(result.default_objective)
+    return f"The best trial has {best} against {default} of the default configuration{share}."
+
+
+def _about(campaign: Campaign) -> Section:
+    ds, result, metric = campaign.ds, campaign.result, _metric(campaign)
+    states = collections.Counter(ds["state"].values.astype(str).tolist())
+    told = [f"{states[name]} {name}" for name in ("complete", "pruned", "failed", "running") if states[name]]
+    title = METRICS[metric].title if metric in METRICS else ""
+    pairs = {
+        "name": one_line(result.study_name),
+        "tier": result.tier,
+        "metric": f"{metric} ({title}), lower is better" if title else f"{metric}, lower is better",
+        "trials": f"{ds.sizes['trial']}: {', '.join(told)}" if told else "none",
+        "ended": f"{result.timestamp_utc}{', stopped early by patience' if result.early_stopped else ''}",
+        "time in trials": duration(result.seconds),
+    }
+    ticks = ds.attrs.get("ticks")
+    if ticks is not None:
+        pairs["cost"] = f"{int(ticks):,} ticks replayed for each complete trial"
+    if _folded(ds):
+        names = [one_line(name) for name in ds["series"].values]
+        pairs["folds"] = f"{ds.sizes['fold']} of each of {counted(len(names), 'series', '')}: {', '.join(names)}"
+    pairs["started from"] = f"configuration {result.base_hash[:12]} (SHA-256)" if result.base_hash else "not recorded"
+    return Section("Campaign", [pairs])
+
+
+def _parameters(campaign: Campaign) -> Section:
+    title, result = "Best parameters against the defaults", campaign.result
+    if not result.best_params:
+        return Section(title, ["No trial is complete, so that no parameters are the best."])
+    rows = []
+    for name in _by_importance(campaign.ds, list(result.best_params)):
+        best, default = result.best_params[name], _default_of(campaign, name, result.best_params[name])
+        rows.append((one_line(name), setting(default), setting(best), change(default, best)))
+    return Section(title, [Table(("parameter", "default", "best", "change"), rows)], ("parallel", "slice"))
+
+
+def _held_out(campaign: Campaign) -> Section:
+    metric, result = _metric(campaign), campaign.result
+    title = f"{metric} on the held-out folds" if _folded(campaign.ds) else f"{metric} of the best and of the default"
+    cells = _cells(campaign)
+    blocks: list[Block] = []
+    if not _folded(campaign.ds):
+        blocks.append(f"Default {number(result.default_objective)}, best {number(result.best_objective)}.")
+    elif cells is not None and np.isfinite(cells).all(axis=0).any():
+        blocks += [Table(("", "default", "best", "change"), _fold_rows(campaign, cells)), _folds_won(cells)]
+    else:
+        blocks.append("The folds of the best and of the default's trial cannot be compared: one of them is not known.")
+    if not math.isnan(result.improvement):
+        blocks.append(f"Improvement over the default configuration: {told_share(result.improvement)}.")
+    blocks += [_tested(result), _biased(result)]
+    return Section(title, blocks, ("forecasts",))
+
+
+def _recommended(campaign: Campaign) -> Section:
+    title, result = "Recommended", campaign.result
+    if not result.recommendation:
+        return Section(title, ["Nothing was examined beside the best trial."])
+    told = f"{result.recommendation[:1].upper()}{result.recommendation[1:]}."
+    if not result.recommended_params:
+        return Section(title, [told])
+    rows = []
+    for name in _by_importance(campaign.ds, list(result.recommended_params)):
+        chosen = result.recommended_params[name]
+        default = _default_of(campaign, name, chosen)
+        rows.append((one_line(name), setting(default), setting(chosen), change(default, chosen)))
+    return Section(title, [told, Table(("parameter", "default", "recommended", "change"), rows)])
+
+
+def _folded(ds: xr.Dataset) -> bool:
+    """Whether the objective has values by fold and series; a user's own has only one."""
+    return "fold_value" in ds and ds.sizes["fold"] * ds.sizes["series"] > 1
+
+
+def _tested(result: OptimizationResult) -> str:
+    if result.p_value is None:
+        return "There is no paired test of the two: the objective has no losses of single ticks, or they do not differ."
+    return (
+        "Paired, one-sided test of the two configurations' losses tick by tick on the same folds (Diebold-Mariano): "
+        f"p = {probability(result.p_value)}. Were both equally good, chance alone would let the best one lead by at "
+        f"least this much in {result.p_value:.1%} of such comparisons."
+    )
+
+
+def _biased(result: OptimizationResult) -> str:
+    return (
+        f"Caution: the best of {counted(result.total_iterations, 'trial')} was picked by its value on these very "
+        "data, so that the improvement and p flatter it (selection). What the settings are worth is told by a stretch "
+        "of the series that no trial has seen: backtest both configurations there."
+    )
+
+
+def _fold_rows(campaign: Campaign, cells: np.ndarray) -> list[tuple[str, ...]]:
+    """One row per fold and series (per fold, averaged over series, where those are many), then mean and spread."""
+    folds, names = campaign.ds["fold"].values, [one_line(name) for name in campaign.ds["series"].values]
+    if cells[0].size > MOST_CELLS:
+        known = np.isfinite(cells).all(axis=0)
+        count = known.sum(axis=1)
+        means = np.where(known, cells, 0.0).sum(axis=2) / np.maximum(count, 1)
+        cells = np.where(count > 0, means, np.nan)[:, :, None]
+        names = [f"mean of {len(names)} series"]
+    folded = [
+        (f"fold {fold}{f', {name}' if campaign.ds.sizes['series'] > 1 else ''}", *_compared(*cells[::-1, i, j]))
+        for i, fold in enumerate(folds)
+        for j, name in enumerate(names)
+    ]
+    best, default = cells[:, np.isfinite(cells).all(axis=0)]
+    spread = [("standard deviation", *(number(v.std(ddof=1)) for v in (default, best)), "")] if len(best) > 1 else []
+    ends = [(name, number(f(default)), number(f(best)), "") for name, f in (("least", np.min), ("largest", np.max))]
+    return [("mean", *_compared(default.mean(), best.mean())), *spread, *ends, *folded]
+
+
+def _compared(default: float, best: float) -> tuple[str, str, str]:
+    return number(default), number(best), change(float(default), float(best))
+
+
+def _cells(campaign: Campaign) -> np.ndarray | None:
+    """Values of the best and of the default's trial by fold and series: (2, fold, series)."""
+    if campaign.best is None or campaign.default is None or "fold_value" not in campaign.ds:
+        return None
+    values = campaign.ds["fold_value"].transpose("trial", "fold", "series").values
+    return values[[campaign.best, campaign.default]].astype(np.float64)
+
+
+def _folds_won(cells: np.ndarray) -> str:
+    best, default = cells[:, np.isfinite(cells).all(axis=0)]
+    of = counted(len(best), "fold") if cells.shape[2] == 1 else f"{len(best)} pairs of fold and series"
+    return f"The best trial is better on {int((best < default).sum())} of {of}."
+
+
+def _importance(campaign: Campaign) -> Section:
+    ds, title = campaign.ds, "Importance of the parameters"
+    shares = ds["importance"].values.astype(np.float64) if "importance" in ds else np.array([])
+    known = np.flatnonzero(np.isfinite(shares))
+    if not len(known):
+        note = one_line(ds.attrs.get("importance_note", "")) or "the trials are too few or too much alike"
+        return Section(title, [f"Not known: {note}."])
+    names = [str(name) for name in ds["parameter"].values]
+    order = known[np.argsort(-shares[known], kind="stable")]
+    evaluator = one_line(ds.attrs.get("importance_evaluator", "")) or "an evaluator that was not recorded"
+    told = f"Share of the differences between trials that each parameter accounts for, by {evaluator}."
+    rows = [(one_line(names[i]), f"{shares[i]:.1%}") for i in order]
+    return Section(title, [told, Table(("parameter", "importance"), rows)], ("importance",))
+
+
+def _convergence(campaign: Campaign) -> Section:
+    ds, result, trials = campaign.ds, campaign.result, campaign.ds.sizes["trial"]
+    if campaign.best is None:
+        return Section("Convergence", ["No trial is complete."], ("history",))
+    best = ds["best_value"].values.astype(np.float64)
+    default = result.default_objective
+    rows = []
+    for share in SHARES:
+        at = max(math.ceil(share * trials), 1)
+        told = change(default, best[at - 1]) if math.isfinite(default) else "not known"
+        rows.append((f"{share:.0%} ({counted(at, 'trial')})", number(best[at - 1]), told))
+    since = trials - 1 - campaign.best
+    blocks: list[Block] = [
+        Table(("after", "best value", "against default"), rows),
+        f"The best one is trial {int(ds['trial'].values[campaign.best])}; {counted(since, 'trial')} came after it.",
+    ]
+    if math.isfinite(result.convergence_delta):
+        blocks.append(f"Over the last trials the best value fell by {number(result.convergence_delta)}.")
+    return Section("Convergence", blocks, ("history",))
+
+
+def _failures(campaign: Campaign) -> Section:
+    states, reasons = campaign.ds["state"].values.astype(str).tolist(), campaign.ds["reason"].values
+    alike: dict[tuple[str, str], list[str]] = {}
+    for state, reason in zip(states, reasons, strict=True):
+        if state in ("failed", "pruned"):
+            text = one_line(reason) or "no reason recorded"
+            alike.setdefault((state, NUMBER.sub("#", text)), []).append(text)
+    if not alike:
+        return Section("Failed and pruned trials", ["Every trial was evaluated to its end."])
+    groups = sorted(alike.items(), key=lambda item: (item[0][0], -len(item[1]), item[0][1]))
+    rows = [
+        (str(len(texts)), state, texts[0] + (" (and with other numbers)" if len(set(texts)) > 1 else ""))
+        for (state, _), texts in groups[:MOST_REASONS]
+    ]
+    blocks: list[Block] = [Table(("trials", "state", "reason"), rows, numeric=False)]
+    left = sum(len(texts) for _, texts in groups[MOST_REASONS:])
+    if left:
+        blocks.append(f"{counted(left, 'further trial')} ended for other reasons.")
+    return Section("Failed and pruned trials", blocks)
+
+
+def _applying(campaign: Campaign) -> Section:
+    title, params = "Applying and undoing", campaign.result.best_params
+    if not params:
+        return Section(title, ["There is nothing to apply."])
+    if not set(params) <= set(DECLARATIONS):
+        told = "The campaign's own objective has parameters of its own; read them from `result.best_params`."
+        return Section(title, [told])
+    export = 'result.export_to_toml("config.toml"'
+    applying = Code((f"{export})", f"{export}, override_limit=True)   # if a value moves by over 50 %"))
+    undoing = Code(("from uspnb.config.mutation import rollback", 'rollback("config.toml")'))
+    trying = Code(("config = result.to_config()", "ds = uspnb.backtest(series, config)"))
+    stays = bool(campaign.result.recommendation) and not campaign.result.recommended_params
+    first = 'The settings in force should stay; `which="best"` applies the best trial all the same. ' if stays else ""
+    which = "what is recommended" if campaign.result.recommendation and not stays else "all of them"
+    told = f"{first}Write {which} to the file, which is copied first; the audit log gets a line:"
+    blocks: list[Block] = [told, applying]
+    blocks += ["Undo that:", undoing, "The same in a shell:", Code(("uspnb config history", "uspnb config rollback"))]
+    return Section(title, [*blocks, "Try the settings without any file:", trying])
+
+
+def _by_importance(ds: xr.Dataset, names: list[str]) -> list[str]:
+    """The important ones first, then by name."""
+    shares: dict[str, float] = {}
+    if "importance" in ds:
+        shares = dict(zip(ds["parameter"].values.astype(str).tolist(), ds["importance"].values.tolist(), strict=True))
+    known = {name: share for name, share in shares.items() if math.isfinite(share)}
+    return sorted(names, key=lambda name: (-known.get(name, -1.0), name))
+
+
+def _default_of(campaign: Campaign, name: str, best: Any) -> Any:
+    """The default's value, None where it is not known."""
+    ds = campaign.ds
+    if "default" in ds and name in ds["parameter"].values.astype(str).tolist():
+        value = float(ds["default"].sel(parameter=name))
+        if math.isfinite(value):
+            return int(value) if isinstance(best, int) and not isinstance(best, bool) and value.is_integer() else value
+    if campaign.default is not None and f"param_{name}" in ds and ds[f"param_{name}"].dtype.kind not in "biuf":
+        return str(ds[f"param_{name}"].values[campaign.default])
+    if name in DECLARATIONS and ds.attrs.get("config"):
+        return getattr(parse_config(str(ds.attrs["config"]), source="the configuration stored in the results"), name)
+    return None
+
+
+def _metric(campaign: Campaign) -> str:
+    return one_line(campaign.result.metric or campaign.ds.attrs.get("metric", "")) or "objective"
 
 
 def text_report(ds: xr.Dataset, result: OptimizationResult) -> str:
@@ -126,13 +462,13 @@ def _columns(rows: list[tuple[str, ...]], right: list[bool], ruled: bool = False
     widest = widths.index(max(widths))
     widths[widest] = min(widths[widest], WIDTH - sum(widths) + widths[widest] - len(GAP) * (len(widths) - 1))
     lines = []
-    for number, row in enumerate(rows):
+    for place, row in enumerate(rows):
         cells = [textwrap.wrap(cell, max(widths[i], 8)) or [""] for i, cell in enumerate(row)]
         for k in range(max(map(len, cells))):
             texts = [cell[k] if k < len(cell) else "" for cell in cells]
             pairs = zip(texts, widths, right, strict=True)
             lines.append(GAP.join(t.rjust(w) if r else t.ljust(w) for t, w, r in pairs).rstrip())
-        if ruled and not number:
+        if ruled and not place:
             lines.append(GAP.join("-" * width for width in widths))
     return "\n".join(lines)
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import collections
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -213,15 +214,17 @@ class BayesianMetaOptimizer:
         )
         if not self._busy.locked():
             self.stopping.clear()
-        self.go_on(limits, client, after_batch)
+        collections.deque(self.batches(limits, client, after_batch), maxlen=0)
         return self.result()
 
     def stop(self) -> None:
         """End after the batch in evaluation; may be called from any thread."""
         self.stopping.set()
 
-    def go_on(self, limits: Limits, client: Any = None, after_batch: AfterBatch | None = None) -> None:
-        """`optimize` with limits that are checked; a `stop` that came before it counts.
+    def batches(
+        self, limits: Limits, client: Any = None, after_batch: AfterBatch | None = None
+    ) -> Iterator[CampaignStatus]:
+        """`optimize` batch by batch, with limits that are checked: the status after each; a `stop` before it counts.
 
         Raises:
             As `optimize`.
@@ -235,18 +238,18 @@ class BayesianMetaOptimizer:
                 from .fanout import FannedOut  # Dask is not for everybody
 
                 evaluator = FannedOut(evaluator, client)
-            self._run(evaluator, after_batch)
+            yield from self._run(evaluator, after_batch)
         finally:
             self._busy.release()
 
-    def _run(self, evaluator: Any, after_batch: AfterBatch | None) -> None:
+    def _run(self, evaluator: Any, after_batch: AfterBatch | None) -> Iterator[CampaignStatus]:
         self.opened()
         self._state, self._reason, self._began = RUNNING, "", time.monotonic()
         ended, reason = FAILED, "interrupted"
         signals = CampaignSignals(lambda: self._checkpoints.write(self.known()))
         try:
             with signals:
-                ended, reason = self._batches(signals, evaluator, after_batch)
+                ended, reason = yield from self._batches(signals, evaluator, after_batch)
         except Terminated:
             ended, reason = STOPPED, "SIGTERM"
             self._checkpoints.write(self.known())
@@ -264,8 +267,10 @@ class BayesianMetaOptimizer:
         if reason == "SIGTERM":
             signals.hand_on()
 
-    def _batches(self, signals: CampaignSignals, evaluator: Any, after_batch: AfterBatch | None) -> tuple[str, str]:
-        """Batch after batch; the state that the campaign ends in, and why."""
+    def _batches(
+        self, signals: CampaignSignals, evaluator: Any, after_batch: AfterBatch | None
+    ) -> Generator[CampaignStatus, None, tuple[str, str]]:
+        """Batch after batch; returns the state that the campaign ends in, and why."""
         store, limits = self.opened(), self._limits
         bar = tqdm(total=limits.target, unit="trial", desc=self.study_name, disable=not self._progress)
         with active_run() as owner, bar:
@@ -290,8 +295,10 @@ class BayesianMetaOptimizer:
                     tell(store, batch, evaluations)
                     self._known = store.trials()
                     self._checkpoints.after_batch(self.known(), limits.interval)
+                status = self.status()
                 if after_batch is not None:
-                    after_batch(self.status())
+                    after_batch(status)
+                yield status
 
     def _show(self, bar: tqdm[Any]) -> None:
         done = len(finished(self._known))

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from waiting import PATIENCE_S
+from walks import random_walk
 
 import uspnb
 from uspnb.engine.fleet import Fleet
@@ -21,7 +22,7 @@ TICKS, RING = 110, 16
 
 
 def table() -> np.ndarray:
-    return np.random.default_rng(9).standard_normal((TICKS, 3)).cumsum(axis=0)
+    return random_walk((TICKS, 3), 9)
 
 
 def stand(fleet: Fleet, ticks: int) -> Fleet:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from walks import random_walk
 
 from uspnb.engine.fleet import Fleet
 from uspnb.engine.views import VIEW_COLUMNS
@@ -17,7 +18,7 @@ TICKS = 130
 
 @pytest.fixture
 def fleet() -> Iterator[Fleet]:
-    y = np.random.default_rng(5).standard_normal((TICKS, 3)).cumsum(axis=0)
+    y = random_walk((TICKS, 3), 5)
     with Fleet(y) as made:
         made.step(40)
         made.wait()

@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
+from walks import random_walk
 
 from uspnb.config.schema import PredictorConfig
 from uspnb.engine.fleet import Fleet
@@ -28,7 +29,7 @@ def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def walks(assets: int) -> np.ndarray:
-    return np.random.default_rng(11).standard_normal((TICKS, assets)).cumsum(axis=0)
+    return random_walk((TICKS, assets), 11)
 
 
 def test_two_processes_give_the_bits_of_one_and_a_helper_that_dies_is_told(narrow: None) -> None:

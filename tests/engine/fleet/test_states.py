@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from waiting import PATIENCE_S
+from walks import random_walk
 
 from uspnb.config.schema import PredictorConfig
 from uspnb.engine.fleet import Fleet
@@ -23,7 +24,7 @@ TICKS, NAMES = 60, ("a", "b", "c")
 
 
 def table() -> pd.DataFrame:
-    values = np.random.default_rng(7).standard_normal((TICKS, len(NAMES))).cumsum(axis=0)
+    values = random_walk((TICKS, len(NAMES)), 7)
     return pd.DataFrame(values, pd.date_range("2026-01-01", periods=TICKS, freq="min", tz="UTC"), list(NAMES))
 
 
@@ -88,15 +89,16 @@ def test_a_fleet_resumes_from_its_snapshot_folder(through: Any, tmp_path: Path) 
 
 def test_a_fleet_that_is_killed_goes_on_from_its_last_snapshot(through: Any, tmp_path: Path) -> None:
     code = (
-        "import sys; sys.path.insert(0, sys.argv[2])\n"
+        "import sys; sys.path += sys.argv[2:]\n"
         "from test_states import *\n"
         "fleet = Fleet(table(), settings(Path(sys.argv[1]), snapshot_interval_steps=10), snapshots=True)\n"
         "stepped(fleet, 27)\n"
-        "while (fleet.snapshot_status() or fleet).pending: pass\n"
+        "assert fleet._only.keeper.wait(PATIENCE_S)\n"
         "print('there', flush=True)\n"
         "sys.stdin.read()\n"
     )
-    command = [sys.executable, "-c", code, str(tmp_path), str(Path(__file__).parent)]
+    own = Path(__file__).parent
+    command = [sys.executable, "-c", code, str(tmp_path), str(own), str(own.parent.parent / "support")]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None and process.stdout.readline() == "there\n"
         os.kill(process.pid, signal.SIGKILL)

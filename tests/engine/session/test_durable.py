@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from walks import random_walk
 
 from uspnb.config.schema import PredictorConfig
 from uspnb.engine.session import Session
@@ -16,7 +17,7 @@ from uspnb.sinks import TelemetryBuffer
 
 Make = Callable[..., Session]
 LENGTH = 600
-VALUES = np.cumsum(np.random.default_rng(5).standard_normal(LENGTH))
+VALUES = random_walk(LENGTH, 5)
 
 
 @pytest.fixture

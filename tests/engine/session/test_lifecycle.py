@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 from waiting import until
+from walks import random_walk
 
 from uspnb.config.schema import PredictorConfig
 from uspnb.engine.session import Session
@@ -29,7 +30,7 @@ from uspnb.runtime.digest import sha256_pytree
 Make = Callable[..., Session]
 SECOND = 10**9
 START = 1_771_675_200 * SECOND
-WALK = np.cumsum(np.random.default_rng(2).standard_normal(600))
+WALK = random_walk(600, 2)
 
 
 def threads() -> set[str]:
@@ -262,8 +263,9 @@ def test_rows_of_a_view(make: Make) -> None:
         first, rows = session.past_view_rows(start, stop)
         np.testing.assert_array_equal(near, rows[len(rows) - len(near) :])
         assert first == max(start, 0) and first + len(rows) == min(stop, 600)
-        for column, name in ((2, "observation"), (3, "prediction"), (21, "holder_exponent")):
-            np.testing.assert_array_equal(rows[:, column], reference[name][first : first + len(rows)])
+        for name in ("observation", "prediction", "holder_exponent"):
+            shown = rows[:, VIEW_COLUMNS.index(name)]
+            np.testing.assert_array_equal(shown, reference[name][first : first + len(rows)])
 
 
 def test_subscribers_are_told_by_one_thread_and_dropped_when_they_raise(make: Make) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from waiting import stays, until
+from walks import random_walk
 
 from uspnb.engine.session import Session
 from uspnb.errors import DomainError
@@ -20,7 +21,7 @@ from uspnb.sources import FeedSource, SourceFault, Ticks
 Make = Callable[..., Session]
 SECOND = 10**9
 START = 1_771_675_200 * SECOND
-WALK = np.cumsum(np.random.default_rng(2).standard_normal(400))
+WALK = random_walk(400, 2)
 
 
 def test_ticks_fed_by_hand_are_those_of_a_predictor(make: Make) -> None:
@@ -263,7 +264,7 @@ def test_a_fault_on_the_way_back_is_told_once_and_run_goes_on(make: Make, monkey
 
 
 def test_a_disk_that_is_full_pauses_the_session(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    session = make(np.cumsum(np.random.default_rng(0).standard_normal(1500)), ring=256)
+    session = make(random_walk(1500, 0), ring=256)
     archive = session._track.timeline.recording._archive
     write = archive.write
 

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from walks import random_walk
 
 from uspnb.config.schema import PredictorConfig
 from uspnb.data.processes import autoregression, logistic_map, sine_in_noise
@@ -111,7 +112,7 @@ def test_the_scale_is_that_of_its_own_errors(drive):
 
 
 def test_without_learn_the_equations_and_scores_stand_still(drive):
-    values = np.cumsum(np.random.default_rng(7).normal(size=400))
+    values = random_walk(400, 7)
     learn = np.arange(400) < 300
     state = drive(hilbert, CONFIG, values, learn).state
     wild = values.copy()

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from walks import random_walk
 
 import uspnb
 from uspnb.config.load import parse_config
@@ -66,7 +67,7 @@ def own_kernel(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def series() -> np.ndarray:
-    return np.cumsum(np.random.default_rng(3).normal(size=220))
+    return random_walk(220, 3)
 
 
 FIVE = uspnb.PredictorConfig(kernels=(*KERNEL_NAMES, "mine"), **SMALL)

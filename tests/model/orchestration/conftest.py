@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from walks import random_walk
 
 from uspnb.config.schema import PredictorConfig
 from uspnb.model.orchestration.frame import hold_scales, push
@@ -110,7 +111,7 @@ def replay():
 @pytest.fixture(scope="session")
 def walked() -> tuple[np.ndarray, PredictorState, Series]:
     """A random walk of 400 ticks, the state behind it and its results."""
-    values = np.cumsum(np.random.default_rng(11).normal(size=400))
+    values = random_walk(400, 11)
     return values, *replay_series(values)
 
 

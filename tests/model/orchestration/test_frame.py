@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from walks import random_walk
 
 from uspnb.config.schema import PredictorConfig
 from uspnb.model.orchestration.frame import hold_scales, push
@@ -41,7 +42,7 @@ def test_the_window_holds_the_last_ticks_and_before_them_the_first_one():
 
 def test_the_first_scales_are_the_running_mean_square_of_the_increments():
     """The first increment stands for two; until the rate reaches its floor every later one has the same weight."""
-    values = np.cumsum(np.random.default_rng(1).normal(size=20))
+    values = random_walk(20, 1)
     squares = np.diff(values) ** 2
     expected = np.sqrt((squares[0] + np.cumsum(squares)) / np.arange(2, 21))
     np.testing.assert_allclose(_frames(values).scale[1:], expected, rtol=1e-12)
@@ -60,7 +61,7 @@ def test_scale_and_spread_of_noise_are_its_standard_deviations():
 @pytest.mark.parametrize("exponent", [950, -900])
 def test_the_unit_of_the_input_does_not_matter_down_to_the_last_bit(exponent):
     """Powers of two near 1e286 and 1e-271: no square of an input may be formed on the way."""
-    values = np.cumsum(np.random.default_rng(3).normal(size=300))
+    values = random_walk(300, 3)
     frames, scaled = _frames(values), _frames(np.ldexp(values, exponent))
     for name in ("level", "spread", "scale"):
         np.testing.assert_array_equal(np.ldexp(getattr(frames, name), exponent), getattr(scaled, name))

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from walks import random_walk
 
 from uspnb.config.schema import PredictorConfig
 from uspnb.model.orchestration.cusum import RELEASE
@@ -142,7 +143,7 @@ def test_a_rejected_tick_touches_counters_and_modes_only(replay, walked, kind):
 def test_after_any_bad_ticks_the_predictor_recovers_by_itself(replay, walked, bad):
     values, state, _ = walked
     after, during = replay(bad, state=state)
-    tail = values[-1] + np.cumsum(np.random.default_rng(12).normal(size=400))
+    tail = values[-1] + random_walk(400, 12)
     end, results = replay(tail, state=after)
     assert np.isfinite(_forecasts(during)).all() and np.isfinite(_forecasts(results)).all()
     told = results.telemetry
@@ -157,7 +158,7 @@ def test_after_any_bad_ticks_the_predictor_recovers_by_itself(replay, walked, ba
     [
         1e300 * np.random.default_rng(0).normal(size=300),
         1e-300 * np.random.default_rng(0).normal(size=300),
-        np.cumsum(np.random.default_rng(0).normal(size=300)) * 1e303,
+        random_walk(300, 0) * 1e303,
         np.zeros(300),
         np.full(300, 7.0),
         np.where(np.arange(300) == 150, 1e300, 0.0),
@@ -180,7 +181,7 @@ def test_no_series_leaves_anything_that_is_not_a_number(replay, values):
 
 def test_a_new_level_is_an_alarm_and_rescales_the_frame(replay, walked):
     values, state, _ = walked
-    after, results = replay(values[-1] + 1000.0 + np.cumsum(np.random.default_rng(1).normal(size=60)), state=state)
+    after, results = replay(values[-1] + 1000.0 + random_walk(60, 1), state=state)
     told = results.telemetry
     released = int(np.argmax(told.released))
     assert released == CONFIG.outlier_release_steps - 1
@@ -208,7 +209,7 @@ def test_weights_stand_still_while_degraded(replay, walked):
     values, state, _ = walked
     stamps = int(state.gate.last_timestamp_ns) + SECOND * np.arange(1, 31)
     late = stamps + 60 * SECOND
-    following = values[-1] + np.cumsum(np.random.default_rng(4).normal(size=30))
+    following = values[-1] + random_walk(30, 4)
     told = replay(following, stamps, late, state=state)[1].telemetry
     assert told.stale.all() and told.degraded.all() and told.accepted.all()
     still = ~told.alarm

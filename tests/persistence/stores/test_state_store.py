@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from small_fleet import ASSETS, first, ticked, ticks
 from waiting import PATIENCE_S
+from walks import random_walk
 
 from uspnb.config.schema import PredictorConfig
 from uspnb.errors import DomainError, IntegrityError
@@ -65,7 +66,7 @@ def test_a_fleet_steps_through_a_store_bit_for_bit(kind: str, handles: Callable[
     """Read, step and write at each tick, from a fresh `StateStore` each time, against states that stay in memory."""
     predictor = FunctionalPredictor()
     store = handles(kind)[0]
-    y = np.random.default_rng(1).standard_normal((25, 3)).cumsum(axis=0)
+    y = random_walk((25, 3), 1)
     kept = predictor.init_state(3)
     traces = None
     for t in range(len(y)):

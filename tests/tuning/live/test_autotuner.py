@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from loop_stubs import FORGETFUL
 from waiting import PATIENCE_S
 
 from uspnb import UniversalPredictor
@@ -22,14 +23,6 @@ from uspnb.tuning.live import Autotuner, CampaignTask, loop_space
 
 Ticks = list[ProcessState]
 Planted = Callable[..., Autotuner]
-# Within the limits of one change, and ruinous on a logistic map: the error doubles in a hundred ticks.
-FORGETFUL = {
-    "hilbert_fast_forgetting": 0.8,
-    "hilbert_forgetting": 0.9,
-    "hilbert_score_forgetting": 0.5,
-    "log_sig_forgetting": 0.9,
-    "score_forgetting": 0.5,
-}
 
 
 def feed(tuner: Autotuner, ticks: Ticks) -> np.ndarray:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from waiting import PATIENCE_S, until
+from walks import random_walk
 
 from uspnb.config.meta_optimization import MetaOptimizationConfig
 from uspnb.config.schema import PredictorConfig
@@ -30,7 +31,7 @@ from uspnb.widgets.apps.tune import (
 
 @pytest.fixture
 def walk():
-    return read_series(np.random.default_rng(3).standard_normal(400).cumsum())
+    return read_series(random_walk(400, 3))
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from walks import random_walk
 
 from uspnb.config.schema import PredictorConfig
 from uspnb.errors import DomainError
@@ -44,7 +45,7 @@ def test_it_beats_the_last_value_where_the_level_reverts(drive):
 
 def test_a_random_walk_costs_less_than_half_a_percent(drive):
     for seed in range(3):
-        values = np.cumsum(np.random.default_rng(seed).normal(size=N))
+        values = random_walk(N, seed)
         assert drive(ito_levy, PredictorConfig(), values).relative_rmse(values) < 1.005
 
 

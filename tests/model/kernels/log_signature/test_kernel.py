@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from walks import random_walk
 
 from uspnb.config.schema import PredictorConfig
 from uspnb.model.kernels import log_signature
@@ -17,7 +18,7 @@ N = 3000
 
 
 def _walk(seed: int) -> np.ndarray:
-    return np.cumsum(np.random.default_rng(seed).normal(size=N))
+    return random_walk(N, seed)
 
 
 def test_it_finds_a_second_order_autoregression(drive):
@@ -70,7 +71,7 @@ def test_features_are_bounded_for_any_path(window, depth):
 
 
 def test_each_dyadic_window_is_the_path_of_time_length_one():
-    path = np.cumsum(np.random.default_rng(5).normal(size=32))
+    path = random_walk(32, 5)
     segments = np.asarray(_dyadic_increments(jnp.asarray(path)))
     assert segments.shape == (4, 31, 2)
     for row, window in zip(segments, (32, 16, 8, 4), strict=True):

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from loop_stubs import FORGETFUL
 
 from uspnb.config.schema import PredictorConfig
 from uspnb.data.processes import logistic_map
@@ -30,14 +31,6 @@ SHORT: dict[str, Any] = {
     "cooldown_ticks": 50,
     "min_stability_ticks": 0,
     "background": False,
-}
-# Within the limits of one change, and ruinous on a logistic map: the error doubles in a hundred ticks.
-FORGETFUL = {
-    "hilbert_fast_forgetting": 0.8,
-    "hilbert_forgetting": 0.9,
-    "hilbert_score_forgetting": 0.5,
-    "log_sig_forgetting": 0.9,
-    "score_forgetting": 0.5,
 }
 BEFORE, AFTER = 300, 200
 RNG = np.random.default_rng(0)
