@@ -3,18 +3,10 @@
 python benchmarks/mutation.py                        # 50 kills, 8 writers, 100 timed changes
 python benchmarks/mutation.py --stages kills --kills 500
 
-<<<<<<< HEAD
-Settings and their defaults:
-
-    --kills 50     at random moments
-    --writers 8    processes at once
-    --rounds 10    changes of each writer
-=======
 Options:
     --kills 50  at random moments
     --writers 8  processes at once
     --rounds 10  changes of each writer
->>>>>>> low
     --changes 100  that are timed
 """
 

@@ -7,20 +7,11 @@ replayed, and whether the parity log equals that of an uninterrupted run.
 determinism: hashes of two processes that compile anew, each with a cache of its own.
 overhead: a replay through the service, telemetry, parity log and snapshots on, against the same ticks alone.
 
-<<<<<<< HEAD
-Settings and their defaults:
-
-    --count 50      SIGTERMs of the shutdown stage
-    --kills 20      SIGKILLs of the kill stage
-    --ticks 20_000  of a replay in the kill and overhead stages
-    --repeats 3     how often
-=======
 Options:
     --count 50  SIGTERMs of the shutdown stage
     --kills 20  SIGKILLs of the kill stage
     --ticks 20_000  of a replay in the kill and overhead stages
     --repeats 3
->>>>>>> low
 """
 
 from __future__ import annotations

@@ -6,22 +6,12 @@ stall: the time of one step with snapshots and telemetry over that without, bloc
 kill: runs that snapshot every 50 ticks are killed (tests/support/interrupted_run.py, SIGKILL).
 fuzz: mutated snapshots, configuration files and telemetry lines; anything but the documented errors ends the stage.
 
-<<<<<<< HEAD
-Settings and their defaults:
-
-    --submits 2_000  of the submit stage
-    --ticks 10_000   with snapshots, and as many without, of the stall stage
-    --block 500      ticks with or without before the other comes
-    --kills 200      how often
-    --fuzz 100_000   mutated inputs, of all three kinds together
-=======
 Options:
     --submits 2_000  of the submit stage
     --ticks 10_000  with snapshots, and as many without, of the stall stage
     --block 500  ticks with or without before the other comes
     --kills 200
     --fuzz 100_000  mutated inputs, of all three kinds together
->>>>>>> low
 """
 
 from __future__ import annotations

@@ -19,8 +19,6 @@ import pandas as pd
 
 import uspnb
 
-SETTING = re.compile(r"^    (--[a-z-]+) ([\d._]+) +(.*)\n", re.MULTILINE)
-
 
 @dataclasses.dataclass(frozen=True)
 class Table:
@@ -72,38 +70,6 @@ def _cell(value: Any, form: str) -> str:
     return format(value, form)
 
 
-<<<<<<< HEAD
-def parser(description: str | None, stages: Iterable[str] = ()) -> argparse.ArgumentParser:
-    """A command line with `--json` and with what a benchmark can be told.
-
-    Args:
-        description: of the benchmark; a line `--kills 50  what it is` in it is a setting with its default and type.
-        stages: parts of it that can be asked for with `--stages`; all of them where nobody asks.
-    """
-    sizes = SETTING.findall(description or "")
-    text = (description or "").partition("\n\nSettings and their defaults:")[0]
-    made = argparse.ArgumentParser(description=text, formatter_class=argparse.RawDescriptionHelpFormatter)
-    made.add_argument("--json", action="store_true", help="print JSON instead of markdown")
-    if names := list(stages):
-        made.add_argument("--stages", nargs="+", choices=names, default=names, help="what to measure")
-    for name, default, told in sizes:
-        number: type[float] = float if "." in default else int
-        made.add_argument(name, type=number, default=number(default), help=told)
-    return made
-
-
-def show_stages(
-    title: str,
-    columns: dict[str, str],
-    stages: Mapping[str, Callable[[argparse.Namespace], list[list[Any]]]],
-    options: argparse.Namespace,
-    note: str = "",
-) -> None:
-    """Run the stages that were asked for and print their rows as one table."""
-    began = time.perf_counter()
-    rows = [row for name in options.stages for row in stages[name](options)]
-    show([Table(title, columns, rows, note)], options, began)
-=======
 def parser(document: str | None, stages: Iterable[str] = ()) -> argparse.ArgumentParser:
     """A command line with `--json`, the stages of a benchmark, and the options that its docstring lists.
 
@@ -121,7 +87,6 @@ def parser(document: str | None, stages: Iterable[str] = ()) -> argparse.Argumen
         default = ast.literal_eval(text)
         line.add_argument(f"--{name}", type=type(default), default=default, help=about)
     return line
->>>>>>> low
 
 
 def show(tables: Sequence[Table], options: argparse.Namespace, began: float) -> None:
