@@ -128,6 +128,8 @@ def killed_runs(folder: Path, kills: int, window_s: float, seed: int) -> dict[st
     for k in range(kills):
         process, pipe = child(folder, FOREVER)
         told = listen(pipe, None, "start")
+        if k == kills - 1:  # what goes on after the last kill goes on from a snapshot
+            told += listen(pipe, None, "saved")
         told += listen(pipe, time.monotonic() + rng.uniform(0.0, window_s))
         if k % 2:  # every other time just after a hand-over, when the writer is at work
             told += listen(pipe, None, "at")

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import colorsys
 import dataclasses
+import functools
 import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -200,9 +201,10 @@ def telemetry_of(config: PredictorConfig, outputs: Mapping[str, KernelOutput]) -
     }
 
 
+@functools.cache
 def snapshot_key(name: str) -> str:
-    """What a snapshot calls a kernel."""
-    return (_entries[name].letter if name in _entries else "") or name
+    """What a snapshot calls a kernel: the letter of one of the seeds', the name of any other."""
+    return next((entry.letter for entry in _SEEDS if entry.name == name), name)
 
 
 def check_exists(config: PredictorConfig) -> None:
