@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,16 +13,6 @@ from uspnb.config.schema import PredictorConfig
 from uspnb.engine.settings import Setting, settings_of
 from uspnb.errors import DomainError
 from uspnb.widgets.settings_panel import SettingRow, is_wide, slider_step
-
-
-def status(**changed: Any) -> Any:
-    """What a session says, with some of it changed."""
-    plain = dict(
-        phase="running", message="", ticks=1200, total=3000, waiting=0, speed=None, rate=480.4, alarms=3, rejected=2,
-        mode="inference", health="ok", error=None,
-    )  # fmt: skip
-    return SimpleNamespace(**(plain | changed))
-
 
 SETTINGS = {setting.name: setting for setting in settings_of(PredictorConfig())}
 

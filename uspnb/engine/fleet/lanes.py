@@ -233,9 +233,7 @@ class ProcessLane:
     """A lane computed by a helper process, which `serve` is the other end of.
 
     Args:
-        config: settings.
-        assets: how many series.
-        every: whether all columns of a row are kept.
+        config, assets, every: as for `LocalLane`.
     """
 
     def __init__(self, config: PredictorConfig, assets: int, every: bool = False) -> None:

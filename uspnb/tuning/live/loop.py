@@ -25,6 +25,9 @@ from .proposing import CampaignTask, Proposal
 from .reach import space_named
 from .watching import UNFINISHED, Signs, TickRing, Trigger, Watch
 
+Changes = Mapping[str, tuple[Any, Any]]
+Details = Mapping[str, Any]
+
 WARM_UP = 500
 # Ticks of the past that a new structure learns from at each live tick, until it has caught up: some milliseconds.
 CATCH_UP = 16
@@ -405,13 +408,7 @@ class Loop:
             return None
         return Trigger(UNFINISHED, self._tick, trigger.onset, {"why": why})
 
-    def _rest(
-        self,
-        outcome: str,
-        reason: str,
-        changes: Mapping[str, tuple[Any, Any]] | None = None,
-        details: Mapping[str, Any] | None = None,
-    ) -> None:
+    def _rest(self, outcome: str, reason: str, changes: Changes | None = None, details: Details | None = None) -> None:
         self._note(outcome, reason, changes, details)
         self._sleep()
 
@@ -424,13 +421,7 @@ class Loop:
             self.halt(d.OFF, "switched off")
         self._rest_until = self.ring.seen + self._settings.cooldown_ticks
 
-    def _note(
-        self,
-        outcome: str,
-        reason: str,
-        changes: Mapping[str, tuple[Any, Any]] | None = None,
-        details: Mapping[str, Any] | None = None,
-    ) -> None:
+    def _note(self, outcome: str, reason: str, changes: Changes | None = None, details: Details | None = None) -> None:
         """Write a decision down; where that fails nothing may be decided any more."""
         kind = self._now.trigger.kind
         decision = Decision(outcome, self._tick, kind, reason, dict(changes or {}), dict(details or {}))
