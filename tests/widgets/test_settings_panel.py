@@ -5,8 +5,6 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-import numpy as np
-import pandas as pd
 import pytest
 
 from uspnb.config.schema import PredictorConfig
@@ -20,18 +18,6 @@ SETTINGS = {setting.name: setting for setting in settings_of(PredictorConfig())}
 def setting(name: str, **changed: Any) -> Setting:
     """A setting as its declaration has it, with some of it changed."""
     return dataclasses.replace(SETTINGS[name], **changed)
-
-
-def alarms(count: int) -> pd.DataFrame:
-    ticks = 100 * np.arange(1, count + 1)
-    return pd.DataFrame(
-        {
-            "tick": ticks,
-            "time": pd.date_range("2026-01-05", periods=count, freq="h"),
-            "chart": ["mean", "level_release"] * (count // 2) + ["scale"] * (count % 2),
-            "onset_tick": np.where(ticks == 100, np.nan, ticks - 7.0),
-        }
-    )
 
 
 def test_every_setting_fits_its_slider():

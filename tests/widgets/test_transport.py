@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import threading
 from types import SimpleNamespace
@@ -13,8 +12,6 @@ import pandas as pd
 import pytest
 from waiting import PATIENCE_S
 
-from uspnb.config.schema import PredictorConfig
-from uspnb.engine.settings import Setting, settings_of
 from uspnb.widgets.link import Throttle
 from uspnb.widgets.transport import (
     HEALTH,
@@ -37,14 +34,6 @@ def status(**changed: Any) -> Any:
         mode="inference", health="ok", error=None,
     )  # fmt: skip
     return SimpleNamespace(**(plain | changed))
-
-
-SETTINGS = {setting.name: setting for setting in settings_of(PredictorConfig())}
-
-
-def setting(name: str, **changed: Any) -> Setting:
-    """A setting as its declaration has it, with some of it changed."""
-    return dataclasses.replace(SETTINGS[name], **changed)
 
 
 def test_every_word_a_session_uses_has_a_badge():
