@@ -4,20 +4,12 @@ Each series goes once through `uspnb.compare`: uspnb, last value and a recursive
 scored on the same ticks after the burn-in.  The oracle knows the process's true law; no forecaster can beat it but
 by chance.  Synthetic processes are drawn from several seeds and their ratios averaged geometrically.
 
-<<<<<<< HEAD
 Settings and their defaults:
 
     --ticks 3000       ticks of a synthetic series
     --real-ticks 6000  ticks of a real series at the most
     --seeds 2          paths of each synthetic process
     --burn-in 500      first ticks that are not scored
-=======
-Options:
-    --ticks 3000  ticks of a synthetic series
-    --real-ticks 6000  ticks of a real series at the most
-    --seeds 2  paths of each synthetic process
-    --burn-in 500  first ticks that are not scored
->>>>>>> low
 """
 
 from __future__ import annotations

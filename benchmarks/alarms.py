@@ -3,16 +3,10 @@
 A stream changes in the middle of its run; it counts as detected where an alarm comes within 500 ticks, and the delay is
 that of the first such alarm.  False alarms are counted from tick 500 to the change, or to the end of a quiet stream.
 
-<<<<<<< HEAD
 Settings and their defaults:
 
     --runs 24            runs of each scenario
     --ticks 2500         ticks of a run; a change comes in the middle
-=======
-Options:
-    --runs 24  runs of each scenario
-    --ticks 2500  ticks of a run; a change comes in the middle
->>>>>>> low
     --target-arl 5000.0  ticks between false alarms asked for
 """
 

@@ -8,7 +8,6 @@ overhead: what a trial of the deep tier costs beside its evaluation, over 500 tr
 saves: `save_study_async` at 500 trials, and the ticks per second of a predictor with telemetry while saves are written.
 real: campaigns on the walk-forward objective of a real series, killed in their evaluation.
 
-<<<<<<< HEAD
 Settings and their defaults:
 
     --kills 50    SIGKILLs; half as many of each other kind
@@ -19,17 +18,6 @@ Settings and their defaults:
     --ticks 8000  of the predictor beside saves
     --block 200   ticks with saves and without in turn
     --real 4      campaigns on a real series
-=======
-Options:
-    --kills 50  SIGKILLs; half as many of each other kind
-    --cuts 60  cuts at random bytes, beside those at every record
-    --rounds 5  of the processes on one study
-    --trials 500  of the deep tier
-    --saves 200  saves that are timed
-    --ticks 8000  of the predictor beside saves
-    --block 200  ticks with saves and without in turn
-    --real 4  campaigns on a real series
->>>>>>> low
 """
 
 from __future__ import annotations
@@ -49,7 +37,7 @@ from typing import Any
 
 import numpy as np
 from snapshots import feed, learned
-from tables import parser, run_stages
+from tables import parser, show_stages
 
 from uspnb.config.meta_optimization import MetaOptimizationConfig
 from uspnb.data import processes
@@ -295,12 +283,8 @@ STAGES = {
 
 def main() -> None:
     """Run the stages that were asked for."""
-<<<<<<< HEAD
     options = parser(__doc__, STAGES).parse_args()
     show_stages("Campaigns", COLUMNS, STAGES, options)
-=======
-    run_stages("Campaigns", COLUMNS, STAGES, parser(__doc__, STAGES).parse_args())
->>>>>>> low
 
 
 if __name__ == "__main__":

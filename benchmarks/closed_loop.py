@@ -3,7 +3,6 @@
 Streams whose dynamics change, with the loop and without it, and stationary streams, on which nothing may be adopted.
 Campaigns run in this process and take no ticks; the table says how many seconds they took.
 
-<<<<<<< HEAD
 Settings and their defaults:
 
     --seeds 5             seeds of each stream that changes
@@ -12,14 +11,6 @@ Settings and their defaults:
     --quiet-ticks 20_000  ticks of a stationary stream
     --trials 50           trials of a campaign
     --min-history 1000    ticks after the change that a campaign waits for
-=======
-Options:
-    --seeds 5  seeds of each stream that changes
-    --stationary 20  stationary streams, the kinds taken in turn
-    --quiet-ticks 20_000  ticks of a stationary stream
-    --trials 50  trials of a campaign
-    --min-history 1000  ticks after the change that a campaign waits for
->>>>>>> low
 """
 
 from __future__ import annotations
@@ -258,10 +249,6 @@ def main() -> None:
     """Measure and print."""
     began = time.perf_counter()
     line = parser(__doc__)
-<<<<<<< HEAD
-=======
-    line.add_argument("--ticks", type=int, default=6000, help=f"ticks of a stream that changes at tick {CHANGE}")
->>>>>>> low
     line.add_argument("--tiers", nargs="+", default=["loop"], help="what is varied: loop, fast, traced, deep")
     line.add_argument("--only", default="", help="part of the name of the streams that change")
     line.add_argument("--sensitivity", action="store_true", help="first tell what each parameter does to the error")

@@ -6,7 +6,6 @@ loaded before the clock starts.  The stage loss kills a worker in the midst of a
 a fixed time, and counts what was done twice.  Workers are processes on this machine: with more of them than idle cores
 the ratio is that of the cores.
 
-<<<<<<< HEAD
 Settings and their defaults:
 
     --workers 2      of the larger cluster, at least 2
@@ -16,16 +15,6 @@ Settings and their defaults:
     --repeats 2      the fastest counts
     --trials 16      of each campaign of the stage loss
     --trial-s 1.0    time of each of its trials [s]
-=======
-Options:
-    --workers 2  of the larger cluster, at least 2
-    --ticks 2000  of each series
-    --candidates 32  of the batch
-    --series 8  of the collection
-    --repeats 2  the fastest counts
-    --trials 16  of each campaign of the stage loss
-    --trial-s 1.0  time of each of its trials [s]
->>>>>>> low
 """
 
 from __future__ import annotations

@@ -4,16 +4,10 @@ The stage engine measures ticks per second of a replay as fast as it can, with o
 processor time of a tick.  The stage page serves the fleet page, opens it in a headless Chromium and reads there how
 many states a reader saw and how old they were.
 
-<<<<<<< HEAD
 Settings and their defaults:
 
     --assets 500  series
     --ticks 200   ticks of the stage engine
-=======
-Options:
-    --assets 500  series
-    --ticks 200  ticks of the stage engine
->>>>>>> low
     --seconds 30  length of the stage page
 """
 

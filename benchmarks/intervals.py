@@ -2,18 +2,11 @@
 
 The rival is a recursive autoregression with a Gaussian interval that clipped adaptive conformal inference corrects.
 
-<<<<<<< HEAD
 Settings and their defaults:
 
     --ticks 3000       ticks of a synthetic series
     --real-ticks 4000  ticks of a real series at the most
     --burn-in 500      first ticks that are not scored
-=======
-Options:
-    --ticks 3000  ticks of a synthetic series
-    --real-ticks 4000  ticks of a real series at the most
-    --burn-in 500  first ticks that are not scored
->>>>>>> low
 """
 
 from __future__ import annotations

@@ -4,14 +4,9 @@ A replay of 10,000 ticks and more is watched in real headless Chromium, served b
 that reaches the browser is checked for missing ticks.  The delay runs from the moment at which Python hands a frame
 over to the end of its drawing.  Run it on a quiet machine.
 
-<<<<<<< HEAD
 Settings and their defaults:
 
     --seconds 60.0  that each page is watched
-=======
-Options:
-    --seconds 60.0
->>>>>>> low
 """
 
 from __future__ import annotations

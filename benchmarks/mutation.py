@@ -3,18 +3,11 @@
 python benchmarks/mutation.py                        # 50 kills, 8 writers, 100 timed changes
 python benchmarks/mutation.py --stages kills --kills 500
 
-<<<<<<< HEAD
 Settings and their defaults:
 
     --kills 50     at random moments
     --writers 8    processes at once
     --rounds 10    changes of each writer
-=======
-Options:
-    --kills 50  at random moments
-    --writers 8  processes at once
-    --rounds 10  changes of each writer
->>>>>>> low
     --changes 100  that are timed
 """
 
@@ -31,7 +24,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tables import parser, run_stages
+from tables import parser, show_stages
 from tqdm.auto import tqdm
 
 from uspnb.config.mutation import History, history, mutate_config, rollback, verify_audit
@@ -101,7 +94,7 @@ def main() -> None:
     note = (
         "After every kill the file was the old or the new one and the log told which, or this table would not be here."
     )
-    run_stages("Changing the configuration", COLUMNS, STAGES, options, note)
+    show_stages("Changing the configuration", COLUMNS, STAGES, options, note)
 
 
 if __name__ == "__main__":

@@ -3,18 +3,11 @@
 The exponent is measured on windows of fractional Brownian motion whose H is known.  The breaker is counted on streams
 that are not rough in its sense, and timed on a path whose H falls from 0.5 to 0.2.
 
-<<<<<<< HEAD
 Settings and their defaults:
 
     --windows 500  windows per exponent and length
     --ticks 3000   ticks of a stream
     --runs 16      runs of each stream
-=======
-Options:
-    --windows 500  windows per exponent and length
-    --ticks 3000  ticks of a stream
-    --runs 16  runs of each stream
->>>>>>> low
 """
 
 from __future__ import annotations

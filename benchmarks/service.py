@@ -7,20 +7,12 @@ replayed, and whether the parity log equals that of an uninterrupted run.
 determinism: hashes of two processes that compile anew, each with a cache of its own.
 overhead: a replay through the service, telemetry, parity log and snapshots on, against the same ticks alone.
 
-<<<<<<< HEAD
 Settings and their defaults:
 
     --count 50      SIGTERMs of the shutdown stage
     --kills 20      SIGKILLs of the kill stage
     --ticks 20_000  of a replay in the kill and overhead stages
     --repeats 3     how often
-=======
-Options:
-    --count 50  SIGTERMs of the shutdown stage
-    --kills 20  SIGKILLs of the kill stage
-    --ticks 20_000  of a replay in the kill and overhead stages
-    --repeats 3
->>>>>>> low
 """
 
 from __future__ import annotations
@@ -39,7 +31,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tables import parser, run_stages
+from tables import parser, show_stages
 
 from uspnb import runtime
 from uspnb.config.schema import PredictorConfig
@@ -281,7 +273,7 @@ def main() -> None:
     if options.child:
         runtime.enable_compilation_cache()
         sys.exit(child(options.child, options.folder, options.ticks))
-    run_stages("A service", COLUMNS, STAGES, options)
+    show_stages("A service", COLUMNS, STAGES, options)
 
 
 if __name__ == "__main__":

@@ -4,20 +4,12 @@ throughput: a replay at full speed through the session, a view attached that ack
 `backtest` of the same ticks, alternating in one process; the ratio of the medians.
 long: one replay of a million ticks with a view attached; memory over the run, and whether the history is whole.
 
-<<<<<<< HEAD
 Settings and their defaults:
 
     --ticks 20_000       of a replay in the throughput stage
     --repeats 5          how often
     --million 1_000_000  ticks of the long stage
     --window 20_000      ticks read back at a time
-=======
-Options:
-    --ticks 20_000  of a replay in the throughput stage
-    --repeats 5
-    --million 1_000_000  ticks of the long stage
-    --window 20_000  ticks read back at a time
->>>>>>> low
 """
 
 from __future__ import annotations
@@ -32,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tables import parser, run_stages
+from tables import parser, show_stages
 
 import uspnb
 from uspnb.data import processes
@@ -163,12 +155,8 @@ STAGES = {"throughput": throughput_stage, "long": long_stage}
 
 def main() -> None:
     """Run the stages that were asked for."""
-<<<<<<< HEAD
     options = parser(__doc__, STAGES).parse_args()
     show_stages("A live session", COLUMNS, STAGES, options)
-=======
-    run_stages("A live session", COLUMNS, STAGES, parser(__doc__, STAGES).parse_args())
->>>>>>> low
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ stall: the time of one step with snapshots and telemetry over that without, bloc
 kill: runs that snapshot every 50 ticks are killed (tests/support/interrupted_run.py, SIGKILL).
 fuzz: mutated snapshots, configuration files and telemetry lines; anything but the documented errors ends the stage.
 
-<<<<<<< HEAD
 Settings and their defaults:
 
     --submits 2_000  of the submit stage
@@ -14,14 +13,6 @@ Settings and their defaults:
     --block 500      ticks with or without before the other comes
     --kills 200      how often
     --fuzz 100_000   mutated inputs, of all three kinds together
-=======
-Options:
-    --submits 2_000  of the submit stage
-    --ticks 10_000  with snapshots, and as many without, of the stall stage
-    --block 500  ticks with or without before the other comes
-    --kills 200
-    --fuzz 100_000  mutated inputs, of all three kinds together
->>>>>>> low
 """
 
 from __future__ import annotations
@@ -42,7 +33,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tables import parser, run_stages
+from tables import parser, show_stages
 
 import uspnb
 from uspnb import FunctionalPredictor, PredictorConfig, UniversalPredictor
@@ -416,7 +407,7 @@ def main() -> None:
     """Run the stages that were asked for."""
     options = parser(__doc__, STAGES).parse_args()
     FunctionalPredictor(PredictorConfig())  # compiled programs are kept between runs
-    run_stages("Snapshots", COLUMNS, STAGES, options)
+    show_stages("Snapshots", COLUMNS, STAGES, options)
 
 
 if __name__ == "__main__":

@@ -3,18 +3,11 @@
 Every number is a median of repeats, each stage in a process of its own, so that none warms another up.  Run it on a
 quiet machine: on one that is shared the numbers are those of the neighbours too.
 
-<<<<<<< HEAD
 Settings and their defaults:
 
     --ticks 10_000          ticks of the stages backtest and step
     --repeats 5             repeats of a stage
     --assets 1000           assets of the stage batch
-=======
-Options:
-    --ticks 10_000  ticks of the stages backtest and step
-    --repeats 5  repeats of a stage
-    --assets 1000  assets of the stage batch
->>>>>>> low
     --memory-ticks 100_000  ticks of the stage memory
 """
 

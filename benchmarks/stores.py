@@ -5,16 +5,10 @@ fleet measures that per store; the server of Redis is started here, on a free lo
 and once with `appendonly yes` and `appendfsync always`, or named by `--redis-url`.  The stage parts splits the time of
 a store into the work on bytes (packing, checksums) and the store's own.
 
-<<<<<<< HEAD
 Settings and their defaults:
 
     --assets 1000  series
     --calls 10     calls that are measured
-=======
-Options:
-    --assets 1000  series
-    --calls 10  calls that are measured
->>>>>>> low
 """
 
 from __future__ import annotations

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import ast
 import dataclasses
 import importlib
 import json
@@ -11,7 +10,7 @@ import math
 import platform
 import re
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -72,7 +71,6 @@ def _cell(value: Any, form: str) -> str:
     return format(value, form)
 
 
-<<<<<<< HEAD
 def parser(description: str | None, stages: Iterable[str] = ()) -> argparse.ArgumentParser:
     """A command line with `--json` and with what a benchmark can be told.
 
@@ -103,25 +101,6 @@ def show_stages(
     began = time.perf_counter()
     rows = [row for name in options.stages for row in stages[name](options)]
     show([Table(title, columns, rows, note)], options, began)
-=======
-def parser(document: str | None, stages: Iterable[str] = ()) -> argparse.ArgumentParser:
-    """A command line with `--json`, the stages of a benchmark, and the options that its docstring lists.
-
-    Args:
-        document: text whose last lines are "    --name default  help" after a line "Options:"; the default, an integer
-            or a float, says the type.
-        stages: what may be measured, all where nothing is chosen.
-    """
-    description, _, listed = (document or "").partition("\nOptions:\n")
-    line = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    line.add_argument("--json", action="store_true", help="print JSON instead of markdown")
-    if stages:
-        line.add_argument("--stages", nargs="+", choices=list(stages), default=list(stages), help="what to measure")
-    for name, text, about in re.findall(r"^ +--([\w-]+) (\S+) *(.*)$", listed, re.MULTILINE):
-        default = ast.literal_eval(text)
-        line.add_argument(f"--{name}", type=type(default), default=default, help=about)
-    return line
->>>>>>> low
 
 
 def show(tables: Sequence[Table], options: argparse.Namespace, began: float) -> None:
@@ -145,15 +124,6 @@ def show(tables: Sequence[Table], options: argparse.Namespace, began: float) -> 
     print("\n\n".join(table.markdown() for table in tables))
     chosen = ", ".join(f"{name} = {value}" for name, value in about["options"].items())
     print(f"\nuspnb {about['uspnb']} on {about['platform']}, {about['seconds']} s; {chosen}")
-
-
-def run_stages(
-    title: str, columns: dict[str, str], stages: Mapping[str, Any], options: argparse.Namespace, note: str = ""
-) -> None:
-    """Print one table of the rows that the chosen stages measure, each called with the options."""
-    began = time.perf_counter()
-    rows = [row for name in options.stages for row in stages[name](options)]
-    show([Table(title, columns, rows, note)], options, began)
 
 
 def geometric_mean(values: Any) -> float:

@@ -6,20 +6,12 @@ step: a tick of the predictor with telemetry off, in threads and in a process, t
 sinks: records a second that each sink takes; small costs: jitter, metrics, parity.
 process: how soon and how heavy the consumer process is, as it is started and as `python -m` would be.
 
-<<<<<<< HEAD
 Settings and their defaults:
 
     --emits 20_000       emits of the stage emit
     --records 1_000_000  records of the stage stall
     --turns 60           turns of the stage step, each of 50 ticks four times
     --pause 0.001        time between two ticks of the stage step [s]
-=======
-Options:
-    --emits 20_000  emits of the stage emit
-    --records 1_000_000  records of the stage stall
-    --turns 60  turns of the stage step, each of 50 ticks four times
-    --pause 0.001  time between two ticks of the stage step [s]
->>>>>>> low
 """
 
 from __future__ import annotations
@@ -36,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tables import parser, run_stages
+from tables import parser, show_stages
 
 from uspnb import FunctionalPredictor
 from uspnb.data import processes
@@ -277,7 +269,7 @@ def main() -> None:
     """Measure and print."""
     options = parser(__doc__, STAGES).parse_args()
     note = "The sinks: best of five rounds.  The step: over all ticks of turns that alternate every 50."
-    run_stages("Telemetry", COLUMNS, STAGES, options, note)
+    show_stages("Telemetry", COLUMNS, STAGES, options, note)
 
 
 if __name__ == "__main__":

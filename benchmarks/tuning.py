@@ -7,18 +7,11 @@ pays: real series; the first 70 % are tuned on, the last 30 % are untouched unti
 (the middle of its best trials, or the settings in force where that is not better than chance), and for comparison its
 best trial, against the default settings on the untouched ticks, with a paired test (Diebold-Mariano, one-sided).
 
-<<<<<<< HEAD
 Settings and their defaults:
 
     --alone 50        trials of the fast stage that are run alone
     --deep-trials 50  trials of the deep stage
     --trials 200      of the stage pays
-=======
-Options:
-    --alone 50  trials of the fast stage that are run alone
-    --deep-trials 50
-    --trials 200  of the stage pays
->>>>>>> low
 """
 
 from __future__ import annotations
