@@ -9,14 +9,13 @@ from typing import Any, ClassVar
 import numpy as np
 
 from uspnb.engine.fleet import Fleet
-from uspnb.engine.fleet.tables import SPARK_COLUMNS, SUMMARY_COLUMNS
+from uspnb.engine.fleet.tables import SPARK_COLUMNS, summary_columns
 from uspnb.engine.timeline import ALARM_CHARTS
 from uspnb.errors import DomainError
-from uspnb.model.kernels.registry import KERNEL_NAMES
 from uspnb.runtime.arguments import check_choice, check_whole, read_json_number
 
 from .link import Link, Post
-from .live_link import THEMES
+from .live_link import THEMES, shown_kernels
 
 HEIGHT = (120, 4000)
 SPARK_TICKS = 100
@@ -81,11 +80,12 @@ class FleetLink(Link):
         real, rows = self.fleet.columns(SPARK_COLUMNS, first, ready)
         reset = reset or real > first  # the worker has gone round the ring since: what is left is all that there is
         self._revision, self._next = revision, real + len(rows)
+        present = self.fleet.summaries()
         head = (
-            seq, reset, real, len(rows), len(self.fleet.assets), time.time() * 1e3, self._next, len(SPARK_COLUMNS),
-            len(SUMMARY_COLUMNS), 0.0,
+            seq, reset, real, len(rows), len(present), time.time() * 1e3, self._next, len(SPARK_COLUMNS),
+            present.shape[1], 0.0,
         )  # fmt: skip
-        return np.concatenate([head, self.fleet.summaries().ravel(), rows.ravel()]).astype("<f8").tobytes()
+        return np.concatenate([head, present.ravel(), rows.ravel()]).astype("<f8").tobytes()
 
     def read_status(self) -> dict[str, Any]:
         """That of the fleet; why the last command was refused stands in place of its message."""
@@ -94,12 +94,13 @@ class FleetLink(Link):
 
     def read_meta(self) -> dict[str, Any]:
         """Assets, columns, units, and whether it is live."""
+        kernels = self.fleet.config.kernels
         return {
             "assets": [str(asset) for asset in self.fleet.assets],
-            "kernels": list(KERNEL_NAMES),
+            "kernels": shown_kernels(kernels),
             "alarm_names": list(ALARM_CHARTS),
             "spark_columns": list(SPARK_COLUMNS),
-            "summary_columns": list(SUMMARY_COLUMNS),
+            "summary_columns": list(summary_columns(kernels)),
             "ticks": self._ticks,
             "units": self.fleet.units,
             "live": self.fleet.live,

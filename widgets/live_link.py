@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 
-from uspnb.engine.views import VIEW_COLUMNS
 from uspnb.errors import DomainError, UspnbError
-from uspnb.model.kernels.registry import KERNEL_NAMES, kernel_colour, kernel_label
-from uspnb.model.records import CHART_NAMES
+from uspnb.model.fields import CHART_NAMES, view_columns
+from uspnb.model.kernels.registry import kernel_colour, kernel_label
 from uspnb.plots.style import CHART_COLOURS
 from uspnb.runtime.arguments import check_choice, check_number, check_whole
 
@@ -22,7 +21,7 @@ THEMES = ("auto", "light", "dark")
 ROWS = (100, 20_000)
 HEIGHT = (300, 4000)
 HOSTED = ("export", "snapshot")
-#: a frame is little-endian float64: these ten numbers, then rows of `VIEW_COLUMNS`
+#: a frame is little-endian float64: these ten numbers, then rows of the columns that `meta_of` names
 HEADER = ("seq", "reset", "first_tick", "count", "columns", "sent_ms", "latest_tick", "kind", "missing", "revision")
 LIVE, WINDOW = 0, 1
 
@@ -70,6 +69,7 @@ class Shown(Watchable, Protocol):
     reasons: Any
     holder_threshold: Any
     confidence_level: Any
+    config: Any
 
     @property
     def status(self) -> Any:
@@ -96,15 +96,19 @@ def check_view(session: Any, rows: Any, theme: Any, height: Any) -> None:
     check_choice("theme", theme, THEMES)
 
 
+def shown_kernels(kernels: Sequence[str]) -> list[dict[str, str]]:
+    """How a front end names and colours kernels, in their order."""
+    return [{"name": name, "label": kernel_label(name), "colour": kernel_colour(name)} for name in kernels]
+
+
 def meta_of(session: Shown, rows: int) -> dict[str, Any]:
     """What the front end must know of a session beside its ticks, as JSON can hold it."""
+    kernels = session.config.kernels
     return {
         "title": session.title,
         "units": session.units,
-        "columns": list(VIEW_COLUMNS),
-        "kernels": [
-            {"name": name, "label": kernel_label(name), "colour": kernel_colour(name)} for name in KERNEL_NAMES
-        ],
+        "columns": list(view_columns(kernels)),
+        "kernels": shown_kernels(kernels),
         "charts": [{"name": name, "colour": CHART_COLOURS[name]} for name in CHART_NAMES],
         "phrases": {str(code): phrase for code, phrase in session.reasons.items()},
         "holder_threshold": session.holder_threshold,
@@ -170,7 +174,7 @@ class TickFrames:
         self, seq: int, rows: np.ndarray, first: int, ready: int, *, reset: bool, kind: int, revision: int
     ) -> bytes:
         head = (
-            seq, reset, first, len(rows), len(VIEW_COLUMNS), time.time() * 1e3, ready, kind, self._missing, revision,
+            seq, reset, first, *rows.shape, time.time() * 1e3, ready, kind, self._missing, revision,
         )  # fmt: skip
         frame = np.empty(len(HEADER) + rows.size, dtype="<f8")
         frame[: len(HEADER)], frame[len(HEADER) :] = head, np.ravel(rows)

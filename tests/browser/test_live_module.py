@@ -7,9 +7,12 @@ from typing import Any
 import live_host as live
 import numpy as np
 import pytest
+from default_columns import VIEW_COLUMNS
 
-from uspnb.engine.views import PHRASES, VIEW_COLUMNS, reason_text
+from uspnb.engine.views import PHRASES, reason_text
+from uspnb.model.fields import view_columns
 from uspnb.model.kernels.registry import KERNEL_NAMES
+from uspnb.widgets.live_link import shown_kernels
 
 AT, WIDE, NARROW, rows_of = live.AT, live.WIDE, live.NARROW, live.rows_of
 
@@ -124,6 +127,25 @@ def test_the_reason_reads_as_in_python(host) -> None:
         assert host.page.locator(".uspnb-reason").text_content() == expected
         if k < 63:
             host.key("ArrowRight")
+
+
+@pytest.mark.parametrize("kernels", [("hilbert",), (*KERNEL_NAMES, "mine")])
+def test_the_kernels_are_those_that_are_named(host, kernels: tuple[str, ...]) -> None:
+    """Their number, labels and shares; with one of them there is no next one to name."""
+    names = view_columns(kernels)
+    known = dict(zip(VIEW_COLUMNS, rows_of(len(PHRASES)).T, strict=True)) | {"reason": np.arange(float(len(PHRASES)))}
+    shares = np.random.default_rng(4).dirichlet(np.ones(len(kernels)), len(PHRASES))
+    for field in ("weight", "target_weight"):
+        known |= {f"{field}_{name}": shares[:, k] for k, name in enumerate(kernels)}
+    rows = np.stack([known.get(name, np.zeros(len(PHRASES))) for name in names], axis=1)
+    host.open({"columns": list(names), "kernels": shown_kernels(kernels)})
+    host.send(rows, reset=True)
+    host.push("status", {"phase": "finished", "ticks": len(PHRASES)})
+    host.key("Home")
+    for k in range(len(PHRASES)):
+        expected = reason_text(dict(zip(names, rows[k], strict=True)), kernels)
+        assert host.page.locator(".uspnb-reason").text_content() == expected
+        host.key("ArrowRight")
 
 
 def overlaps(texts: list[Any]) -> list[tuple[str, str]]:

@@ -11,6 +11,8 @@ import pytest
 import tuning_host as tuning
 from playwright.sync_api import Browser
 
+from uspnb.model.kernels.registry import KERNEL_NAMES, kernel_colour
+
 
 class Live(live.Host):
     """A live view; pressing plays."""
@@ -134,3 +136,18 @@ def test_a_lost_greeting_is_said_again_until_it_is_answered(opened) -> None:
     host.more(0, reset=True)
     host.page.clock.run_for(5_000)
     assert len(host.sent("hello")) == len(said)
+
+
+@pytest.mark.parametrize("kernels", [("hilbert",), (*KERNEL_NAMES, "mine")])
+def test_a_row_of_the_table_has_a_part_for_each_kernel(chromium: Browser, kernels: tuple[str, ...]) -> None:
+    """In the colours that the link sends, which are those of the live view and of the figures."""
+    context = chromium.new_context(viewport=live.WIDE)
+    host = fleet.Host(context.new_page()).open(kernels)
+    host.send(5, reset=True)
+    read = "parts => parts.map(part => part.style.background)"
+    found = host.page.locator(".row[data-asset='0'] .bar i").evaluate_all(read)
+    wanted = [kernel_colour(name) for name in kernels]
+    assert found == [f"rgb({int(c[1:3], 16)}, {int(c[3:5], 16)}, {int(c[5:7], 16)})" for c in wanted]
+    assert host.page.locator(".row[data-asset='0'] .leader").text_content() == "hilbert 25 %"
+    assert host.faults == []
+    context.close()

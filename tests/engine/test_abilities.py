@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 import pytest
 import xarray as xr
+from default_columns import VIEW_COLUMNS
 
 import uspnb
 from uspnb.config.schema import PredictorConfig
@@ -21,7 +22,6 @@ from uspnb.engine.service import Service
 from uspnb.engine.session import Session
 from uspnb.engine.status import PHASES
 from uspnb.engine.track import Advance
-from uspnb.engine.views import VIEW_COLUMNS
 from uspnb.errors import ConfigError, DomainError
 from uspnb.persistence.snapshots import read_dump
 from uspnb.persistence.stores import MemoryStore

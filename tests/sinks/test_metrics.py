@@ -19,6 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from uspnb.errors import DomainError
 from uspnb.model.fields import ALARM_NAMES, MODE_NAMES
 from uspnb.model.kernels.registry import KERNEL_NAMES
+from uspnb.model.packing import layout_for, row_columns
 from uspnb.sinks import GpuMemory, GpuReading, JitterMeter, Metrics, SinkStatus, gpu
 from uspnb.sinks.dashboard import dashboard
 from uspnb.sinks.metric_list import DOUBTS, METRICS, REJECTIONS, exposed_names
@@ -103,6 +104,22 @@ def test_ticks_are_counted_as_the_rows_say(make_rows: MakeRows, columns: dict[st
     assert told["predictor_holder_exponent", ("a",)] == rows[-1, columns["holder_exponent"].start]
     metrics.observe_rows("a", rows[:0], columns)
     assert _samples(metrics)["predictor_ticks_total", ("a",)] == 300
+
+
+@pytest.mark.parametrize("kernels", [("hilbert",), (*KERNEL_NAMES, "mine")])
+def test_shares_are_named_by_the_configurations_kernels(kernels: tuple[str, ...]) -> None:
+    layout = layout_for(3, kernels)
+    rows, columns = np.zeros((2, layout.width)), row_columns(layout)
+    rows[-1, columns["weight"]] = np.arange(1, len(kernels) + 1)
+    metrics = Metrics(kernels=kernels)
+    metrics.observe_rows("a", rows, columns)
+    told = _samples(metrics)
+    shares = {labels[1]: value for (name, labels), value in told.items() if name == "predictor_kernel_weight"}
+    assert shares == {name: k + 1 for k, name in enumerate(kernels)}
+    unfit = Metrics()
+    with pytest.raises(DomainError, match=f"the rows hold {len(kernels)} kernels"):
+        unfit.observe_rows("a", rows, columns)
+    assert ("predictor_ticks_total", ("a",)) not in _samples(unfit)
 
 
 def test_label_values_are_bounded(make_rows: MakeRows, columns: dict[str, slice]) -> None:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import module_host as hosting
 import numpy as np
 
 from uspnb.engine.fleet.tables import SPARK_COLUMNS, SUMMARY_COLUMNS
+from uspnb.engine.fleet.tables import SPARK_COLUMNS, summary_columns
 from uspnb.model.kernels.registry import KERNEL_NAMES
+from uspnb.widgets.live_link import shown_kernels
 
 META = {
-    "assets": ["a", "b", "c"], "kernels": list(KERNEL_NAMES), "alarm_names": ["mean"], "ticks": 100, "live": False,
-    "spark_columns": list(SPARK_COLUMNS), "summary_columns": list(SUMMARY_COLUMNS),
+    "assets": ["a", "b", "c"], "alarm_names": ["mean"], "ticks": 100,
+    "live": False, "spark_columns": list(SPARK_COLUMNS),
 }  # fmt: skip
 
 
@@ -22,8 +25,10 @@ class Host(hosting.ModuleHost):
 
     name, sheet, root = "fleet", "fleet_view", ".uspnb-fleet"
 
-    def open(self) -> Host:
-        self.load({"meta": META, "status": {"phase": "paused", "assets": 3, "speed": 10}, "table_height": 300})
+    def open(self, kernels: Sequence[str] = KERNEL_NAMES) -> Host:
+        self.width = len(summary_columns(tuple(kernels)))
+        told = {"kernels": shown_kernels(kernels), "summary_columns": list(summary_columns(tuple(kernels)))}
+        self.load({"meta": META | told, "status": {"phase": "paused", "assets": 3, "speed": 10}, "table_height": 300})
         return self
 
     def send(self, ticks: int, first: int = 0, reset: bool = False) -> int:
@@ -31,10 +36,10 @@ class Host(hosting.ModuleHost):
         self.seq += 1
         assets = len(META["assets"])
         head: list[Any] = [self.seq, reset, first, ticks, assets, time.time() * 1e3, first + ticks]
-        head += [len(SPARK_COLUMNS), len(SUMMARY_COLUMNS), 0]
+        head += [len(SPARK_COLUMNS), self.width, 0]
         tick = np.arange(first, first + ticks, dtype=float)
         sparks = np.broadcast_to(np.sin(tick / 5)[:, None, None], (ticks, assets, len(SPARK_COLUMNS)))
-        summary = np.full((assets, len(SUMMARY_COLUMNS)), 0.25)
+        summary = np.full((assets, self.width), 0.25)
         self.frame(np.concatenate([head, summary.ravel(), sparks.ravel()]).astype("<f8").tobytes())
         self.settle()
         return self.seq

@@ -6,8 +6,10 @@ from typing import Any
 
 import module_host as hosting
 import numpy as np
+from default_columns import VIEW_COLUMNS
 
-from uspnb.engine.views import PHRASES, VIEW_COLUMNS
+from uspnb.config.schema import PredictorConfig
+from uspnb.engine.views import PHRASES
 from uspnb.widgets.live_link import Shown, meta_of
 
 WIDE, NARROW = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
@@ -56,7 +58,7 @@ TEXTS = """
 
 class Series(Shown):
     title, units, has_times, live, reasons = "sea temperature", "degC", True, False, PHRASES
-    holder_threshold, confidence_level = 0.4, 0.9
+    holder_threshold, confidence_level, config = 0.4, 0.9, PredictorConfig()
 
 
 def rows_of(ticks: int, first: int = 0, seed: int = 1) -> np.ndarray:
@@ -96,7 +98,7 @@ class Host(hosting.ModuleHost):
     def send(self, rows: np.ndarray, reset: bool = False, kind: int = 0, draw: bool = True) -> int:
         self.seq += 1
         first = rows[0, 0] if len(rows) else 0
-        head = [self.seq, reset, first, len(rows), len(VIEW_COLUMNS), 0, first + len(rows), kind, 0, 0]
+        head = [self.seq, reset, first, *rows.shape, 0, first + len(rows), kind, 0, 0]
         self.frame(np.concatenate([np.array(head, float), rows.ravel()]).astype("<f8").tobytes())
         if draw:
             self.settle()

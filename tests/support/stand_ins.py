@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from default_columns import SUMMARY_COLUMNS, VIEW_COLUMNS
 from waiting import PATIENCE_S
 
 from uspnb.config.meta_optimization import MetaOptimizationConfig
 from uspnb.config.schema import PredictorConfig
-from uspnb.engine.fleet.tables import SUMMARY_COLUMNS
-from uspnb.engine.views import PHRASES, VIEW_COLUMNS
+from uspnb.engine.views import PHRASES
 from uspnb.errors import DomainError
 from uspnb.tuning.space import SearchSpace
 from uspnb.tuning.status import CampaignStatus
@@ -76,7 +76,7 @@ class StandInSession(Watched):
 
     title, units, has_times, live = "series", "degC", True, False
     holder_threshold, confidence_level = 0.4, 0.9
-    reasons = PHRASES
+    reasons, config = PHRASES, PredictorConfig()
 
     def __init__(self, ring: int = 100_000) -> None:
         super().__init__()
@@ -108,6 +108,7 @@ class StandInFleet(Watched):
     """A fleet of three that counts its ticks."""
 
     assets, units, live, ring = ("a", "b", "c"), "degC", False, 100_000
+    config = PredictorConfig()
 
     def __init__(self) -> None:
         super().__init__()

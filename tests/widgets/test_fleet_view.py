@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from default_columns import SUMMARY_COLUMNS, VIEW_COLUMNS
 from stand_ins import Posts
 from walks import random_walk
 
 from uspnb.engine.fleet import Fleet
-from uspnb.engine.fleet.tables import SPARK_COLUMNS, SUMMARY_COLUMNS
-from uspnb.engine.views import VIEW_COLUMNS
+from uspnb.engine.fleet.tables import SPARK_COLUMNS
 from uspnb.errors import DomainError
 from uspnb.widgets.apps.choices import demo_table, open_fleet, read_table
 from uspnb.widgets.fleet_link import HEADER_LENGTH, SPARK_TICKS, FleetLink
@@ -109,7 +109,12 @@ def test_a_chosen_row_is_its_asset_and_escape_is_none(linked) -> None:
 
 def test_meta_is_plain(linked) -> None:
     _, link, _ = linked
-    assert link.meta["assets"] == ["a", "b", "c"] and link.meta["kernels"][0] == "hilbert"
+    assert link.meta["assets"] == ["a", "b", "c"]
+    assert link.meta["kernels"][0] == {
+        "name": "hilbert",
+        "label": "hilbert",
+        "colour": "#2f86c8",
+    }
 
 
 def test_one_asset_gives_the_columns_of_a_live_view(fleet: Fleet) -> None:

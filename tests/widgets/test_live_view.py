@@ -9,11 +9,11 @@ from typing import Any
 import comm
 import numpy as np
 import pytest
+from default_columns import VIEW_COLUMNS
 from stand_ins import Posts, StandInSession
 from waiting import until
 
 import uspnb
-from uspnb.engine.views import VIEW_COLUMNS
 from uspnb.errors import DomainError
 from uspnb.model.kernels.registry import KERNEL_NAMES, kernel_colour
 from uspnb.plots.style import THEMES

@@ -551,7 +551,7 @@ class Control:
         return self._only.timeline.recording.revision
 
     def view_rows(self, first: int, stop: int) -> tuple[int, Float[np.ndarray, "tick column"]]:
-        """The columns `VIEW_COLUMNS` of the ticks first..stop that are still in memory, and the real first."""
+        """The columns `fields.view_columns` of the ticks first..stop that are in memory, and the real first."""
         return self._viewed(*self._one.timeline.recording.newest(int(first), int(stop), self._pick))
 
     def past_view_rows(self, first: int, stop: int) -> tuple[int, Float[np.ndarray, "tick column"]]:

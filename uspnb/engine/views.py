@@ -17,7 +17,7 @@ import numpy as np
 from ..array_types import Float, Int
 from ..model.fields import CHART_NAMES, VIEW, shown_fields
 from ..model.fields import view_columns as named_columns
-from ..model.kernels.registry import KERNEL_NAMES, robust_place
+from ..model.kernels.registry import kernel_label, robust_place
 from ..model.packing import Layout, row_columns
 
 NANOSECONDS_PER_MILLISECOND = 1e6
@@ -27,10 +27,8 @@ REASONED = (
     "sparse", "frozen", "degraded", "in_grace",
 )  # fmt: skip
 
-VIEW_COLUMNS: tuple[str, ...] = named_columns(KERNEL_NAMES)
-
 COLD, NOT_FINITE, OUTLIER, OUT_OF_ORDER, STALE, SPARSE, FROZEN, RECOVERING = range(8)
-ALARM, EMERGENCY, GRACE, GRACE_HELD, MOVING, LEADS, EVEN, LEVEL_RELEASE = range(8, 16)
+ALARM, EMERGENCY, GRACE, GRACE_HELD, MOVING, LEADS, EVEN, LEVEL_RELEASE, ALONE = range(8, 17)
 
 SETTLED_WITHIN = 0.05
 CLEAR_LEAD = 0.1
@@ -38,7 +36,7 @@ ALL_OF_IT = 0.999
 SAME = 1e-6
 
 PHRASES: dict[int, str] = {
-    COLD: "There is no record yet, so the four share the forecast evenly.",
+    COLD: "There is no record yet, so the kernels share the forecast evenly.",
     NOT_FINITE: "The tick brought no number; it was refused and the weights stand still.",
     OUTLIER: "The tick lay too far out; it was refused and the weights stand still.",
     OUT_OF_ORDER: "The tick was not later than the one before; it was refused and the weights stand still.",
@@ -57,6 +55,7 @@ PHRASES: dict[int, str] = {
     "{runner_share}.",
     EVEN: "No one is clearly ahead: {leader} has {share} and {runner_up} {runner_share}, their recent forecasts being "
     "about equally good.",
+    ALONE: "{leader} is the only kernel; the forecast is its own.",
 }
 
 
@@ -96,11 +95,11 @@ def view_columns(
     return np.concatenate(parts).T if len(rows) else np.empty((0, len(named_columns(layout.kernels))))
 
 
-def reason_codes(telemetry: Any, kernels: Sequence[str] = KERNEL_NAMES) -> Int[np.ndarray, "tick"]:
+def reason_codes(telemetry: Any, kernels: Sequence[str]) -> Int[np.ndarray, "tick"]:
     """Code of the reason at each tick.
 
     The order is that in which the orchestration decides: a refused tick changes nothing; then the emergency breaker,
-    an alarm, doubtful input, the grace period; else the weights follow the track record.
+    an alarm, doubtful input, the grace period; else the weights follow the track record, where there is a choice.
 
     Args:
         telemetry: the fields `REASONED` of `Telemetry` as arrays with a leading axis of ticks.
@@ -109,6 +108,7 @@ def reason_codes(telemetry: Any, kernels: Sequence[str] = KERNEL_NAMES) -> Int[n
     t = telemetry
     weight, target = np.asarray(t.weight), np.asarray(t.target_weight)
     robust = robust_place(kernels)
+    alone = np.full(weight.shape[:-1], len(kernels) == 1)
     all_to_robust = np.zeros(weight.shape[:-1], bool) if robust is None else weight[..., robust] > ALL_OF_IT
     with np.errstate(invalid="ignore"):
         uniform = np.ptp(weight, axis=-1) < SAME
@@ -127,6 +127,7 @@ def reason_codes(telemetry: Any, kernels: Sequence[str] = KERNEL_NAMES) -> Int[n
             (t.sparse, SPARSE),
             (t.frozen, FROZEN),
             (t.degraded, RECOVERING),
+            (alone, ALONE),
             (unknown, COLD),
             (np.asarray(t.in_grace, bool) & uniform, GRACE_HELD),
             (t.in_grace, GRACE),
@@ -136,26 +137,27 @@ def reason_codes(telemetry: Any, kernels: Sequence[str] = KERNEL_NAMES) -> Int[n
     return np.select(conditions, [code for _, code in cases], settled)
 
 
-def reason_text(row: Mapping[str, float], names: Sequence[str] = KERNEL_NAMES) -> str:
+def reason_text(row: Mapping[str, float], kernels: Sequence[str]) -> str:
     """The reason at one tick as a sentence.
 
     Args:
-        row: the tick's columns by name, as in `VIEW_COLUMNS`.
-        names: how to call the kernels, in their order.
+        row: the tick's columns by the names of `fields.view_columns`.
+        kernels: names of the kernels in it.
     """
-    weight = [float(row[f"weight_{name}"]) for name in KERNEL_NAMES]
-    target = [float(row[f"target_weight_{name}"]) for name in KERNEL_NAMES]
+    weight = [float(row[f"weight_{name}"]) for name in kernels]
+    target = [float(row[f"target_weight_{name}"]) for name in kernels]
     order = sorted(range(len(weight)), key=lambda k: -weight[k])
     pairs = zip(target, weight, strict=True)
     missing = [wanted - has if math.isfinite(wanted - has) else -math.inf for wanted, has in pairs]
     wanted = max(range(len(missing)), key=missing.__getitem__)
     chart = int(row["alarm_chart"])
-    called = [name.replace("_", " ") for name in names]
+    called = [kernel_label(name) for name in kernels]
+    second = order[min(1, len(order) - 1)]
     filled = PHRASES[int(row["reason"])].format(
         leader=called[order[0]],
         share=_percent(weight[order[0]]),
-        runner_up=called[order[1]],
-        runner_share=_percent(weight[order[1]]),
+        runner_up=called[second],
+        runner_share=_percent(weight[second]),
         target=called[wanted],
         target_share=_percent(target[wanted]),
         target_has=_percent(weight[wanted]),

@@ -5,16 +5,16 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from ..config.schema import DEFAULTS
 from ..errors import DomainError
 from ..model.fields import ALARM_NAMES, MODE_NAMES
-from ..model.kernels.registry import KERNEL_NAMES
 from ..runtime.arguments import check_whole
 from .gpu import GpuReading
 from .jitter import JitterReading
@@ -87,6 +87,7 @@ class Metrics:
             repeated tests do not meet.
         assets: series with label values of their own; the ticks of further ones are counted together as "other", for
             every label value costs memory here and in Prometheus.
+        kernels: names of the kernels whose shares are shown, as in the configuration of the series.
         clock_ns: the time of now [ns since 1970 UTC], for the age of snapshots.
 
     Raises:
@@ -98,11 +99,12 @@ class Metrics:
         registry: CollectorRegistry | None = None,
         *,
         assets: int = 100,
+        kernels: Sequence[str] = DEFAULTS["kernels"],
         clock_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         assets = check_whole("assets", assets, 1)
         self.registry = CollectorRegistry() if registry is None else registry
-        self._most, self._clock_ns = assets, clock_ns
+        self._most, self._kernels, self._clock_ns = assets, tuple(kernels), clock_ns
         self._lock = threading.Lock()
         self._known: set[str] = set()
         self._beyond: set[str] = set()
@@ -130,6 +132,9 @@ class Metrics:
             asset: name of the series.
             rows: packed results.
             columns: where each field stands in a row.
+
+        Raises:
+            DomainError: the rows hold another number of kernels than were named.
         """
         if not len(rows):
             return
@@ -242,7 +247,14 @@ class Metrics:
     def _planned(self, columns: Mapping[str, slice]) -> RowPlan:
         # Two threads may both make it; they make the same.
         if self._plan is None or self._plan.columns is not columns:
-            self._plan = row_plan(columns)
+            plan = row_plan(columns)
+            held = plan.weight.stop - plan.weight.start
+            if held != len(self._kernels):
+                raise DomainError(
+                    f"the rows hold {held} kernels, but {', '.join(self._kernels)} were named: "
+                    "Metrics(kernels=config.kernels)"
+                )
+            self._plan = plan
         return self._plan
 
     def _count_alarms(self, label: str, rows: np.ndarray, plan: RowPlan) -> None:
@@ -258,7 +270,7 @@ class Metrics:
     def _show_last(self, label: str, row: np.ndarray, plan: RowPlan) -> None:
         for name, value in zip(SHOWN, row[plan.last].tolist(), strict=True):
             self._gauge(name, label, value=value)
-        for kernel, weight in zip(KERNEL_NAMES, row[plan.weight].tolist(), strict=True):
+        for kernel, weight in zip(self._kernels, row[plan.weight].tolist(), strict=True):
             self._gauge("predictor_kernel_weight", label, kernel, value=weight)
         for code, mode in enumerate(MODE_NAMES):
             self._gauge("predictor_operating_mode", label, mode, value=float(row[plan.mode] == code))

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from walks import random_walk
+from default_columns import VIEW_COLUMNS
 
 from uspnb.engine.fleet import Fleet
-from uspnb.engine.views import VIEW_COLUMNS
 from uspnb.errors import DomainError
 
 TICKS = 130

@@ -14,13 +14,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from default_columns import VIEW_COLUMNS
 from waiting import until
 from walks import random_walk
 
 from uspnb.config.schema import PredictorConfig
 from uspnb.engine.session import Session
 from uspnb.engine.status import PHASES
-from uspnb.engine.views import VIEW_COLUMNS
 from uspnb.errors import ConfigError, DomainError
 from uspnb.model.records import ProcessState
 from uspnb.predictor.backtest import backtest

@@ -45,15 +45,15 @@ CASES = {
 
 @pytest.mark.parametrize("name", CASES)
 def test_each_state_has_its_reason(name: str) -> None:
-    assert reason_codes(one(**CASES[name])).tolist() == [getattr(reasons, name)]
+    assert reason_codes(one(**CASES[name]), KERNEL_NAMES).tolist() == [getattr(reasons, name)]
 
 
 def test_every_code_has_a_case_and_a_sentence() -> None:
-    assert sorted(PHRASES) == sorted(getattr(reasons, name) for name in CASES) == list(range(16))
+    assert sorted(PHRASES) == sorted([reasons.ALONE, *(getattr(reasons, name) for name in CASES)]) == list(range(17))
 
 
 def test_an_open_breaker_that_does_not_rule_the_weights_is_not_named_as_the_reason() -> None:
-    assert reason_codes(one(emergency=True)).tolist() == [reasons.LEADS]
+    assert reason_codes(one(emergency=True), KERNEL_NAMES).tolist() == [reasons.LEADS]
 
 
 def row(code: int, weight=(0.5, 0.2, 0.25, 0.05), target=(0.3, 0.2, 0.45, 0.05), chart=-1):
@@ -63,24 +63,37 @@ def row(code: int, weight=(0.5, 0.2, 0.25, 0.05), target=(0.3, 0.2, 0.45, 0.05),
     return made
 
 
+def said(one: dict[str, float]) -> str:
+    return reason_text(one, KERNEL_NAMES)
+
+
 def test_sentences_carry_the_numbers_of_the_row() -> None:
-    assert reason_text(row(reasons.MOVING)) == (
+    assert said(row(reasons.MOVING)) == (
         "Moving towards ito levy, whose recent forecasts were better: its record asks for 45 %, it has 25 %."
     )
-    assert reason_text(row(reasons.LEADS), names=("A", "B", "C", "D")) == (
-        "A leads with 50 %, because its recent forecasts were the best; next is C with 25 %."
+    assert said(row(reasons.LEADS)) == (
+        "Hilbert leads with 50 %, because its recent forecasts were the best; next is ito levy with 25 %."
     )
-    assert "by the scale chart" in reason_text(row(reasons.ALARM, chart=1))
+    assert "by the scale chart" in said(row(reasons.ALARM, chart=1))
 
 
 def test_half_a_percent_rounds_up_as_in_the_browser() -> None:
-    assert "12 %" not in reason_text(row(reasons.LEADS, weight=(0.625, 0.125, 0.125, 0.125)))
-    assert "63 % " not in reason_text(row(reasons.LEADS, weight=(0.625, 0.125, 0.125, 0.125)))
-    assert "63 %," in reason_text(row(reasons.LEADS, weight=(0.625, 0.125, 0.125, 0.125)))
+    assert "12 %" not in said(row(reasons.LEADS, weight=(0.625, 0.125, 0.125, 0.125)))
+    assert "63 % " not in said(row(reasons.LEADS, weight=(0.625, 0.125, 0.125, 0.125)))
+    assert "63 %," in said(row(reasons.LEADS, weight=(0.625, 0.125, 0.125, 0.125)))
 
 
 def test_what_is_unknown_is_a_dash_never_nan() -> None:
     for code in PHRASES:
-        text = reason_text(row(code, target=(np.nan,) * 4))
+        text = said(row(code, target=(np.nan,) * 4))
         assert "nan" not in text.lower() and "{" not in text
         assert text[0].isupper() and text.endswith(".")
+
+
+@pytest.mark.parametrize("case", ["COLD", "GRACE", "MOVING", "LEADS", "EVEN"])
+def test_a_kernel_without_others_is_no_matter_of_records(case: str) -> None:
+    alone = one(**CASES[case] | {"weight": (1.0,), "target": (1.0,)})
+    assert reason_codes(alone, ("hilbert",)).tolist() == [reasons.ALONE]
+    told = {"reason": reasons.ALONE, "alarm_chart": -1.0, "weight_hilbert": 1.0, "target_weight_hilbert": 1.0}
+    assert reason_text(told, ("hilbert",)) == "Hilbert is the only kernel; the forecast is its own."
+    assert reason_codes(one(rejected=True, weight=(1.0,), target=(1.0,)), ("hilbert",)).tolist() == [reasons.OUTLIER]

@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from default_columns import VIEW_COLUMNS
 
 import uspnb
 from uspnb.data import processes
-from uspnb.engine.views import VIEW_COLUMNS, view_columns
+from uspnb.engine.views import view_columns
 from uspnb.model.kernels.registry import KERNEL_NAMES
 from uspnb.model.records import CHART_NAMES
 from uspnb.predictor.functional import FunctionalPredictor, observations

@@ -6,63 +6,29 @@ import dataclasses
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from walks import random_walk
+from own_kernel import SMALL, Mean, MeanState, registered
 
 import uspnb
 from uspnb.config.load import parse_config
 from uspnb.errors import ConfigError, DomainError
-from uspnb.model.kernels import registry
-from uspnb.model.kernels.base import KernelOutput
 from uspnb.model.kernels.registry import KERNEL_NAMES, kernel_colour, kernel_label, robust_place
 from uspnb.persistence.snapshots.payload import snapshot_of
 from uspnb.predictor.functional import observations
 from uspnb.runtime.digest import sha256_pytree
 from uspnb.testing import check_kernel
 
-SMALL: dict[str, Any] = {
-    "wtmm_buffer_size": 64,
-    "log_sig_window": 16,
-    "log_sig_depth": 2,
-    "hilbert_lags": 8,
-    "hilbert_features": 8,
-}
-
-
-class MeanState(NamedTuple):
-    average: Any  # of the increments [s_t]
-    variance: Any  # of the errors [s_t^2]
-
-
-class Mean:
-    """A tenth of the slow mean of the increments: what a user's kernel looks like."""
-
-    @staticmethod
-    def init(config, key):
-        return MeanState(jnp.zeros(()), jnp.ones(()))
-
-    @staticmethod
-    def step(config, state, inputs, key):
-        increment = jnp.clip(inputs.increment, -6.0, 6.0)
-        rate = jnp.where(inputs.learn, 0.05, 0.0)
-        error = increment - 0.1 * state.average
-        state = MeanState(
-            state.average + rate * (increment - state.average), state.variance + rate * (error**2 - state.variance)
-        )
-        mean, scale = 0.1 * state.average, jnp.sqrt(state.variance + 1e-12)
-        return state, KernelOutput(mean[None], scale[None], state)
-
 
 @pytest.fixture(autouse=True)
-def own_kernel(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(registry, "_entries", dict(registry._entries))
-    uspnb.register_kernel("mine", Mean, label="my mean", colour="#123456")
-    yield
+def own_kernel() -> Iterator[None]:
+    with registered():
+        yield
 
 
 @pytest.fixture(scope="module")

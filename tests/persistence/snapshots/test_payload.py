@@ -149,7 +149,7 @@ def test_a_fleet_that_does_not_fit_is_refused_by_name(
     with pytest.raises(DomainError, match="not of a fleet"):
         fleet_states_from(payload, cold, ["a"])
     other = FunctionalPredictor(dataclasses.replace(config, log_sig_depth=2)).init_state()
-    with pytest.raises(DomainError, match="kernel D"):
+    with pytest.raises(DomainError, match="kernel log_signature"):
         fleet_states_from(held, other, ["a"])
     with pytest.raises(DomainError, match="needs"):
         state_from(held, cold)  # one series cannot go on from a fleet's file

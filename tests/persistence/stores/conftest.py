@@ -204,9 +204,14 @@ def store(kind: str, handles: Callable[..., list[Store]]) -> Store:
 
 @pytest.fixture(scope="session")
 def small_state() -> PredictorState:
+<<<<<<< HEAD
     """A cold state without kernels, in NumPy: small, and made without compiling anything."""
     stateless = KernelStates(dict.fromkeys(KERNEL_NAMES, ()))
     cold = empty_state(PredictorConfig(), jax.random.PRNGKey(0), stateless)
+=======
+    """A cold state of one kernel that holds nothing, in NumPy: small, and made without compiling anything."""
+    cold = empty_state(PredictorConfig(), jax.random.PRNGKey(0), KernelStates({"none": ()}))
+>>>>>>> low
     return jax.tree.map(np.asarray, cold)
 
 

@@ -71,7 +71,7 @@ def test_another_writer_between_two_sendings_wins(line: Any, through: RedisStore
     base = direct.put("a", b"0")
     line.lose_next("request")
     overtaken = threading.Event()
-    ask = through._pipelined
+    ask = through._pipeline
 
     def overtake(*given: Any, **named: Any) -> Any:
         if line.lost and not overtaken.is_set():
@@ -79,7 +79,7 @@ def test_another_writer_between_two_sendings_wins(line: Any, through: RedisStore
             direct.compare_and_set("a", b"theirs", base)
         return ask(*given, **named)
 
-    through._pipelined = overtake
+    through._pipeline = overtake
     with pytest.raises(ConflictError, match=f"over version {base}"):
         through.compare_and_set("a", b"mine", base)
     held = direct.get("a")
@@ -235,13 +235,13 @@ def test_tenants_do_not_see_each_other(redis_server: Any) -> None:
 def test_a_large_batch_goes_in_pieces(direct: RedisStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("uspnb.persistence.stores.redis_store.PIPELINE_BYTES", 1000)
     sent: list[int] = []
-    ask = direct._pipelined
+    ask = direct._pipeline
 
     def counted(commands: Any, **named: Any) -> Any:
         sent.append(len(commands))
         return ask(commands, **named)
 
-    direct._pipelined = counted
+    direct._pipeline = counted
     versions = direct.set_many([(f"{k}", bytes(400), 0) for k in range(5)] + [("large", bytes(3000), 0)])
     assert len(set(versions)) == 6 and None not in versions and sent == [4, 4, 2, 2]
 

@@ -55,7 +55,8 @@ class Fleet(Control):
         times: times of the rows of a table that has none.
         speed: ticks per second of a replay, None for as fast as it can; other rows are taken as they come.
         ring: ticks of every asset that are kept in memory.
-        workers: processes that compute; by default one for each core, up to one for every lane of 256 assets.
+        workers: processes that compute; by default one for each core, up to one for every lane of 256 assets, and one
+            alone where a kernel of `uspnb.register_kernel` is among them, which helper processes do not know.
         clock: time of processing [ns since 1970 UTC] of rows that are not of a table; `uspnb.replay_clock` for the
             rows' own times.
         name, units: of the values.
@@ -198,7 +199,7 @@ class Fleet(Control):
         return fleet_table(rows, self._only.timeline.columns, tally, self.assets, self.config.kernels)
 
     def summaries(self) -> Float[np.ndarray, "asset column"]:
-        """The numbers of the present state of every asset, columns as in `tables.SUMMARY_COLUMNS`."""
+        """The numbers of the present state of every asset, columns as `tables.summary_columns` names them."""
         from .tables import summaries
 
         rows, tally = self._latest()

@@ -24,6 +24,7 @@ from ...config.load import config_to_toml, parse_config
 from ...config.schema import PredictorConfig
 from ...errors import DomainError, UspnbError
 from ...model.fields import FLEET, shown_fields
+from ...model.kernels.registry import added_kernels
 from ...model.packing import Layout, row_columns
 from ...model.programs import static_part
 from ...model.records import Observation
@@ -367,9 +368,12 @@ class FleetComputation:
         config: settings; the default configuration where left out.
         assets: how many series.
         workers: processes that compute, the first of every `workers` lanes in this one; None for as many as are worth
-            it.
+            it, which is one where a kernel was registered here.
         every: whether rows have all columns, not only `KEPT`.
         most: ticks that may be computed at once, for a ring that holds no more.
+
+    Raises:
+        DomainError: several processes for a kernel that was registered here, which the others do not know.
     """
 
     def __init__(
@@ -381,9 +385,15 @@ class FleetComputation:
         most: int = MOST_TICKS,
     ) -> None:
         self.assets, self._every = assets, every
-        self.workers = default_workers(assets) if workers is None else workers
         self.most = max(1, min(MOST_TICKS, most, TICKS_AT_ONCE // assets))
         self._functional = FunctionalPredictor(config)
+        added = added_kernels(self.config.kernels)
+        if added and workers is not None and workers > 1:
+            raise DomainError(
+                f"workers = {workers}, but helper processes do not know the kernel {', '.join(added)} of this one; "
+                "workers=1 computes everything in this process"
+            )
+        self.workers = (1 if added else default_workers(assets)) if workers is None else workers
         self._kept = kept_columns(self._functional.layout, every)
         self._lock = threading.Lock()  # `states` of any thread, between ticks
         self._fault: LaneFault | None = None

@@ -11,19 +11,22 @@ import xarray as xr
 
 from ...array_types import Float, Int
 from ...model.fields import INPUT_UNITS, SPARK, shown_fields, variables
-from ...model.kernels.registry import KERNEL_NAMES
 from ...model.records import CHART_NAMES, OperatingMode
 from ..timeline import ALARM_CHARTS
 
 COUNTS = ("scored", "covered", "rejected", "faults", "alarms")
 SPARK_COLUMNS = shown_fields(SPARK)
-SUMMARY_COLUMNS = (
-    "value", "forecast", "lower", "upper", *(f"weight_{name}" for name in KERNEL_NAMES), "mode", "degraded",
-    "emergency", "rejected", "alarms", "last_alarm_tick", "last_alarm_chart", "skill", "coverage", "faults",
-)  # fmt: skip
 NEXT = ("next_prediction", "next_lower", "next_upper")
 
 Columns = Mapping[str, slice]
+
+
+def summary_columns(kernels: tuple[str, ...]) -> tuple[str, ...]:
+    """Columns of the present state of an asset, by the names of the kernels."""
+    return (
+        "value", "forecast", "lower", "upper", *(f"weight_{name}" for name in kernels), "mode", "degraded",
+        "emergency", "rejected", "alarms", "last_alarm_tick", "last_alarm_chart", "skill", "coverage", "faults",
+    )  # fmt: skip
 
 
 class FleetTally:
@@ -142,7 +145,7 @@ def fleet_table(
     columns: Columns,
     tally: FleetTally,
     assets: tuple[Any, ...],
-    kernels: tuple[str, ...] = KERNEL_NAMES,
+    kernels: tuple[str, ...],
 ) -> pd.DataFrame:
     """One row per asset, indexed by its label; see `Fleet.table`.
 
@@ -183,7 +186,7 @@ def fleet_table(
 def summaries(
     rows: Float[np.ndarray, "asset kept"] | None, columns: Columns, tally: FleetTally
 ) -> Float[np.ndarray, "asset column"]:
-    """The present state of every asset, columns as in `SUMMARY_COLUMNS`; arguments as those of `fleet_table`."""
+    """The present state of every asset, columns as of `summary_columns`; arguments as those of `fleet_table`."""
     names = ("observation", *NEXT, "weight", "next_mode", "degraded", "emergency", "rejected")
     counts = tally.counts
     scores = (
@@ -202,7 +205,7 @@ def fleet_dataset(
     assets: tuple[Any, ...],
     units: str,
     has_times: bool,
-    kernels: tuple[str, ...] = KERNEL_NAMES,
+    kernels: tuple[str, ...],
 ) -> xr.Dataset:
     """Ticks in the ring as a Dataset with dims time and asset, and the names that `backtest` gives them.
 

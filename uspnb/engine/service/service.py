@@ -211,7 +211,7 @@ class Service:
         config = self.config
         columns = row_columns(result_layout(config))
         buffer = TelemetryBuffer(config.telemetry_buffer_maxlen)
-        metrics = Metrics(assets=self._pool_size)
+        metrics = Metrics(assets=self._pool_size, kernels=config.kernels)
         folder = Path(config.telemetry_path)
         sinks: list[Sink] = [
             JsonLinesSink(folder, config.telemetry_rotate_bytes, config.telemetry_retention),

@@ -158,6 +158,11 @@ def kernel_entries(config: PredictorConfig) -> tuple[KernelEntry, ...]:
     return tuple(kernel_entry(name) for name in config.kernels)
 
 
+def added_kernels(kernels: Sequence[str]) -> tuple[str, ...]:
+    """Those that are not of the seeds: another process does not know them."""
+    return tuple(name for name in kernels if name not in KERNEL_NAMES)
+
+
 def kernel_label(name: str) -> str:
     """What figures call a kernel, registered here or not."""
     return _entries[name].label if name in _entries else name.replace("_", " ")

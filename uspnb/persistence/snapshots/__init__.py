@@ -14,7 +14,7 @@ from .files import (
     series_folder,
     write_snapshot,
 )
-from .loading import Inspection, Loaded, inspect_file, load_state, states_from
+from .loading import Inspection, Loaded, inspect_file, load_state
 from .payload import (
     Assets,
     Payload,
@@ -26,6 +26,7 @@ from .payload import (
     register_migration,
     snapshot_of,
     state_from,
+    states_from,
 )
 
 __all__ = [

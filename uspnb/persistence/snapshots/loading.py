@@ -8,7 +8,6 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 
 from ...config.schema import DEFAULTS, HOST_FIELDS, PredictorConfig
@@ -18,13 +17,11 @@ from .codec import checksum_of, decode, read_header
 from .files import SnapshotFolder, Where, read_bounded, read_snapshot
 from .payload import (
     SCHEMA_VERSION,
-    Payload,
     Progress,
-    assets_from,
     config_from,
-    fleet_states_from,
     progress_from,
     state_from,
+    states_from,
 )
 
 _SUMMARY_TEXT = 160
@@ -94,34 +91,6 @@ def load_state(
     differing = {n: (getattr(then, n), getattr(now, n)) for n in names if getattr(then, n) != getattr(now, n)}
     progress = progress_from(payload) or Progress(int(state.ticks), "", int(state.gate.last_timestamp_ns), {})
     return Loaded(place, state, progress, then, differing, by_asset)
-
-
-def states_from(
-    payload: Payload, like: PredictorState, assets: tuple[str, ...] | None
-) -> tuple[PredictorState, dict[str, np.ndarray]]:
-    """The state of a payload, of a fleet's that of the named assets in their order, with what is kept of each.
-
-    Args:
-        payload: of a snapshot.
-        like: a state of the same shapes, stacked for a fleet.
-        assets: names, None for one series.
-
-    Raises:
-        DomainError: it is of another kind, layout or schema version, or has not all of these assets.
-    """
-    found = assets_from(payload)
-    if assets is None:
-        if found is not None:
-            raise DomainError(
-                f"this is the snapshot of a fleet of {len(found.labels)} assets, not of one series; a fleet loads it"
-            )
-        return state_from(payload, like), {}
-    states = fleet_states_from(payload, jax.tree.map(lambda leaf: leaf[0], like), assets)
-    if found is None:  # which the line before has refused
-        return states, {}
-    places = {name: place for place, name in enumerate(found.labels)}
-    rows = np.array([places[name] for name in assets])
-    return states, {name: column[rows] for name, column in found.columns.items()}
 
 
 class Leaf(NamedTuple):

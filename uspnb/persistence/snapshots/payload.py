@@ -172,6 +172,34 @@ def fleet_states_from(payload: Payload, like: PredictorState, labels: Sequence[s
     return jax.tree.map(lambda leaf: leaf[rows].astype(leaf.dtype.newbyteorder("="), copy=False), states)
 
 
+def states_from(
+    payload: Payload, like: PredictorState, assets: tuple[str, ...] | None
+) -> tuple[PredictorState, dict[str, np.ndarray]]:
+    """The state of a payload, of a fleet's that of the named assets in their order, with what is kept of each.
+
+    Args:
+        payload: of a snapshot.
+        like: a state of the same shapes, stacked for a fleet.
+        assets: names, None for one series.
+
+    Raises:
+        DomainError: it is of another kind, layout or schema version, or has not all of these assets.
+    """
+    found = assets_from(payload)
+    if assets is None:
+        if found is not None:
+            raise DomainError(
+                f"this is the snapshot of a fleet of {len(found.labels)} assets, not of one series; a fleet loads it"
+            )
+        return state_from(payload, like), {}
+    states = fleet_states_from(payload, jax.tree.map(lambda leaf: leaf[0], like), assets)
+    if found is None:  # which the line before has refused
+        return states, {}
+    places = {name: place for place, name in enumerate(found.labels)}
+    rows = np.array([places[name] for name in assets])
+    return states, {name: column[rows] for name, column in found.columns.items()}
+
+
 def assets_from(payload: Payload) -> Assets | None:
     """The series of a fleet's snapshot, None in one of a single series.
 

@@ -55,7 +55,7 @@ export class FleetData {
   }
 
   weights(asset, kernels) {
-    return kernels.map((name) => this.of(asset, `weight_${name}`));
+    return kernels.map(({ name }) => this.of(asset, `weight_${name}`));
   }
 
   /** Places of the assets to show, in order: by name, or by a number with what is unknown last. */

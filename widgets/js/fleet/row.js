@@ -18,7 +18,11 @@ export class FleetRow {
     this.value = node("span", "number");
     this.forecast = node("span", "number");
     this.interval = node("span", "interval");
-    this.parts = meta.kernels.map(() => node("i"));
+    this.parts = meta.kernels.map(({ colour }) => {
+      const part = node("i");
+      part.style.background = colour;
+      return part;
+    });
     this.leader = node("span", "leader");
     this.badge = node("span", "badge");
     this.alarm = node("span", "alarm-text");
@@ -84,8 +88,8 @@ export class FleetRow {
       if (this.parts[k].style.width !== width) this.parts[k].style.width = width;
     });
     const known = Number.isFinite(weights[leader]);
-    this.told = this.meta.kernels.map((name, k) => `${spaced(name)} ${percent(weights[k], DASH)}`).join(", ");
-    put(this.leader, known ? `${spaced(this.meta.kernels[leader])} ${percent(weights[leader])}` : DASH);
+    this.told = this.meta.kernels.map(({ label }, k) => `${label} ${percent(weights[k], DASH)}`).join(", ");
+    put(this.leader, known ? `${this.meta.kernels[leader].label} ${percent(weights[leader])}` : DASH);
   }
 
   /** Interval as a band, forecasts as a thin line, observations over them, a mark at each alarm. */

@@ -10,7 +10,7 @@ function ranked(values) {
   return values.map((_, i) => i).sort((a, b) => values[b] - values[a] || a - b);
 }
 
-/** Why the weights stand as they do: the sentence of the tick's code, filled as uspnb/session/reasons.py fills it. */
+/** Why the weights stand as they do: the sentence of the tick's code, filled as uspnb/engine/views.py fills it. */
 export function reasonOf(row, meta) {
   const phrase = meta.phrases?.[String(row.reason)];
   if (!phrase) return "";
@@ -19,12 +19,13 @@ export function reasonOf(row, meta) {
   const missing = target.map((wanted, k) => (Number.isFinite(wanted) ? wanted - weight[k] : -Infinity));
   const order = ranked(weight);
   const wanted = ranked(missing)[0];
+  const second = order[Math.min(1, order.length - 1)];
   const label = (k) => meta.kernels[k].label;
   const filled = {
     leader: label(order[0]),
     share: percent(weight[order[0]]),
-    runner_up: label(order[1]),
-    runner_share: percent(weight[order[1]]),
+    runner_up: label(second),
+    runner_share: percent(weight[second]),
     target: label(wanted),
     target_share: percent(target[wanted]),
     target_has: percent(weight[wanted]),

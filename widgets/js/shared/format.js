@@ -48,7 +48,7 @@ export function brief(value) {
   return String(Number(value.toPrecision(4)));
 }
 
-/** A share of one in per cent, halves rounded up as uspnb/session/reasons.py does. */
+/** A share of one in per cent, halves rounded up as uspnb/engine/views.py does. */
 export function percent(share, unknown = "-") {
   return Number.isFinite(share) ? `${Math.floor(100 * share + 0.5)} %` : unknown;
 }
