@@ -9,7 +9,6 @@ from typing import Any
 import module_host as hosting
 import numpy as np
 
-from uspnb.engine.fleet.tables import SPARK_COLUMNS, SUMMARY_COLUMNS
 from uspnb.engine.fleet.tables import SPARK_COLUMNS, summary_columns
 from uspnb.model.kernels.registry import KERNEL_NAMES
 from uspnb.widgets.live_link import shown_kernels

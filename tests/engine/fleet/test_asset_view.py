@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from walks import random_walk
 from default_columns import VIEW_COLUMNS
+from walks import random_walk
 
 from uspnb.engine.fleet import Fleet
 from uspnb.errors import DomainError

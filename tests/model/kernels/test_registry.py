@@ -12,8 +12,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from walks import random_walk
 from own_kernel import SMALL, Mean, MeanState, registered
+from walks import random_walk
 
 import uspnb
 from uspnb.config.load import parse_config

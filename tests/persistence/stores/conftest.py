@@ -19,7 +19,6 @@ import pytest
 from waiting import until
 
 from uspnb.config.schema import PredictorConfig
-from uspnb.model.kernels.registry import KERNEL_NAMES
 from uspnb.model.state import KernelStates, PredictorState, empty_state
 from uspnb.persistence.stores import MemoryStore, StateStore, Store, StoreUnavailableError, open_store, register_store
 
@@ -204,14 +203,8 @@ def store(kind: str, handles: Callable[..., list[Store]]) -> Store:
 
 @pytest.fixture(scope="session")
 def small_state() -> PredictorState:
-<<<<<<< HEAD
-    """A cold state without kernels, in NumPy: small, and made without compiling anything."""
-    stateless = KernelStates(dict.fromkeys(KERNEL_NAMES, ()))
-    cold = empty_state(PredictorConfig(), jax.random.PRNGKey(0), stateless)
-=======
     """A cold state of one kernel that holds nothing, in NumPy: small, and made without compiling anything."""
     cold = empty_state(PredictorConfig(), jax.random.PRNGKey(0), KernelStates({"none": ()}))
->>>>>>> low
     return jax.tree.map(np.asarray, cold)
 
 
