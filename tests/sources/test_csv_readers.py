@@ -168,7 +168,7 @@ REFUSED: dict[str, tuple[str, str, str]] = {
 # What a file holds, and why it is not clear what to read.
 UNCLEAR: dict[str, tuple[str, dict[str, Any], str]] = {
     "several": ("time,a,b\n2026-01-01,1.5,2\n2026-01-02,1,2\n", {}, "has several columns of numbers: a, b; choose one"),
-    "one that is half garbage": (
+    "one half garbage": (
         "time,a,b\n2026-01-01,1.5,x\n2026-01-02,1,2\n",
         {},
         "several columns of numbers: a, b",
