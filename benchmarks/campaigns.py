@@ -114,7 +114,9 @@ def shared_stage(options: Any) -> Rows:
 
 def ran(place: str, *given: str) -> dict[str, Any]:
     """What `killed_campaigns.py` says."""
-    done = subprocess.run([sys.executable, killed_campaigns.__file__, place, *given], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, str(killed_campaigns.__file__), place, *given], capture_output=True, text=True
+    )
     if done.returncode:
         raise RuntimeError(done.stderr)
     return json.loads(done.stdout.splitlines()[-1])

@@ -68,8 +68,9 @@ def test_each_field_can_be_set_alone_and_changes_the_hash(name: str) -> None:
         value = default[1:]
     else:
         value = type(default)(default + (1 if isinstance(default, int) else 0.005 * (about.high - default)))
-    written = str(value).lower() if isinstance(value, bool) else repr(value).replace("'", '"')
-    if value == default or not (isinstance(value, str) or about.low <= value <= about.high):
+    plain = list(value) if isinstance(value, tuple) else value
+    written = str(value).lower() if isinstance(value, bool) else repr(plain).replace("'", '"')
+    if value == default or not (isinstance(value, (str, tuple)) or about.low <= value <= about.high):
         assert about.low == about.high or len(about.choices) == 1, f"{name} has room to vary, so the test must vary it"
         return
     config = parse_config(f"[{about.section}]\n{name} = {written}\n")

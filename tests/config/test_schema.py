@@ -63,6 +63,8 @@ def test_every_field_is_declared_in_full(name: str) -> None:
         assert about.low == -math.inf and about.high == math.inf and not about.choices
     elif isinstance(default, str):
         assert default in about.choices or (about.host and not about.choices)
+    elif isinstance(default, tuple):
+        assert default and not about.choices and about.low == -math.inf and about.high == math.inf
     else:
         assert math.isfinite(about.low) and math.isfinite(about.high) and about.low <= default <= about.high
     assert (name in STATIC_FIELDS) is about.static and (name in TRACED_FIELDS) is not (about.static or about.host)
@@ -72,7 +74,7 @@ def test_every_field_is_declared_in_full(name: str) -> None:
     if about.section == "sensitivity":
         assert not about.static
     # A string or a truth value chooses a branch of Python, which a traced field cannot.
-    assert about.static or about.host or not isinstance(default, (bool, str))
+    assert about.static or about.host or not isinstance(default, (bool, str, tuple))
 
 
 @pytest.mark.parametrize("name", sorted(name for name, about in DECLARATIONS.items() if about.search is not None))
@@ -127,7 +129,7 @@ def test_bad_values_are_refused_by_name(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(DEFAULTS))
 def test_bounds_are_part_of_the_range(name: str) -> None:
     about, default = DECLARATIONS[name], DEFAULTS[name]
-    if isinstance(default, (bool, str)):
+    if isinstance(default, (bool, str, tuple)):
         return
     for bound in (about.low, about.high):
         assert check_value(name, type(default)(bound)) == bound

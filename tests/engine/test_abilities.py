@@ -421,6 +421,7 @@ def test_a_broken_source_is_told(face: str, begin: Begin, make_config: MakeConfi
             yield [float(k), float(k)] if face == "fleet" else float(k)
         raise ValueError("the cable is out")
 
+    engine: OfService | None = None
     if face == "session":
         control: Control = Session(broken(), make_config(), name="a")
     elif face == "fleet":
@@ -442,7 +443,7 @@ def test_a_broken_source_is_told(face: str, begin: Begin, make_config: MakeConfi
             assert (status.phase, status.ticks, status.health) == ("faulted", 10, "fault")
             assert "the cable is out" in str(status.error) and status.error == status.message
     finally:
-        if face == "service":
+        if engine is not None:
             engine.end()
         control.close()
 
@@ -545,7 +546,9 @@ def test_what_is_refused_changes_nothing(bare: Control, name: Any, value: Any) -
 def bare(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Control]:
     """An engine that nothing was asked of, of each face."""
     folder = tmp_path_factory.mktemp("bare")
-    paths = {name: str(folder / name) for name in ("snapshot_path", "telemetry_path", "emergency_dump_path")}
+    paths: dict[str, Any] = {
+        name: str(folder / name) for name in ("snapshot_path", "telemetry_path", "emergency_dump_path")
+    }
     engine: Any = FACES[request.param](PredictorConfig(metrics_port=0, **paths), False)
     yield engine.control
     engine.end()

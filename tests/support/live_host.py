@@ -7,12 +7,14 @@ from typing import Any
 import module_host as hosting
 import numpy as np
 from default_columns import VIEW_COLUMNS
+from playwright.sync_api import ViewportSize
 
 from uspnb.config.schema import PredictorConfig
 from uspnb.engine.views import PHRASES
 from uspnb.widgets.live_link import Shown, meta_of
 
-WIDE, NARROW = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
+WIDE = ViewportSize(width=1280, height=800)
+NARROW = ViewportSize(width=390, height=844)
 AT = {name: k for k, name in enumerate(VIEW_COLUMNS)}
 HALF_HOUR_MS = 1_800_000.0
 # What the view's own objects say.

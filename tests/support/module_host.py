@@ -5,9 +5,12 @@ from __future__ import annotations
 import base64
 from typing import Any, ClassVar
 
+from playwright.sync_api import ViewportSize
+
 from uspnb.widgets.front_end import bundle, style
 
-WIDE, NARROW = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
+WIDE = ViewportSize(width=1280, height=900)
+NARROW = ViewportSize(width=390, height=844)
 HOST = """
 async ([source, style, values, root]) => {
   document.documentElement.lang = "en";

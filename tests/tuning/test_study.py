@@ -6,7 +6,7 @@ import math
 import threading
 import types
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import killed_campaigns
 import numpy as np
@@ -245,7 +245,7 @@ def test_limits_that_are_none_are_refused(tmp_path: Path, given: dict[str, Any],
 )
 def test_campaigns_that_cannot_be_are_refused(given: dict[str, Any], told: str) -> None:
     with pytest.raises(DomainError, match=told):
-        BayesianMetaOptimizer(**{"objective": None} | given)
+        BayesianMetaOptimizer(**cast(Any, {"objective": None} | given))
 
 
 def test_tiers_and_trials_are_those_of_the_seeds() -> None:

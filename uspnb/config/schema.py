@@ -9,7 +9,6 @@ one `vmap`; a *host* field steers files, logs and the service around the step an
 from __future__ import annotations
 
 import dataclasses
-import functools
 import math
 import numbers
 from typing import Any, Literal
@@ -282,7 +281,6 @@ HOST_FIELDS: tuple[str, ...] = tuple(name for name, about in DECLARATIONS.items(
 TRACED_FIELDS: tuple[str, ...] = tuple(n for n, about in DECLARATIONS.items() if not (about.static or about.host))
 
 
-@functools.lru_cache(maxsize=8)  # at every snapshot, of a few configurations
 def written_fields(config: PredictorConfig) -> tuple[str, ...]:
     """Fields that a stored form of the configuration names: all but those added later that stand at their default."""
     return tuple(n for n, about in DECLARATIONS.items() if not about.added or getattr(config, n) != DEFAULTS[n])

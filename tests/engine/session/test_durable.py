@@ -52,15 +52,15 @@ def test_a_session_that_has_come_further_goes_back(make: Make, config: Predictor
     session.step(150)
     session.wait()
     session.save_snapshot_nonblocking().result()
-    state = session._track.latest
+    state = session._only.latest
     session.step(300)
     session.wait()
     before = session.history(0, 150)
     session.load_snapshot()
     status = session.wait()
     assert (status.ticks, status.total) == (150, LENGTH)
-    assert state is not None and session._track.latest is not None
-    assert sha256_pytree(session._track.latest.checkpoint.kept.state) == sha256_pytree(state.checkpoint.kept.state)
+    assert state is not None and session._only.latest is not None
+    assert sha256_pytree(session._only.latest.checkpoint.kept.state) == sha256_pytree(state.checkpoint.kept.state)
     np.testing.assert_array_equal(session.history()["prediction"], before["prediction"])
     session.seek(100)
     assert session.wait().ticks == 100
@@ -101,7 +101,7 @@ def test_a_live_source_goes_on_with_what_comes(make: Make, config: PredictorConf
     live.run()
     live.feed(VALUES[300])
     assert live.wait(until=1).ticks == 1
-    assert int(live._track.timeline.computation.state.ticks) == 301
+    assert int(live._only.timeline.computation.state.ticks) == 301
 
 
 def test_the_ticks_of_another_source_are_not_taken_for_its_own(

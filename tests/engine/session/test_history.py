@@ -73,7 +73,7 @@ def test_a_named_archive_holds_every_row_after_the_close(make: Make, tmp_path: P
     np.testing.assert_array_equal(session.history()["weight"], before["weight"])
     group = zarr.open_group(str(tmp_path / "rows"), mode="r")
     rows = np.asarray(group["rows"][:])  # type: ignore[index]
-    assert rows.shape == (800, session._track.timeline.computation.layout.width)
+    assert rows.shape == (800, session._only.timeline.computation.layout.width)
     assert group.attrs["name"] == "tide" and group.attrs["events"] == []
     columns: list[str] = group.attrs["columns"]  # type: ignore[assignment]
     assert columns[:5] == ["next_prediction", "next_lower", "next_upper", "next_mode", "observation"]
@@ -86,7 +86,7 @@ def test_a_temporary_archive_goes_with_the_session(make: Make) -> None:
     session = make(SERIES, ring=256)
     session.run()
     session.wait()
-    folder = session._track.timeline.recording._archive.folder  # type: ignore[attr-defined]
+    folder = session._only.timeline.recording._archive.folder  # type: ignore[attr-defined]
     assert folder.is_dir()
     session.close()
     assert not folder.exists()

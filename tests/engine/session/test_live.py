@@ -225,18 +225,18 @@ def test_what_nobody_expected_is_told_and_the_thread_lives(make: Make, monkeypat
     session = make(WALK)
     session.step(10)
     session.wait()
-    append = session._track.timeline.recording.append
+    append = session._only.timeline.recording.append
 
     def fail(*_: object) -> None:
         raise MemoryError("no room for 128 rows")
 
-    monkeypatch.setattr(session._track.timeline.recording, "append", fail)
+    monkeypatch.setattr(session._only.timeline.recording, "append", fail)
     session.run()
     status = session.wait()
     assert (status.phase, status.ticks) == ("faulted", 10)
     assert status.message == "MemoryError: no room for 128 rows" == status.error
     assert "Traceback" in session.events[-1]["text"] and "MemoryError" in session.events[-1]["text"]
-    monkeypatch.setattr(session._track.timeline.recording, "append", append)
+    monkeypatch.setattr(session._only.timeline.recording, "append", append)
     session.run()
     status = session.wait()
     assert (status.phase, status.ticks) == ("finished", 400)
@@ -247,7 +247,7 @@ def test_a_fault_on_the_way_back_is_told_once_and_run_goes_on(make: Make, monkey
     session = make(WALK)
     session.run()
     session.wait()
-    before, computation = session.history(), session._track.timeline
+    before, computation = session.history(), session._only.timeline
     recompute = computation.recompute
 
     def fail(*_: object) -> None:
@@ -265,7 +265,7 @@ def test_a_fault_on_the_way_back_is_told_once_and_run_goes_on(make: Make, monkey
 
 def test_a_disk_that_is_full_pauses_the_session(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     session = make(random_walk(1500, 0), ring=256)
-    archive = session._track.timeline.recording._archive
+    archive = session._only.timeline.recording._archive
     write = archive.write
 
     def full(*_: object) -> None:

@@ -7,6 +7,7 @@ snapshot the arrays of all series are stacked along a leading axis, and a block 
 
 from __future__ import annotations
 
+import functools
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -22,6 +23,7 @@ from ...model.kernels.registry import snapshot_key
 from ...model.state import KernelStates, PredictorState
 
 SCHEMA_VERSION: str = DEFAULTS["schema_version"]
+_written_fields = functools.lru_cache(maxsize=8)(written_fields)  # at every snapshot, of a few configurations
 TELEMETRY_NUMBERS = ("kurtosis", "dgm_entropy", "adaptive_threshold")
 
 Payload = dict[str, Any]
@@ -92,7 +94,7 @@ def snapshot_of(
     return named | {
         "schema_version": config.schema_version,
         "timestamp": time.time_ns() if timestamp_ns is None else int(timestamp_ns),
-        "config": {name: _plain(getattr(config, name)) for name in written_fields(config)},
+        "config": {name: _plain(getattr(config, name)) for name in _written_fields(config)},
         "global": _leaves(fetched._replace(kernels=KernelStates())),
         "telemetry": {name: float(known.get(name, math.nan)) for name in TELEMETRY_NUMBERS},
         "flags": {
