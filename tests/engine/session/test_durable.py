@@ -101,7 +101,8 @@ def test_a_live_source_goes_on_with_what_comes(make: Make, config: PredictorConf
     live.run()
     live.feed(VALUES[300])
     assert live.wait(until=1).ticks == 1
-    assert int(live._only.timeline.computation.state.ticks) == 301
+    computation: Any = live._only.timeline.computation
+    assert int(computation.state.ticks) == 301
 
 
 def test_the_ticks_of_another_source_are_not_taken_for_its_own(

@@ -266,6 +266,7 @@ def test_a_fault_on_the_way_back_is_told_once_and_run_goes_on(make: Make, monkey
 def test_a_disk_that_is_full_pauses_the_session(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     session = make(random_walk(1500, 0), ring=256)
     archive = session._only.timeline.recording._archive
+    assert archive is not None
     write = archive.write
 
     def full(*_: object) -> None:

@@ -43,9 +43,12 @@ class Series(SimpleNamespace):
     """A `PredictionResult` over many ticks: the same names with a leading time axis, the telemetry a `Series` too."""
 
 
+STATIC = ("request_id", "kernels")  # text, which is no array
+
+
 def _as_dict(record: Any) -> dict[str, Any]:
     # A record checks its fields' shapes when it is made; stacked or abstract ones live in plain containers.
-    return {f.name: getattr(record, f.name) for f in dataclasses.fields(record) if f.name != "request_id"}
+    return {f.name: getattr(record, f.name) for f in dataclasses.fields(record) if f.name not in STATIC}
 
 
 def _step(config: PredictorConfig, state: PredictorState, tick: Observation):
