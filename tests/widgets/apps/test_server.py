@@ -32,8 +32,8 @@ def test_what_else_cannot_be_served(tmp_path):
     (tmp_path / "users.json").write_text("{}")
     for arguments, reason in (
         (("maps", "127.0.0.1", 5006, None), "no app 'maps'"),
-        (("live", "127.0.0.1", 65_536, None), "from 0 to 65535"),
-        (("live", "127.0.0.1", True, None), "from 0 to 65535"),
+        (("live", "127.0.0.1", 65_536, None), "from 0 to 65,535"),
+        (("live", "127.0.0.1", True, None), "from 0 to 65,535"),
         (("live", "127.0.0.1", 5006, ""), "password is empty"),
         (("live", "127.0.0.1", 5006, str(tmp_path / "users.json")), "name of a file"),
     ):
