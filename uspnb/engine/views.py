@@ -107,7 +107,7 @@ def reason_codes(telemetry: Any, kernels: Sequence[str]) -> Int[np.ndarray, "tic
     """
     t = telemetry
     weight, target = np.asarray(t.weight), np.asarray(t.target_weight)
-    robust = robust_place(kernels)
+    robust = robust_place(tuple(kernels))
     alone = np.full(weight.shape[:-1], len(kernels) == 1)
     all_to_robust = np.zeros(weight.shape[:-1], bool) if robust is None else weight[..., robust] > ALL_OF_IT
     with np.errstate(invalid="ignore"):

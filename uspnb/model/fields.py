@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import functools
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -249,6 +250,7 @@ def shown_fields(where: Shown) -> tuple[str, ...]:
     return tuple(name for name, about in ROW.items() if where in about.shown)
 
 
+@functools.cache  # at every frame of every view
 def view_columns(kernels: tuple[str, ...]) -> tuple[str, ...]:
     """Columns of a live view of one series: a field with a dim has one for each label, which ends their names.
 

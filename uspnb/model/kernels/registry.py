@@ -134,6 +134,7 @@ def register_kernel(
     label = name.replace("_", " ") if label is None else label
     check = getattr(kernel, "check", None)
     _entries[name] = KernelEntry(name, kernel, label, colour or _colour_of(name), robust=robust, check=check)
+    robust_place.cache_clear()
 
 
 def kernel_entry(name: str) -> KernelEntry:
@@ -174,7 +175,8 @@ def kernel_colour(name: str) -> str:
     return _entries[name].colour if name in _entries else _colour_of(name)
 
 
-def robust_place(kernels: Sequence[str]) -> int | None:
+@functools.cache
+def robust_place(kernels: tuple[str, ...]) -> int | None:
     """Place of the kernel that an emergency gives all weight, None where none of them is registered as robust."""
     return next((k for k, name in enumerate(kernels) if name in _entries and _entries[name].robust), None)
 
