@@ -59,7 +59,7 @@ notebooks: $(VENV)/test.stamp
 	@mkdir -p $(REPORTS)
 	@if ls notebooks/*.ipynb > /dev/null 2>&1; then \
 	    JAX_PLATFORMS=cpu PYDEVD_DISABLE_FILE_VALIDATION=1 $(BIN)/python -m pytest --nbval-lax --nbval-current-env \
-	        --nbval-cell-timeout 120 --timeout 600 --junitxml $(REPORTS)/notebooks.xml notebooks; \
+	        --nbval-cell-timeout 1200 --timeout 3600 --junitxml $(REPORTS)/notebooks.xml notebooks; \
 	else echo "no notebooks yet"; fi
 
 # Chromium for the tests of the pages; a machine that has one keeps it.
