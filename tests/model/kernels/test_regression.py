@@ -7,25 +7,19 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from uspnb.model.kernels.regression import (
-    RidgeState,
-    ridge_init,
-    ridge_learn,
-    ridge_solve,
-    track_init,
-    track_learn,
-    track_shrinkage,
-)
+from uspnb.model.kernels import regression
 
 
-def _run(features: np.ndarray, targets: np.ndarray, forgetting: float, learn: np.ndarray | None = None) -> RidgeState:
+def _run(
+    features: np.ndarray, targets: np.ndarray, forgetting: float, learn: np.ndarray | None = None
+) -> regression.RidgeState:
     flags = jnp.ones(len(targets), bool) if learn is None else jnp.asarray(learn)
 
     def tick(state, row):
-        return ridge_learn(state, row[0], row[1], forgetting, row[2]), None
+        return regression.ridge_learn(state, row[0], row[1], forgetting, row[2]), None
 
     rows = (jnp.asarray(features), jnp.asarray(targets), flags)
-    return jax.jit(lambda s: jax.lax.scan(tick, s, rows)[0])(ridge_init(features.shape[1]))
+    return jax.jit(lambda s: jax.lax.scan(tick, s, rows)[0])(regression.ridge_init(features.shape[1]))
 
 
 @pytest.mark.parametrize("forgetting", [0.95, 0.998, 1.0])
@@ -41,7 +35,7 @@ def test_it_solves_the_exponentially_weighted_problem(forgetting):
         np.vstack([root[:, None] * features, extra]), np.concatenate([root * targets, np.zeros(k)]), rcond=None
     )[0]
     state = _run(features, targets, forgetting)
-    np.testing.assert_allclose(ridge_solve(state, ridge), expected, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(regression.ridge_solve(state, ridge), expected, rtol=0, atol=1e-12)
     np.testing.assert_allclose(state.weight, weights.sum(), rtol=1e-12)
     np.testing.assert_allclose(state.energy, (weights * targets**2).sum(), rtol=1e-12)
 
@@ -57,7 +51,7 @@ def test_masked_rows_leave_no_trace():
 
 
 def test_no_observation_gives_zero_coefficients():
-    np.testing.assert_array_equal(ridge_solve(ridge_init(5), 1e-12), np.zeros(5))
+    np.testing.assert_array_equal(regression.ridge_solve(regression.ridge_init(5), 1e-12), np.zeros(5))
 
 
 @pytest.mark.parametrize("forgetting", [0.998, 1.0])
@@ -66,10 +60,10 @@ def test_a_million_ticks_of_frozen_features_stay_finite_and_right(forgetting):
     features, target = jnp.full(6, 2.0), jnp.asarray(3.0)
 
     def tick(_, state):
-        return ridge_learn(state, features, target, forgetting, jnp.asarray(True))
+        return regression.ridge_learn(state, features, target, forgetting, jnp.asarray(True))
 
-    state = jax.jit(lambda s: jax.lax.fori_loop(0, 1_000_000, tick, s))(ridge_init(6))
-    solution = np.asarray(ridge_solve(state, 1e-3))
+    state = jax.jit(lambda s: jax.lax.fori_loop(0, 1_000_000, tick, s))(regression.ridge_init(6))
+    solution = np.asarray(regression.ridge_solve(state, 1e-3))
     assert np.isfinite(solution).all()
     # Only the load 1e-3 (1 + weight) / (24 weight) shrinks the fit, and symmetry shares it equally.
     np.testing.assert_allclose(solution, 3.0 / 12.0, rtol=2e-4)
@@ -79,15 +73,15 @@ def test_the_solution_is_the_same_under_vmap_and_jit():
     rng = np.random.default_rng(2)
     states = [_run(rng.normal(size=(60, 5)), rng.normal(size=60), 0.99) for _ in range(3)]
     batch = jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
-    together = jax.jit(jax.vmap(lambda s: ridge_solve(s, 1e-3)))(batch)
-    np.testing.assert_allclose(together, np.stack([ridge_solve(s, 1e-3) for s in states]), rtol=1e-12)
+    together = jax.jit(jax.vmap(lambda s: regression.ridge_solve(s, 1e-3)))(batch)
+    np.testing.assert_allclose(together, np.stack([regression.ridge_solve(s, 1e-3) for s in states]), rtol=1e-12)
 
 
 def _shrinkage(outcomes: np.ndarray, forecasts: np.ndarray) -> float:
-    track = track_init()
+    track = regression.track_init()
     for y, m in zip(outcomes, forecasts, strict=True):
-        track = track_learn(track, jnp.asarray(m), jnp.asarray(y), 0.99, jnp.asarray(True))
-    return float(track_shrinkage(track))
+        track = regression.track_learn(track, jnp.asarray(m), jnp.asarray(y), 0.99, jnp.asarray(True))
+    return float(regression.track_shrinkage(track))
 
 
 def test_shrinkage_is_the_slope_of_outcomes_on_forecasts():
