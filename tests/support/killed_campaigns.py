@@ -169,7 +169,7 @@ def disturbed(
         folder: of them.
         kills: signals that must have hit, in all.
         number: the signal.
-        largest: a moment is drawn as a size of the journal between 0 and this [bytes].
+        largest: a moment is drawn as a growth of the journal between 0 and this [bytes].
         rng: draws moments.
         torn: whether up to 200 bytes of the journal are lost as well.
         seed: of the campaigns.
@@ -182,9 +182,10 @@ def disturbed(
     while len(codes) < kills:
         place = folder / str(len(campaigns))
         while True:
-            pid = forked(campaign(place, seed).optimize)
             journal = place / "campaign.journal"
-            code = hit(pid, number, journal, rng.uniform(0, largest))
+            present = journal.stat().st_size if journal.exists() else 0
+            pid = forked(campaign(place, seed).optimize)
+            code = hit(pid, number, journal, present + rng.uniform(0, largest))
             if code == 0:
                 break
             if code == FAILED:
