@@ -14,15 +14,20 @@ import holoviews as hv
 import numpy as np
 import pandas as pd
 import panel as pn
+from holoviews.util import extension
+from IPython.core.getipython import get_ipython
 
 from ..runtime.words import moment, number
 
 # The backend alone: a notebook's `hv.extension` would put megabytes of script into the cell that happens to import
-# this, be it only to write a report.  The script comes with the first figure that is shown, by the first
+# this, be it only to write a report.  There the script comes with the first figure that is shown, by the first
 # `hv.extension` of the cell: a second one in the same cell takes the library for loaded and leaves it out.
 if "bokeh" not in hv.Store.loaded_backends():
-    importlib.import_module("holoviews.plotting.bokeh")
-    hv.Store.set_current_backend("bokeh")
+    if get_ipython() is None:
+        extension("bokeh")
+    else:
+        importlib.import_module("holoviews.plotting.bokeh")
+        hv.Store.set_current_backend("bokeh")
 
 
 def show_inline(figure: Any) -> tuple[dict[str, Any], dict[str, Any]]:
