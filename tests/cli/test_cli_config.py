@@ -29,11 +29,11 @@ def run(*arguments: object) -> int:
 
 def test_show_and_template_with_the_file_named_before_or_after(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path.write_text(path.read_text().replace("0.5", "0.25"))
-    values = config_to_toml(PredictorConfig(cusum_k=0.25))
+    values = config_to_toml(PredictorConfig(cusum_k=0.25), every=True)
     commented = render_template(PredictorConfig(cusum_k=0.25), MetaOptimizationConfig(n_trials=9))
     for arguments, expected in (
-        ((), config_to_toml(PredictorConfig())),
-        (("show",), config_to_toml(PredictorConfig())),
+        ((), config_to_toml(PredictorConfig(), every=True)),
+        (("show",), config_to_toml(PredictorConfig(), every=True)),
         (("template",), render_template()),
         (("--config", path), values),
         (("show", "--config", path), values),
