@@ -46,12 +46,19 @@ class PartialResultError(UspnbError):
     """
 
     def __init__(self, results: dict[Hashable, Any], reasons: dict[Hashable, str]) -> None:
+        super().__init__(results, reasons)
         self.results, self.reasons = results, reasons
-        told = "; ".join(f"{name!r}: {reason}" for name, reason in reasons.items())
-        super().__init__(
-            f"{len(reasons)} of {len(results) + len(reasons)} series failed: {told}; the others are in the attribute "
-            "`results` of this error"
+
+    def __str__(self) -> str:
+        reasons = "; ".join(f"{name!r}: {reason}" for name, reason in self.reasons.items())
+        return (
+            f"{len(self.reasons)} of {len(self.results) + len(self.reasons)} series failed: {reasons}; "
+            "the others are in the attribute `results` of this error"
         )
+
+
+class ForkError(UspnbError, RuntimeError):
+    """A process that was forked after JAX had begun to compute asks for a computation, which would wait for ever."""
 
 
 class StalenessWarning(UserWarning):
@@ -60,6 +67,14 @@ class StalenessWarning(UserWarning):
 
 class FrequencyWarning(UserWarning):
     """Ticks are further apart than the sampling limit; the roughness estimate may alias."""
+
+
+class InstantWarning(UserWarning):
+    """An integer was read as seconds, milliseconds or microseconds since 1970, by its size."""
+
+
+class OrderWarning(UserWarning):
+    """More than a tenth of the ticks of a series are not later than those before them, and so are refused."""
 
 
 class ReloadWarning(UserWarning):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from uspnb.data.csv import read_number
+from uspnb.data.number_format import NumberFormat
 from uspnb.data.times import instant_ns
 from uspnb.errors import DomainError
 
@@ -46,12 +46,12 @@ def test_what_is_no_instant_is_refused(bad):
         instant_ns(bad)
 
 
-@pytest.mark.parametrize(("text", "decimal", "value"), [("3,5", ",", 3.5), ("3,5", "", 3.5), ("3.5", "", 3.5)])
+@pytest.mark.parametrize(("text", "decimal", "value"), [("3,5", ",", 3.5), ("3.5", ".", 3.5), ("-,5e1", ",", -5.0)])
 def test_decimal_marks(text, decimal, value):
-    assert read_number(text, decimal) == value
+    assert NumberFormat(decimal).read(text) == value
 
 
-@pytest.mark.parametrize(("text", "decimal"), [("3,5", "."), ("3.5", ","), ("1.234,5", ","), ("1,234.5", "")])
+@pytest.mark.parametrize(("text", "decimal"), [("3,5", "."), ("3.5", ","), ("1.234,5", ","), ("1,234.5", ".")])
 def test_a_mark_that_does_not_fit_is_refused(text, decimal):
     with pytest.raises(DomainError):
-        read_number(text, decimal)
+        NumberFormat(decimal).read(text)

@@ -1,7 +1,7 @@
-"""CSV: which columns of a file are read, and how its rows become ticks, of a whole file and of one that grows.
+"""CSV: how the rows of a file become ticks, of a whole file (`read_csv`) and of one that grows (`CsvTailSource`).
 
-The first rows decide the layout; after that every row is read by itself, so that a file gives the same ticks whether it
-is read at once (`read_csv`) or while it is being written (`uspnb.sources.CsvTailSource`).
+The first lines decide which columns are read (`table.py`), all rows that stand there how their numbers and times are
+written; after that every row is read by itself.
 """
 
 from __future__ import annotations
@@ -9,48 +9,55 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
-import itertools
-import re
-import statistics
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from ..array_types import Float, Int
-from ..errors import DomainError, shown
-from .times import GRID_NOTE, NAIVE_NOTE, NANOSECONDS, TimeFormat, find_time_format
+from ..errors import DomainError
+from .axis import MOST_OUT_OF_ORDER, find_order
+from .number_format import MISSING, PLAIN, NumberFormat, find_number_format, sure_mark
+from .table import SAMPLE, Cells, Columns, CsvLayout, find_layout, is_blank, listed, miscounted, rows_of
+from .times import NANOSECONDS, TimeFormat, find_time_format
 
 if TYPE_CHECKING:
     from .series import Series
 
-TIME_NAMES = ("time", "timestamp", "datetime", "date", "ds", "date_time", "utc", "when")
 MOST_BYTES = 200_000_000
-SAMPLE = 200  # rows that decide the layout
-SEPARATORS = ",;\t"
-ALL = "*"  # in the place of the columns of values: all but the time
-DECIMAL_COMMA = re.compile(r"\s*[+-]?\d*,\d+(?:[eE][+-]?\d+)?\s*")
-_PLAIN = re.compile(r"[-+.\deE]*\d[-+.\deE]*")
-_COMMA_REMEDY = "where a comma is the decimal mark, semicolons must separate the columns"
-_EMPTY_REMEDY = "leave the cell empty where a value is missing"
-_MISSING = frozenset(
-    ("", "na", "n/a", "nan", "-nan", "null", "none", "<na>", "#n/a", "#na", "#n/a n/a", "1.#ind", "-1.#ind", "1.#qnan")
-)
-_BATCH = 500  # rows whose cells are held at once; with more the garbage collector takes most of the time
-
-Cells = list[str]
+LONGEST_LINE = 1 << 20
+HEAD_BYTES = 4 << 20  # of a file that holds the first lines
+MOST_BELOW = 5  # lines that may stand below a table
+_FEWEST = 10  # rows above each of them
 
 
 class CsvOptions(BaseModel):
-    """What the user said about the file: its path, the column of times, the columns of values, its largest size."""
+    """What the user said about a file.
+
+    Attributes:
+        path: of the file.
+        time: name of the column of times, or of those to be joined, separated by commas.
+        value: names of the columns of values.
+        group: name of the column that tells several series in one table apart.
+        dayfirst: whether the day stands before the month in dates whose order is open.
+        time_format: pattern of the times, as `strptime` takes it.
+        unit: of times that are numbers since 1970.
+        decimal: mark of decimals.
+        most_bytes: largest size of the file.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     path: Path
-    time: str | None = None
+    time: tuple[str, ...] = ()
     value: tuple[str, ...] = ()
+    group: str | None = None
+    dayfirst: bool | None = None
+    time_format: str = ""
+    unit: Literal["", "s", "ms", "us", "ns"] = ""
+    decimal: Literal[".", ","] | None = None
     most_bytes: int = Field(default=MOST_BYTES, gt=0)
 
     @field_validator("path")
@@ -62,86 +69,119 @@ class CsvOptions(BaseModel):
             raise ValueError(f"there is no file {path}")
         return path
 
-    @field_validator("time")
+    @field_validator("time_format", "unit", mode="before")
     @classmethod
-    def _named(cls, time: str | None) -> str | None:
-        if time is not None and not time.strip():
+    def _left_out(cls, text: Any) -> Any:
+        return "" if text is None else text
+
+    @field_validator("time", mode="before")
+    @classmethod
+    def _named(cls, time: Any) -> Any:
+        if isinstance(time, str) and not time.strip():
             raise ValueError("the name of the time column is empty; leave it out to have it found")
-        return time
+        return _names(time, "time")
 
     @field_validator("value", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
-        names = value.split(",") if isinstance(value, str) else list(value or ())
-        names = [name.strip() if isinstance(name, str) else name for name in names]
-        if "" in names:
-            raise ValueError(f"the list of value columns {value!r} has an empty name in it")
-        return tuple(names)
+        return _names(value, "value")
+
+    @property
+    def columns(self) -> Columns:
+        """What was said of the columns."""
+        return Columns(self.time, self.value, self.group)
+
+    @property
+    def order(self) -> str:
+        """The order of day and month, "" where nothing was said."""
+        return "" if self.dayfirst is None else "day first" if self.dayfirst else "month first"
 
 
-def check_options(**given: Any) -> CsvOptions:
+def _names(names: Any, what: str) -> Any:
+    split = names.split(",") if isinstance(names, str) else list(names or ())
+    split = [name.strip() if isinstance(name, str) else name for name in split]
+    if "" in split:
+        raise ValueError(f"the list of {what} columns {names!r} has an empty name in it")
+    return tuple(split)
+
+
+def check_options(**options: Any) -> CsvOptions:
     """`CsvOptions` of these arguments.
 
     Raises:
-        DomainError: no such file, a folder, an empty name, a bound that is none.
+        DomainError: no such file, a folder, an empty name, a value that is none of those allowed.
     """
     try:
-        return CsvOptions.model_validate(given)
+        return CsvOptions.model_validate(options)
     except ValidationError as error:
         first = error.errors()[0]
-        raise DomainError(f"{'.'.join(map(str, first['loc']))}: {first['msg'].removeprefix('Value error, ')}") from None
+        raise DomainError(f"{first['loc'][0]}: {first['msg'].removeprefix('Value error, ')}") from None
 
 
 def read_csv(
     path: Any,
-    time: str | None = None,
-    value: str | tuple[str, ...] | None = None,
+    time: str | Sequence[str] | None = None,
+    value: str | Sequence[str] | None = None,
     *,
+    group: str | None = None,
+    dayfirst: bool | None = None,
+    time_format: str | None = None,
+    unit: str | None = None,
+    decimal: str | None = None,
     most_bytes: int = MOST_BYTES,
 ) -> Series:
-    """Read a `Series` from a CSV file (comma, semicolon or tab; first line the names of the columns).
+    """Read a `Series` from a text file of columns (comma, semicolon, tab or bar between them).
 
-    Where semicolons or tabs separate the columns, decimal commas are read, and `Series.notes` says it.  Lines that are
-    empty but for separators are passed over; a cell that is empty or says NA, NaN, null or none is a missing value.
+    How times and numbers are written is found from the whole of each column; where two readings fit, the file is
+    refused with the argument that settles it.  What was assumed stands in `Series.notes`: the order of day and month,
+    decimal commas, units, columns joined to one time, lines above or below the table, rows put in order.  Lines that
+    are empty but for separators are passed over; a cell that is empty or says NA, NaN, null or none is missing.
 
     Args:
         path: the file, UTF-8.
-        time: column of times; without it, the first column that is named or reads like one, else a regular grid.
+        time: column of times, or several that make it up; without it, the first that is named or reads like one, a
+            day and a time of day in two columns, or columns of year, month and so on; else a regular grid.
         value: column of values, or several separated by commas, which become assets; "*" for all but the time; without
             it, the only column of numbers that is neither the time nor a row counter.
+        group: column that tells several series in one table apart; each becomes an asset.
+        dayfirst: whether 01/02/2026 is the first of February; needed only where the column leaves it open.
+        time_format: pattern of the times, such as "%d/%m/%Y %H:%M", instead of what would be found.
+        unit: "s", "ms", "us" or "ns", where times are numbers since 1970 whose size misleads.
+        decimal: "." or ",", needed only where the column leaves it open.
         most_bytes: size beyond which the file is refused before it is read.
 
     Raises:
         DomainError: no such file or column, a folder, too large, bytes that are not UTF-8, no or several columns of
-            numbers, a row, a time or a value that cannot be read; the message names the line or lists the columns.
+            numbers, a row, a time or a value that cannot be read or can be read in two ways, times that make no axis;
+            the message names the line or lists the columns.
     """
-    from .series import assemble_series  # with pandas and xarray, which a growing file does not need
-
-    options = check_options(path=path, time=time, value=() if value is None else value, most_bytes=most_bytes)
+    options = check_options(
+        path=path,
+        time=time,
+        value=value,
+        group=group,
+        dayfirst=dayfirst,
+        time_format=time_format,
+        unit=unit,
+        decimal=decimal,
+        most_bytes=most_bytes,
+    )
     text = _text_of(options)
-    separator = find_separator(next((line for line in text.splitlines() if line.strip()), ""))
-    records = _records(text, separator, options.path)
-    records = itertools.dropwhile(lambda record: _is_blank(record[1]), records)
-    head = [record for record in itertools.islice(records, SAMPLE + 1) if not _is_blank(record[1])]
     try:
-        layout = find_layout([cells for _, cells in head], separator, options.time, options.value)
+        layout = find_layout(text[:HEAD_BYTES].splitlines(), options.columns)
     except DomainError as error:
-        raise DomainError(f"{options.path} {error}") from None
-    if layout is None and len(head) > 1:
-        names, (line, cells) = head[0][1], head[1]
-        raise DomainError(f"{options.path}, line {line}: {_miscounted(cells, names)}")
+        raise name_file(error, options.path) from None
     if layout is None:
         raise DomainError(f"{options.path} holds no rows of values")
-    reader = CsvReader(layout)
-    body = itertools.chain(head if layout.headless else head[1:], records)
-    values, stamps_ns = _read_all(reader, body, options.path)
-    names = tuple(layout.names[place] for place in layout.values)
-    times = None if layout.time is None else stamps_ns
-    if len(names) > 1:
-        series = assemble_series(values, times, assets=names)
-    else:
-        series = assemble_series(values[:, 0], times, name="".join(names))
-    return dataclasses.replace(series, notes=reader.notes)
+    return _Whole(text, layout, options).series()
+
+
+def name_file(error: DomainError, path: Path) -> DomainError:
+    """The same error with the name of the file before it."""
+    text = str(error)
+    after = "" if text.startswith(",") else " " if text.startswith(("has ", "holds ")) else ": "
+    error.args = (f"{path}{after}{text}",)
+    return error
 
 
 def _text_of(options: CsvOptions) -> str:
@@ -151,63 +191,171 @@ def _text_of(options: CsvOptions) -> str:
             f"{options.path} has {size:,} bytes, beyond the bound most_bytes = {options.most_bytes:,}; leave columns "
             "or rows out, save the series as netCDF or Zarr, or call read_csv with a larger most_bytes"
         )
+    content = options.path.read_bytes()
     try:
-        return options.path.read_bytes().decode("utf-8-sig")
+        text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise DomainError(
             f"{options.path} is not UTF-8 text: byte {error.object[error.start]:#04x} at position {error.start}; save "
             "it as UTF-8, or name a text file"
         ) from None
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    place = line = 0
+    while place <= len(text):  # before any pattern is tried on a line
+        end = text.find("\n", place) % (len(text) + 1)
+        line += 1
+        if end - place > LONGEST_LINE:
+            raise DomainError(f"{options.path}, line {line} has more than {LONGEST_LINE:,} characters; name a CSV file")
+        place = end + 1
+    return text
 
 
-def _records(text: str, separator: str, path: Path) -> Iterator[tuple[int, Cells]]:
-    """The records of a text, each with the line that it begins in; a quoted cell may span lines."""
-    reader, line = _cells_of(io.StringIO(text, newline=None), separator), 1
-    try:
-        for cells in reader:
-            yield line, cells
-            line = reader.line_num + 1
-    except csv.Error as error:
-        raise DomainError(f"{path}, line {line}: no row of cells begins here ({error})") from None
+class _Whole:
+    """A file whose rows are all there."""
+
+    def __init__(self, text: str, layout: CsvLayout, options: CsvOptions) -> None:
+        self.text, self.layout, self.options = text, layout, options
+        self.reader = CsvReader(layout, options)
+        self.notes: list[str] = []
+        self.lines: list[int] = []
+        self.columns: list[Cells] = [[] for _ in (*layout.values, "time")]
+        self.groups: Cells = []
+        self.faults: dict[int, tuple[str, bool]] = {}  # line: reason, and whether the row has a time
+
+    def series(self) -> Series:
+        """The series, or a refusal that names the first line that is no tick."""
+        self._collect()
+        try:
+            self.reader.settle(self.columns)
+        except DomainError as error:
+            raise name_file(error, self.options.path) from None
+        values, stamps, refused = self.reader.read_columns(self.columns)
+        for row, reason in refused.items():
+            self.faults[self.lines[row]] = reason, self._is_timed(row)
+        self._leave_out_below()
+        if self.faults:
+            line, (reason, _) = min(self.faults.items())
+            more = f" ({len(self.faults)} such lines)" if len(self.faults) > 1 else ""
+            raise DomainError(f"{self.options.path}, line {line}: {reason}{more}")
+        good = np.array([row not in refused for row in range(len(self.lines))], bool)
+        return self._assemble(values[good], None if stamps is None else stamps[good], good)
+
+    def _records(self) -> Iterator[tuple[int, Cells]]:
+        """Rows below the names, each with the number of the line that it begins in; a quoted cell may span lines."""
+        body = io.StringIO(self.text, newline=None)
+        for _ in range(self.layout.first):
+            body.readline()
+        reader, line = rows_of(body, self.layout.separator), self.layout.first + 1
+        try:
+            for cells in reader:
+                yield line, cells
+                line = self.layout.first + reader.line_num + 1
+        except csv.Error as error:
+            raise DomainError(f"{self.options.path}, line {line}: no row of cells begins here ({error})") from None
+
+    def _collect(self) -> None:
+        layout, *values, time = self.layout, *self.columns
+        for line, cells in self._records():
+            if is_blank(cells) or cells[0].lstrip().startswith("#"):
+                continue
+            row = layout.fit(cells)
+            if row is None:
+                timed = bool(layout.times) and len(cells) > layout.times[0] and not _is_word(cells[layout.times[0]])
+                self.faults[line] = miscounted(cells, layout.names), timed
+                continue
+            self.lines.append(line)
+            for column, place in zip(values, layout.values, strict=True):
+                column.append(row[place])
+            if layout.times:
+                time.append(layout.time_of(row))
+            if layout.group is not None:
+                self.groups.append(row[layout.group].strip())
+
+    def _is_timed(self, row: int) -> bool:
+        return not self.layout.times or not _is_word(self.columns[-1][row])
+
+    def _leave_out_below(self) -> None:
+        """Totals, sources and notes below the table: the last lines, few, with no time in its place."""
+        last = max((line for line in self.lines if line not in self.faults), default=0)
+        below = sorted(line for line in self.faults if line > last)
+        untimed = [line for line in below if not self.faults[line][1]]
+        if below and untimed == below and len(below) <= MOST_BELOW and _FEWEST * len(below) <= len(self.lines):
+            self.notes.append(f"line {below[0]} and what follows stand below the table and were left out")
+            for line in below:
+                del self.faults[line]
+
+    def _assemble(self, values: np.ndarray, stamps: np.ndarray | None, good: np.ndarray) -> Series:
+        from .series import assemble_series  # with pandas and xarray, which a growing file does not need
+
+        layout = self.layout
+        names = tuple(layout.names[place] for place in layout.values)
+        notes = (*self.reader.notes, *self.notes)
+        assets: tuple[str, ...] | None = names if len(names) > 1 else None
+        values = values if len(names) > 1 else values[:, 0]
+        if layout.group is not None:
+            values, stamps, assets = self._by_group(
+                values, stamps, [g for g, ok in zip(self.groups, good, strict=True) if ok]
+            )
+        elif stamps is not None:
+            self._check_axis(stamps)
+        name, units = "".join(names[:1] if assets is None or layout.group is not None else ()), self.reader.unit
+        series = assemble_series(values, stamps, assets=assets, name=name, units=units)
+        order = tuple(note for note in series.notes if note not in notes)
+        return dataclasses.replace(series, notes=(*notes, *order))
+
+    def _check_axis(self, stamps: Int[np.ndarray, "row"]) -> None:
+        order = find_order(stamps)
+        if order.places is not None or order.late <= MOST_OUT_OF_ORDER * len(stamps):
+            return
+        late = f"{self.options.path}: {order.late} of {len(stamps)} rows are not later than the rows before them"
+        series = self._find_group()
+        if series is not None:
+            name, labels = series
+            raise DomainError(
+                f"{late}: the table holds {len(labels)} series, told apart by column {name} ({listed(labels, 3)}); "
+                f"give group={name!r} (--group {name}) to have each as an asset"
+            )
+        raise DomainError(
+            f"{late}, and no order of the rows mends it: equal times stand in several rows. If a second column holds "
+            "the time of day, name both, time='DATE,TIME' (--time); if the table holds several series, name the column "
+            "that tells them apart, group= (--group)"
+        )
+
+    def _find_group(self) -> tuple[str, list[str]] | None:
+        """The column that makes each time unique together with it, and its labels; None where there is none."""
+        layout = self.layout
+        rows = [row for _, cells in self._records() if (row := layout.fit(cells)) is not None]
+        for place, name in enumerate(layout.names):
+            if place in (*layout.times, *layout.values):
+                continue
+            pairs = {(row[place].strip(), layout.time_of(row)) for row in rows}
+            labels = list(dict.fromkeys(row[place].strip() for row in rows))
+            if len(pairs) == len(rows) and 1 < len(labels) <= len(rows) // 2:
+                return name, labels
+        return None
+
+    def _by_group(
+        self, values: np.ndarray, stamps: np.ndarray | None, groups: Cells
+    ) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+        """The table turned into a column for each group, NaN where one has no row."""
+        name = self.layout.names[self.layout.group or 0]
+        if stamps is None or values.ndim > 1:
+            need = "a column of times" if stamps is None else "one column of values"
+            raise DomainError(f"{self.options.path}: group={name!r} needs {need}")
+        labels, column = np.unique(groups, return_inverse=True)
+        times, row = np.unique(stamps, return_inverse=True)
+        if len(set(zip(row.tolist(), column.tolist(), strict=True))) < len(row):
+            raise DomainError(
+                f"{self.options.path}: column {name} does not tell the series apart; some have a time twice"
+            )
+        table = np.full((len(times), len(labels)), np.nan)
+        table[row, column] = values
+        return table, times, tuple(map(str, labels))
 
 
-def _read_all(
-    reader: CsvReader, records: Iterator[tuple[int, Cells]], path: Path
-) -> tuple[Float[np.ndarray, "row column"], Int[np.ndarray, "row"]]:
-    values, stamps, first, count = [], [], "", 0
-    while batch := list(itertools.islice(records, _BATCH)):
-        rows = reader.read([cells for _, cells in batch])
-        values.append(rows.values)
-        stamps.append(rows.stamps_ns)
-        for place, reason in rows.faults.items():
-            first = first or f"line {batch[place][0]}: {reason}"
-            count += 1
-    if count:
-        raise DomainError(f"{path}, {first}" + (f" ({count} such lines)" if count > 1 else ""))
-    return np.concatenate(values), np.concatenate(stamps)
-
-
-@dataclasses.dataclass(frozen=True)
-class CsvLayout:
-    """Which cells of a file's rows are read, and how.
-
-    Attributes:
-        separator: between the cells.
-        names: of the columns.
-        time: place of the column of times, None where there is none and ticks lie on a grid of one second.
-        time_format: how its cells are read, None on a grid.
-        values: places of the columns of values.
-        headless: whether the first row holds values already.
-        notes: what was assumed.
-    """
-
-    separator: str
-    names: tuple[str, ...]
-    time: int | None
-    time_format: TimeFormat | None
-    values: tuple[int, ...]
-    headless: bool
-    notes: tuple[str, ...]
+def _is_word(cell: str) -> bool:
+    """Whether a cell in the place of a time is text without a digit, as of a total or a note."""
+    return bool(cell.strip()) and not any(letter.isdigit() for letter in cell)
 
 
 class CsvRows(NamedTuple):
@@ -227,257 +375,139 @@ class CsvRows(NamedTuple):
 
 
 class CsvReader:
-    """Reads rows of one layout, each by itself but for two things: the place on a grid, and the mark of decimals.
+    """Reads rows of one layout, each by itself but for its place on a grid, once it is settled how they are written.
 
-    Where the layout lets a comma be a decimal mark, the first cell of a column that has a mark settles it; a later cell
-    with the other one is a fault.
+    A column of whole numbers leaves its mark of decimals open: the first later cell that has one settles it.
 
     Args:
         layout: of `find_layout`.
+        options: what the user said.
     """
 
-    def __init__(self, layout: CsvLayout) -> None:
-        self.layout = layout
-        self._marks = ["." if layout.separator == "," else ""] * len(layout.values)
+    def __init__(self, layout: CsvLayout, options: CsvOptions) -> None:
+        self.layout, self._options = layout, options
+        self._formats: list[NumberFormat | None] = [None] * len(layout.values)
+        self._time_format: TimeFormat | None = None
+        self._time_notes: tuple[str, ...] = ()
         self._ticks = 0
 
     @property
+    def on_grid(self) -> bool:
+        """Whether ticks have no times."""
+        return self._time_format is None
+
+    @property
+    def unit(self) -> str:
+        """The unit of the values where all columns have the same, "" where unknown."""
+        found = [(style or PLAIN).unit or named for style, named in zip(self._formats, self.layout.units, strict=True)]
+        return found[0] if len(set(found)) == 1 else ""
+
+    @property
     def notes(self) -> tuple[str, ...]:
-        """The layout's notes, and which columns have turned out to have decimal commas."""
-        commas = [place for place, mark in zip(self.layout.values, self._marks, strict=True) if mark == ","]
-        return (
-            *self.layout.notes,
-            *(f"commas in column {self.layout.names[place]} were read as decimal marks" for place in commas),
-        )
+        """What was assumed, of the layout, the times and the numbers."""
+        notes = [*self.layout.notes, *self._time_notes]
+        for place, style in zip(self.layout.values, self._formats, strict=True):
+            if style is None:
+                continue
+            name = self.layout.names[place]
+            if style.decimal == ",":
+                notes.append(f"commas in column {name} were read as decimal marks")
+            if style.thousands:
+                notes.append(f"{style.thousands!r} in column {name} was read as separating thousands")
+            if style.unit:
+                notes.append(f"{style.unit!r} was taken off the numbers of column {name}")
+        return tuple(notes)
+
+    def settle(self, columns: Sequence[Cells]) -> None:
+        """Find how numbers and times are written, from the cells of each column of values and the times, in that order.
+
+        Raises:
+            DomainError: a column can be read in two ways, or in none.
+        """
+        layout, options = self.layout, self._options
+        *values, times = columns
+        if layout.times:
+            some = [cell for cell in times if cell.strip().lower() not in MISSING and not _is_word(cell)] or times
+            self._time_format, notes = find_time_format(
+                some, layout.time_name, order=options.order, pattern=options.time_format, unit=options.unit
+            )
+            self._time_notes = notes
+        marks = options.decimal or "".join({mark for cells in values if (mark := sure_mark(cells[: 10 * SAMPLE]))})
+        for k, cells in enumerate(values):
+            name = layout.names[layout.values[k]]
+            self._formats[k] = find_number_format(cells, name, layout.separator, marks, options.decimal)
 
     def read(self, rows: Sequence[Cells]) -> CsvRows:
         """The next rows of the file, in their order, as ticks."""
-        layout, faults, whole = self.layout, {}, []
+        layout, faults, whole, places = self.layout, {}, [], []
         for place, cells in enumerate(rows):
-            if _is_blank(cells):
+            if is_blank(cells) or cells[0].lstrip().startswith("#"):
                 continue
-            if len(cells) == len(layout.names):
-                whole.append(place)
+            row = layout.fit(cells)
+            if row is None:
+                faults[place] = miscounted(cells, layout.names)
             else:
-                faults[place] = _miscounted(cells, layout.names)
-        columns = [self._numbers(k, [rows[i][layout.values[k]] for i in whole]) for k in range(len(layout.values))]
-        stamps, late = self._stamps([rows[i][layout.time] for i in whole] if layout.time is not None else None)
-        for refused in (late, *(refused for _, refused in columns)):
-            for k, reason in refused.items():
-                faults.setdefault(whole[k], reason)
-        good = np.array([k for k, place in enumerate(whole) if place not in faults], np.int64)
-        values = np.stack([numbers for numbers, _ in columns], axis=1)[good]
-        if layout.time is None:
-            stamps = (self._ticks + np.arange(len(good), dtype=np.int64)) * NANOSECONDS
-        else:
-            stamps = stamps[good]
+                whole.append(row)
+                places.append(place)
+        columns = [[row[place] for row in whole] for place in layout.values]
+        columns.append([layout.time_of(row) for row in whole] if layout.times else [])
+        values, stamps, refused = self.read_columns(columns)
+        faults.update((places[row], reason) for row, reason in refused.items())
+        good = np.array([row for row in range(len(whole)) if row not in refused], np.int64)
+        if stamps is None:
+            stamps = (self._ticks + np.arange(len(whole), dtype=np.int64)) * NANOSECONDS
+            stamps[good] = stamps[: len(good)]
         self._ticks += len(good)
-        return CsvRows(values, stamps, np.array(whole, np.int64)[good], dict(sorted(faults.items())))
+        return CsvRows(values[good], stamps[good], np.array(places, np.int64)[good], dict(sorted(faults.items())))
 
-    def _numbers(self, column: int, cells: Cells) -> tuple[np.ndarray, dict[int, str]]:
-        mark, joined = self._marks[column], "".join(cells)
-        if joined.isascii() and "_" not in joined and "," not in joined and not (mark == "," and "." in joined):
-            try:
-                numbers = np.array([float(cell or "nan") for cell in cells], np.float64)
-            except ValueError:
-                pass  # some cell is no plain number; each is looked at
-            else:
-                self._marks[column] = mark or ("." if "." in joined else "")
-                return numbers, {}
-        numbers, refused = np.full(len(cells), np.nan), {}
-        name = self.layout.names[self.layout.values[column]]
+    def read_columns(
+        self, columns: Sequence[Cells]
+    ) -> tuple[Float[np.ndarray, "row column"], Int[np.ndarray, "row"] | None, dict[int, str]]:
+        """Cells of the columns of values and of the times as numbers, instants (None on a grid), and reasons by row."""
+        *values, times = columns
+        refused: dict[int, str] = {}
+        stamps = None
+        if self._time_format is not None:
+            stamps, exist = self._time_format.read(times)
+            name = self.layout.time_name
+            refused = {int(k): self._time_format.refusal(name, times[k]) for k in np.flatnonzero(~exist)}
+        numbers = [self._numbers(k, cells, refused) for k, cells in enumerate(values)]
+        return np.stack(numbers, axis=1), stamps, refused
+
+    def _numbers(self, column: int, cells: Cells, refused: dict[int, str]) -> Float[np.ndarray, "row"]:
+        name, style = self.layout.names[self.layout.values[column]], self._formats[column]
+        if style is None and any(mark in cell for cell in cells for mark in ".,"):
+            style = self._settle_late(column, cells)
+        read = (style or PLAIN).read
+        if style in (None, PLAIN):
+            fast = _plain_numbers(cells)
+            if fast is not None:
+                return fast
+        numbers = np.full(len(cells), np.nan)
         for k, cell in enumerate(cells):
             try:
-                numbers[k] = read_number(cell, self._marks[column])
+                numbers[k] = read(cell)
             except DomainError as error:
-                refused[k] = f"{name} = {error}"
-            else:
-                found = "," if "," in cell else "." if "." in cell else ""
-                self._marks[column] = self._marks[column] or found
-        return numbers, refused
+                refused.setdefault(k, f"{name} = {error}")
+        return numbers
 
-    def _stamps(self, cells: Cells | None) -> tuple[np.ndarray, dict[int, str]]:
-        layout = self.layout
-        if cells is None or layout.time is None or layout.time_format is None:
-            return np.zeros(0, np.int64), {}
-        stamps, known = layout.time_format.read(cells)
-        name = layout.names[layout.time]
-        return stamps, {int(k): layout.time_format.refusal(name, cells[k]) for k in np.flatnonzero(~known)}
-
-
-def _is_blank(cells: Cells) -> bool:
-    return not "".join(cells).strip()
+    def _settle_late(self, column: int, cells: Cells) -> NumberFormat:
+        """The format of a column that had whole numbers only, by the first cells that have a mark."""
+        name = self.layout.names[self.layout.values[column]]
+        try:
+            found = find_number_format(cells, name, self.layout.separator, "", self._options.decimal)
+        except DomainError:
+            return PLAIN  # each cell is refused by itself
+        self._formats[column] = found
+        return found or PLAIN
 
 
-def _miscounted(cells: Cells, names: Sequence[str]) -> str:
-    return f"{len(cells)} cells stand under {len(names)} columns ({', '.join(names)}); {_COMMA_REMEDY}"
-
-
-def read_number(text: str, decimal: str = ".") -> float:
-    """The value of a cell, NaN where it is empty or says that there is none.
-
-    Args:
-        text: the cell.
-        decimal: the mark of decimals, "." or ",", "" for either.
-
-    Raises:
-        DomainError: no number.
-    """
-    cell = text.strip()
-    if cell.lower() in _MISSING:
-        return float("nan")
-    if decimal != "." and DECIMAL_COMMA.fullmatch(cell):
-        cell = cell.replace(",", ".")
-    elif decimal == "," and "." in cell and is_float(cell):
-        raise DomainError(
-            f"{shown(text)} has a decimal point where the lines before have commas; write one or the other"
-        )
-    if is_float(cell):
-        return float(cell)
-    remedy = _EMPTY_REMEDY
-    if DECIMAL_COMMA.fullmatch(cell):
-        remedy = (
-            "a decimal comma is read where semicolons separate the columns and the whole column is written so; write "
-            f"{cell.replace(',', '.')} instead"
-        )
-    raise DomainError(f"{shown(text)} is not a number; {remedy}")
-
-
-def is_float(text: str) -> bool:
-    """Whether a text is a number as programs write it, nan and inf included."""
-    if "_" in text or not text.isascii():  # Python reads 1_000 and digits of other scripts
-        return False
+def _plain_numbers(cells: Cells) -> Float[np.ndarray, "row"] | None:
+    """Plain numbers and empty cells, several times faster than one by one; None where some cell is none."""
+    joined = "".join(cells)
+    if not joined.isascii() or "_" in joined or "," in joined:
+        return None
     try:
-        float(text)
+        return np.array([float(cell or "nan") for cell in cells], np.float64)
     except ValueError:
-        return False
-    return True
-
-
-def find_separator(line: str) -> str:
-    """What separates the cells of a line: of comma, semicolon and tab the most frequent, the comma where none is."""
-    return max(SEPARATORS, key=line.count)
-
-
-def split_line(line: str, separator: str) -> Cells:
-    """The cells of one line.
-
-    Raises:
-        DomainError: quotes that do not match.
-    """
-    try:
-        return next(_cells_of([line], separator), [])
-    except csv.Error as error:
-        raise DomainError(f"the line is not a row of cells ({error})") from None
-
-
-def _cells_of(lines: Any, separator: str) -> Any:
-    return csv.reader(lines, delimiter=separator, skipinitialspace=True, strict=True)
-
-
-def find_layout(rows: Sequence[Cells], separator: str, time: str | None, value: tuple[str, ...]) -> CsvLayout | None:
-    """The layout of a file by its first rows, None where there are too few to tell.
-
-    Args:
-        rows: the first rows that are not blank, that of the names among them; `SAMPLE` are enough.
-        separator: of `find_separator`.
-        time, value: names of the columns where the user gave them; `ALL` for all values.
-
-    Raises:
-        DomainError: no such column, or none or several columns that could be the values; lists the columns.  The
-            message goes on after the name of the file.
-    """
-    if not rows:
-        return None
-    headless = all(
-        _PLAIN.fullmatch(cell) or (separator != "," and DECIMAL_COMMA.fullmatch(cell))
-        for cell in map(str.strip, rows[0])
-    )
-    header = ["" if headless else cell.strip() for cell in rows[0]]
-    names = _distinct([cell or f"column_{i + 1}" for i, cell in enumerate(header)])
-    everything = value == (ALL,) and ALL not in names
-    for column in (time, *(() if everything else value)):
-        if column is not None and column not in names:
-            raise DomainError(f"has no column {column!r}; its columns are {', '.join(names)}")
-    body = [row for row in (rows if headless else rows[1:]) if len(row) == len(names)]
-    if not body:
-        return None
-    columns = [[cell for row in body if (cell := row[i].strip()).lower() not in _MISSING] for i in range(len(names))]
-    when = names.index(time) if time is not None else _find_time(names, columns)
-    counts = [row[0].strip() for row in body]
-    if everything:
-        places = tuple(place for place in range(len(names)) if place != when)
-        if not places:
-            raise DomainError(f"has no column beside the time {names[0]}; give one column per asset")
-    else:
-        places = tuple(names.index(name) for name in value) or (_find_value(names, columns, when, counts),)
-    when, time_format, notes = _judge_times(names, columns, when)
-    return CsvLayout(separator, tuple(names), when, time_format, places, headless, notes)
-
-
-def _distinct(names: list[str]) -> list[str]:
-    """The names, those that stood before with .1, .2 after them, as pandas names them."""
-    seen: list[str] = []
-    for name in names:
-        free = (f"{name}.{k}" if k else name for k in itertools.count())
-        seen.append(next(candidate for candidate in free if candidate not in seen))
-    return seen
-
-
-def _most(judge: Callable[[str], bool], cells: Cells) -> bool:
-    """Whether at least half of the cells pass."""
-    return bool(cells) and 2 * sum(map(judge, cells)) >= len(cells)
-
-
-def _is_number(cell: str) -> bool:
-    return is_float(cell) or bool(DECIMAL_COMMA.fullmatch(cell))
-
-
-def _find_time(names: list[str], columns: list[Cells]) -> int | None:
-    for place, name in enumerate(names):
-        if name.lower() in TIME_NAMES:
-            return place
-    for place, cells in enumerate(columns):
-        if cells and not _most(_is_number, cells):
-            known = find_time_format(cells).read(cells)[1]
-            if 2 * known.sum() >= len(cells):
-                return place
-    return None
-
-
-def _find_value(names: list[str], columns: list[Cells], when: int | None, first: Cells) -> int:
-    # A column without a value may yet become one of numbers, so that there is a choice.
-    numeric = [i for i, cells in enumerate(columns) if i != when and (not cells or _most(_is_number, cells))]
-    if not any(columns[i] for i in numeric):
-        raise DomainError(f"has no column of numbers among {', '.join(names)}; name one with --value")
-    if len(numeric) > 1 and numeric[0] == 0 and _counts(first):
-        numeric = numeric[1:]  # a first column that counts rows is no measurement
-    if len(numeric) > 1:
-        found = [names[i] for i in numeric]
-        raise DomainError(
-            f"has several columns of numbers: {', '.join(found)}; choose one with --value {found[0]}, or several as "
-            f"assets with --value {','.join(found[:2])}"
-        )
-    return numeric[0]
-
-
-def _counts(cells: Cells) -> bool:
-    return len(cells) >= 3 and cells[0] in ("0", "1") and cells == [str(int(cells[0]) + i) for i in range(len(cells))]
-
-
-def _judge_times(
-    names: list[str], columns: list[Cells], when: int | None
-) -> tuple[int | None, TimeFormat | None, tuple[str, ...]]:
-    """The column of times, None where it holds numbers that are no instants, its format, and what was assumed."""
-    if when is None:
-        return None, None, (GRID_NOTE,)
-    cells, name = columns[when], names[when]
-    if not _most(_is_number, cells):
-        found = find_time_format(cells)
-        return when, found, (NAIVE_NOTE,) if found.naive else ()
-    size = statistics.median(abs(float(cell.replace(",", "."))) for cell in cells if _is_number(cell))
-    found = TimeFormat.of_numbers(size)
-    if found is None:
-        grid = f"numbers in column {name} are no instants: a regular grid of one second stands in for them"
-        return None, None, (GRID_NOTE, grid)
-    return when, found, (f"numbers in column {name} were read as {found.unit} since 1970",)
+        return None  # some cell is no plain number; each is looked at

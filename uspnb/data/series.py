@@ -12,9 +12,12 @@ import xarray as xr
 
 from ..array_types import Float, Int
 from ..errors import DomainError
-from .times import GRID_NOTE, NANOSECONDS, read_times
+from .axis import find_order, late_note
+from .table import TIME_NAMES
+from .times import GRID_NOTE, NANOSECONDS, epoch_unit, read_times
 
 SHORTEST = 2
+NANOSECONDS_1973 = 10**17  # an index above is no count of rows
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,22 +52,27 @@ class Series:
         return self.time_coordinate.dtype.kind == "M"
 
 
-def read_series(data: Any, times: Any = None) -> Series:
-    """Turn a list, NumPy array, pandas Series or DataFrame, or xarray DataArray into a `Series`.
+def read_series(data: Any, times: Any = None, *, unit: str = "") -> Series:
+    """Turn a list, NumPy array, table or Series of pandas, polars or Arrow, or xarray DataArray into a `Series`.
 
-    A table is read as (time, asset).  A pandas `DatetimeIndex` or a datetime coordinate gives the times; an index of
-    numbers is a regular grid.  Times without a zone are taken as UTC, which `Series.notes` says.  Backward and
-    duplicate times pass: the gate rejects those ticks.
+    A table is read as (time, asset).  A pandas `DatetimeIndex`, a datetime coordinate or the one column of times of a
+    table gives the times; an index of integers that are seconds, milliseconds or more since 1970 by their size does so
+    too, any other index of numbers is a regular grid.  Times without a zone are taken as UTC.  Rows that stand newest
+    first or in no order are put in the order of their times; few late or equal times pass, and the gate rejects those
+    ticks.  `Series.notes` says what was done.
 
     Args:
-        data: the values; integers and float32 become float64, NaN and infinities stay.
-        times: one time per row where `data` has none: datetimes, `numpy.datetime64`, a `DatetimeIndex`, or integers of
-            nanoseconds since 1970.
+        data: the values; integers and float32 become float64, NaN and infinities stay, what is masked or missing is
+            NaN.
+        times: one time per row where `data` has none: datetimes, `numpy.datetime64`, a `DatetimeIndex`, text, or
+            integers since 1970 in the unit that their size says.
+        unit: of integers of times, "s", "ms", "us" or "ns", instead of that.
 
     Raises:
         DomainError: not real numbers, not one or two dimensions, fewer than two ticks, dims other than (time, asset),
             a missing time, or as many times as do not fit the values.
     """
+    data = _as_known(data)
     if isinstance(data, Series):
         if times is not None:
             raise DomainError("the series already carries its times; leave `times` out")
@@ -72,7 +80,7 @@ def read_series(data: Any, times: Any = None) -> Series:
     if isinstance(data, xr.DataArray):
         parts = _from_xarray(data)
     elif isinstance(data, (pd.Series, pd.DataFrame)):
-        parts = _from_pandas(data)
+        parts = _from_pandas(data, unit, times is None)
     elif isinstance(data, xr.Dataset):
         raise DomainError(
             f"a Dataset with variables {', '.join(map(str, data.data_vars))} is not one series; pick one, ds['name']"
@@ -83,14 +91,41 @@ def read_series(data: Any, times: Any = None) -> Series:
             "xarray DataArray (a CSV file is read by `uspnb.data.csv.read_csv`)"
         )
     else:
-        return assemble_series(data, times)
+        return assemble_series(data, times, unit=unit)
     if parts["times"] is not None and times is not None:
         raise DomainError("times were given twice, in the index of the data and in `times`; leave one of them out")
-    return assemble_series(**parts | ({} if times is None else {"times": times}))
+    return assemble_series(**parts | ({} if times is None else {"times": times}), unit=unit)
+
+
+def _as_known(data: Any) -> Any:
+    """Tables and columns of polars and Arrow as those of pandas, without importing either; anything else as it is."""
+    kind = type(data).__module__.partition(".")[0]
+    if kind == "pyarrow" and hasattr(data, "to_pandas"):
+        return data.to_pandas()
+    if kind != "polars":
+        return data
+    if hasattr(data, "collect"):
+        data = data.collect()
+    if hasattr(data, "get_columns"):
+        return pd.DataFrame({column.name: _from_polars(column) for column in data.get_columns()})
+    return _from_polars(data)
+
+
+def _from_polars(column: Any) -> pd.Series:
+    zone = getattr(column.dtype, "time_zone", None)
+    series = pd.Series(column.to_numpy(), name=column.name or None)
+    return series.dt.tz_localize("UTC").dt.tz_convert(zone) if zone else series
 
 
 def assemble_series(
-    values: Any, times: Any, *, assets: tuple[Any, ...] | None = None, name: str = "", units: str = ""
+    values: Any,
+    times: Any,
+    *,
+    assets: tuple[Any, ...] | None = None,
+    name: str = "",
+    units: str = "",
+    unit: str = "",
+    notes: tuple[str, ...] = (),
 ) -> Series:
     """A `Series` of parts that were told apart already.
 
@@ -99,6 +134,8 @@ def assemble_series(
         times: one per row, as `read_times` takes them; None for a regular grid of one second.
         assets: labels of the columns; 0, 1, 2, ... where left out.
         name, units: of the values.
+        unit: of integers of times, where it is not what their size says.
+        notes: what was assumed so far.
 
     Raises:
         DomainError: see `read_series`; labels that are not unique.
@@ -110,10 +147,14 @@ def assemble_series(
         raise DomainError(f"asset labels {list(assets)!r} are not unique; rename the columns")
     if times is None:
         stamps = np.arange(len(array), dtype=np.int64) * NANOSECONDS
-        return Series(array, stamps, assets, np.arange(len(array)), name, units, (GRID_NOTE,))
-    stamps, notes = read_times(times)
+        return Series(array, stamps, assets, np.arange(len(array)), name, units, (*notes, GRID_NOTE))
+    stamps, read = read_times(times, unit)
     if len(stamps) != len(array):
         raise DomainError(f"{len(stamps)} times for {len(array)} rows of values; give one time per row")
+    order = find_order(stamps)
+    if order.places is not None:
+        array, stamps = array[order.places], stamps[order.places]
+    notes = (*notes, *read, *filter(None, (order.note, late_note(stamps))))
     return Series(array, stamps, assets, stamps.astype("datetime64[ns]"), name, units, notes)
 
 
@@ -123,6 +164,8 @@ def real_array(values: Any) -> Float[np.ndarray, "time *asset"]:
     Raises:
         DomainError: bool, complex, strings, objects, ragged rows, no or three dimensions, fewer than two ticks.
     """
+    if isinstance(values, np.ma.MaskedArray) and values.dtype.kind in "fiu":
+        values = values.astype(np.float64).filled(np.nan)
     try:
         array = np.asarray(values)
     except ValueError as error:
@@ -144,13 +187,20 @@ def real_array(values: Any) -> Float[np.ndarray, "time *asset"]:
     return np.ascontiguousarray(array, dtype=np.float64)
 
 
-def _from_pandas(data: pd.Series | pd.DataFrame) -> dict[str, Any]:
-    assets, name = None, ""
+def _from_pandas(data: pd.Series | pd.DataFrame, unit: str, needs_times: bool) -> dict[str, Any]:
+    assets, name, times, notes = None, "", None, ()
     if isinstance(data, pd.DataFrame):
+        if needs_times and not isinstance(data.index, (pd.DatetimeIndex, pd.PeriodIndex)):
+            data, times, notes = _take_times(data)
         odd = [f"{c!r} ({t})" for c, t in zip(data.columns, data.dtypes, strict=True) if not _is_real(t)]
         if odd:
-            raise DomainError(f"columns {', '.join(odd)} hold no real numbers; leave them out or convert them")
+            raise DomainError(
+                f"columns {', '.join(odd[:12])} hold no real numbers; leave them out or convert them, and give a "
+                "column of times as the index (set_index) or as times="
+            )
         assets = _labels(data.columns)
+        if times is not None and len(assets) == 1:
+            assets, name, data = None, str(assets[0]), data.iloc[:, 0]
     else:
         if not _is_real(data.dtype) and len(data):
             raise DomainError(
@@ -160,15 +210,40 @@ def _from_pandas(data: pd.Series | pd.DataFrame) -> dict[str, Any]:
     if data.size == 0:
         raise DomainError(f"the values have shape {data.shape}; at least {SHORTEST} ticks are needed")
     values = data.to_numpy(dtype=np.float64, na_value=np.nan)
+    parts = {"values": values, "assets": assets, "name": name, "notes": notes}
     index = data.index
-    if isinstance(index, (pd.DatetimeIndex, pd.PeriodIndex)):
-        return {"values": values, "times": index, "assets": assets, "name": name}
+    if times is not None or isinstance(index, (pd.DatetimeIndex, pd.PeriodIndex)):
+        return parts | {"times": index if times is None else times}
     if isinstance(index, pd.MultiIndex) or not pd.api.types.is_numeric_dtype(index.dtype):
         raise DomainError(
             f"an index of type {type(index).__name__} ({index.dtype}) names no instants; use a DatetimeIndex "
             "(pandas.to_datetime) or reset_index(drop=True) for a regular grid"
         )
-    return {"values": values, "times": None, "assets": assets, "name": name}
+    whole = needs_times and pd.api.types.is_integer_dtype(index.dtype) and len(index) and int(index.min()) > 0
+    instants = whole and (unit or epoch_unit(*index.tolist()) != "ns" or int(index.min()) > NANOSECONDS_1973)
+    return parts | {"times": index if instants else None}
+
+
+def _take_times(data: pd.DataFrame) -> tuple[pd.DataFrame, Any, tuple[str, ...]]:
+    """A table without its column of times, that column, and a note; the table alone where it has none."""
+    dated = [k for k, kind in enumerate(data.dtypes) if pd.api.types.is_datetime64_any_dtype(kind)]
+    texts = [k for k, kind in enumerate(data.dtypes) if not _is_real(kind) and k not in dated]
+    named = [k for k, name in enumerate(data.columns) if str(name).strip().lower() in TIME_NAMES]
+    found = [k for k in dated if k in named] or dated or [k for k in texts if k in named and _is_text(data.iloc[:, k])]
+    if not found:
+        found = [k for k in named if pd.api.types.is_integer_dtype(data.dtypes.iloc[k])][:1]
+    if len(found) > 1:
+        names = ", ".join(repr(data.columns[k]) for k in found)
+        raise DomainError(f"columns {names} all hold times; give one of them as the index (set_index) or as times=")
+    if not found:
+        return data, None, ()
+    name = data.columns[found[0]]
+    note = f"column {name} was taken for the times"
+    return data.drop(columns=name), data.iloc[:, found[0]], (note,)
+
+
+def _is_text(column: pd.Series) -> bool:
+    return bool(len(column)) and all(isinstance(cell, str) for cell in column)
 
 
 def _is_real(dtype: Any) -> bool:

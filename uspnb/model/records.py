@@ -10,6 +10,7 @@ import numpy as np
 from jax.core import Tracer
 
 from ..array_types import Array, Int, Scalar
+from ..data.number_format import is_missing
 from ..data.times import timestamp_to_ns
 from ..errors import DomainError
 from ..runtime.words import headline, pairs_table
@@ -37,6 +38,8 @@ class Observation(NamedTuple):
 
 
 def _real_number(name: str, value: Any) -> float:
+    if is_missing(value):
+        return float("nan")
     array = np.asarray(value)
     if array.dtype.kind not in "fiu" or array.size != 1:
         raise DomainError(
@@ -51,8 +54,10 @@ class ProcessState:
     """One tick of one series (seed 002, section 2.2).
 
     Attributes:
-        magnitude: y_t [input units], absolute or normalised; NaN and infinities are accepted here and flagged later.
-        timestamp_utc: aware datetime, numpy.datetime64, pandas.Timestamp with a zone, or ns since 1970.
+        magnitude: y_t [input units], absolute or normalised; NaN and infinities are accepted here and flagged
+            later; what is masked or missing is NaN.
+        timestamp_utc: aware datetime, numpy.datetime64, pandas.Timestamp with a zone, or an integer since 1970, as
+            `timestamp_to_ns` takes it.
         state_tag: a label of the user's own; carried into the result's `request_id`.
         dispersion_proxy: an outside estimate of the next tick's dispersion (an implied volatility, a sensor's own
             error); only its changes matter, they widen or narrow the interval.

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import numbers
+import warnings
 from collections.abc import Callable, Hashable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..config.schema import PredictorConfig
-from ..errors import DomainError, PartialResultError
+from ..data.axis import late_note
+from ..errors import DomainError, OrderWarning, PartialResultError
 from ..model.packing import unpack
 from ..runtime.cluster import Client, Outcome, alone, checked_client, outcomes
 from .functional import FunctionalPredictor, observations, scan_chunks
@@ -22,15 +24,23 @@ TICKS_WORTH_A_BAR = 20_000
 
 
 def backtest(
-    series: Any, config: PredictorConfig | None = None, *, times: Any = None, progress: bool | None = None
+    series: Any,
+    config: PredictorConfig | None = None,
+    *,
+    times: Any = None,
+    unit: str = "",
+    progress: bool | None = None,
 ) -> xr.Dataset:
     """Replay a series tick by tick and return every forecast, made before the tick that it is for.
 
     Args:
-        series: list, array, pandas or xarray object of shape (time,) or (time, asset); NaN is a missing tick.
+        series: list, array, pandas, polars, Arrow or xarray object of shape (time,) or (time, asset); what is NaN,
+            masked or null is a missing tick.
         config: settings; the default configuration where left out.
-        times: timestamps of the ticks (aware datetimes, datetime64 or ns since 1970); taken from the series' own index
-            where it has one, else a regular grid of one second.
+        times: timestamps of the ticks (aware datetimes, datetime64, text or integers since 1970 in the unit that their
+            size says); taken from the series' own index or column of times where it has one, else a regular grid of
+            one second.
+        unit: of integers of times, "s", "ms", "us" or "ns", instead of what their size says.
         progress: whether to show a bar; by default for runs of 20,000 ticks and more.
 
     Returns:
@@ -38,6 +48,9 @@ def backtest(
 
     Raises:
         DomainError: a series or times that cannot be used; the message says why and what to do.
+
+    Warns:
+        OrderWarning: more than a tenth of the ticks are refused for their order.
     """
     # pandas and xarray take seconds to import; `import uspnb` for a live loop does without them.
     from tqdm.auto import tqdm
@@ -46,7 +59,10 @@ def backtest(
     from .results import to_dataset
 
     predictor = FunctionalPredictor(config)
-    read = read_series(series, times)
+    read = read_series(series, times, unit=unit)
+    late = late_note(read.timestamps_ns)
+    if late:
+        warnings.warn(late, OrderWarning, stacklevel=2)
     assets = read.values.shape[1] if read.values.ndim == 2 else None
     ticks = observations(read.values, read.timestamps_ns)
     shown = read.values.size >= TICKS_WORTH_A_BAR if progress is None else progress

@@ -33,6 +33,7 @@ from ..model.records import Observation, PredictionResult, ProcessState
 from ..model.state import PredictorState
 from ..runtime import enable_compilation_cache, platform
 from ..runtime.arguments import check_whole
+from ..runtime.machine import refuse_after_fork
 
 __all__ = ["FunctionalPredictor", "observations", "scan_chunks", "shard_assets", "tagged", "trace_count"]
 
@@ -69,12 +70,14 @@ class FunctionalPredictor:
     Raises:
         DomainError: not a configuration.
         ConfigError: it asks for a kernel, a trained network or a platform that does not exist here.
+        ForkError: this process was forked from one that had computed.
     """
 
     def __init__(self, config: PredictorConfig | None = None) -> None:
         self.config = PredictorConfig() if config is None else config
         if not isinstance(self.config, PredictorConfig):
             raise DomainError(f"config has type {type(config).__name__}, expected PredictorConfig; see load_config")
+        refuse_after_fork()
         enable_compilation_cache()
         check_exists(self.config)
         self.static, self.knobs = static_part(self.config), jnp.asarray(traced_part(self.config))
@@ -91,6 +94,7 @@ class FunctionalPredictor:
             ticks: the buffer.
             count: how many of its ticks are real.
         """
+        refuse_after_fork()
         run = run_batch if np.ndim(ticks.value) == 2 else run_series
         state, rows = run(self.static, self.knobs, state, ticks, np.int64(count))
         return state, np.asarray(rows)[:count]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 import warnings
 from collections.abc import Callable
@@ -32,6 +33,7 @@ from ..persistence.snapshots import (
     snapshot_of,
 )
 from ..runtime.arguments import check_whole
+from ..runtime.turns import Turns
 from ..runtime.words import headline
 from ..sinks import TelemetryBuffer
 from .functional import FunctionalPredictor, observations, scan_chunks, tagged
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
 HISTORY_LIMIT = 20_000
+_NOT_COPIED = ("_functional", "_layout", "_keeper", "_turn", "_telemetry")
 
 
 def replay_clock() -> None:
@@ -49,6 +52,9 @@ def replay_clock() -> None:
 
 class UniversalPredictor:
     """A predictor of one series: feed ticks, get forecasts.
+
+    Threads may share it: calls that move it on wait for one another, first come, first served.  A copy, deep or not,
+    and what `pickle` brings back go on from the same state with a history of their own, and emit no telemetry.
 
     Args:
         config: settings; the default configuration where left out.
@@ -82,6 +88,7 @@ class UniversalPredictor:
         self._last: PredictionResult | None = None
         self._held_by = ""
         self._keeper = SnapshotKeeper()
+        self._turn = Turns()
         self._telemetry, self._asset = telemetry, asset
         self._ticks = 0  # what the state counts, without asking a device for it
 
@@ -159,16 +166,17 @@ class UniversalPredictor:
         needed = self.config.wtmm_buffer_size
         if len(series) < needed:
             raise DomainError(f"Insufficient history. Required: {needed} ticks, got {len(series)}")
-        if not series.has_times:
-            self._forget_clock()  # or the grid that stands in for times would lie before the last tick
         ticks = observations(series.values, series.timestamps_ns)
-        self._state, rows = scan_chunks(self._functional, self._state, ticks)
-        if not series.has_times:
-            self._forget_clock()
-            self._grid_in_history = True
-        self._record(rows, series.timestamps_ns)
-        self._last = unpack(rows[-1], self._layout)
-        final = self._last.telemetry
+        with self._turn:
+            if not series.has_times:
+                self._forget_clock()  # or the grid that stands in for times would lie before the last tick
+            self._state, rows = scan_chunks(self._functional, self._state, ticks)
+            if not series.has_times:
+                self._forget_clock()
+                self._grid_in_history = True
+            self._record(rows, series.timestamps_ns)
+            self._last = unpack(rows[-1], self._layout)
+            final = self._last.telemetry
         stable = bool(final.cusum_drift < final.adaptive_threshold)
         return bool(final.sinkhorn_converged) and stable
 
@@ -187,12 +195,13 @@ class UniversalPredictor:
         """
         if not isinstance(tick, ProcessState):
             raise DomainError(f"tick has type {type(tick).__name__}, expected ProcessState(magnitude, timestamp_utc)")
-        self._refuse_while_held("step")
-        self._state, row = self._functional.step_row(self._state, tick.observation(self._clock()))
-        self._record(row[None], np.array([tick.timestamp_ns]))
-        result = tagged(unpack(row, self._layout), tick)
-        self._last = result
-        self._warn(tick, result)
+        with self._turn:
+            self._refuse_while_held("step")
+            self._state, row = self._functional.step_row(self._state, tick.observation(self._clock()))
+            self._record(row[None], np.array([tick.timestamp_ns]))
+            result = tagged(unpack(row, self._layout), tick)
+            self._last = result
+            self._warn(tick, result)
         if self.config.strict_domain and bool(result.telemetry.outlier):
             raise DomainError(
                 f"magnitude {tick.magnitude:g} lies {abs(float(result.telemetry.z_score)):.1f} spreads from the level, "
@@ -213,13 +222,14 @@ class UniversalPredictor:
         from ..data.series import Series
         from .results import to_dataset
 
-        rows, stamps = self._ring.read(self._ring.first, self._ring.count)
+        with self._turn:
+            rows, stamps = self._ring.read(self._ring.first, self._ring.count)
+            first, last = self._ring.count - len(rows), self._last
         results = unpack(rows, self._layout)
         telemetry = results.telemetry
-        first = self._ring.count - len(rows)
         when = stamps.astype("datetime64[ns]") if not self._grid_in_history else np.arange(first, first + len(rows))
         series = Series(np.asarray(telemetry.observation), stamps, None, when)
-        out = (self._last.reference_prediction, self._last.confidence_lower, self._last.confidence_upper)
+        out = (last.reference_prediction, last.confidence_lower, last.confidence_upper)
         return to_dataset(telemetry, out, series, self.config)
 
     def save_snapshot(self, path: Where | None = None) -> Path:
@@ -268,27 +278,54 @@ class UniversalPredictor:
         self._refuse_while_held("load_snapshot")
         functional = self._functional
         loaded = load_state(path, functional.config, lambda _: functional.init_state(), only=only, current=self._state)
-        self._state = loaded.state
-        if only is None:
-            self._ticks = int(loaded.state.ticks)
-            self._ring = Ring(self._ring.limit, self._layout.width)
-            self._last = None
-            self._doubts = {k: bool(loaded.progress.extra.get(k.__name__, False)) for k in self._doubts}
-            self._grid_in_history = bool(loaded.progress.extra.get("grid", False))
+        with self._turn:
+            self._state = loaded.state
+            if only is None:
+                self._ticks = int(loaded.state.ticks)
+                self._ring = Ring(self._ring.limit, self._layout.width)
+                self._last = None
+                self._doubts = {k: bool(loaded.progress.extra.get(k.__name__, False)) for k in self._doubts}
+                self._grid_in_history = bool(loaded.progress.extra.get("grid", False))
         return loaded
 
     def _payload_maker(self) -> Callable[[], Payload]:
         # The arrays of a state are immutable: a reference is a copy, whichever thread calls `make`.
-        state, config, source, taken_ns = self._state, self.config, self._asset, time.time_ns()
-        extra: dict[str, str | int | float | bool] = {kind.__name__: on for kind, on in self._doubts.items()}
-        extra["grid"] = self._grid_in_history
-        telemetry = None if self._last is None else vars(self._last.telemetry)
+        with self._turn:
+            state, config, source, taken_ns = self._state, self.config, self._asset, time.time_ns()
+            extra: dict[str, str | int | float | bool] = {kind.__name__: on for kind, on in self._doubts.items()}
+            extra["grid"] = self._grid_in_history
+            telemetry = None if self._last is None else vars(self._last.telemetry)
 
         def make() -> Payload:
             progress = Progress(int(state.ticks), source, int(state.gate.last_timestamp_ns), extra)
             return snapshot_of(state, config, progress=progress, telemetry=telemetry, timestamp_ns=taken_ns)
 
         return make
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What copies and pickles carry; the state as NumPy arrays.
+
+        Raises:
+            DomainError: a session or a service holds this predictor.
+        """
+        with self._turn:
+            self._refuse_while_held("a copy")
+            own = {name: value for name, value in vars(self).items() if name not in _NOT_COPIED}
+            return own | {
+                "_state": jax.device_get(self._state),
+                "_ring": copy.deepcopy(self._ring),
+                "config": self.config,
+            }
+
+    def __setstate__(self, own: dict[str, Any]) -> None:
+        self._functional = FunctionalPredictor(own.pop("config"))
+        self._layout = self._functional.layout
+        self._keeper, self._turn, self._telemetry = SnapshotKeeper(), Turns(), None
+        vars(self).update(own)
+        self._state = jax.tree.map(jax.numpy.asarray, own["_state"])
+
+    def __copy__(self) -> UniversalPredictor:
+        return copy.deepcopy(self)
 
     def hold(self, by: str) -> None:
         """Have nothing but `by` move this predictor on until it is let go.
@@ -341,6 +378,10 @@ class UniversalPredictor:
             DomainError: something holds this predictor.
         """
         self._refuse_while_held("change_settings")
+        with self._turn:
+            self._adopt_settings(functional, state)
+
+    def _adopt_settings(self, functional: FunctionalPredictor, state: PredictorState) -> None:
         self._functional, self._state = functional, state
         if functional.layout != self._layout:
             self._layout = functional.layout

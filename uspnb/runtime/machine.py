@@ -16,6 +16,8 @@ os.environ.setdefault("PJRT_NPROC", "1")
 import jax  # after the variable above, which must be set before the first import of jax
 from jax._src import xla_bridge  # JAX tells nowhere else whether it has begun to compute
 
+from ..errors import ForkError
+
 jax.config.update("jax_enable_x64", True)
 
 # docs/determinism.md says what each of them does, and which variables have none of it any more.
@@ -48,6 +50,31 @@ class RuntimeSettings(NamedTuple):
     threads: str
     allocator: str
     memory_fraction: str
+
+
+_forked_late = False
+
+
+def _note_fork() -> None:
+    global _forked_late
+    _forked_late = xla_bridge.backends_are_initialized()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_note_fork)
+
+
+def refuse_after_fork() -> None:
+    """Refuse to compute in a process that was forked from one that had computed: XLA's threads are not in it.
+
+    Raises:
+        ForkError: this is such a process.
+    """
+    if _forked_late:
+        raise ForkError(
+            "this process was forked after uspnb had begun to compute, and XLA cannot compute in it; start workers "
+            'with multiprocessing.get_context("spawn"), or make the pool before the first prediction'
+        )
 
 
 def configure(

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from ..data.csv import SAMPLE, CsvReader, check_options, find_layout, find_separator, split_line
+from ..data.csv import HEAD_BYTES, CsvReader, check_options, name_file
+from ..data.table import Cells, CsvLayout, find_layout, split_line
 from ..errors import DomainError, shown
 from ..runtime.arguments import check_number
 from .base import SourceFault, Ticks
@@ -24,23 +25,24 @@ REMEMBERED = 64
 class CsvTailSource(ReadingSource):
     """A source of the rows that stand in a CSV file and of those appended later.
 
-    The first lines decide which columns are read, by the rules of `read_csv`.  A line is read once its
-    end of line is there.  A line that is no tick is left out with a fault that names its number.  A file that
-    becomes shorter, is written anew or replaced is a fault; the next `start` reads it from its first row.
+    The lines that stand there first, up to four megabytes of them, decide which columns are read and how their times
+    and numbers are written, by the rules of `read_csv`; a later line that is written otherwise is no tick.  A line is
+    read once its end of line is there.  A line that is no tick is left out with a fault that names its number.  A
+    file that becomes shorter, is written anew or replaced is a fault; the next `start` reads it from its first row.
 
     The rows found at the start are history, `live` is False until they were taken, and a `take` never mixes them with
     later ones.  A file without times has ticks on a grid of one second, which are never live.
 
     Args:
-        path: the file, UTF-8, comma, semicolon or tab.
-        time, value: names of the columns; found where left out.
+        path: the file, UTF-8, of columns as `read_csv` takes them.
+        time, value, dayfirst, time_format, unit, decimal: as `read_csv` takes them; found where left out.
         poll_s: how often to look for new rows [s].
         name, units: of the series; by default the name of the column.
         capacity: ticks read ahead.
         live: False where later rows are history too.
 
     Raises:
-        DomainError: no such file or column, or not clear which column holds the values.
+        DomainError: no such file or column, not clear which column holds the values or how its times are meant.
     """
 
     kind = "a CSV file that grows"
@@ -51,21 +53,33 @@ class CsvTailSource(ReadingSource):
         time: str | None = None,
         value: str | None = None,
         *,
+        dayfirst: bool | None = None,
+        time_format: str | None = None,
+        unit: str | None = None,
+        decimal: str | None = None,
         poll_s: float = 0.2,
         name: str = "",
         units: str = "",
         capacity: int = CAPACITY,
         live: bool = True,
     ) -> None:
-        self._path = check_options(path=path, time=time).path
-        self._columns = (time, () if value is None else (value,))
+        self._options = check_options(
+            path=path,
+            time=time,
+            value=None if value is None else (value,),
+            dayfirst=dayfirst,
+            time_format=time_format,
+            unit=unit,
+            decimal=decimal,
+        )
+        self._path = self._options.path
         self._poll_s = check_number("poll_s", poll_s, above=0.0, most=3600.0, unit="seconds")
         self._named = name
         self._reader: CsvReader | None = None
         self._history: int | None = None  # ticks of the history, once the end of the file was met
         super().__init__(name or self._path.name, units, capacity, live)
         with self._path.open("rb") as file:
-            self._decide(file.read(BLOCK))
+            self._decide(file.read(HEAD_BYTES))
 
     @property
     def live(self) -> bool:
@@ -76,7 +90,7 @@ class CsvTailSource(ReadingSource):
     @property
     def time_is_grid(self) -> bool:
         """Whether the file has no times; False while it has no rows."""
-        return self._reader is not None and self._reader.layout.time is None
+        return self._reader is not None and self._reader.on_grid
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -92,16 +106,17 @@ class CsvTailSource(ReadingSource):
 
     def _decide(self, head: bytes) -> CsvReader | None:
         """What reads the rows, by the first bytes; None where they are too few."""
-        text = head[: head.rfind(b"\n") + 1].decode("utf-8-sig", errors="replace")
-        lines = [line for line in text.split("\n") if line.strip()][: SAMPLE + 1]
-        separator = find_separator(lines[0]) if lines else ","
+        text = head.decode("utf-8-sig", errors="replace").replace("\r\n", "\n").replace("\r", "\n")
+        lines = text[: text.rfind("\n") + 1].split("\n")
         try:
-            layout = find_layout(list(_rows(lines, separator)), separator, *self._columns)
+            layout = find_layout(lines, self._options.columns)
+            if layout is None:
+                return None
+            reader = CsvReader(layout, self._options)
+            reader.settle(_columns(lines[layout.first :], layout))
         except DomainError as error:
-            raise DomainError(f"{self._path} {error}") from None
-        if layout is None:
-            return None
-        self._reader = CsvReader(layout)
+            raise name_file(error, self._path) from None
+        self._reader = reader
         self.name = self._named or layout.names[layout.values[0]]
         return self._reader
 
@@ -118,7 +133,7 @@ class CsvTailSource(ReadingSource):
     def _follow(self, file: BinaryIO) -> None:
         lines, reader = _Lines(), None
         while not self._stop.is_set():
-            block = file.read(BLOCK)
+            block = file.read(BLOCK if reader else HEAD_BYTES)
             if not block:
                 if self._history is None:
                     self._history = self._buffer.put_count
@@ -151,7 +166,7 @@ class CsvTailSource(ReadingSource):
         taken: list[tuple[int, str, str | bytes]] = []
         rows: list[list[str]] = []
         for number, raw in lines.take():
-            if number == lines.header and not reader.layout.headless:
+            if number <= reader.layout.first:
                 continue
             cells, reason, text = [], "", raw.decode("utf-8-sig" if number == 1 else "utf-8", errors="replace")
             try:
@@ -179,31 +194,37 @@ class _Lines:
 
     def __init__(self) -> None:
         self.complete, self.rest, self.last_bytes = b"", b"", b""
-        self.number = self.header = 0
+        self.number = 0
+        self._end = b"\n"
 
     def add(self, block: bytes) -> None:
         """Take up the next bytes; what follows the last end of line waits."""
+        if not self.last_bytes and b"\n" not in block and b"\r" in block:
+            self._end = b"\r"  # of an old spreadsheet
         self.last_bytes = (self.last_bytes + block)[-REMEMBERED:]
-        cut = block.rfind(b"\n") + 1
+        cut = block.rfind(self._end) + 1
         if cut:
             self.complete, self.rest = self.complete + self.rest + block[:cut], block[cut:]
         else:
             self.rest += block
 
     def take(self) -> Iterator[tuple[int, bytes]]:
-        """The complete lines with their numbers; the first that is not blank is the header."""
+        """The complete lines with their numbers."""
         waiting, self.complete = self.complete, b""
-        for line in waiting.split(b"\n")[:-1]:
+        for line in waiting.split(self._end)[:-1]:
             self.number += 1
-            if not self.header and line.strip():
-                self.header = self.number
             yield self.number, line
 
 
-def _rows(lines: list[str], separator: str) -> Iterator[list[str]]:
+def _columns(lines: list[str], layout: CsvLayout) -> list[Cells]:
+    """The cells of the columns of values and of the times in lines that fit the layout."""
+    rows = []
     for line in lines:
-        with contextlib.suppress(DomainError):  # when its turn comes, the line is told of by its number
-            yield split_line(line, separator)
+        with contextlib.suppress(DomainError):  # when its turn comes, the line is reported by its number
+            cells = layout.fit(split_line(line, layout.separator)) if line.strip() else None
+            rows += [] if cells is None else [cells]
+    times = [layout.time_of(row) for row in rows] if layout.times else []
+    return [*([row[place] for row in rows] for place in layout.values), times]
 
 
 def _changed(file: BinaryIO, path: Path, last: bytes) -> str:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..data.csv import is_float, read_number
+from ..data.number_format import PLAIN, is_float, is_missing
 from ..data.times import instant_ns, timestamp_to_ns
 from ..errors import DomainError, shown
 from ..model.records import ProcessState
@@ -51,6 +51,8 @@ def real_value(value: Any, what: str = "value") -> float:
     """
     if type(value) is float:
         return value
+    if is_missing(value):
+        return float("nan")
     if isinstance(value, numbers.Real) and not isinstance(value, (bool, np.bool_)):
         try:
             return float(value)
@@ -130,4 +132,4 @@ def _read_cells(line: str, arrival: ArrivalClock) -> Tick:
         raise DomainError(
             'a line is neither a JSON number, nor {"value": 3.5, "time": "2026-02-21T09:30:00Z"}, nor time,value'
         )
-    return Tick(read_number(cells[1]), instant_ns(cells[0]))
+    return Tick(PLAIN.read(cells[1]), instant_ns(cells[0]))

@@ -17,9 +17,10 @@ import xarray as xr
 
 from uspnb.config.schema import PredictorConfig
 from uspnb.data import processes
-from uspnb.data.csv import ALL, read_csv
+from uspnb.data.csv import read_csv
 from uspnb.data.samples import demo_series
 from uspnb.data.series import Series, read_series
+from uspnb.data.table import ALL
 from uspnb.engine.fleet import Fleet
 from uspnb.errors import DomainError
 from uspnb.predictor import results
