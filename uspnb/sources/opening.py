@@ -33,8 +33,8 @@ def open_source(what: Any = None, **options: Any) -> Source:
     | a `Source` | itself | none |
     | None | `FeedSource` | capacity, name, units, live |
     | list, array, pandas, xarray, `Series` | `ReplaySource` | times, proxies, name, units |
-    | path of a CSV file | `ReplaySource` of it | time, value, most_bytes, name, units |
-    | the same with `follow=True` | `CsvTailSource` | time, value, poll_s, name, units, capacity, live |
+    | path of a CSV file | `ReplaySource` of it | those of `read_csv`, name, units |
+    | the same with `follow=True` | `CsvTailSource` | its own: time, value, dayfirst, poll_s, name and others |
     | path of a saved run, or its Dataset | `ReplaySource` of its `observation` | asset, name, units |
     | ws, wss, http, https address | `LineSource` | name, units, capacity, live |
     | address of a registered scheme | what its opener gives | those of the opener |
@@ -119,13 +119,29 @@ def _table(
     path: Path,
     time: str | None = None,
     value: str | None = None,
+    group: str | None = None,
+    dayfirst: bool | None = None,
+    time_format: str | None = None,
+    unit: str | None = None,
+    decimal: str | None = None,
     most_bytes: int = 200_000_000,
     name: str = "",
     units: str = "",
 ) -> Source:
     from ..data.csv import read_csv
 
-    return _kind("replay", "ReplaySource")(read_csv(path, time, value, most_bytes=most_bytes), name=name, units=units)
+    series = read_csv(
+        path,
+        time,
+        value,
+        group=group,
+        dayfirst=dayfirst,
+        time_format=time_format,
+        unit=unit,
+        decimal=decimal,
+        most_bytes=most_bytes,
+    )
+    return _kind("replay", "ReplaySource")(series, name=name, units=units)
 
 
 def _archive(path: Path, asset: Any = None, name: str = "", units: str = "") -> Source:
