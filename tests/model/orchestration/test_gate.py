@@ -123,6 +123,21 @@ def test_a_constant_history_says_nothing_about_the_next_value(gate_run, offset, 
 # --- frozen --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("spread", [5.0, 0.5, 0.01], ids=["as before", "calmer", "far calmer"])
+def test_a_freeze_ends_whatever_the_size_of_the_moves_after_it(gate_run, spread):
+    rng = np.random.default_rng(7200)
+    values = np.concatenate([rng.normal(20, 5, 150), np.full(10, 21.0), rng.normal(20, spread, 90)])
+    verdict, *_ = gate_run(values)
+    assert verdict.frozen[159] and not verdict.frozen[163:].any()
+
+
+def test_a_frozen_series_of_counts_goes_on_where_counts_go_on(gate_run):
+    rng = np.random.default_rng(7201)
+    counts = rng.poisson(np.concatenate([np.full(100, 8.0), np.full(150, 0.4)])).astype(float)
+    verdict, *_ = gate_run(counts)
+    assert verdict.frozen.any() and verdict.frozen.mean() < 0.15
+
+
 def test_a_continuous_signal_freezes_at_the_fifth_equal_value_and_thaws_when_it_moves(gate_run):
     values = _noise()
     values[100:130] = values[99]

@@ -19,6 +19,7 @@ AGREEMENT = 0.25
 STREAK_FACTOR = 4
 REPEAT_RATE = 0.005
 HISTORY_NEEDED = 16
+LIVELY_MOVES = 3  # among the last `frozen_signal_min_steps` values
 
 
 class Verdict(NamedTuple):
@@ -171,7 +172,9 @@ def _repeats(
     variance = jnp.var(jnp.clip(recent / frame.scale, -LARGEST_MOVE, LARGEST_MOVE))
     moves = variance > config.frozen_signal_recovery_ratio * gate.short_variance
     moving = jnp.where(gate.frozen & moves, gate.moving_run + 1, 0)
-    thawed = (moving >= config.frozen_signal_recovery_steps) | released
+    # A signal that resumes calmer than it was never has the old variance again: moves end a freeze, whatever their size.
+    lively = jnp.sum(recent[1:] != recent[:-1]) >= LIVELY_MOVES
+    thawed = (moving >= config.frozen_signal_recovery_steps) | lively | released
     frozen = jnp.where(gate.frozen, ~thawed | freezes, freezes)
     calm = jnp.clip(jnp.where(frame.scale > 0, variance, 1.0), 0.0, 100.0)
     short = gate.short_variance + 0.02 * (calm - gate.short_variance)
