@@ -28,9 +28,9 @@ def tick(k: int) -> ProcessState:
 
 
 def fed(config: PredictorConfig | None = None, ticks: int = 300, **rest: Any) -> UniversalPredictor:
-    made = UniversalPredictor(config, clock=replay_clock, **rest)
-    made.fit_history(WALK[:ticks], times=START + np.arange(ticks) * SECOND)
-    return made
+    predictor = UniversalPredictor(config, clock=replay_clock, **rest)
+    predictor.fit_history(WALK[:ticks], times=START + np.arange(ticks) * SECOND)
+    return predictor
 
 
 def test_a_restored_predictor_goes_on_bit_for_bit(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from ..model.packing import Ring
 SMALLEST_RING = 256
 LARGEST_RING = 10_000_000
 MOST_SPILLED_AT_ONCE = 4096
-MOST_SEEN = 50_000
+MOST_VIEWED = 50_000
 ROWS_PER_CHUNK = 4096
 NUMBERS_PER_CHUNK = 2**20
 
@@ -47,19 +47,17 @@ class Recording:
         limit: rows of the ring.
         shape: of a row: (width,) or (asset, width), or the width alone.
         archive: takes the older rows, None for none.
-        begin: tick of the first row.
 
     Attributes:
+        begin: tick of the first row.
         count: tick of the next row.
         revision: how often rows were cut away.
     """
 
-    def __init__(
-        self, limit: int, shape: int | tuple[int, ...], archive: Archive | None = None, begin: int = 0
-    ) -> None:
-        self.limit, self.begin, self._archive = limit, begin, archive
-        self._ring = Ring(limit, shape, begin)
-        self.spilled, self.revision = begin, 0
+    def __init__(self, limit: int, shape: int | tuple[int, ...], archive: Archive | None = None) -> None:
+        self.limit, self._archive = limit, archive
+        self._ring = Ring(limit, shape)
+        self.begin = self.spilled = self.revision = 0
         self._lock, self._disk = threading.Lock(), threading.Lock()
 
     def start(self, begin: int) -> None:
@@ -148,14 +146,14 @@ class Recording:
             start, stop = self._ring.span(start, stop)
             return start, *self._ring.read(start, stop, pick)
 
-    def seen(self, start: int, stop: int, pick: tuple[Any, ...] = ()) -> tuple[int, np.ndarray, np.ndarray]:
-        """The rows start..stop as a view wants them: from the archive too, the newest `MOST_SEEN` of them.
+    def read_view(self, start: int, stop: int, pick: tuple[Any, ...] = ()) -> tuple[int, np.ndarray, np.ndarray]:
+        """The rows start..stop as a view wants them: from the archive too, the newest `MOST_VIEWED` of them.
 
         Returns:
             The tick of the first of them, rows and timestamps; fewer where history was cut meanwhile.
         """
         stop = min(stop, self.count)
-        start = max(start, stop - MOST_SEEN, self.oldest)
+        start = max(start, stop - MOST_VIEWED, self.oldest)
         if start < self.first:
             with contextlib.suppress(DomainError, IntegrityError):
                 return start, *self.read(start, stop, pick)
@@ -214,7 +212,7 @@ class ArchiveFolder:
     """
 
     def __init__(self, folder: Any, names: tuple[str, ...]) -> None:
-        self.kept = folder is not None
+        self.is_named = folder is not None
         self._names = names
         self._folder = _checked(Path(folder)) if folder is not None else None
         self._group: Any = None
@@ -246,7 +244,7 @@ class ArchiveFolder:
             DomainError: the temporary folder is gone because the session is closed.
             IntegrityError: something removed the rows from the disk.
         """
-        if self._group is None or (self.closed and not self.kept):
+        if self._group is None or (self.closed and not self.is_named):
             raise DomainError(
                 "the older ticks were in a temporary archive that was removed when the session was closed; read "
                 "history() before close(), or name a folder with Session(archive=...)"
@@ -258,15 +256,24 @@ class ArchiveFolder:
             raise IntegrityError(f"ticks {start} to {stop} are no longer in the archive {self._folder}")
         return rows, np.asarray(stamps)
 
-    def describe(self, attributes: dict[str, Any]) -> None:
-        """Write what the rows are beside them, if there are any."""
-        if self._group is not None:
-            self._group.update_attributes(attributes)
+    def complete(self, recording: Recording, attributes: dict[str, Any]) -> None:
+        """The end of a track: a named folder gets the rows that it lacks and what they are, a temporary one goes.
+
+        Raises:
+            OSError: the disk does not take the rows.
+        """
+        try:
+            if self.is_named:
+                recording.spill_all()
+                if self._group is not None:
+                    self._group.update_attributes(attributes)
+        finally:
+            self.close()
 
     def close(self) -> None:
         """Remove a temporary folder; a named one stays and can still be read."""
         self.closed = True
-        if not self.kept and self._folder is not None:
+        if not self.is_named and self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
 
     def _opened(self, shape: tuple[int, ...]) -> Any:

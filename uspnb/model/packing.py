@@ -153,6 +153,7 @@ class Ring:
             return
         longer = min(self.limit, max(2 * capacity, needed))
         rows, stamps = np.empty((longer, *self.shape)), np.empty(longer, np.int64)
-        kept = np.arange(self.first, self.count)
-        rows[kept % longer], stamps[kept % longer] = self._rows[kept % capacity], self._stamps[kept % capacity]
+        numbers = np.arange(self.first, self.count)
+        rows[numbers % longer] = self._rows[numbers % capacity]
+        stamps[numbers % longer] = self._stamps[numbers % capacity]
         self._rows, self._stamps = rows, stamps

@@ -98,9 +98,9 @@ class UniversalPredictor:
             DomainError: its schema version cannot be read.
             OSError: it cannot be read.
         """
-        made = UniversalPredictor(config_from(read_snapshot(path)), **rest)
-        made.load_snapshot(path)
-        return made
+        predictor = UniversalPredictor(config_from(read_snapshot(path)), **rest)
+        predictor.load_snapshot(path)
+        return predictor
 
     @property
     def functional(self) -> FunctionalPredictor:

@@ -19,10 +19,10 @@ TICKS = 130
 @pytest.fixture
 def fleet() -> Iterator[Fleet]:
     y = random_walk((TICKS, 3), 5)
-    with Fleet(y) as made:
-        made.step(40)
-        made.wait()
-        yield made
+    with Fleet(y) as replayed:
+        replayed.step(40)
+        replayed.wait()
+        yield replayed
 
 
 def test_one_asset_has_the_face_of_a_session(fleet: Fleet, tmp_path: Path) -> None:

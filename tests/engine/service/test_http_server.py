@@ -25,9 +25,9 @@ def server() -> Iterator[StatusServer]:
     pages = Pages(
         lambda: PROBLEMS[0] if PROBLEMS else None, lambda: list(PROBLEMS), metrics.exposition, lambda: {"ticks": 3}
     )
-    made = StatusServer(pages, "127.0.0.1", 0)
-    yield made
-    made.close()
+    running = StatusServer(pages, "127.0.0.1", 0)
+    yield running
+    running.close()
 
 
 def test_pages(server: StatusServer, fetch: Fetch) -> None:

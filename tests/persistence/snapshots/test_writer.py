@@ -141,9 +141,9 @@ def test_a_full_disk_is_told_and_clears_by_itself(payload: dict, small_disk: Pat
     for n in (2, 3):
         assert isinstance(writer.submit(numbered(payload, n)).exception(PATIENCE_S), OSError)
     assert "No space left" in str(writer.condition) or "are free" in str(writer.condition)
-    found = folder.newest_valid()
-    assert found is not None
-    assert progress_from(found.payload).ticks == 1  # type: ignore[union-attr]
+    newest = folder.newest_valid()
+    assert newest is not None
+    assert progress_from(newest.payload).ticks == 1  # type: ignore[union-attr]
     filler.unlink()
     writer.submit(numbered(payload, 4)).result(PATIENCE_S)
     assert writer.condition is None
