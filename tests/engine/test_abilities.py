@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from default_columns import VIEW_COLUMNS
+from running_service import Running
 from waiting import stays
 
 import uspnb
@@ -127,22 +128,10 @@ class OfService:
         self.service = Service(
             config, dict(zip(NAMES, sources, strict=True)), autostart=False, own_process=False, store=store
         )
-        self._ready, self._error = threading.Event(), None
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-        while self.service.phase != "running" and self._thread.is_alive():
-            self._thread.join(0.01)
-        if self._error is not None:
-            raise self._error
+        self._running = Running(self.service).ready()
         self.control: Control = self.service.control
         if "speed" in abilities:
             self.control.set_speed(abilities["speed"])
-
-    def _run(self) -> None:
-        try:
-            self.service.run()
-        except Exception as error:  # the thread that began it raises it
-            self._error = error
 
     def one(self) -> Control:
         """Series a."""
@@ -156,8 +145,7 @@ class OfService:
 
     def end(self) -> None:
         """Stop it and wait for its end."""
-        self.service.stop("the test ends")
-        self._thread.join(LONG_S)
+        self._running.end()
 
 
 FACES = {"session": OfSession, "fleet": OfFleet, "service": OfService}
@@ -176,11 +164,11 @@ def begin(face: str, make_config: MakeConfig) -> Iterator[Begin]:
     """Begins engines of the face, and ends those that are left."""
     begun: list[Any] = []
 
-    def made(config: PredictorConfig | None = None, *, live: bool = False, **abilities: Any) -> Any:
+    def start(config: PredictorConfig | None = None, *, live: bool = False, **abilities: Any) -> Any:
         begun.append(FACES[face](make_config() if config is None else config, live, **abilities))
         return begun[-1]
 
-    yield made
+    yield start
     for engine in begun:
         engine.end()
 

@@ -17,7 +17,6 @@ import numpy as np
 from ..array_types import Float
 from ..config.schema import PredictorConfig
 from ..errors import DomainError
-from ..model.records import OperatingMode
 from ..persistence.snapshots import Loaded, SnapshotFolder, SnapshotStatus, Where, Written, load_state
 from ..runtime.arguments import (
     check_choice,
@@ -413,22 +412,7 @@ class Control:
     @property
     def status(self) -> Status:
         """The last published status; never waits."""
-        return self._worker.status if self._owner is None else self._own_status(self._only)
-
-    def _own_status(self, track: Track) -> Status:
-        status = track.status()
-        if self._place is None:
-            return status
-        row, columns = track.timeline.last_row, track.timeline.columns
-        alarms, rejected, faults = track.timeline.tally.of(self._place)
-        if row is not None:
-            mine = row[self._place]
-            flags = {name: bool(mine[columns[name].start] > 0) for name in ("degraded", "emergency")}
-            mode = OperatingMode.NAMES[int(mine[columns["operating_mode"].start])]
-            doubts = "emergency" if flags["emergency"] else "doubtful" if flags["degraded"] else "ok"
-            health = "fault" if status.error is not None else doubts
-            status = dataclasses.replace(status, mode=mode, health=health, **flags)
-        return dataclasses.replace(status, assets=1, alarms=alarms, rejected=rejected, faults=faults)
+        return self._worker.status if self._owner is None else self._only.status(self._place)
 
     @property
     def config(self) -> PredictorConfig:

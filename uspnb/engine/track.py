@@ -182,16 +182,16 @@ class Track:
             "sources": self.intake.condition or self.playback.error,
         }
 
-    def status(self) -> Status:
-        """How it stands."""
-        timeline, playback, source = self.timeline, self.playback, self.source
-        flags = {name: timeline.last(name) for name in ("degraded", "emergency")}
-        counts = {name: 0 if flag is None else int(np.count_nonzero(flag > 0)) for name, flag in flags.items()}
-        if self.assets is None:
-            counts = {name: bool(count) for name, count in counts.items()}
-        mode = timeline.last("operating_mode")
-        doubts = "emergency" if counts["emergency"] else "doubtful" if counts["degraded"] else "ok"
-        tally = timeline.tally
+    def status(self, place: int | None = None) -> Status:
+        """How it stands; of one of its assets where a place is given."""
+        timeline, playback, source, tally = self.timeline, self.playback, self.source, self.timeline.tally
+        one = self.assets is None or place is not None
+        here = slice(None) if place is None else slice(place, place + 1)
+        last = {name: timeline.last(name) for name in ("degraded", "emergency", "operating_mode")}
+        degraded, emergency, modes = (np.zeros(1) if v is None else np.atleast_1d(v)[here] for v in last.values())
+        counts = [bool(np.any(flags > 0)) if one else int(np.sum(flags > 0)) for flags in (degraded, emergency)]
+        alarms, rejected, faults = (tally.alarms, tally.rejected, tally.faults) if place is None else tally.of(place)
+        doubts = "emergency" if counts[1] else "doubtful" if counts[0] else "ok"
         return Status(
             phase=self._phase(),
             message=self._message(),
@@ -200,17 +200,18 @@ class Track:
             waiting=source.waiting + self.intake.backlog.values.size,
             speed=self.pace.speed,
             rate=self.rate.value if playback.active else 0.0,
-            alarms=tally.alarms,
-            rejected=tally.rejected,
-            mode=OperatingMode.NAMES[0 if mode is None else int(np.ravel(mode)[0])],
+            alarms=alarms,
+            rejected=rejected,
+            mode=OperatingMode.NAMES[int(modes[0])],
+            degraded=counts[0],
+            emergency=counts[1],
             health="fault" if playback.error is not None else doubts,
             source=source.name or type(source).__name__,
             error=playback.error,
             revision=timeline.recording.revision,
-            assets=timeline.computation.assets,
+            assets=1 if one else timeline.computation.assets,
             workers=timeline.computation.workers,
-            faults=tally.faults,
-            **counts,
+            faults=faults,
         )
 
     def _phase(self) -> str:
