@@ -301,7 +301,7 @@ def test_what_a_holder_made_is_taken_back(grid: bool) -> None:
     plain, held = replayed(200), replayed(100)
     held.hold("a session")
     changed = FunctionalPredictor(PredictorConfig(cusum_k=0.75))
-    rows, stamps = plain._ring.read(plain._ring.first, plain._ring.count)
+    rows, stamps = (np.array(column) for column in zip(*plain._history, strict=True))
     held.release(changed, plain.state, rows[100:], stamps[100:], grid=grid)
     assert held.config.cusum_k == 0.75 and sha256_pytree(held.last_result) == sha256_pytree(plain.last_result)
     np.testing.assert_array_equal(held.history()["observation"], WALK[:200])
