@@ -604,7 +604,9 @@ def test_one_series_of_an_engine(begin: Begin, face: str) -> None:
     names = ("a",) if face == "session" else NAMES
     assert engine.control.series == names
     for k, name in enumerate(names):
-        np.testing.assert_array_equal(engine.control.open(name).history()["observation"], VALUES[:20, k])
+        one = engine.control.open(name)
+        assert (one.status.assets, one.status.ticks, one.status.phase, one.title) == (1, 20, "paused", name)
+        np.testing.assert_array_equal(one.history()["observation"], VALUES[:20, k])
     with pytest.raises(DomainError):
         engine.control.open("nobody")
     engine.one().step(5)  # a command of one is a command of all

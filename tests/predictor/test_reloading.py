@@ -15,8 +15,9 @@ from walks import random_walk
 from uspnb.config.load import config_to_toml
 from uspnb.config.schema import PredictorConfig
 from uspnb.errors import ConfigError, DomainError, ReloadWarning
+from uspnb.model.programs import trace_count
 from uspnb.model.records import ProcessState
-from uspnb.predictor.functional import FunctionalPredictor, trace_count
+from uspnb.predictor.functional import FunctionalPredictor
 from uspnb.predictor.reloading import ConfigReloadablePredictor, carried
 from uspnb.predictor.universal import replay_clock
 from uspnb.runtime.digest import sha256_pytree

@@ -12,10 +12,10 @@ from uspnb.config.schema import PredictorConfig
 from uspnb.data.processes import autoregression
 from uspnb.errors import DomainError
 from uspnb.model.kernels.log_signature import LogSignatureState, feature_count
-from uspnb.model.programs import SERIES_LENGTH
+from uspnb.model.programs import SERIES_LENGTH, trace_count
 from uspnb.model.records import Observation
 from uspnb.model.state import PredictorState
-from uspnb.predictor.functional import FunctionalPredictor, filled, observations, trace_count
+from uspnb.predictor.functional import FunctionalPredictor, filled, observations
 from uspnb.predictor.shedding import DEPTHS, DepthSwitch
 
 # The defaults but for the depth: the program of depth 3 is then that of the other tests.

@@ -26,15 +26,12 @@ from ..model.programs import (
     run_batch,
     run_series,
     static_part,
-    trace_count,
     traced_part,
 )
 from ..model.records import Observation, PredictionResult, ProcessState
 from ..model.state import PredictorState
 from ..runtime import enable_compilation_cache, platform
 from ..runtime.arguments import check_whole
-
-__all__ = ["FunctionalPredictor", "observations", "scan_chunks", "shard_assets", "tagged", "trace_count"]
 
 LONGEST_CHUNK = 256
 SHORTEST_CHUNK = 16

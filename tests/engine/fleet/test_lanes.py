@@ -16,7 +16,8 @@ from uspnb.engine.fleet import Fleet
 from uspnb.engine.fleet import lanes as lanes_module
 from uspnb.engine.fleet.lanes import FleetComputation, LaneFault, ProcessLane, fleet_columns, full_rows
 from uspnb.errors import DomainError
-from uspnb.predictor.functional import FunctionalPredictor, observations, trace_count
+from uspnb.model.programs import trace_count
+from uspnb.predictor.functional import FunctionalPredictor, observations
 from uspnb.sources import Ticks
 
 WIDTH, TICKS, SECOND = 4, 60, 1_000_000_000

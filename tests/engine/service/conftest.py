@@ -7,14 +7,13 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from running_service import Running, fetched
+from running_service import Running
 
 from uspnb.config.schema import PredictorConfig
 from uspnb.engine.service import Service
 from uspnb.sources import Source
 
 MakeConfig = Callable[..., PredictorConfig]
-Fetch = Callable[..., tuple[int, str]]
 
 
 @pytest.fixture
@@ -39,9 +38,3 @@ def begin() -> Iterator[Callable[..., Running]]:
     yield start
     for running in begun:
         running.service.stop("the test is over")
-
-
-@pytest.fixture(scope="session")
-def fetch() -> Fetch:
-    """Gets status and text of a page."""
-    return fetched

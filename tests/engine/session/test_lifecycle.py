@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import json
 import subprocess
 import sys
 import threading
@@ -20,7 +19,6 @@ from walks import random_walk
 
 from uspnb.config.schema import PredictorConfig
 from uspnb.engine.session import Session
-from uspnb.engine.status import PHASES
 from uspnb.errors import DomainError
 from uspnb.model.records import ProcessState
 from uspnb.predictor.backtest import backtest
@@ -42,22 +40,16 @@ def ended() -> bool:
     return until(lambda: not threads())
 
 
-def test_close_while_it_runs_and_again(make: Make) -> None:
+def test_close_while_it_runs(make: Make) -> None:
     session = make(np.tile(WALK, 100))
     session.subscribe(lambda: None)
     session.run()
     session.wait(until=1)
     session.close()
-    status = session.status
-    assert status.phase == "closed" and ended()
-    session.close()
-    assert session.status == status
-    assert session.history().sizes["time"] == status.ticks  # what is in memory can still be read
-    for command in (session.run, session.pause, session.step, session.mark, lambda: session.feed(1.0)):
+    assert session.status.phase == "closed" and ended()
+    for command in (lambda: session.feed(1.0), lambda: session.attach(WALK)):
         with pytest.raises(DomainError, match="the session is closed"):
             command()
-    with pytest.raises(DomainError, match="the session is closed"):
-        session.attach(WALK)
     assert session.wait(phase="running").phase == "closed"
 
 
@@ -176,12 +168,11 @@ def test_a_predictor_brings_its_settings() -> None:
     Session(WALK, predictor=predictor).close()
 
 
-def test_what_it_says_of_itself_is_json(make: Make) -> None:
+def test_what_it_says_of_itself(make: Make) -> None:
     session = make(WALK, name="<tide>", units="m")
     session.step(3)
     status = session.wait()
-    plain = json.loads(json.dumps(status.as_dict()))
-    assert plain["phase"] in PHASES and plain["ticks"] == 3 and plain["total"] == 600 and plain["waiting"] == 597
+    assert (status.ticks, status.total, status.waiting) == (3, 600, 597)
     assert repr(session) == "Session('<tide>', paused, 3 of 600 ticks)"
     page = session._repr_html_()
     assert "&lt;tide&gt; [m]" in page and "3 of 600" in page and "uspnb.PredictorConfig()" in page

@@ -304,11 +304,6 @@ class SnapshotWriter:
             raise DomainError("this writer has no folder; submit each snapshot with a path")
         return self._writer.submit(lambda: self._write(make, place))
 
-    @property
-    def condition(self) -> str | None:
-        """Why snapshots cannot be written at present, in a sentence; None where they can."""
-        return self.status().condition
-
     def status(self) -> SnapshotStatus:
         """How the snapshots stand."""
         writer = self._writer.status()
