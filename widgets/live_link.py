@@ -21,7 +21,7 @@ THEMES = ("auto", "light", "dark")
 ROWS = (100, 20_000)
 HEIGHT = (300, 4000)
 HOSTED = ("export", "snapshot")
-#: a frame is little-endian float64: these ten numbers, then rows of the columns that `meta_of` names
+#: a frame is little-endian float64: these ten numbers, then rows of the columns that `fixed_meta` names
 HEADER = ("seq", "reset", "first_tick", "count", "columns", "sent_ms", "latest_tick", "kind", "missing", "revision")
 LIVE, WINDOW = 0, 1
 
@@ -101,21 +101,27 @@ def shown_kernels(kernels: Sequence[str]) -> list[dict[str, str]]:
     return [{"name": name, "label": kernel_label(name), "colour": kernel_colour(name)} for name in kernels]
 
 
-def meta_of(session: Shown, rows: int) -> dict[str, Any]:
-    """What the front end must know of a session beside its ticks, as JSON can hold it."""
+def fixed_meta(session: Shown) -> dict[str, Any]:
+    """What a front end must know of a session and no command changes, as JSON can hold it."""
     kernels = session.config.kernels
     return {
-        "title": session.title,
-        "units": session.units,
         "columns": list(view_columns(kernels)),
         "kernels": shown_kernels(kernels),
         "charts": [{"name": name, "colour": CHART_COLOURS[name]} for name in CHART_NAMES],
         "phrases": {str(code): phrase for code, phrase in session.reasons.items()},
+        "controls": True,
+    }
+
+
+def meta_of(session: Shown, rows: int) -> dict[str, Any]:
+    """What it must know beside that, ticks and status."""
+    return {
+        "title": session.title,
+        "units": session.units,
         "holder_threshold": session.holder_threshold,
         "confidence": session.confidence_level,
         "has_times": session.has_times,
         "live": session.live,
-        "controls": True,
         "rows": rows,
     }
 
@@ -194,6 +200,7 @@ class LiveLink(Link):
 
     def __init__(self, session: Shown, post: Post, rows: int) -> None:
         self.session, self._rows = session, rows
+        self._fixed_meta = fixed_meta(session)
         self._ticks = TickFrames(session, rows)
         self._hooks: list[Hook] = []
         self._older = threading.Lock()
@@ -222,8 +229,8 @@ class LiveLink(Link):
         return self.session.status.as_dict()
 
     def read_meta(self) -> dict[str, Any]:
-        """See `meta_of`."""
-        return meta_of(self.session, self._rows)
+        """See `fixed_meta` and `meta_of`."""
+        return self._fixed_meta | meta_of(self.session, self._rows)
 
     def carry_out(self, name: str, value: Any) -> str | None:
         """A command of the session; "export" and "snapshot" belong to the host, which knows where files go."""

@@ -79,14 +79,14 @@ class CsvOptions(BaseModel):
         return tuple(names)
 
 
-def check_options(**given: Any) -> CsvOptions:
+def check_options(**options: Any) -> CsvOptions:
     """`CsvOptions` of these arguments.
 
     Raises:
         DomainError: no such file, a folder, an empty name, a bound that is none.
     """
     try:
-        return CsvOptions.model_validate(given)
+        return CsvOptions.model_validate(options)
     except ValidationError as error:
         first = error.errors()[0]
         raise DomainError(f"{'.'.join(map(str, first['loc']))}: {first['msg'].removeprefix('Value error, ')}") from None
@@ -292,17 +292,17 @@ class CsvReader:
             except DomainError as error:
                 refused[k] = f"{name} = {error}"
             else:
-                found = "," if "," in cell else "." if "." in cell else ""
-                self._marks[column] = self._marks[column] or found
+                mark_of_cell = "," if "," in cell else "." if "." in cell else ""
+                self._marks[column] = self._marks[column] or mark_of_cell
         return numbers, refused
 
     def _stamps(self, cells: Cells | None) -> tuple[np.ndarray, dict[int, str]]:
         layout = self.layout
         if cells is None or layout.time is None or layout.time_format is None:
             return np.zeros(0, np.int64), {}
-        stamps, known = layout.time_format.read(cells)
+        stamps, valid = layout.time_format.read(cells)
         name = layout.names[layout.time]
-        return stamps, {int(k): layout.time_format.refusal(name, cells[k]) for k in np.flatnonzero(~known)}
+        return stamps, {int(k): layout.time_format.refusal(name, cells[k]) for k in np.flatnonzero(~valid)}
 
 
 def _is_blank(cells: Cells) -> bool:
@@ -417,11 +417,11 @@ def find_layout(rows: Sequence[Cells], separator: str, time: str | None, value: 
 
 def _distinct(names: list[str]) -> list[str]:
     """The names, those that stood before with .1, .2 after them, as pandas names them."""
-    seen: list[str] = []
+    named: list[str] = []
     for name in names:
         free = (f"{name}.{k}" if k else name for k in itertools.count())
-        seen.append(next(candidate for candidate in free if candidate not in seen))
-    return seen
+        named.append(next(candidate for candidate in free if candidate not in named))
+    return named
 
 
 def _most(judge: Callable[[str], bool], cells: Cells) -> bool:
@@ -439,8 +439,8 @@ def _find_time(names: list[str], columns: list[Cells]) -> int | None:
             return place
     for place, cells in enumerate(columns):
         if cells and not _most(_is_number, cells):
-            known = find_time_format(cells).read(cells)[1]
-            if 2 * known.sum() >= len(cells):
+            valid = find_time_format(cells).read(cells)[1]
+            if 2 * valid.sum() >= len(cells):
                 return place
     return None
 
@@ -453,10 +453,10 @@ def _find_value(names: list[str], columns: list[Cells], when: int | None, first:
     if len(numeric) > 1 and numeric[0] == 0 and _counts(first):
         numeric = numeric[1:]  # a first column that counts rows is no measurement
     if len(numeric) > 1:
-        found = [names[i] for i in numeric]
+        labels = [names[i] for i in numeric]
         raise DomainError(
-            f"has several columns of numbers: {', '.join(found)}; choose one with --value {found[0]}, or several as "
-            f"assets with --value {','.join(found[:2])}"
+            f"has several columns of numbers: {', '.join(labels)}; choose one with --value {labels[0]}, or several as "
+            f"assets with --value {','.join(labels[:2])}"
         )
     return numeric[0]
 
@@ -473,11 +473,11 @@ def _judge_times(
         return None, None, (GRID_NOTE,)
     cells, name = columns[when], names[when]
     if not _most(_is_number, cells):
-        found = find_time_format(cells)
-        return when, found, (NAIVE_NOTE,) if found.naive else ()
+        time_format = find_time_format(cells)
+        return when, time_format, (NAIVE_NOTE,) if time_format.naive else ()
     size = statistics.median(abs(float(cell.replace(",", "."))) for cell in cells if _is_number(cell))
-    found = TimeFormat.of_numbers(size)
-    if found is None:
+    time_format = TimeFormat.of_numbers(size)
+    if time_format is None:
         grid = f"numbers in column {name} are no instants: a regular grid of one second stands in for them"
         return None, None, (GRID_NOTE, grid)
-    return when, found, (f"numbers in column {name} were read as {found.unit} since 1970",)
+    return when, time_format, (f"numbers in column {name} were read as {time_format.unit} since 1970",)

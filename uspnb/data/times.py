@@ -141,9 +141,9 @@ class TimeFormat:
         """The cells as instants [ns since 1970 UTC], and which of them are instants at all; others stand as 0."""
         if not self.unit:
             return _parsed(cells, self.pattern)
-        found = [_number_ns(cell, _FACTORS[self.unit]) for cell in cells]
-        known = np.array([stamp is not None for stamp in found], bool)
-        return np.array([stamp or 0 for stamp in found], np.int64), known
+        stamps = [_number_ns(cell, _FACTORS[self.unit]) for cell in cells]
+        valid = np.array([stamp is not None for stamp in stamps], bool)
+        return np.array([stamp or 0 for stamp in stamps], np.int64), valid
 
     def refusal(self, name: str, cell: str) -> str:
         """Why a cell of the column `name` is no instant, and what to do."""
@@ -158,13 +158,13 @@ def find_time_format(cells: Sequence[str]) -> TimeFormat:
     from pandas.tseries.api import guess_datetime_format
 
     pattern = "ISO8601"
-    known = _parsed(cells, pattern)[1]
-    if not known.all():
+    valid = _parsed(cells, pattern)[1]
+    if not valid.all():
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # pandas warns where the day stands first
             # Month first where either is possible, as pandas has it.
             guess = guess_datetime_format(cells[0]) or "mixed"
-        pattern = guess if _parsed(cells, guess)[1].sum() > known.sum() else pattern
+        pattern = guess if _parsed(cells, guess)[1].sum() > valid.sum() else pattern
     return TimeFormat(pattern=pattern, naive=not all(_ZONE.search(cell) for cell in cells))
 
 
@@ -186,8 +186,8 @@ def _parsed(cells: Sequence[str], pattern: str) -> tuple[np.ndarray, np.ndarray]
     text = [cell if any(letter.isdigit() for letter in cell) else "" for cell in cells]  # no "now" and no "today"
     index = pd.DatetimeIndex(pd.to_datetime(text, utc=True, format=pattern, errors="coerce"))
     factor = _FACTORS[index.unit]
-    known = ~np.asarray(index.isna()) & (np.abs(index.asi8) <= (2**63 - 1) // factor)
-    return np.where(known, index.asi8, 0) * factor, known
+    valid = ~np.asarray(index.isna()) & (np.abs(index.asi8) <= (2**63 - 1) // factor)
+    return np.where(valid, index.asi8, 0) * factor, valid
 
 
 def read_times(times: Any) -> tuple[Int[np.ndarray, "time"], tuple[str, ...]]:

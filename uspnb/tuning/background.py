@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..config.mutation import Mutation
-from ..engine.status import EventLog, Standing, Status
+from ..engine.status import EventLog, Playback, Status
 from ..engine.worker import Worker
 from ..errors import DomainError
 from ..runtime.arguments import check_whole
@@ -48,26 +48,26 @@ class CampaignTrack:
         events: EventLog,
         told: Callable[[], None],
     ) -> None:
-        self.optimizer, self.events, self.standing = optimizer, events, Standing()
+        self.optimizer, self.events, self.playback = optimizer, events, Playback()
         self._batches, self._told = batches, told
         self.done = 0
         self.begun = self.ended = self.paused = self._at_end = False
         self.error: BaseException | None = None
-        self.standing.ask(playing=steps is None, steps=steps or 0)
+        self.playback.ask(playing=steps is None, steps=steps or 0)
 
     def connect(self, wake: Callable[[], None]) -> None:
         """A campaign waits for nobody but its commands."""
 
     def status(self) -> Status:
         """Batches as an engine counts ticks."""
-        phase = "finished" if self.ended else self.standing.phase(behind=False)
+        phase = "finished" if self.ended else self.playback.phase(behind=False)
         return Status(phase, ticks=self.done)
 
     def turn(self, *, alone: bool = True) -> bool:
         """Evaluate the next batch where one is wanted; whether anything was done."""
         if self.ended:
             return False
-        going = self.standing.active or self._at_end or self.optimizer.stopping.is_set()
+        going = self.playback.active or self._at_end or self.optimizer.stopping.is_set()
         if self.paused == going or not self.begun:  # it begins, or goes on
             self.begun, self.paused = True, not going
             self._told()
@@ -81,20 +81,20 @@ class CampaignTrack:
             self._end(error)
         else:
             self.done += 1
-            self.standing.counted(1, self.done)
+            self.playback.counted(1, self.done)
             self._at_end = status.trials >= status.target
-            self.paused = not (self.standing.active or self._at_end or self.optimizer.stopping.is_set())
+            self.paused = not (self.playback.active or self._at_end or self.optimizer.stopping.is_set())
             self._told()
         return True
 
     def step(self, batches: int, done_before: int) -> None:
         """Stand still after so many more batches; of those of a campaign that ran the running batch was the first."""
-        ran = self.standing.playing
+        ran = self.playback.playing
         more = max(batches - (self.done - done_before), 0) if ran else batches
         if more:
-            self.standing.ask(steps=more)
+            self.playback.ask(steps=more)
         else:
-            self.standing.stand_still()
+            self.playback.stand_still()
 
     def patience_s(self) -> float | None:
         """Only a command wakes it."""
@@ -182,11 +182,11 @@ class AsyncMetaOptimizer:
 
     def pause(self) -> None:
         """Hold after the running batch."""
-        self._send(lambda track: track.standing.stand_still())
+        self._send(lambda track: track.playback.stand_still())
 
     def resume(self) -> None:
         """Go on."""
-        self._send(lambda track: track.standing.ask(playing=True))
+        self._send(lambda track: track.playback.ask(playing=True))
 
     def step(self, batches: int = 1) -> None:
         """Run so many batches, then hold; begins a campaign that has not begun.

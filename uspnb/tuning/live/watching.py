@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ...array_types import Bool, Float, Int
-from ...model.packing import Ring
+from ...engine.recording import Ring
 from ...model.records import Observation, Telemetry
 from .decisions import LoopSettings
 
