@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import math
 import re
@@ -13,31 +12,25 @@ from typing import Any
 import numpy as np
 import pynvml
 import pytest
+from own_kernel import registered
 from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
 from uspnb.errors import DomainError
 from uspnb.model.fields import ALARM_NAMES, MODE_NAMES
-from uspnb.model.kernels.registry import KERNEL_NAMES
+from uspnb.model.kernels.registry import KERNEL_NAMES, kernel_entry
 from uspnb.model.packing import layout_for, row_columns
+from uspnb.persistence.snapshots import SnapshotStatus
 from uspnb.sinks import GpuMemory, GpuReading, JitterMeter, Metrics, SinkStatus, gpu
 from uspnb.sinks.dashboard import dashboard
-from uspnb.sinks.metric_list import DOUBTS, METRICS, REJECTIONS, exposed_names
+from uspnb.sinks.metric_list import DOUBTS, REJECTIONS, exposed_names, metric_specs
 
 MakeRows = Callable[..., np.ndarray]
 
 
-@dataclasses.dataclass
-class Snapshots:
-    """A snapshot writer's status, as the snapshots room has it."""
-
-    pending: int = 0
-    dropped: int = 0
-    saved: int = 0
-    failed: int = 0
-    last_saved_ns: int | None = None
-    last_seconds: float = math.nan
-    condition: str | None = None
+def snapshots(**changes: Any) -> SnapshotStatus:
+    """Status of a snapshot writer that has written nothing yet, with these changes."""
+    return SnapshotStatus(0, 0, 0, 0, None, None, None, math.nan, None)._replace(**changes)
 
 
 def _samples(metrics: Metrics) -> dict[tuple[str, tuple[str, ...]], float]:
@@ -57,20 +50,16 @@ def _busy(make_rows: MakeRows, columns: dict[str, slice]) -> Metrics:
     metrics.set_queue(4, 2)
     metrics.set_sinks({"telemetry": SinkStatus(10, 3, None)})
     metrics.set_condition("snapshots", "the disk is full")
-    metrics.set_snapshot("a", Snapshots(saved=1, last_saved_ns=1, last_seconds=0.01))
+    metrics.set_snapshot("a", snapshots(saved=1, last_saved_ns=1, last_seconds=0.01))
     metrics.shutdown(1.5, 7)
     metrics.set_gpu([GpuReading(0, "H200", 5, 10)])
     return metrics
 
 
-def test_names_of_labels_are_those_of_the_rooms_above() -> None:
-    """The telemetry room may not import the kernels, so the two lists are held together here."""
-
-
 def test_every_metric_of_the_list_is_exposed(make_rows: MakeRows, columns: dict[str, slice]) -> None:
     """And nothing else, but for the times at which counters began."""
     exposed = {name for name, _ in _samples(_busy(make_rows, columns))}
-    listed = {name for spec in METRICS for name in exposed_names(spec)}
+    listed = {name for spec in metric_specs() for name in exposed_names(spec)}
     assert {name for name in exposed if not name.endswith("_created")} == listed
     assert all(name.startswith("predictor_") for name in exposed)
 
@@ -111,9 +100,13 @@ def test_shares_are_named_by_the_configurations_kernels(kernels: tuple[str, ...]
     layout = layout_for(3, kernels)
     rows, columns = np.zeros((2, layout.width)), row_columns(layout)
     rows[-1, columns["weight"]] = np.arange(1, len(kernels) + 1)
-    metrics = Metrics(kernels=kernels)
+    with registered():
+        metrics = Metrics(kernels=kernels)
+        depths = {f"predictor_{name}_depth" for name in kernels if kernel_entry(name).sheds}
     metrics.observe_rows("a", rows, columns)
+    metrics.set_depth("a", 3)
     told = _samples(metrics)
+    assert {name for name, _ in told if name.endswith("_depth") and "queue" not in name} == depths
     shares = {labels[1]: value for (name, labels), value in told.items() if name == "predictor_kernel_weight"}
     assert shares == {name: k + 1 for k, name in enumerate(kernels)}
     unfit = Metrics()
@@ -128,7 +121,7 @@ def test_label_values_are_bounded(make_rows: MakeRows, columns: dict[str, slice]
     for i in range(50):
         metrics.observe_rows(f"asset {i}", rows, columns)
         metrics.observe_latency(f"asset {i}", 1000)
-        metrics.set_snapshot(f"asset {i}", Snapshots(saved=1))
+        metrics.set_snapshot(f"asset {i}", snapshots(saved=1))
         metrics.set_depth(f"asset {i}", 3)
     told = _samples(metrics)
     assert {labels[0] for name, labels in told if name == "predictor_ticks_total"} == {
@@ -181,9 +174,9 @@ def test_snapshots_age_at_each_scrape() -> None:
     """The age is that of the moment of asking; NaN before the first."""
     now = [10_000_000_000]
     metrics = Metrics(clock_ns=lambda: now[0])
-    metrics.set_snapshot("a", Snapshots(pending=2))
+    metrics.set_snapshot("a", snapshots(pending=2))
     assert math.isnan(_samples(metrics)["predictor_snapshot_age_seconds", ("a",)])
-    status = Snapshots(saved=3, failed=1, dropped=2, last_saved_ns=8_000_000_000, last_seconds=0.004)
+    status = snapshots(saved=3, failed=1, dropped=2, last_saved_ns=8_000_000_000, last_seconds=0.004)
     for _ in range(2):
         metrics.set_snapshot("a", status)
     told = _samples(metrics)
@@ -301,13 +294,13 @@ def test_every_metric_of_the_dashboard_exists(make_rows: MakeRows, columns: dict
     names = [set(re.findall(r"predictor_\w+", expression)) for expression in asked]
     assert all(len(found) == 1 and found <= exposed for found in names)
     assert {panel["title"] for panel in _panels("graph")} == {
-        spec.name.removeprefix("predictor_").replace("_", " ") for spec in METRICS
+        spec.name.removeprefix("predictor_").replace("_", " ") for spec in metric_specs()
     }
 
 
 def test_queries_have_the_labels_of_their_metrics() -> None:
     """A label that a metric does not have would show nothing."""
-    by_title = {spec.name.removeprefix("predictor_").replace("_", " "): spec for spec in METRICS}
+    by_title = {spec.name.removeprefix("predictor_").replace("_", " "): spec for spec in metric_specs()}
     for panel in _panels("graph"):
         spec = by_title[panel["title"]]
         for target in panel["targets"]:

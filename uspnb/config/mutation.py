@@ -28,7 +28,7 @@ from .audit import (
 )
 from .load import Tables, checked_tables, configuration, parse_config, read_content, text_of
 from .mutation_place import MutationPlace, Request, checked_request, find_backup, pending, unusable
-from .mutation_policy import refused_name, too_far
+from .mutation_policy import refused_name, too_far, too_often
 from .rewriting import with_values
 from .schema import DECLARATIONS, DEFAULTS, PredictorConfig, checked_scalar
 
@@ -204,8 +204,6 @@ __all__ = [
     "verify_audit",
 ]
 
-HOUR_NS = 3600 * 10**9
-
 
 def mutate_config(
     path: str | os.PathLike[str],
@@ -263,7 +261,8 @@ def mutate_config(
         present = sha256_bytes(content)
         told, problems = _judge(configuration(tables, place.named), changes, max_relative_change, override_limit)
         if told or problems:
-            problems += _limits(records, request, rate_limit_per_hour, min_stability_ticks, ticks_since_last)
+            accepted = (record.time_ns for record in records if record.outcome == ACCEPTED)
+            problems += too_often(accepted, request.now_ns, rate_limit_per_hour, ticks_since_last, min_stability_ticks)
         if problems:
             raise place.refused(request, "; ".join(problems), changes=told, before=present, after=present)
         if not told:
@@ -376,18 +375,6 @@ def _judge(
         if far is not None:
             problems.append(f"{far}; go in smaller steps, or lift the limit with override_limit=True")
     return judged, problems
-
-
-def _limits(
-    records: list[AuditRecord], request: Request, per_hour: int, stable_ticks: int, ticks: int | None
-) -> list[str]:
-    problems = []
-    recent = sum(r.outcome == ACCEPTED and r.time_ns > request.now_ns - HOUR_NS for r in records)
-    if recent >= per_hour:
-        problems.append(f"{recent} changes in the last hour, at most {per_hour} are allowed; try again later")
-    if ticks is not None and ticks < stable_ticks:
-        problems.append(f"{ticks} ticks since the last change, at least {stable_ticks} must lie between two")
-    return problems
 
 
 def _check_limits(share: float, per_hour: int, stable_ticks: int, ticks: int | None) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import math
+from collections.abc import Iterable
 from typing import Any
 
 from .meta_schema import META_DECLARATIONS, META_SECTION, is_range_key
@@ -15,6 +16,7 @@ from .schema import DECLARATIONS, DEFAULTS, HOST_SECTIONS, Search
 
 # A grid of more levels than these is a scale: the share of the value decides, as for any other number.
 MOST_LEVELS = 10
+HOUR_NS = 3600 * 10**9
 # Sizes of networks, which go by powers of two (seed 003, V-CRIT-6): one doubling is one level.
 DOUBLED = ("dgm_width_size",)
 
@@ -65,6 +67,25 @@ def too_far(name: str, old: Any, new: Any, share: float) -> str | None:
         reach = max(reach, 1) if isinstance(default, int) else reach
         fits, most = abs(new - old) <= reach * (1 + 1e-9), f"{reach:.6g}, {share:.0%}"
     return None if fits else f"{name} from {old!r} to {new!r} is more than {most} in one change"
+
+
+def too_often(changed_ns: Iterable[int], now_ns: int, per_hour: int, ticks: int | None, stable_ticks: int) -> list[str]:
+    """Why it is too early for another change; empty where it is not.
+
+    Args:
+        changed_ns: when there were changes before [ns].
+        now_ns: the time of this one [ns].
+        per_hour: changes in the last hour at the most.
+        ticks: since the last change; None is not judged [ticks].
+        stable_ticks: ticks that must lie between two changes [ticks].
+    """
+    problems = []
+    recent = sum(then > now_ns - HOUR_NS for then in changed_ns)
+    if recent >= per_hour:
+        problems.append(f"{recent} changes in the last hour, at most {per_hour} are allowed; try again later")
+    if ticks is not None and ticks < stable_ticks:
+        problems.append(f"{ticks} ticks since the last change, at least {stable_ticks} must lie between two")
+    return problems
 
 
 def _level_too_far(name: str, old: Any, new: Any, choices: tuple[str, ...]) -> str | None:

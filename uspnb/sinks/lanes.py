@@ -146,23 +146,18 @@ class Lane(Protocol):
 
     def emit(self, records: Records) -> None:
         """Hand records over; never waits."""
-        ...
 
     def close(self) -> None:
         """Write what is left, then end."""
-        ...
 
     def settle(self, deadline_s: float) -> bool:
         """Wait until what was handed over is written or lost, at most until that time of `time.monotonic()`."""
-        ...
 
     def join(self, deadline_s: float) -> bool:
         """Wait for the end, at most until then; whether it came by itself."""
-        ...
 
     def statuses(self) -> dict[str, SinkStatus]:
         """Status of each sink by name."""
-        ...
 
 
 class Selection:

@@ -50,19 +50,15 @@ class Sink(Protocol):
 
     def write(self, records: Records) -> None:
         """Take records in; what cannot be written is counted as lost, not raised."""
-        ...
 
     def flush(self) -> None:
         """Let what was written reach its place."""
-        ...
 
     def close(self) -> None:
         """Finish; nothing is written afterwards."""
-        ...
 
     def status(self) -> SinkStatus:
         """How it fares."""
-        ...
 
 
 @runtime_checkable
@@ -71,11 +67,9 @@ class FileSink(Sink, Protocol):
 
     def order(self) -> dict[str, object]:
         """What another process needs to make the same sink, as JSON can hold it: "kind" and arguments."""
-        ...
 
     def fields(self) -> tuple[str, ...]:
         """Fields that it writes; nothing else reaches its process."""
-        ...
 
 
 class CallbackSink:

@@ -84,12 +84,10 @@ class Source(Protocol):
     @property
     def exhausted(self) -> bool:
         """Whether no tick will ever come again and all that came were taken."""
-        ...
 
     @property
     def waiting(self) -> int:
         """Ticks that were read and not yet taken."""
-        ...
 
     def start(self, wake: Callable[[], None]) -> None:
         """Begin to read; while reading, nothing but the callback changes.
@@ -100,7 +98,6 @@ class Source(Protocol):
         Raises:
             DomainError: the source was closed.
         """
-        ...
 
     def take(self, most: int) -> Ticks:
         """Up to `most` ticks that are here now, maybe none.
@@ -108,7 +105,6 @@ class Source(Protocol):
         Raises:
             SourceFault: once for each fault, after the ticks that came before it were taken.
         """
-        ...
 
     def seek(self, k: int) -> None:
         """Go to tick `k`, which the next `take` begins with.
@@ -116,8 +112,6 @@ class Source(Protocol):
         Raises:
             DomainError: the source cannot be replayed, or has no such tick.
         """
-        ...
 
     def close(self) -> None:
         """End the reader; what was read may still be taken.  A second call does nothing."""
-        ...

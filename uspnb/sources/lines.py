@@ -148,11 +148,9 @@ class Transport(Protocol):
         Raises:
             ConnectionLost: the connection broke.
         """
-        ...
 
     def interrupt(self) -> None:
         """Make `blocks` end soon; from any thread."""
-        ...
 
     def __enter__(self) -> Transport: ...
 

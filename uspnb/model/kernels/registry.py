@@ -129,11 +129,16 @@ def register_kernel(
     missing = [part for part in ("init", "step") if not callable(getattr(kernel, part, None))]
     if missing:
         raise DomainError(f"the kernel {name!r} has no function {' and no function '.join(missing)}")
-    if name in _entries:
-        jax.clear_caches()  # compiled programs hold the kernel that was known under this name
     label = name.replace("_", " ") if label is None else label
     check = getattr(kernel, "check", None)
-    _entries[name] = KernelEntry(name, kernel, label, colour or _colour_of(name), robust=robust, check=check)
+    register_entry(KernelEntry(name, kernel, label, colour or _colour_of(name), robust=robust, check=check))
+
+
+def register_entry(entry: KernelEntry) -> None:
+    """Register what `register_kernel` has checked, for example in another process."""
+    if entry.name in _entries:
+        jax.clear_caches()  # compiled programs hold the kernel that was registered under this name
+    _entries[entry.name] = entry
     robust_place.cache_clear()
 
 

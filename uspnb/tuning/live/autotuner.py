@@ -69,7 +69,8 @@ class Autotuner:
 
     Raises:
         DomainError: neither a `ConfigReloadablePredictor` nor an engine, or no such series of it; a setting outside
-            its range; an unknown tier or a space that cannot be used.
+            its range; an unknown tier or a space that cannot be used; a registered kernel
+            that the process of the campaigns cannot import.
     """
 
     def __init__(
@@ -108,6 +109,7 @@ class Autotuner:
                 f"predictor has type {type(predictor).__name__}, expected ConfigReloadablePredictor, whose "
                 "configuration file is tuned, or an engine such as a Session"
             )
+        self._background.check(hand.config)
         self._loop = Loop(self.settings, chosen, hand, self._background, os.fspath(folder or ""))
         if not enabled:
             self.enabled = False

@@ -98,46 +98,6 @@ def ruling_on(proposal: Proposal, test: int, settings: LoopSettings) -> Ruling:
     return Ruling(worth and verdict.p_value < level, worth, told, {**verdict._asdict(), "level": level, "test": test})
 
 
-def task_of(
-    trigger: Trigger,
-    ring: TickRing,
-    hand: Hand,
-    settings: LoopSettings,
-    space: Space | str,
-    number: int,
-    folder: str,
-) -> tuple[CampaignTask, int]:
-    """What a campaign works on, and the number of its first tick in the ring.
-
-    Raises:
-        ConfigError: the configuration file cannot be read.
-    """
-    meta = hand.meta()
-    varied = space_named(space, meta) if isinstance(space, str) else space
-    if hand.traced_only:
-        varied = {name: one for name, one in varied.items() if name not in STATIC_FIELDS}
-    # Where the ring has let the change go, its oldest ticks warm the predictor up.
-    onset = max(trigger.onset, ring.start + WARM_UP) if ring.start else trigger.onset
-    first = max(ring.start, onset - WARM_UP)
-    stretch = ring.since(first)
-    values, stamps = stretch.series()
-    task = CampaignTask(
-        values=values,
-        stamps=stamps,
-        change=int(np.count_nonzero(stretch.accepted[: onset - first])),
-        config=hand.config,
-        space=varied,
-        metric=settings.metric,
-        n_trials=settings.n_trials,
-        seed=(meta.seed + number) % 2**31,
-        min_gain=settings.min_gain,
-        share=settings.max_relative_change,
-        number=number,
-        folder=folder,
-    )
-    return task, first
-
-
 def why(trigger: Trigger) -> str:
     figures = trigger.details
     if "why" in figures:
@@ -285,15 +245,7 @@ class Loop:
         self.state = d.TUNING
         self.attempts += 1
         try:
-            task, attempt.first = task_of(
-                attempt.trigger,
-                self.ring,
-                self._hand,
-                self._settings,
-                self._space,
-                self.attempts,
-                self._folder,
-            )
+            task, attempt.first = self._next_task(attempt.trigger)
             self._hand.check_in_force(task.config)
         except (ConfigError, ValueError) as error:
             self._rest(d.FAILED, str(error))
@@ -307,6 +259,37 @@ class Loop:
         )
         if self.state == d.TUNING:
             attempt.future = self._background.submit(task)
+
+    def _next_task(self, trigger: Trigger) -> tuple[CampaignTask, int]:
+        """What a campaign works on, and the number of its first tick in the ring.
+
+        Raises:
+            ConfigError: the configuration file cannot be read.
+        """
+        ring, settings, meta = self.ring, self._settings, self._hand.meta()
+        space = space_named(self._space, meta) if isinstance(self._space, str) else self._space
+        if self._hand.traced_only:
+            space = {name: one for name, one in space.items() if name not in STATIC_FIELDS}
+        # Where the ring has let the change go, its oldest ticks warm the predictor up.
+        onset = max(trigger.onset, ring.start + WARM_UP) if ring.start else trigger.onset
+        first = max(ring.start, onset - WARM_UP)
+        stretch = ring.since(first)
+        values, stamps = stretch.series()
+        task = CampaignTask(
+            values=values,
+            stamps=stamps,
+            change=int(np.count_nonzero(stretch.accepted[: onset - first])),
+            config=self._hand.config,
+            space=space,
+            metric=settings.metric,
+            n_trials=settings.n_trials,
+            seed=(meta.seed + self.attempts) % 2**31,
+            min_gain=settings.min_gain,
+            share=settings.max_relative_change,
+            number=self.attempts,
+            folder=self._folder,
+        )
+        return task, first
 
     def _decide(self, future: Future[Proposal]) -> None:
         """Judge what the background has left."""
