@@ -101,13 +101,16 @@ def _parser() -> argparse.ArgumentParser:
     tuning.add_arguments(tune)
     tune.set_defaults(run=tuning.run)
 
-    trunk = commands.add_parser("train-trunk", help="train a trunk network of the deep_galerkin kernel anew")
+    from .model.kernels.registry import trained_kernel
+
+    trained = trained_kernel()
+    trunk = commands.add_parser("train-trunk", help=f"train a trunk network of the {trained.name} kernel anew")
     trunk.add_argument("--width", type=int, default=32, help="units of a hidden layer")
     trunk.add_argument("--depth", type=int, default=2, help="hidden layers")
     trunk.add_argument("--seed", type=int, default=0, help="of the weights and of every batch")
     trunk.add_argument("--steps", type=int, metavar="N", help="optimiser steps; the trainer's own number if left out")
     trunk.add_argument("--out", type=Path, default="trunks", metavar="FOLDER", help="folder of the weights file")
-    trunk.set_defaults(run=_train_trunk)
+    trunk.set_defaults(run=_train_trunk, training=trained.training)
 
     from .config import command as config_command
 
@@ -305,7 +308,8 @@ def _replay(series: Series, title: str, options: argparse.Namespace, asset: Any 
     if options.save is not None:
         print(f"Result: {results.save(ds, options.save).absolute()}")
     if options.out is not None:
-        print(f"Report: {report_file.write_report(ds, comparison, options.out, title, options.theme, asset)}")
+        report = report_file.run_report(ds, comparison, title, options.theme, asset)
+        print(f"Report: {report.write(options.out)}")
     return 0
 
 
@@ -357,10 +361,9 @@ def _parity(options: argparse.Namespace) -> int:
 
 
 def _train_trunk(options: argparse.Namespace) -> int:
-    from .model.kernels.deep_galerkin.training import DEFAULT_STEPS, train_trunk
-
-    steps = DEFAULT_STEPS if options.steps is None else options.steps
-    entry = train_trunk(options.width, options.depth, options.seed, steps, options.out)
+    training = importlib.import_module(options.training)
+    steps = training.DEFAULT_STEPS if options.steps is None else options.steps
+    entry = training.train_trunk(options.width, options.depth, options.seed, steps, options.out)
     print(json.dumps(entry, indent=2))
     print(f"Weights: {options.out.absolute()}")
     return 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,7 +13,7 @@ import xarray as xr
 
 from ..errors import DomainError
 from ..runtime.words import number
-from .drawing import BOX, LINE, hv
+from .drawing import BOX, LINE, hv, panel
 from .style import ALARM, FORECAST, OBSERVED, ONSET, THEMES, check_theme, figure_options
 
 # marker and colour of a trial by how it ended: told apart by shape as well
@@ -162,6 +162,35 @@ def tooltip_points(
     return marks.opts(tools=["hover"], hover_tooltips=tooltip, backend="bokeh", **look)
 
 
+def state_marks(
+    data: pd.DataFrame, column: str, up: np.ndarray, dims: Sequence[Any], texts: Callable[[pd.DataFrame], Any]
+) -> list[Any]:
+    """The trials as marks with tooltips, one kind of mark for each way to end that occurs.
+
+    Args:
+        data: one row per trial.
+        column: what stands across.
+        up: what stands upwards, one per row.
+        dims: the two dimensions.
+        texts: makes the tooltips of some rows.
+    """
+    parts = []
+    for state, (marker, colour) in STATES.items():
+        rows = np.flatnonzero(data["state"] == state)
+        if len(rows):  # the legend names no mark that is not there
+            at = data.iloc[rows]
+            look = {"marker": marker, "size": mark_size(data), "color": colour, "fill_alpha": 0.55, "line_width": 1.4}
+            parts.append(tooltip_points(at[column], up[rows], dims, state, texts(at), **look))
+    return parts
+
+
+def ring(across: Any, up: Any, dims: Sequence[Any], label: str, colour: str) -> hv.Points:
+    """A ring around a trial that stands out."""
+    points: Any = hv.Points((across, up), list(dims), label=label)
+    look = {"marker": "circle", "size": 14, "fill_alpha": 0.0, "line_width": 2.2, "color": colour}
+    return points.opts(**look, backend="bokeh")
+
+
 def nothing_to_draw(theme: str, title: str, height: int = 90) -> hv.Overlay:
     """A frame that says in its title why it is empty."""
     unseen: Any = hv.Points(([0.0], [0.0])).opts(alpha=0.0, backend="bokeh")
@@ -213,11 +242,9 @@ def tuning_history_plot(data: pd.DataFrame, theme: str = "light", last: bool = T
     low, high = shown_range(data["value"].to_numpy(dtype=np.float64))
     edge = high - 0.03 * (high - low)
     parts = [*_lines(data, value), *_marks(data, value, edge)]
-    options = figure_options(theme, f"Trials{_remarks(data, high)}", height, last)
-    options["xlabel"] = "trial" if last else ""
-    figure: Any = hv.Overlay(parts)
     ends = (-0.5, float(data["trial"].max()) + 0.5) if len(data) else (-0.5, 0.5)
-    return figure.opts(ylabel=data.attrs["metric"], xlim=ends, ylim=(low, high), **options)
+    look = {"ylabel": data.attrs["metric"], "xlim": ends, "ylim": (low, high)}
+    return panel(parts, theme, f"Trials{_remarks(data, high)}", height, last, "trial", **look)
 
 
 def _remarks(data: pd.DataFrame, high: float) -> str:
@@ -248,20 +275,11 @@ def _lines(data: pd.DataFrame, value: hv.Dimension) -> list[Any]:
 
 
 def _marks(data: pd.DataFrame, value: hv.Dimension, edge: float) -> list[Any]:
-    known = np.minimum(data["value"].fillna(edge).to_numpy(dtype=np.float64), edge)
-    parts: list[Any] = []
-    for state, (marker, colour) in STATES.items():
-        rows = np.flatnonzero(data["state"] == state)
-        if not len(rows):  # the legend names no mark that is not there
-            continue
-        at = data.iloc[rows]
-        look = {"marker": marker, "size": mark_size(data), "color": colour, "fill_alpha": 0.55, "line_width": 1.4}
-        parts.append(tooltip_points(at["trial"], known[rows], ["trial", value], state, trial_texts(at), **look))
+    heights = np.minimum(data["value"].fillna(edge).to_numpy(dtype=np.float64), edge)
+    parts = state_marks(data, "trial", heights, ["trial", value], trial_texts)
     if data.attrs["best"] >= 0:
         at = data.iloc[[data.attrs["best"]]]
-        ring = hv.Points((at["trial"], at["value"]), ["trial", value], label="best")
-        look = {"marker": "circle", "size": 14, "fill_alpha": 0.0, "line_width": 2.2, "color": BEST}
-        parts.append(ring.opts(**look, backend="bokeh"))
+        parts.append(ring(at["trial"], at["value"], ["trial", value], "best", BEST))
     return parts or [hv.Points([], ["trial", value]).opts(backend="bokeh")]
 
 
