@@ -143,9 +143,9 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_output(parser: argparse.ArgumentParser, default: str | None) -> None:
-    told = "no report if left out" if default is None else f"by default {default}"
+    place = "no report if left out" if default is None else f"by default {default}"
     parser.add_argument(
-        "--out", type=Path, default=default, metavar="FILE.html", help=f"where to write the report; {told}"
+        "--out", type=Path, default=default, metavar="FILE.html", help=f"where to write the report; {place}"
     )
     parser.add_argument("--save", type=Path, metavar="RUN.zarr|RUN.nc", help="where to write the whole result")
     parser.add_argument("--config", type=Path, metavar="FILE.toml", help="settings; the defaults if left out")
@@ -206,8 +206,8 @@ def _serve(options: argparse.Namespace) -> int:
             raise DomainError(
                 f"the environment variable {options.password_env} holds no password; set it before serving"
             )
-    given = {"follow": options.follow or None, "time": options.time, "value": options.value}
-    chosen = {name: value for name, value in given.items() if value is not None}
+    reading = {"follow": options.follow or None, "time": options.time, "value": options.value}
+    chosen = {name: value for name, value in reading.items() if value is not None}
     if chosen and not str(options.source or "").lower().endswith((".csv", ".tsv", ".txt")):
         raise DomainError(f"--{next(iter(chosen))} is for a CSV file; name one with --source FILE.csv")
     # refused before the libraries of the pages are loaded
@@ -246,7 +246,7 @@ def _lab(options: argparse.Namespace) -> int:
 
 def lab_arguments(folder: Path, port: int, no_browser: bool) -> list[str]:
     """What JupyterLab is started with: on the loopback address, asking nobody for news, updates or extensions."""
-    made = [
+    arguments = [
         f"--ServerApp.root_dir={folder}",
         "--ServerApp.ip=127.0.0.1",
         f"--ServerApp.port={port}",
@@ -256,8 +256,8 @@ def lab_arguments(folder: Path, port: int, no_browser: bool) -> list[str]:
         "--LabApp.extension_manager=readonly",
     ]
     if hasattr(os, "geteuid") and os.geteuid() == 0:
-        made.append("--allow-root")  # a container's only user; nobody else can reach the loopback address
-    return [*made, "--no-browser"] if no_browser else made
+        arguments.append("--allow-root")  # a container's only user; nobody else can reach the loopback address
+    return [*arguments, "--no-browser"] if no_browser else arguments
 
 
 def _notebooks() -> Path:
@@ -338,9 +338,9 @@ def _comparison_text(comparison: xr.Dataset) -> str:
 def _inspect(options: argparse.Namespace) -> int:
     from .persistence.snapshots import inspect_file
 
-    found = [inspect_file(file) for file in options.files]
-    print("\n\n".join(about.text() for about in found))
-    return 0 if all(about.valid for about in found) else DIFFERS
+    inspections = [inspect_file(file) for file in options.files]
+    print("\n\n".join(about.text() for about in inspections))
+    return 0 if all(about.valid for about in inspections) else DIFFERS
 
 
 def _parity(options: argparse.Namespace) -> int:

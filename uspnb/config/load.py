@@ -60,9 +60,9 @@ class SourceLines:
 
     def duplicate(self) -> tuple[Entry, Entry] | None:
         """The first entry that repeats an earlier one, after that earlier one."""
-        seen: dict[tuple[str, str], Entry] = {}
+        first: dict[tuple[str, str], Entry] = {}
         for entry in self.entries:
-            earlier = seen.setdefault((entry.section, entry.key), entry)
+            earlier = first.setdefault((entry.section, entry.key), entry)
             if earlier is not entry:
                 return earlier, entry
         return None
@@ -186,8 +186,8 @@ def checked_tables(text: str, source: str) -> Tables:
             problems.append((_line_of(lines, section), f"{section} must be a section, written [{section}]"))
         elif section == META_SECTION:
             meta = dict(table)
-            told = read_settings(meta).problems
-            problems += [(_line_in(lines, section, key), f"{what} in section [{section}]") for key, what in told]
+            faults = read_settings(meta).problems
+            problems += [(_line_in(lines, section, key), f"{what} in section [{section}]") for key, what in faults]
         else:
             for key, value in table.items():
                 problem = _problem_of(section, key, value)
@@ -213,9 +213,9 @@ def config_to_toml(config: PredictorConfig, *, every: bool = False) -> str:
     Raises:
         ConfigError: a field holds an array or a traced value, which no file can hold.
     """
-    blocks, told = [], DECLARATIONS if every else written_fields(config)
+    blocks, names = [], DECLARATIONS if every else written_fields(config)
     for section in SECTIONS:
-        rows = [f"{name} = {toml_value(config, name)}" for name in fields_of(section) if name in told]
+        rows = [f"{name} = {toml_value(config, name)}" for name in fields_of(section) if name in names]
         blocks.append("\n".join([f"[{section}]", *rows]))
     return "\n\n".join(blocks) + "\n"
 
@@ -327,10 +327,10 @@ def _misplaced_section(section: str) -> str:
     return _unknown("section", section, (*SECTIONS, META_SECTION))
 
 
-def _unknown(what: str, name: str, known: Iterable[str]) -> str:
-    known = list(known)
-    near = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.6)
-    remedy = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(known))}"
+def _unknown(what: str, name: str, names: Iterable[str]) -> str:
+    names = list(names)
+    near = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.6)
+    remedy = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(names))}"
     return f"unknown {what} {name!r} ({remedy})"
 
 

@@ -268,8 +268,8 @@ class PredictorConfig:
             rows.append((field.name, repr(getattr(self, field.name)), repr(field.default), about.section, meaning))
         head = ("field", "value", "default", "section", "meaning")
         own = columns_table("", head, [rows[i] for i in changed]) if changed else ""
-        told = f"{len(changed)} of {len(rows)} fields changed from their defaults"
-        return own + folded("PredictorConfig", told, columns_table("", head, rows, changed))
+        caption = f"{len(changed)} of {len(rows)} fields changed from their defaults"
+        return own + folded("PredictorConfig", caption, columns_table("", head, rows, changed))
 
 
 DECLARATIONS: dict[str, Declaration] = {

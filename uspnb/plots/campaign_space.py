@@ -131,12 +131,12 @@ def _marked(data: ParallelData, raw: np.ndarray, label: str, colour: str, dash: 
     at = np.arange(len(data.axes))
     places = np.array([float(axis.place(np.array(value))) for axis, value in zip(data.axes, raw, strict=True)])
     line: Any = hv.Curve((at, places), *dims, label=label)
-    told = {
+    texts = {
         "parameter": [axis.name for axis in data.axes],
         label: [axis.text(float(value)) for axis, value in zip(data.axes, raw, strict=True)],
         "range": [f"{axis.text(axis.low)} to {axis.text(axis.high)}{', log' * axis.log}" for axis in data.axes],
     }
-    marks = tooltip_points(at, places, dims, label, told, marker="circle", size=7, color=colour, show_legend=False)
+    marks = tooltip_points(at, places, dims, label, texts, marker="circle", size=7, color=colour, show_legend=False)
     return [line.opts(color=colour, line_width=3.0, line_dash=dash, backend="bokeh"), marks]
 
 

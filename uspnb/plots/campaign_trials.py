@@ -56,8 +56,8 @@ class ParameterAxis(NamedTuple):
 
     def text(self, value: float) -> str:
         """A value as a reader wants it."""
-        known = self.labels and np.isfinite(value)
-        return self.labels[int(value)] if known else number(value)
+        is_choice = self.labels and np.isfinite(value)
+        return self.labels[int(value)] if is_choice else number(value)
 
 
 def trials_data(ds: xr.Dataset) -> pd.DataFrame:
@@ -90,10 +90,10 @@ def trials_data(ds: xr.Dataset) -> pd.DataFrame:
 def parameter_axes(ds: xr.Dataset, constants: bool = False) -> list[ParameterAxis]:
     """The parameters of a campaign, the important ones first; those that never varied only where `constants`."""
     names = [str(name) for name in ds["parameter"].values]
-    made = [_axis(ds, row, name) for row, name in enumerate(names) if f"param_{name}" in ds]
+    axes = [_axis(ds, row, name) for row, name in enumerate(names) if f"param_{name}" in ds]
     if not constants:
-        made = [axis for axis in made if len(np.unique(axis.values[np.isfinite(axis.values)])) > 1]
-    return sorted(made, key=lambda axis: -axis.importance if np.isfinite(axis.importance) else 1.0)
+        axes = [axis for axis in axes if len(np.unique(axis.values[np.isfinite(axis.values)])) > 1]
+    return sorted(axes, key=lambda axis: -axis.importance if np.isfinite(axis.importance) else 1.0)
 
 
 def _axis(ds: xr.Dataset, row: int, name: str) -> ParameterAxis:
@@ -103,8 +103,8 @@ def _axis(ds: xr.Dataset, row: int, name: str) -> ParameterAxis:
     column = ds[f"param_{name}"]
     values, labels = _numbers(column.values)
     ends = [] if labels else [about("low"), about("high")]
-    seen = [value for value in (*ends, *values.tolist()) if np.isfinite(value)] or [np.nan]
-    low, high = min(seen), max(seen)
+    finite = [value for value in (*ends, *values.tolist()) if np.isfinite(value)] or [np.nan]
+    low, high = min(finite), max(finite)
     log = bool(column.attrs.get("log", False)) and low > 0
     return ParameterAxis(name, values, low, high, log, labels, about("importance"))
 
@@ -126,11 +126,11 @@ def shown_range(values: np.ndarray) -> tuple[float, float]:
 
     One hopeless candidate's loss would press all others flat; it is drawn at the upper edge instead.
     """
-    known = values[np.isfinite(values)]
-    if not len(known):
+    finite = values[np.isfinite(values)]
+    if not len(finite):
         return 0.0, 1.0
-    low, most = float(known.min()), float(np.quantile(known, 0.8))
-    high = min(float(known.max()), low + 3.0 * (most - low)) if most > low else float(known.max())
+    low, most = float(finite.min()), float(np.quantile(finite, 0.8))
+    high = min(float(finite.max()), low + 3.0 * (most - low)) if most > low else float(finite.max())
     margin = 0.07 * (high - low) or 0.07 * abs(high) or 1.0
     return low - margin, high + margin
 
@@ -249,12 +249,12 @@ def tuning_history_plot(data: pd.DataFrame, theme: str = "light", last: bool = T
 
 def _remarks(data: pd.DataFrame, high: float) -> str:
     above, row = int((data["value"] > high).sum()), data.attrs["default"]
-    told = [f"{above} above the range shown"] * bool(above)
+    remarks = [f"{above} above the range shown"] * bool(above)
     if row >= 0 and data["value"].iloc[row] > high:
-        told.append(f"the default's {number(float(data['value'].iloc[row]))} among them")
+        remarks.append(f"the default's {number(float(data['value'].iloc[row]))} among them")
     if data.attrs["best"] < 0:
-        told.append("none is complete")
-    return f": {', '.join(told)}" if told else ""
+        remarks.append("none is complete")
+    return f": {', '.join(remarks)}" if remarks else ""
 
 
 def _lines(data: pd.DataFrame, value: hv.Dimension) -> list[Any]:
@@ -323,11 +323,11 @@ def tuning_importance_plot(data: pd.DataFrame, theme: str = "light") -> hv.Overl
     """The figure of `tuning_importance_data`: one bar per parameter, the evaluator in the title."""
     evaluator = f" ({data.attrs['evaluator']})" if data.attrs["evaluator"] else ""
     if data.empty:
-        told = textwrap.shorten(f"Importance is not known: {data.attrs['note']}", 110, placeholder=" ...")
-        return nothing_to_draw(theme, told)
+        words = textwrap.shorten(f"Importance is not known: {data.attrs['note']}", 110, placeholder=" ...")
+        return nothing_to_draw(theme, words)
     shown = data.iloc[::-1]  # the first bar stands lowest
     share = hv.Dimension("importance", label="share of the importance")
-    told = "".join(LINE.format(text, name) for text, name in (("parameter", "parameter"), ("importance", "told")))
+    words = "".join(LINE.format(text, name) for text, name in (("parameter", "parameter"), ("importance", "told")))
     frame = shown.assign(told=[f"{value:.1%}" for value in shown["importance"]])
     bars: Any = hv.Bars(frame, "parameter", [share, "told"]).opts(
         color=FORECAST,
@@ -337,7 +337,7 @@ def tuning_importance_plot(data: pd.DataFrame, theme: str = "light") -> hv.Overl
         default_tools=TOOLS,
         active_tools=[],
         tools=["hover"],
-        hover_tooltips=BOX.format(told),
+        hover_tooltips=BOX.format(words),
         backend="bokeh",
     )
     options = figure_options(theme, f"Importance of the parameters{evaluator}", 70 + ROW_HEIGHT * len(data))

@@ -154,8 +154,8 @@ def with_unit(values: Any, unit: str) -> list[str]:
 
 def with_ends(lower: Any, upper: Any, unit: str) -> list[str]:
     """Intervals as text, with their unit."""
-    known = np.isfinite(np.asarray(lower)) & np.isfinite(np.asarray(upper))
-    pairs = zip(with_unit(lower, ""), with_unit(upper, unit), known, strict=True)
+    finite = np.isfinite(np.asarray(lower)) & np.isfinite(np.asarray(upper))
+    pairs = zip(with_unit(lower, ""), with_unit(upper, unit), finite, strict=True)
     return [f"{low} to {high}" if k else "not known" for low, high, k in pairs]
 
 
@@ -177,17 +177,17 @@ def thin_lines(frame: pd.DataFrame, columns: Sequence[str], most: int = MOST_POI
         return frame.filter(["time", *columns])
     bins = most // 2
     size = -(-len(frame) // bins)
-    made = {"time": _bin_times(frame["time"].to_numpy(), size)}
+    thinned = {"time": _bin_times(frame["time"].to_numpy(), size)}
     for name in columns:
         rows = _binned(frame[name].to_numpy(dtype=np.float64), size)
-        known = np.isfinite(rows)
-        least = np.where(known, rows, np.inf)
-        largest = np.where(known, rows, -np.inf)
+        finite = np.isfinite(rows)
+        least = np.where(finite, rows, np.inf)
+        largest = np.where(finite, rows, -np.inf)
         low_first = least.argmin(axis=1) <= largest.argmax(axis=1)
-        low = np.where(known.any(axis=1), least.min(axis=1), np.nan)
-        high = np.where(known.any(axis=1), largest.max(axis=1), np.nan)
-        made[name] = np.stack([np.where(low_first, low, high), np.where(low_first, high, low)], axis=1).ravel()
-    return pd.DataFrame(made)
+        low = np.where(finite.any(axis=1), least.min(axis=1), np.nan)
+        high = np.where(finite.any(axis=1), largest.max(axis=1), np.nan)
+        thinned[name] = np.stack([np.where(low_first, low, high), np.where(low_first, high, low)], axis=1).ravel()
+    return pd.DataFrame(thinned)
 
 
 def thin_band(frame: pd.DataFrame, lower: str, upper: str, most: int = MOST_POINTS) -> pd.DataFrame:
@@ -202,12 +202,12 @@ def thin_band(frame: pd.DataFrame, lower: str, upper: str, most: int = MOST_POIN
         np.where(np.isfinite(high), high, -np.inf).max(axis=1),
     )
     empty = np.isinf(low) | np.isinf(high)
-    made = {
+    thinned = {
         "time": frame["time"].to_numpy()[::size],
         lower: np.where(empty, np.nan, low),
         upper: np.where(empty, np.nan, high),
     }
-    return pd.DataFrame(made)
+    return pd.DataFrame(thinned)
 
 
 def thin_means(frame: pd.DataFrame, columns: Sequence[str], most: int = MOST_POINTS) -> pd.DataFrame:
@@ -217,8 +217,8 @@ def thin_means(frame: pd.DataFrame, columns: Sequence[str], most: int = MOST_POI
     size = -(-len(frame) // most)
     starts = np.arange(0, len(frame), size)
     rows = np.diff(starts, append=len(frame))
-    made = {name: np.add.reduceat(frame[name].to_numpy(dtype=np.float64), starts) / rows for name in columns}
-    return pd.DataFrame({"time": frame["time"].to_numpy()[::size]} | made)
+    means = {name: np.add.reduceat(frame[name].to_numpy(dtype=np.float64), starts) / rows for name in columns}
+    return pd.DataFrame({"time": frame["time"].to_numpy()[::size]} | means)
 
 
 def _binned(values: np.ndarray, size: int) -> np.ndarray:

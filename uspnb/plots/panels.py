@@ -86,14 +86,14 @@ def _tooltips(data: pd.DataFrame, value: hv.Dimension, interval: str) -> hv.Curv
     rows = hover_rows(len(data), data["alarm"].to_numpy())
     at, unit = data.iloc[rows], data.attrs["unit"]
     began = zip(at["alarm"], at["onset_time"], strict=True)
-    told = {
+    texts = {
         "observation": with_unit(at["observation"], unit),
         "forecast": with_unit(at["prediction"], unit),
         interval: with_ends(at["lower"], at["upper"], unit),
         "alarm": [(f"yes, change began {moment(t)}" if pd.notna(t) else "yes") if flag else "no" for flag, t in began],
     }
     height = np.where(np.isfinite(at["observation"]), at["observation"], at["prediction"])
-    return hover_line(data, rows, height, told, value)
+    return hover_line(data, rows, height, texts, value)
 
 
 def value_range(
@@ -104,8 +104,8 @@ def value_range(
     The first intervals of a run are wide because little is known; they would press everything else flat.
     """
     shares = [("observation", 0.0), ("observation", 1.0), *((n, 0.04) for n in lower), *((n, 0.96) for n in upper)]
-    known = ((data[name].to_numpy(), share) for name, share in shares)
-    ends = [float(np.quantile(v[np.isfinite(v)], share)) for v, share in known if np.isfinite(v).any()]
+    columns = ((data[name].to_numpy(), share) for name, share in shares)
+    ends = [float(np.quantile(v[np.isfinite(v)], share)) for v, share in columns if np.isfinite(v).any()]
     if not ends or not np.isfinite(max(ends) - min(ends)):
         return None, None
     margin = 0.05 * (max(ends) - min(ends)) or 1.0
@@ -143,8 +143,8 @@ def weights_plot(
     ]
     rows = hover_rows(len(data), np.zeros(len(data), bool))
     shares = data[kernels].to_numpy(dtype=np.float64)[rows]
-    told = {name.replace("_", " "): [f"{v:.1%}" for v in shares[:, i]] for i, name in enumerate(kernels)}
-    parts.append(hover_line(data, rows, np.full(len(rows), 0.5), told, share))
+    texts = {name.replace("_", " "): [f"{v:.1%}" for v in shares[:, i]] for i, name in enumerate(kernels)}
+    parts.append(hover_line(data, rows, np.full(len(rows), 0.5), texts, share))
     return panel(parts, theme, title, height, last, data.attrs.get("xlabel", "time"), ylabel="weight", ylim=(0, 1))
 
 
@@ -178,12 +178,12 @@ def holder_plot(data: pd.DataFrame, theme: str = "light", last: bool = True, hei
         parts.insert(0, emergency.opts(color=ALARM, alpha=0.2, line_alpha=0, backend="bokeh"))
     rows = hover_rows(len(data), np.zeros(len(data), bool))
     exponents = data["exponent"].to_numpy()[rows]
-    told = {
+    texts = {
         "Holder exponent": [number(float(v)) for v in exponents],
         "rough below": [f"{threshold:g}"] * len(rows),
         "emergency": yes_or_no(data["emergency"].to_numpy()[rows]),
     }
-    parts.append(hover_line(data, rows, exponents, told, exponent))
+    parts.append(hover_line(data, rows, exponents, texts, exponent))
     shown = np.append(data["exponent"].to_numpy()[np.isfinite(data["exponent"])], threshold)
     margin = 0.05 + 0.05 * float(np.ptp(shown))
     look = {"ylabel": "Holder exponent", "ylim": (float(shown.min()) - margin, float(shown.max()) + margin)}
@@ -218,9 +218,9 @@ def charts_plot(data: pd.DataFrame, theme: str = "light", last: bool = True, hei
         parts.append(alarm_marks(alarms, np.ones(len(alarms)), share))
     rows = hover_rows(len(data), data["alarm"].to_numpy())
     shares = data[names].to_numpy(dtype=np.float64)[rows]
-    told = {name: [f"{number(float(v))} of its threshold" for v in shares[:, i]] for i, name in enumerate(names)}
-    told["alarm"] = yes_or_no(data["alarm"].to_numpy()[rows])
-    parts.append(hover_line(data, rows, np.fmax.reduce(shares, axis=1), told, share))
+    texts = {name: [f"{number(float(v))} of its threshold" for v in shares[:, i]] for i, name in enumerate(names)}
+    texts["alarm"] = yes_or_no(data["alarm"].to_numpy()[rows])
+    parts.append(hover_line(data, rows, np.fmax.reduce(shares, axis=1), texts, share))
     return panel(parts, theme, "Alarm charts", height, last, data.attrs["xlabel"], ylabel="sum / threshold")
 
 

@@ -334,12 +334,12 @@ def _settings(ds: xr.Dataset) -> str:
 
 
 def _versions(ds: xr.Dataset) -> dict[str, str]:
-    made = {name.removeprefix("version_"): str(v) for name, v in ds.attrs.items() if name.startswith("version_")}
-    made |= {
+    versions = {name.removeprefix("version_"): str(v) for name, v in ds.attrs.items() if name.startswith("version_")}
+    versions |= {
         "computed on": f"{ds.attrs['platform']}, {ds.attrs['dtype']}",
         "configuration (SHA-256)": str(ds.attrs["config_sha256"]),
         "last tick": moment(ds["time"].values[-1]),
     }
     if ds.attrs.get("notes"):
-        made["read as"] = str(ds.attrs["notes"])
-    return made
+        versions["read as"] = str(ds.attrs["notes"])
+    return versions

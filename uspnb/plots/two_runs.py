@@ -93,12 +93,12 @@ def two_forecasts_plot(data: pd.DataFrame, theme: str = "light", last: bool = Tr
 def _tooltips(data: pd.DataFrame, value: hv.Dimension) -> hv.Curve:
     rows = hover_rows(len(data), (data["alarm_a"] | data["alarm_b"]).to_numpy())
     at, unit = data.iloc[rows], data.attrs["unit"]
-    told = {"observation": with_unit(at["observation"], unit)}
+    texts = {"observation": with_unit(at["observation"], unit)}
     for run, name in zip(NAMES, data.attrs["names"], strict=True):
-        told[f"forecast of {name}"] = with_unit(at[f"prediction_{run}"], unit)
-        told[f"interval of {name}"] = with_ends(at[f"lower_{run}"], at[f"upper_{run}"], unit)
-        told[f"alarm of {name}"] = yes_or_no(at[f"alarm_{run}"])
-    return hover_line(data, rows, at["observation"].to_numpy(), told, value)
+        texts[f"forecast of {name}"] = with_unit(at[f"prediction_{run}"], unit)
+        texts[f"interval of {name}"] = with_ends(at[f"lower_{run}"], at[f"upper_{run}"], unit)
+        texts[f"alarm of {name}"] = yes_or_no(at[f"alarm_{run}"])
+    return hover_line(data, rows, at["observation"].to_numpy(), texts, value)
 
 
 def error_difference_plot(data: pd.DataFrame, theme: str = "light", last: bool = True, height: int = 170) -> hv.Overlay:
@@ -133,11 +133,11 @@ def two_alarms_plot(data: pd.DataFrame, theme: str = "light", last: bool = True,
         alarms = data.loc[data[f"alarm_{run}"], "time"].to_numpy()
         parts.append(alarm_marks(alarms, np.full(len(alarms), at), lane, f"alarm of {name}", colour))
     rows = hover_rows(len(data), (data["alarm_a"] | data["alarm_b"]).to_numpy())
-    told = {
+    texts = {
         f"alarm of {name}": yes_or_no(data[f"alarm_{run}"].to_numpy()[rows])
         for run, name in zip(NAMES, data.attrs["names"], strict=True)
     }
-    parts.append(hover_line(data, rows, np.full(len(rows), 0.5), told, lane))
+    parts.append(hover_line(data, rows, np.full(len(rows), 0.5), texts, lane))
     # the legend names the lanes: a long name beside the axis would push this panel out of line with the others
     look = {"ylabel": "", "yticks": [(1.0, ""), (0.0, "")], "ylim": (-0.5, 1.5)}
     return panel(parts, theme, "Alarms of both runs", height, last, data.attrs["xlabel"], **look)

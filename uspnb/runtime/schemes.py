@@ -77,7 +77,7 @@ class SchemeRegistry:
         return opened
 
 
-def call_with_options(make: Callable[..., Any], given: Sequence[Any], options: Mapping[str, Any], what: str) -> Any:
+def call_with_options(make: Callable[..., Any], arguments: Sequence[Any], options: Mapping[str, Any], what: str) -> Any:
     """Call a function with its first arguments and with options that a user named.
 
     Args:
@@ -89,10 +89,10 @@ def call_with_options(make: Callable[..., Any], given: Sequence[Any], options: M
     Raises:
         DomainError: an option that the function does not take; the message lists those that it takes.
     """
-    parameters = list(inspect.signature(make).parameters.values())[len(given) :]
-    known = [one.name for one in parameters if one.kind is not inspect.Parameter.VAR_KEYWORD]
-    odd = [name for name in options if name not in known]
-    if odd and len(known) == len(parameters):
-        told = f"its options are {', '.join(known)}" if known else "it takes no options"
-        raise DomainError(f"{what} has no option {odd[0]!r}; {told}")
-    return make(*given, **options)
+    parameters = list(inspect.signature(make).parameters.values())[len(arguments) :]
+    names = [one.name for one in parameters if one.kind is not inspect.Parameter.VAR_KEYWORD]
+    odd = [name for name in options if name not in names]
+    if odd and len(names) == len(parameters):
+        remedy = f"its options are {', '.join(names)}" if names else "it takes no options"
+        raise DomainError(f"{what} has no option {odd[0]!r}; {remedy}")
+    return make(*arguments, **options)

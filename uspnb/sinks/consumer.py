@@ -118,16 +118,16 @@ class Consumer:
 
     def status(self) -> ConsumerStatus:
         """How it fares."""
-        found = {name: sink.status() for name, sink in self._direct.items()}
+        statuses = {name: sink.status() for name, sink in self._direct.items()}
         for lane in self._lanes:
-            found.update(lane.statuses())
-        lost, refusal = self._refused, self._refusal
+            statuses.update(lane.statuses())
+        for name in self._order:
+            status = statuses[name]
+            lost, condition = status.lost + self._refused, status.condition or self._refusal
+            statuses[name] = SinkStatus(status.written, lost, condition)
         return ConsumerStatus(
             self._buffer.counts(),
-            {
-                name: SinkStatus(found[name].written, found[name].lost + lost, found[name].condition or refusal)
-                for name in self._order
-            },
+            {name: statuses[name] for name in self._order},
             0 if self._process is None else self._process.restarts,
             None if self._process is None else self._process.pid,
         )

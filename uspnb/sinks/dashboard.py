@@ -80,8 +80,8 @@ def _queries(spec: MetricSpec) -> list[tuple[str, str]]:
     if spec.kind == "counter":
         return [(f"rate({spec.name}_total{chosen}[$__rate_interval])", legend)]
     if spec.kind == "histogram":
-        kept = ", ".join(("le", *spec.labels))
-        buckets = f"sum by ({kept}) (rate({spec.name}_bucket{chosen}[$__rate_interval]))"
+        labels = ", ".join(("le", *spec.labels))
+        buckets = f"sum by ({labels}) (rate({spec.name}_bucket{chosen}[$__rate_interval]))"
         return [
             (f"histogram_quantile({share}, {buckets})", f"p{share[2:]} {legend}") for share in ("0.50", "0.95", "0.99")
         ]

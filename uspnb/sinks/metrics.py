@@ -91,8 +91,8 @@ class Metrics:
             return
         label, plan = self._label(asset), self._planned(columns)
         self._counter("predictor_ticks", label, amount=len(rows))
-        found = np.count_nonzero(rows[:, plan.flags], axis=0).tolist()
-        for (name, reason), count in zip(REASONS, found, strict=True):
+        counts = np.count_nonzero(rows[:, plan.flags], axis=0).tolist()
+        for (name, reason), count in zip(REASONS, counts, strict=True):
             self._counter(name, label, reason, amount=count)
         self._count_alarms(label, rows, plan)
         self._count_emergencies(asset, label, rows[:, plan.emergency] != 0)

@@ -147,6 +147,6 @@ def check_sink(sink: Any) -> Sink:
     """
     lacking = [name for name in ("name", "write", "flush", "close", "status") if not hasattr(sink, name)]
     if lacking or isinstance(sink, type):
-        told = "is a class that was not called" if isinstance(sink, type) else f"has no {' and no '.join(lacking)}"
-        raise DomainError(f"{sink!r:.80} is no sink: it {told}; see uspnb.sinks.Sink")
+        problem = "is a class that was not called" if isinstance(sink, type) else f"has no {' and no '.join(lacking)}"
+        raise DomainError(f"{sink!r:.80} is no sink: it {problem}; see uspnb.sinks.Sink")
     return sink

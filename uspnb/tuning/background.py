@@ -31,7 +31,7 @@ class CampaignTrack:
         batches: evaluates the next batch when it is asked for the next status.
         steps: batches after which it stands still; None to run to its end.
         events: where it notes what happens.
-        told: called, by the worker's thread, after every batch and every change of state.
+        notify: called, by the worker's thread, after every batch and every change of state.
 
     Attributes:
         done: batches of this run.
@@ -46,10 +46,10 @@ class CampaignTrack:
         batches: Iterator[CampaignStatus],
         steps: int | None,
         events: EventLog,
-        told: Callable[[], None],
+        notify: Callable[[], None],
     ) -> None:
         self.optimizer, self.events, self.standing = optimizer, events, Standing()
-        self._batches, self._told = batches, told
+        self._batches, self._notify = batches, notify
         self.done = 0
         self.begun = self.ended = self.paused = self._at_end = False
         self.error: BaseException | None = None
@@ -70,7 +70,7 @@ class CampaignTrack:
         going = self.standing.active or self._at_end or self.optimizer.stopping.is_set()
         if self.paused == going or not self.begun:  # it begins, or goes on
             self.begun, self.paused = True, not going
-            self._told()
+            self._notify()
         if not going:
             return False
         try:
@@ -84,7 +84,7 @@ class CampaignTrack:
             self.standing.counted(1, self.done)
             self._at_end = status.trials >= status.target
             self.paused = not (self.standing.active or self._at_end or self.optimizer.stopping.is_set())
-            self._told()
+            self._notify()
         return True
 
     def step(self, batches: int, done_before: int) -> None:
@@ -111,7 +111,7 @@ class CampaignTrack:
         self.error, self.ended, self.paused = error, True, False
         if error is not None:
             self.events.add(self.done, "fault", f"{type(error).__name__}: {error}")
-        self._told()
+        self._notify()
 
 
 class AsyncMetaOptimizer:
@@ -287,8 +287,8 @@ class AsyncMetaOptimizer:
         """`BayesianMetaOptimizer.load_study` without waiting."""
 
         def load() -> AsyncMetaOptimizer:
-            given = {"progress": False} | settings
-            return cls(optimizer=BayesianMetaOptimizer.load_study(path, objective, **given), max_workers=max_workers)
+            options = {"progress": False} | settings
+            return cls(optimizer=BayesianMetaOptimizer.load_study(path, objective, **options), max_workers=max_workers)
 
         loading = _writer(1, 1)
         future = loading.submit(load)
@@ -361,9 +361,9 @@ class AsyncMetaOptimizer:
             except Exception as error:  # it is the subscriber's own code: whatever it raises must not end the campaign
                 with self._lock:
                     self._callbacks = [one for one in self._callbacks if one is not callback]
-                told = f"a subscriber raised {error!r}; it is no longer called"
-                self._log.add(self.optimizer.status().trials, "subscriber", told)
-                logging.getLogger(__name__).warning(told)
+                message = f"a subscriber raised {error!r}; it is no longer called"
+                self._log.add(self.optimizer.status().trials, "subscriber", message)
+                logging.getLogger(__name__).warning(message)
         if worker is not None and worker.tracks[0].ended:
             worker.close()
 

@@ -88,8 +88,8 @@ def _settings(options: argparse.Namespace) -> tuple[PredictorConfig, MetaOptimiz
     config, meta = PredictorConfig(), MetaOptimizationConfig()
     if options.config is not None:
         config, meta = load_config(options.config), load_meta_optimization_config(options.config)
-    given = {"n_folds": options.folds, "metric": options.metric}
-    return config, dataclasses.replace(meta, **{name: value for name, value in given.items() if value is not None})
+    chosen = {"n_folds": options.folds, "metric": options.metric}
+    return config, dataclasses.replace(meta, **{name: value for name, value in chosen.items() if value is not None})
 
 
 def _series(options: argparse.Namespace) -> Series:

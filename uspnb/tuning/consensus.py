@@ -105,15 +105,16 @@ def judge(
     return _known(of_best.p_value), _recommended(middle, dict(base), of_middle)
 
 
-def _recommended(middle: dict[str, Any], base: dict[str, Any], found: Comparison) -> Recommendation:
-    p = _known(found.p_value)
+def _recommended(middle: dict[str, Any], base: dict[str, Any], comparison: Comparison) -> Recommendation:
+    p = _known(comparison.p_value)
     if middle == base:
-        return Recommendation({}, found.value, 0.0, p, "the best trials are the settings in force")
-    told = f"the middle of the best trials is {found.improvement:+.2%} better on the folds than the settings in force"
-    told += "" if p is None else f" (p = {p:.2g})"
-    if found.improvement <= 0 or (p is not None and p > SIGNIFICANCE):
-        return Recommendation({}, found.value, found.improvement, p, f"{told}: they should stay")
-    return Recommendation(middle, found.value, found.improvement, p, told)
+        return Recommendation({}, comparison.value, 0.0, p, "the best trials are the settings in force")
+    gain = f"{comparison.improvement:+.2%} better on the folds"
+    sentence = f"the middle of the best trials is {gain} than the settings in force"
+    sentence += "" if p is None else f" (p = {p:.2g})"
+    if comparison.improvement <= 0 or (p is not None and p > SIGNIFICANCE):
+        return Recommendation({}, comparison.value, comparison.improvement, p, f"{sentence}: they should stay")
+    return Recommendation(middle, comparison.value, comparison.improvement, p, sentence)
 
 
 def _best_trial(

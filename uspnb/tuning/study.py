@@ -20,7 +20,7 @@ from ..config.meta_optimization import MetaOptimizationConfig
 from ..config.schema import PredictorConfig
 from ..errors import DomainError
 from ..runtime.words import columns_table, pairs_table
-from .batches import next_batch, rules_of, tell
+from .batches import Rules, next_batch, tell
 from .checkpoint import (
     Checkpoints,
     Image,
@@ -36,7 +36,7 @@ from .consensus import Recommendation, judge
 from .objective import CallableObjective, objective_for
 from .result import OptimizationResult
 from .signals import CampaignSignals, Terminated
-from .space import checked_space, tier_space
+from .space import checked_space, default_params, tier_space
 from .status import (
     FAILED,
     FINISHED,
@@ -72,19 +72,19 @@ def _load_new(
 ) -> Any:
     """`load_study` on the class."""
     image = read_checkpoint(path)
-    known = image.identity
+    identity = image.identity
     names = ("seed", "batch_size", "n_startup_trials", "multivariate")
-    made = cls(
-        space_of(known),
+    optimizer = cls(
+        space_of(identity),
         objective,
         study_name=image.study_name,
-        tier=known["tier"],
-        meta_config=meta_config or MetaOptimizationConfig(**{name: known[name] for name in names}),
+        tier=identity["tier"],
+        meta_config=meta_config or MetaOptimizationConfig(**{name: identity[name] for name in names}),
         base_config=base_config,
         **settings,
     )
-    made.load_study(path)
-    return made
+    optimizer.load_study(path)
+    return optimizer
 
 
 class BayesianMetaOptimizer:
@@ -140,7 +140,7 @@ class BayesianMetaOptimizer:
         own = isinstance(self.objective, CallableObjective)
         self.search_space = checked_space(space, fields_only=not own)
         self.base_config = base_config or getattr(self.objective, "base_config", None) or PredictorConfig()
-        self.rules = rules_of(self.search_space, self.base_config, self.meta_config)
+        self.rules = Rules(self.search_space, default_params(self.search_space, self.base_config), self.meta_config)
         self._place = self.meta_config.storage if storage is None else os.fspath(storage)
         # Checkpoints lie beside a journal that the user has named.
         beside = bool(self._place) and "://" not in self._place
@@ -287,8 +287,8 @@ class BayesianMetaOptimizer:
                 with signals.sheltered():
                     batch = next_batch(store, self.rules, owner, limits.target, fresh=not stale)
                 if batch is None:
-                    told = f"no improvement in {limits.patience} trials" if stale else ""
-                    return FINISHED, told
+                    reason = f"no improvement in {limits.patience} trials" if stale else ""
+                    return FINISHED, reason
                 with store.beating(batch.numbers), signals.evaluating():
                     evaluations = evaluator.evaluate(batch.candidates, keep=batch.draws.keep)
                 with signals.sheltered():
@@ -360,13 +360,13 @@ class BayesianMetaOptimizer:
         """The campaign as it was last read, after a batch or when it was opened; costs nothing."""
         return Image(self.study_name, self._identity, self._known)
 
-    def limits(self, n_trials: int | None = None, **given: Any) -> Limits:
+    def limits(self, n_trials: int | None = None, **limits: Any) -> Limits:
         """What a call of `optimize` with these arguments keeps to.
 
         Raises:
             DomainError: one of them cannot be used.
         """
-        return checked_limits(self.meta_config, self.tier, self._target if n_trials is None else n_trials, **given)
+        return checked_limits(self.meta_config, self.tier, self._target if n_trials is None else n_trials, **limits)
 
     def result(self) -> OptimizationResult:
         """What was found so far.
@@ -404,8 +404,8 @@ class BayesianMetaOptimizer:
         """What `judge` says of the complete trials; made once for as many as there are."""
         complete = [(value_of(trial), params_of(trial)) for trial in trials if trial.state == TrialState.COMPLETE]
         if self._judged is None or self._judged[0] != len(complete):
-            made = judge(self.search_space, complete, self.rules.defaults, default, self.objective)
-            self._judged = (len(complete), *made)
+            verdict = judge(self.search_space, complete, self.rules.defaults, default, self.objective)
+            self._judged = (len(complete), *verdict)
         return self._judged[1:]
 
     def save_study(self, path: str | os.PathLike[str]) -> Path:

@@ -246,8 +246,8 @@ class EngineHand:
         """Configure the track."""
         config, now_ns = self._track.config, self._clock()
         self._check_limits(config, changes, tick, now_ns)
-        kept = self._track.timeline.computation.keep()
-        state, _ = self._track.timeline.computation.states(kept)
+        snapshot = self._track.timeline.computation.keep()
+        state, _ = self._track.timeline.computation.states(snapshot)
         before = OffStage(FunctionalPredictor(config), self._own(state), tick)
         self._track.configure(dataclasses.replace(config, **changes), changes)
         self._changed_at = tick

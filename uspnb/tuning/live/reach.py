@@ -64,10 +64,10 @@ def reachable(space: Space, config: PredictorConfig, share: float) -> Space:
     if refused:
         raise DomainError("; ".join(refused))
     cut = {name: _cut(one, getattr(config, name), share) for name, one in space.items()}
-    kept = {name: one for name, one in cut.items() if one is not None}
-    if not kept:
+    movable = {name: one for name, one in cut.items() if one is not None}
+    if not movable:
         raise DomainError(f"no parameter of {', '.join(space)} can move from where it is by one change")
-    return checked_space(kept)
+    return checked_space(movable)
 
 
 def at_limit(space: Space, changes: dict[str, Any], config: PredictorConfig, share: float) -> tuple[str, ...]:

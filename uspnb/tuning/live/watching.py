@@ -141,8 +141,8 @@ def skill_of(error: Float[np.ndarray, "tick"], naive: Float[np.ndarray, "tick"])
     Args:
         error, naive: |e| and |b|, oldest first; NaN is left out.
     """
-    known = np.isfinite(error) & np.isfinite(naive)
-    error, naive = error[known], naive[known]
+    finite = np.isfinite(error) & np.isfinite(naive)
+    error, naive = error[finite], naive[finite]
     (slow, slow_error), (fast, fast_error) = (
         _ratio(error[part], naive[part]) for part in (slice(-FAST - SLOW, -FAST), slice(-FAST, None))
     )
@@ -199,12 +199,12 @@ class Watch:
         if bool(telemetry.alarm):
             self._alarm = now, max(0, now - int(telemetry.onset_ago))
         self._take_entropy(float(telemetry.dgm_entropy))
-        found = self._regime(now)
+        trigger = self._regime(now)
         if now % STRIDE == 0:
             stretch = self._ring.since(now + 1 - FAST - SLOW)
             self.skill = skill_of(stretch.error, stretch.naive)
-            found = found or self._skill(now)
-        return found
+            trigger = trigger or self._skill(now)
+        return trigger
 
     def _take_entropy(self, entropy: float) -> None:
         if not math.isfinite(entropy):
