@@ -116,7 +116,7 @@ def _parser() -> argparse.ArgumentParser:
 
     config = commands.add_parser("config", help="print, check, look back at or take back the settings")
     config_command.add_arguments(config)
-    config.set_defaults(run=_config)
+    config.set_defaults(run=config_command.run)
     return parser
 
 
@@ -367,9 +367,3 @@ def _train_trunk(options: argparse.Namespace) -> int:
     print(json.dumps(entry, indent=2))
     print(f"Weights: {options.out.absolute()}")
     return 0
-
-
-def _config(options: argparse.Namespace) -> int:
-    from .config.command import run
-
-    return run(options)

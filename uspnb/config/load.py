@@ -6,7 +6,6 @@ misspelt name, the nearest one that exists; all problems of a file are reported 
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -19,7 +18,7 @@ from tomlkit.exceptions import ParseError, TOMLKitError
 from ..errors import ConfigError
 from ..runtime.digest import sha256_bytes
 from .meta_schema import META_SECTION, read_settings
-from .schema import DECLARATIONS, SECTIONS, PredictorConfig, check_value, written_fields
+from .schema import DECLARATIONS, SECTIONS, PredictorConfig, check_value, unknown_name, written_fields
 
 _BARE_OR_QUOTED = r"""(?:[A-Za-z0-9_-]+|"[^"\n]*"|'[^'\n]*')"""
 _DOTTED = rf"{_BARE_OR_QUOTED}(?:[ \t]*\.[ \t]*{_BARE_OR_QUOTED})*"
@@ -254,20 +253,24 @@ def read_text(path: Path) -> str:
     return text_of(read_content(path), os.fspath(path))
 
 
+def unreadable(path: Path) -> str | None:
+    """Why no configuration can be read from a path, None where there is a file."""
+    if path.is_dir():
+        return f"{path}: is a folder, not a configuration file; name the TOML file in it"
+    if not path.exists():
+        return f"{path}: no such configuration file; `python -m uspnb.config.template` prints one with every default"
+    return None if path.is_file() else f"{path}: is not a regular file"
+
+
 def read_content(path: Path) -> bytes:
     """The bytes of a configuration file.
 
     Raises:
         ConfigError: there is none, or it is a folder, cannot be read or is too large.
     """
-    if path.is_dir():
-        raise ConfigError(f"{path}: is a folder, not a configuration file; name the TOML file in it")
-    if not path.exists():
-        raise ConfigError(
-            f"{path}: no such configuration file; `python -m uspnb.config.template` prints one with every default"
-        )
-    if not path.is_file():
-        raise ConfigError(f"{path}: is not a regular file")
+    problem = unreadable(path)
+    if problem is not None:
+        raise ConfigError(problem)
     try:
         data = path.read_bytes() if path.stat().st_size <= LARGEST_FILE_BYTES else None
     except OSError as error:
@@ -328,10 +331,7 @@ def _misplaced_section(section: str) -> str:
 
 
 def _unknown(what: str, name: str, names: Iterable[str]) -> str:
-    names = list(names)
-    near = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.6)
-    remedy = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(names))}"
-    return f"unknown {what} {name!r} ({remedy})"
+    return unknown_name(what, name, names, f"known: {', '.join(sorted(names))}")
 
 
 def configuration(tables: Tables, source: str, *, exists: bool = False, **overrides: Any) -> PredictorConfig:

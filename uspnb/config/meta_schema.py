@@ -7,14 +7,13 @@ Each setting is declared once, as in `schema`.  A range is not declared anew: `c
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple, TypeAlias
 
 from ..errors import ConfigError
 from ..runtime.words import columns_table
-from .schema import DECLARATIONS, DEFAULTS, Declaration, Search, checked_scalar
+from .schema import DECLARATIONS, DEFAULTS, Declaration, Search, checked_scalar, unknown_name
 
 META_SECTION = "meta_optimization"
 META_ABOUT = "how a tuning campaign runs, and over which ranges; the step never sees them"
@@ -263,14 +262,9 @@ def _keys_of_ranges() -> list[str]:
 
 
 def _unknown(what: str, name: str, names: list[str]) -> str:
-    near = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.6)
     settings = ", ".join(sorted(META_DECLARATIONS))
-    remedy = (
-        f"did you mean {near[0]!r}?"
-        if near
-        else f"known: {settings}, and NAME_min, NAME_max, NAME_step of a tuned field"
-    )
-    return f"unknown {what} {name!r} ({remedy})"
+    remedy = f"known: {settings}, and NAME_min, NAME_max, NAME_step of a tuned field"
+    return unknown_name(what, name, names, remedy)
 
 
 def _span(span: Range) -> str:

@@ -27,6 +27,7 @@ from .audit import (
     iso_time,
     plain_json,
 )
+from .load import unreadable
 
 LONGEST_TRIGGER = 200
 LONGEST_DETAILS = 16_384
@@ -404,12 +405,9 @@ def os_reason(error: OSError) -> str:
 
 def unusable(path: Path) -> str | None:
     """Why a configuration file cannot be changed whatever its content, None where it can."""
-    if path.is_dir():
-        return f"{path}: is a folder, not a configuration file; name the TOML file in it"
-    if not path.exists():
-        return f"{path}: no such configuration file; `python -m uspnb.config.template` prints one with every default"
-    if not path.is_file():
-        return f"{path}: is not a regular file"
+    problem = unreadable(path)
+    if problem is not None:
+        return problem
     # Permission bits do not bind the superuser, but they say what the owner wants.
     if not stat.S_IMODE(path.stat().st_mode) & 0o222 or not os.access(path, os.W_OK):
         return f"{path}: is read-only; make it writable (chmod u+w) if it may be changed automatically"

@@ -6,13 +6,12 @@ a discrete field, a share of everything else.  Source: seed 002, section 21.2.
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Iterable
 from typing import Any
 
 from .meta_schema import META_DECLARATIONS, META_SECTION, is_range_key
-from .schema import DECLARATIONS, DEFAULTS, HOST_SECTIONS, Search
+from .schema import DECLARATIONS, DEFAULTS, HOST_SECTIONS, Search, unknown_name
 
 # A grid of more levels than these is a scale: the share of the value decides, as for any other number.
 MOST_LEVELS = 10
@@ -26,8 +25,7 @@ def refused_name(name: str) -> str | None:
     if name not in DECLARATIONS:
         if name in META_DECLARATIONS or is_range_key(name):
             return f"{name} stands in section [{META_SECTION}], which is never changed automatically"
-        near = difflib.get_close_matches(name.lower(), DECLARATIONS, n=1, cutoff=0.6)
-        return f"unknown configuration key {name!r}" + (f" (did you mean {near[0]!r}?)" if near else "")
+        return unknown_name("configuration key", name, DECLARATIONS)
     about = DECLARATIONS[name]
     if about.section in HOST_SECTIONS:
         return f"{name} stands in section [{about.section}], which is never changed automatically"

@@ -9,8 +9,10 @@ one `vmap`; a *host* field steers files, logs and the service around the step an
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import math
 import numbers
+from collections.abc import Iterable
 from typing import Any, Literal
 
 import jax
@@ -67,6 +69,13 @@ class Declaration:
     search: Search | None = None
     locked: bool = False
     added: bool = False
+
+
+def unknown_name(what: str, name: str, names: Iterable[str], remedy: str = "") -> str:
+    """That there is nothing of this name, with the nearest one that there is, else the remedy."""
+    near = difflib.get_close_matches(name.lower(), list(names), n=1, cutoff=0.6)
+    remedy = f"did you mean {near[0]!r}?" if near else remedy
+    return f"unknown {what} {name!r}" + (f" ({remedy})" if remedy else "")
 
 
 SECTIONS: dict[str, str] = {

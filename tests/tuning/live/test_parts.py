@@ -1,23 +1,16 @@
-"""The ring of ticks, the settings, the levels of the tests, the words between two processes."""
+"""The ring of ticks, the settings, the levels of the tests, the decisions."""
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import math
 from typing import Any
 
-import numpy as np
 import pytest
 
-from uspnb.config.schema import PredictorConfig
 from uspnb.errors import DomainError
 from uspnb.model.records import Observation
-from uspnb.runtime.child import Message
-from uspnb.tuning.live import CampaignTask, Found, LoopSettings, Proposal, Verdict
+from uspnb.tuning.live import LoopSettings
 from uspnb.tuning.live.decisions import Decision, Decisions, level_of
-from uspnb.tuning.live.elsewhere import HelperError, answer_of, message_of, proposal_from, task_from
-from uspnb.tuning.live.reach import loop_space
 from uspnb.tuning.live.watching import TickRing
 
 START = 1_771_675_200 * 10**9
@@ -62,33 +55,6 @@ def test_the_levels_of_all_tests_add_up_to_the_significance() -> None:
     levels = [level_of(k, 0.01) for k in range(1, 100_001)]
     assert sum(levels) < 0.01 and sum(levels) == pytest.approx(0.01, rel=1e-4)  # the rest of the series is 6e-8
     assert levels[0] > levels[1] > 0
-
-
-def a_task() -> CampaignTask:
-    rng = np.random.default_rng(0)
-    values, stamps = rng.standard_normal(40), START + np.arange(40)
-    config = PredictorConfig(cusum_k=0.1 + 0.2)
-    return CampaignTask(values, stamps, 10, config, loop_space(), "mase", 8, 3, 0.02, 0.5, 2, "here")
-
-
-def test_a_task_comes_through_the_pipe_as_it_was() -> None:
-    task = a_task()
-    head, *parts = message_of(task)
-    read = task_from(Message(json.loads(json.dumps(head)), b"".join(parts)))
-    assert np.array_equal(read.values, task.values) and np.array_equal(read.stamps, task.stamps)
-    for field in dataclasses.fields(CampaignTask)[2:]:
-        assert getattr(read, field.name) == getattr(task, field.name), field.name
-    assert task.held_out == 9
-
-
-def test_an_answer_comes_back_as_it_was_and_an_error_as_one() -> None:
-    found = Found({"log_sig_depth": 4}, math.nan, 8, 0, 1.5)
-    proposal = Proposal({"log_sig_depth": 4}, found, Verdict(0.1, 1e-5, 300), "", ("log_sig_depth",))
-    back = proposal_from(json.loads(json.dumps(answer_of(proposal))))
-    assert back._replace(found=found) == proposal and math.isnan(back.found.gain)
-    assert proposal_from(answer_of(Proposal({}, found._replace(gain=0.0), None, "nothing"))).verdict is None
-    with pytest.raises(HelperError, match="too short"):
-        proposal_from({"error": "the series is too short"})
 
 
 def test_decisions_are_lines_and_a_table() -> None:
