@@ -75,22 +75,22 @@ def test_ticks_are_counted_as_the_rows_say(make_rows: MakeRows, columns: dict[st
     metrics = Metrics()
     for part in np.array_split(rows, [1, 50, 51, 200]):
         metrics.observe_rows("a", part, columns)
-    told = _samples(metrics)
-    assert told["predictor_ticks_total", ("a",)] == 300
+    samples = _samples(metrics)
+    assert samples["predictor_ticks_total", ("a",)] == 300
     for name in REJECTIONS:
-        assert told["predictor_rejections_total", ("a", name)] == np.count_nonzero(rows[:, columns[name]]) > 0
+        assert samples["predictor_rejections_total", ("a", name)] == np.count_nonzero(rows[:, columns[name]]) > 0
     for name in DOUBTS:
-        assert told["predictor_doubtful_ticks_total", ("a", name)] == np.count_nonzero(rows[:, columns[name]]) > 0
+        assert samples["predictor_doubtful_ticks_total", ("a", name)] == np.count_nonzero(rows[:, columns[name]]) > 0
     for code, chart in enumerate(ALARM_NAMES):
         raised = alarms & (rows[:, columns["alarm_chart"].start] == code)
-        assert told["predictor_alarms_total", ("a", chart)] == raised.sum() > 0
+        assert samples["predictor_alarms_total", ("a", chart)] == raised.sum() > 0
     emergency = np.concatenate([[0], rows[:, columns["emergency"].start]])
-    assert told["predictor_emergencies_total", ("a",)] == np.count_nonzero(np.diff(emergency) == 1) > 0
-    assert [told["predictor_operating_mode", ("a", mode)] for mode in MODE_NAMES] == [0, 0, 1]
-    assert [told["predictor_kernel_weight", ("a", kernel)] for kernel in KERNEL_NAMES] == rows[
+    assert samples["predictor_emergencies_total", ("a",)] == np.count_nonzero(np.diff(emergency) == 1) > 0
+    assert [samples["predictor_operating_mode", ("a", mode)] for mode in MODE_NAMES] == [0, 0, 1]
+    assert [samples["predictor_kernel_weight", ("a", kernel)] for kernel in KERNEL_NAMES] == rows[
         -1, columns["weight"]
     ].tolist()
-    assert told["predictor_holder_exponent", ("a",)] == rows[-1, columns["holder_exponent"].start]
+    assert samples["predictor_holder_exponent", ("a",)] == rows[-1, columns["holder_exponent"].start]
     metrics.observe_rows("a", rows[:0], columns)
     assert _samples(metrics)["predictor_ticks_total", ("a",)] == 300
 
@@ -105,9 +105,9 @@ def test_shares_are_named_by_the_configurations_kernels(kernels: tuple[str, ...]
         depths = {f"predictor_{name}_depth" for name in kernels if kernel_entry(name).sheds}
     metrics.observe_rows("a", rows, columns)
     metrics.set_depth("a", 3)
-    told = _samples(metrics)
-    assert {name for name, _ in told if name.endswith("_depth") and "queue" not in name} == depths
-    shares = {labels[1]: value for (name, labels), value in told.items() if name == "predictor_kernel_weight"}
+    samples = _samples(metrics)
+    assert {name for name, _ in samples if name.endswith("_depth") and "queue" not in name} == depths
+    shares = {labels[1]: value for (name, labels), value in samples.items() if name == "predictor_kernel_weight"}
     assert shares == {name: k + 1 for k, name in enumerate(kernels)}
     unfit = Metrics()
     with pytest.raises(DomainError, match=f"the rows hold {len(kernels)} kernels"):
@@ -123,13 +123,13 @@ def test_label_values_are_bounded(make_rows: MakeRows, columns: dict[str, slice]
         metrics.observe_latency(f"asset {i}", 1000)
         metrics.set_snapshot(f"asset {i}", snapshots(saved=1))
         metrics.set_depth(f"asset {i}", 3)
-    told = _samples(metrics)
-    assert {labels[0] for name, labels in told if name == "predictor_ticks_total"} == {
+    samples = _samples(metrics)
+    assert {labels[0] for name, labels in samples if name == "predictor_ticks_total"} == {
         "asset 0", "asset 1", "asset 2", "other",
     }  # fmt: skip
-    assert told["predictor_ticks_total", ("other",)] == 94 and told["predictor_assets_beyond_limit", ()] == 47
-    assert told["predictor_snapshots_saved_total", ("other",)] == 47
-    assert ("predictor_holder_exponent", ("other",)) not in told
+    assert samples["predictor_ticks_total", ("other",)] == 94 and samples["predictor_assets_beyond_limit", ()] == 47
+    assert samples["predictor_snapshots_saved_total", ("other",)] == 47
+    assert ("predictor_holder_exponent", ("other",)) not in samples
 
 
 def test_awkward_names_survive_the_text_format(make_rows: MakeRows, columns: dict[str, slice]) -> None:
@@ -146,14 +146,14 @@ def test_latency_and_jitter_in_seconds() -> None:
         metrics.observe_latency("a", latency)
         metrics.observe_jitter("a", meter.tick(latency, i))
     metrics.set_jitter("a", meter.reading())
-    told = _samples(metrics)
-    assert told["predictor_step_latency_seconds_count", ("a",)] == 3
-    assert told["predictor_step_latency_seconds_sum", ("a",)] == pytest.approx(850e-6)
-    assert told["predictor_step_latency_seconds_bucket", ("a", "0.0003")] == 2
-    assert told["predictor_latency_jitter_seconds_sum", ("a",)] == pytest.approx(200e-6)
-    assert told["predictor_step_latency_quantile_seconds", ("a", "0.95")] == pytest.approx(350e-6)
-    assert told["predictor_latency_jitter_quantile_seconds", ("a", "0.99")] == pytest.approx(100e-6)
-    assert told["predictor_jitter_degraded", ("a",)] == 0
+    samples = _samples(metrics)
+    assert samples["predictor_step_latency_seconds_count", ("a",)] == 3
+    assert samples["predictor_step_latency_seconds_sum", ("a",)] == pytest.approx(850e-6)
+    assert samples["predictor_step_latency_seconds_bucket", ("a", "0.0003")] == 2
+    assert samples["predictor_latency_jitter_seconds_sum", ("a",)] == pytest.approx(200e-6)
+    assert samples["predictor_step_latency_quantile_seconds", ("a", "0.95")] == pytest.approx(350e-6)
+    assert samples["predictor_latency_jitter_quantile_seconds", ("a", "0.99")] == pytest.approx(100e-6)
+    assert samples["predictor_jitter_degraded", ("a",)] == 0
 
 
 def test_counts_that_somebody_else_keeps() -> None:
@@ -166,8 +166,10 @@ def test_counts_that_somebody_else_keeps() -> None:
     assert _samples(metrics)["predictor_telemetry_lost_total", ("telemetry",)] == 11
     for depth in (3, 3, 2, 3):
         metrics.set_depth("a", depth)
-    told = _samples(metrics)
-    assert told["predictor_depth_switches_total", ("a",)] == 2 and told["predictor_log_signature_depth", ("a",)] == 3
+    samples = _samples(metrics)
+    assert (
+        samples["predictor_depth_switches_total", ("a",)] == 2 and samples["predictor_log_signature_depth", ("a",)] == 3
+    )
 
 
 def test_snapshots_age_at_each_scrape() -> None:
@@ -179,12 +181,12 @@ def test_snapshots_age_at_each_scrape() -> None:
     status = snapshots(saved=3, failed=1, dropped=2, last_saved_ns=8_000_000_000, last_seconds=0.004)
     for _ in range(2):
         metrics.set_snapshot("a", status)
-    told = _samples(metrics)
-    assert told["predictor_snapshot_age_seconds", ("a",)] == 2.0
+    samples = _samples(metrics)
+    assert samples["predictor_snapshot_age_seconds", ("a",)] == 2.0
     now[0] += 5_000_000_000
     assert _samples(metrics)["predictor_snapshot_age_seconds", ("a",)] == 7.0
-    assert [told[f"predictor_snapshots_{n}_total", ("a",)] for n in ("saved", "failed", "dropped")] == [3, 1, 2]
-    assert told["predictor_snapshot_duration_seconds_count", ("a",)] == 1
+    assert [samples[f"predictor_snapshots_{n}_total", ("a",)] for n in ("saved", "failed", "dropped")] == [3, 1, 2]
+    assert samples["predictor_snapshot_duration_seconds_count", ("a",)] == 1
 
 
 def test_conditions_come_and_go() -> None:
@@ -203,16 +205,16 @@ def test_shutdowns_as_the_seed_names_them() -> None:
     """Seed 000, section 11: three names, and the buckets of two."""
     metrics = Metrics()
     metrics.shutdown(1.5, 7)
-    told = _samples(metrics)
-    assert told["predictor_graceful_shutdowns_total", ()] == 1
+    samples = _samples(metrics)
+    assert samples["predictor_graceful_shutdowns_total", ()] == 1
 
     def bounds(name: str) -> list[float]:
-        return [float(labels[0]) for key, labels in told if key == f"{name}_bucket"]
+        return [float(labels[0]) for key, labels in samples if key == f"{name}_bucket"]
 
     assert bounds("predictor_shutdown_duration_seconds") == [0.5, 1, 2, 5, 10, 20, 30, math.inf]
     assert bounds("predictor_shutdown_residual_observations") == [0, 1, 5, 10, 50, 100, 500, 1000, math.inf]
-    assert told["predictor_shutdown_duration_seconds_bucket", ("1.0",)] == 0
-    assert told["predictor_shutdown_duration_seconds_bucket", ("2.0",)] == 1
+    assert samples["predictor_shutdown_duration_seconds_bucket", ("1.0",)] == 0
+    assert samples["predictor_shutdown_duration_seconds_bucket", ("2.0",)] == 1
 
 
 def test_registries_are_apart() -> None:
@@ -252,8 +254,8 @@ def test_gpu_memory_is_read_until_it_is_gone(monkeypatch: pytest.MonkeyPatch) ->
     memory, metrics = GpuMemory(), Metrics()
     assert memory.read() == (GpuReading(0, "NVIDIA H200", 5 << 30, 141 << 30),) and memory.absence is None
     metrics.set_gpu(memory.read())
-    told = _samples(metrics)
-    assert told["predictor_gpu_memory_used_bytes", ("0",)] == 5 << 30 and told["predictor_gpus", ()] == 1
+    samples = _samples(metrics)
+    assert samples["predictor_gpu_memory_used_bytes", ("0",)] == 5 << 30 and samples["predictor_gpus", ()] == 1
     nvml.gone = True
     assert memory.read() == () and memory.read() == ()
     assert memory.absence is not None
@@ -289,10 +291,10 @@ def _panels(kind: str) -> list[dict[str, Any]]:
 def test_every_metric_of_the_dashboard_exists(make_rows: MakeRows, columns: dict[str, slice]) -> None:
     """And every metric has a panel."""
     exposed = {name for name, _ in _samples(_busy(make_rows, columns))}
-    asked = [target["expr"] for panel in _panels("graph") for target in panel["targets"]]
-    asked += [variable["definition"] for variable in dashboard()["templating"]["list"] if "definition" in variable]
-    names = [set(re.findall(r"predictor_\w+", expression)) for expression in asked]
-    assert all(len(found) == 1 and found <= exposed for found in names)
+    queries = [target["expr"] for panel in _panels("graph") for target in panel["targets"]]
+    queries += [variable["definition"] for variable in dashboard()["templating"]["list"] if "definition" in variable]
+    names = [set(re.findall(r"predictor_\w+", expression)) for expression in queries]
+    assert all(len(metrics) == 1 and metrics <= exposed for metrics in names)
     assert {panel["title"] for panel in _panels("graph")} == {
         spec.name.removeprefix("predictor_").replace("_", " ") for spec in metric_specs()
     }

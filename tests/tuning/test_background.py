@@ -202,10 +202,10 @@ def test_an_export_writes_the_configuration(tmp_path: Path) -> None:
         assert done.result(PATIENCE_S) == "c.toml {'override_limit': True}"
 
 
-@pytest.mark.parametrize("given", [{"max_workers": 0}, {"queue_maxlen": 0}, {"max_workers": True}])
-def test_pools_that_cannot_be_are_refused(given: dict[str, Any]) -> None:
+@pytest.mark.parametrize("settings", [{"max_workers": 0}, {"queue_maxlen": 0}, {"max_workers": True}])
+def test_pools_that_cannot_be_are_refused(settings: dict[str, Any]) -> None:
     with pytest.raises(DomainError, match="must be a whole number of at least 1"):
-        AsyncMetaOptimizer(bowl, **given)
+        AsyncMetaOptimizer(bowl, **settings)
 
 
 def test_an_optimizer_and_its_settings_exclude_each_other(tmp_path: Path) -> None:

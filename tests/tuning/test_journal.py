@@ -63,20 +63,20 @@ def test_a_journal_that_is_all_torn_is_a_new_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "told"),
+    ("old", "new", "message"),
     [
         (b'"value', b'"valve', "does not match its checksum"),
         (b"\n", b"\nnonsense\n", "this is no JSON"),
         (b"\n", b"\n[1, 2]\n", "no record of an Optuna journal"),
     ],
 )
-def test_a_damaged_journal_is_refused_with_its_line(journal: Path, old: bytes, new: bytes, told: str) -> None:
+def test_a_damaged_journal_is_refused_with_its_line(journal: Path, old: bytes, new: bytes, message: str) -> None:
     lines = journal.read_bytes().splitlines(keepends=True)
     place = next(i for i, line in enumerate(lines) if i > 2 and old in line)
     lines[place] = lines[place].replace(old, new, 1)
     journal.write_bytes(b"".join(lines))
     line = place + 1 + (old == b"\n")
-    with pytest.raises(IntegrityError, match=rf"bowl.journal, line {line}: .*{told}.*put the journal aside"):
+    with pytest.raises(IntegrityError, match=rf"bowl.journal, line {line}: .*{message}.*put the journal aside"):
         campaign(journal.parent).optimize(12)
 
 

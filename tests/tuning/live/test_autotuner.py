@@ -188,10 +188,10 @@ def test_a_campaign_that_fails_ends_the_attempt_and_nothing_else(
 
 
 def test_the_caller_never_waits_for_the_background(predictor: ConfigReloadablePredictor, ticks: Ticks) -> None:
-    going, asked = threading.Event(), []
+    going, threads = threading.Event(), []
 
     def slow(task: CampaignTask) -> Mapping[str, Any]:
-        asked.append(threading.current_thread())
+        threads.append(threading.current_thread())
         assert going.wait(PATIENCE_S)
         return {}
 
@@ -203,7 +203,7 @@ def test_the_caller_never_waits_for_the_background(predictor: ConfigReloadablePr
         going.set()
         assert tuner.wait(PATIENCE_S) and tuner.status().state == "tuning", "decided after a tick, in this thread"
         feed(tuner, ticks[320:321])
-        assert outcomes(tuner)[-1] == "kept" and asked[0] is not threading.current_thread()
+        assert outcomes(tuner)[-1] == "kept" and threads[0] is not threading.current_thread()
 
 
 def test_switched_off_it_does_nothing(planted: Planted, predictor: ConfigReloadablePredictor, ticks: Ticks) -> None:
@@ -303,13 +303,13 @@ def test_bad_arguments_are_refused_with_the_reason(predictor: ConfigReloadablePr
     with pytest.raises(DomainError, match="holds no parameter"):
         Autotuner(predictor, space={})
     tuner = Autotuner(predictor, min_history=300)
-    for asked, told in (
+    for ticks_back, message in (
         (-1, "must be a whole number"),
         (5, "only 0 ticks have been seen"),
         (9999, "from 0 to 4,000"),
     ):
-        with pytest.raises(DomainError, match=told):
-            tuner.tune_now(asked)
+        with pytest.raises(DomainError, match=message):
+            tuner.tune_now(ticks_back)
     tuner.close()
     tuner.close()
     with pytest.raises(DomainError, match="the tuner was closed"):

@@ -34,7 +34,7 @@ def test_the_ring_keeps_the_newest_ticks_under_their_numbers() -> None:
 
 
 @pytest.mark.parametrize(
-    "settings, told",
+    "settings, message",
     [
         ({"n_trials": 0}, r"n_trials = 0 must be a whole number from 1 to 10,000 \(trials\)"),
         ({"watch_ticks": 10.5}, "watch_ticks = 10.5 must be a whole number from 20"),
@@ -46,8 +46,8 @@ def test_the_ring_keeps_the_newest_ticks_under_their_numbers() -> None:
         ({"history": 900}, "min_history = 1000 exceeds history = 900"),
     ],
 )
-def test_settings_that_make_no_sense_are_refused(settings: dict[str, Any], told: str) -> None:
-    with pytest.raises(DomainError, match=told):
+def test_settings_that_make_no_sense_are_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(DomainError, match=message):
         LoopSettings(**settings)
 
 
@@ -58,7 +58,7 @@ def test_the_levels_of_all_tests_add_up_to_the_significance() -> None:
 
 
 def test_decisions_are_lines_and_a_table() -> None:
-    told = Decisions([Decision("adopted", 41, "skill", "better", {"cusum_k": (0.5, 0.30000000000000004)})])
-    assert told.text() == "tick 41: adopted [skill] cusum_k 0.5 -> 0.3 (better)"
-    assert told.of("adopted") == told and told.of("kept") == []
-    assert "<td" in told._repr_html_() and "cusum_k 0.5 -&gt; 0.3" in told._repr_html_()
+    decisions = Decisions([Decision("adopted", 41, "skill", "better", {"cusum_k": (0.5, 0.30000000000000004)})])
+    assert decisions.text() == "tick 41: adopted [skill] cusum_k 0.5 -> 0.3 (better)"
+    assert decisions.of("adopted") == decisions and decisions.of("kept") == []
+    assert "<td" in decisions._repr_html_() and "cusum_k 0.5 -&gt; 0.3" in decisions._repr_html_()

@@ -46,14 +46,14 @@ def assessment_of(live: np.ndarray, before: np.ndarray, **settings: Any) -> Asse
 
 
 def test_a_rise_of_the_error_ends_it_early_and_is_no_pass() -> None:
-    found = assessment_of(2.0 * NOISE, NOISE)
-    assert found.state == FAILED and found.ticks == 50 and found.rise == pytest.approx(1.0)
-    assert "risen by 100.0%" in found.reason
+    assessment = assessment_of(2.0 * NOISE, NOISE)
+    assert assessment.state == FAILED and assessment.ticks == 50 and assessment.rise == pytest.approx(1.0)
+    assert "risen by 100.0%" in assessment.reason
 
 
 def test_equal_errors_pass_at_the_end() -> None:
-    found = assessment_of(NOISE, NOISE)
-    assert found.state == PASSED and found.ticks == TICKS and found.rise == 0.0
+    assessment = assessment_of(NOISE, NOISE)
+    assert assessment.state == PASSED and assessment.ticks == TICKS and assessment.rise == 0.0
 
 
 def test_a_change_of_volatility_touches_both_and_does_not_count() -> None:
@@ -72,15 +72,15 @@ def test_a_small_rise_fails_at_the_end_where_it_is_significant_and_only_there() 
 def test_a_rise_that_a_single_outlier_makes_does_not_end_it_early() -> None:
     live = NOISE.copy()
     live[10] = 60.0
-    found = assessment_of(live, NOISE, error_rise=1.0)
-    assert found.state == PASSED and found.ticks == TICKS
+    assessment = assessment_of(live, NOISE, error_rise=1.0)
+    assert assessment.state == PASSED and assessment.ticks == TICKS
 
 
 def test_missing_forecasts_are_a_failure() -> None:
     live = NOISE.copy()
     live[::5] = math.nan
-    found = assessment_of(live, NOISE)
-    assert found.state == FAILED and "10 forecasts of 50 are missing" in found.reason
+    assessment = assessment_of(live, NOISE)
+    assert assessment.state == FAILED and "10 forecasts of 50 are missing" in assessment.reason
 
 
 def test_ticks_that_were_not_accepted_are_not_compared() -> None:
@@ -88,5 +88,5 @@ def test_ticks_that_were_not_accepted_are_not_compared() -> None:
     for k in range(60):
         ring.append(observed(k, math.nan), False, math.nan, math.nan)
         probation.observe(ring)
-    found = probation.assessment
-    assert found.state == PASSED and found.ticks == 0 and "no tick could be compared" in found.reason
+    assessment = probation.assessment
+    assert assessment.state == PASSED and assessment.ticks == 0 and "no tick could be compared" in assessment.reason

@@ -38,8 +38,8 @@ def task_on(values: np.ndarray, change: int, config: PredictorConfig | None = No
     """A small task that compiles nothing but the default structure."""
     space: Space = {name: loop_space()[name] for name in TRACED}
     stamps = np.arange(len(values)) * SECOND
-    told = {"n_trials": 8, "seed": 1, "min_gain": 0.02, "share": 3.0} | rest
-    return CampaignTask(values, stamps, change, config or PredictorConfig(), space, "mase", **told)
+    settings = {"n_trials": 8, "seed": 1, "min_gain": 0.02, "share": 3.0} | rest
+    return CampaignTask(values, stamps, change, config or PredictorConfig(), space, "mase", **settings)
 
 
 def chaos(n: int) -> np.ndarray:
@@ -47,11 +47,11 @@ def chaos(n: int) -> np.ndarray:
 
 
 def test_the_campaign_never_sees_the_held_out_ticks(monkeypatch: pytest.MonkeyPatch) -> None:
-    task, asked = task_on(chaos(700), 200), []
+    task, objectives = task_on(chaos(700), 200), []
 
     def remembered(self: WalkForwardObjective, *arguments: Any, **settings: Any) -> None:
         original(self, *arguments, **settings)
-        asked.append((len(arguments[0]), self.folds[0]))
+        objectives.append((len(arguments[0]), self.folds[0]))
         raise InterruptedError
 
     original = WalkForwardObjective.__init__
@@ -59,8 +59,8 @@ def test_the_campaign_never_sees_the_held_out_ticks(monkeypatch: pytest.MonkeyPa
     for part in (lambda: search(task), lambda: held_out(task, {})):
         with pytest.raises(InterruptedError):
             part()
-    (seen, folds), (whole, tests) = asked
-    assert task.held_out == 150 and seen == 550 and whole == 700
+    (ticks, folds), (whole, tests) = objectives
+    assert task.held_out == 150 and ticks == 550 and whole == 700
     assert folds[-1].test.stop == 550 and folds[0].test.start == 550 - 210, "60 % of the 350 ticks are scored"
     assert [fold.test for fold in tests] == [slice(550, 700)], "the test begins where the campaign has ended"
 
@@ -69,8 +69,8 @@ def values_of(effects: Mapping[str, float], together: float = 0.0) -> Any:
     """An objective of 1 plus the effects of what is changed; a failure where nothing has an effect."""
 
     def evaluate(candidates: Sequence[Mapping[str, Any]]) -> list[Evaluation]:
-        found = [1.0 + sum(effects[name] for name in one) + together * (len(one) == 1) for one in candidates]
-        return [Evaluation(value, np.zeros((1, 1)), "", False, 0.0) for value in found]
+        values = [1.0 + sum(effects[name] for name in one) + together * (len(one) == 1) for one in candidates]
+        return [Evaluation(value, np.zeros((1, 1)), "", False, 0.0) for value in values]
 
     return evaluate
 
