@@ -273,7 +273,7 @@ def test_the_absence_of_a_gpu_is_said_once(
     _Nvml(monkeypatch, count=0)
     if not driver:
         monkeypatch.setattr(pynvml, "nvmlInit", missing)
-    gpu._told.clear()
+    gpu._reported.clear()
     with caplog.at_level(logging.INFO, "uspnb.sinks.gpu"):
         for _ in range(3):
             memory = GpuMemory()

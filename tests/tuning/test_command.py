@@ -23,12 +23,12 @@ CONFIG = "[sensitivity]\ncusum_k = 0.9\n\n[meta_optimization]\nn_trials = 12\nba
 class Measured(killed_campaigns.FoldObjective):
     """In the place of the walk-forward objective: no predictor runs."""
 
-    seen: list[dict[str, Any]] = []  # noqa: RUF012  a record of all instances
+    instances: list[dict[str, Any]] = []  # noqa: RUF012  a record of all instances
 
     def __init__(self, series: Series, metric: str, **settings: Any) -> None:
         super().__init__(0.0)
         self.metric, self.base_config = metric, settings["base_config"]
-        self.seen.append({"ticks": len(series), "metric": metric} | settings)
+        self.instances.append({"ticks": len(series), "metric": metric} | settings)
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder to work in, with a table of 300 rows and a file of settings."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(objective, "WalkForwardObjective", Measured)
-    Measured.seen.clear()
+    Measured.instances.clear()
     rows = "".join(f"{k},{value:.6f}\n" for k, value in enumerate(np.random.default_rng(1).normal(size=300)))
     (tmp_path / "my data.csv").write_text("row,level\n" + rows)
     (tmp_path / "config.toml").write_text(CONFIG)
@@ -68,7 +68,7 @@ def test_a_campaign_is_begun_refused_resumed_and_applied(
     monkeypatch.setattr(report, "html_report", lambda ds, result: f"<!doctype html>{ds.sizes['trial']} trials")
     arguments = ["tune", "my data.csv", "--value", "level", "--config", "config.toml", "--quiet"]
     assert main([*arguments, "--trials", "4", "--metric", "crps", "--folds", "2", "--ticks", "200"]) == 0
-    assert Measured.seen[0] | {"base_config": 0} == {
+    assert Measured.instances[0] | {"base_config": 0} == {
         "ticks": 200, "metric": "crps", "n_folds": 2, "train_ratio": 0.7, "max_memory": 0, "base_config": 0,
     }  # fmt: skip
     output = capsys.readouterr().out

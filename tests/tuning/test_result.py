@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from uspnb.config.load import config_to_toml, load_config
 from uspnb.config.schema import PredictorConfig
 from uspnb.errors import ConfigError, ConfigMutationError, DomainError
-from uspnb.tuning.result import OptimizationResult, told_share
+from uspnb.tuning.result import OptimizationResult, share_text
 
 # what seed 002 names; everything else has a default
 SEED: dict[str, Any] = {
@@ -36,12 +36,12 @@ def result(**other: Any) -> OptimizationResult:
 def test_the_seeds_fields_suffice_and_the_improvement_follows():
     plain = OptimizationResult(**SEED)
     assert math.isnan(plain.improvement) and plain.p_value is None and plain.base_hash == ""
-    assert result().improvement == pytest.approx(0.1) and told_share(result().improvement) == "10.00% better"
+    assert result().improvement == pytest.approx(0.1) and share_text(result().improvement) == "10.00% better"
     assert result(improvement=0.25).improvement == 0.25
     for default in (0.0, -1.0, math.nan):
         assert math.isnan(result(default_objective=default).improvement)
     assert math.isnan(result(improvement=-math.inf).improvement) and result(p_value=math.nan).p_value is None
-    assert told_share(-0.1) == "10.00% worse" and told_share(0.0) == "none" and told_share(math.nan) == "not known"
+    assert share_text(-0.1) == "10.00% worse" and share_text(0.0) == "none" and share_text(math.nan) == "not known"
 
 
 @pytest.mark.parametrize(

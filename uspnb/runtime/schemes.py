@@ -58,7 +58,7 @@ class SchemeRegistry:
                 self.register(scheme, point.load())
         return self._openers.get(scheme)
 
-    def known(self) -> tuple[str, ...]:
+    def schemes(self) -> tuple[str, ...]:
         """The schemes that can be opened, the package's own first."""
         brought = {*self._openers, *metadata.entry_points(group=self._group).names}
         return (*self._shipped, *sorted(brought - {*self._shipped}))

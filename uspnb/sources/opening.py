@@ -95,7 +95,7 @@ def _address(url: str, name: str = "", units: str = "", capacity: int = 100_000,
     scheme = url.partition("://")[0].lower()
     if scheme not in SCHEMES:
         raise DomainError(
-            f"an address that begins with {scheme}:// is not read; use one of {', '.join(_REGISTRY.known())}, or "
+            f"an address that begins with {scheme}:// is not read; use one of {', '.join(_REGISTRY.schemes())}, or "
             "register the scheme with uspnb.sources.register_source"
         )
     return _kind("lines", "LineSource")(url, name=name, units=units, capacity=capacity, live=live)

@@ -254,7 +254,7 @@ class AsyncMetaOptimizer:
     def save_study_async(self, path: str | os.PathLike[str]) -> Future[Path]:
         """Write the campaign as of its last batch, without waiting; see `BayesianMetaOptimizer.save_study`."""
         optimizer = self.optimizer
-        taken = optimizer.known() if self._active else None
+        taken = optimizer.last_image() if self._active else None
         return self._saves.submit(lambda: optimizer.save_image(path, optimizer.image() if taken is None else taken))
 
     def export_config_async(

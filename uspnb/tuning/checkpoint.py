@@ -24,6 +24,7 @@ from optuna.distributions import distribution_to_json, json_to_distribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from ..config.load import config_hash
+from ..config.meta_optimization import MetaOptimizationConfig
 from ..config.schema import PredictorConfig
 from ..errors import DomainError, IntegrityError
 from ..runtime.digest import sha256_bytes
@@ -34,15 +35,13 @@ from .status import best_of, finished, value_of
 
 FORMAT = "uspnb campaign"
 VERSION = 1
+_SAMPLING = ("seed", "batch_size", "n_startup_trials", "multivariate")
 _WORDS = {
     "tier": "tier",
     "metric": "objective",
     "fingerprint": "series, folds or base settings (fingerprint)",
     "base": "base configuration",
-    "seed": "seed",
-    "batch_size": "batch_size",
-    "n_startup_trials": "n_startup_trials",
-    "multivariate": "multivariate",
+    **{name: name for name in _SAMPLING},
 }
 FOLDER_LOCK = ".checkpoints.lock"
 MAX_FILE_BYTES = 1 << 30
@@ -58,20 +57,12 @@ def identity_of(rules: Rules, tier: str, metric: str, fingerprint: str, base: Pr
         "metric": metric,
         "fingerprint": fingerprint,
         "base": config_hash(base),
-        **{name: getattr(rules.meta, name) for name in ("seed", "batch_size", "n_startup_trials", "multivariate")},
+        **{name: getattr(rules.meta, name) for name in _SAMPLING},
         "space": [
             [one.name, one.param_type, list(one.range), one.constraint, one.step] for one in rules.space.values()
         ],
     }
     return json.loads(json.dumps(identity))
-
-
-def space_of(identity: dict[str, Any]) -> dict[str, SearchSpace]:
-    """The search space that an identity describes."""
-    return {
-        name: SearchSpace(name, kind, tuple(bounds), constraint=constraint, step=step)
-        for name, kind, bounds, constraint, step in identity["space"]
-    }
 
 
 def check_same(ours: dict[str, Any], theirs: Any, place: str) -> None:
@@ -172,6 +163,17 @@ class _Head(NamedTuple):
     ends: list[datetime | None]
     text: bytes
     spaces: dict[str, Any]
+
+
+def settings_of(image: Image) -> dict[str, Any]:
+    """The arguments of an optimizer that goes on with a campaign."""
+    identity = image.identity
+    space = {
+        name: SearchSpace(name, kind, tuple(bounds), constraint=constraint, step=step)
+        for name, kind, bounds, constraint, step in identity["space"]
+    }
+    meta = MetaOptimizationConfig(**{name: identity[name] for name in _SAMPLING})
+    return {"search_space": space, "study_name": image.study_name, "tier": identity["tier"], "meta_config": meta}
 
 
 def write_checkpoint(path: str | os.PathLike[str], image: Image, texts: Texts | None = None) -> Path:

@@ -102,11 +102,11 @@ def judge(
         return None, _best_trial(space, trials, base_value, "the settings in force have no value on these ticks")
     middle = consensus(space, trials)
     of_best, of_middle = objective.compare_many([best, middle], base)
-    return _known(of_best.p_value), _recommended(middle, dict(base), of_middle)
+    return _nan_as_none(of_best.p_value), _recommended(middle, dict(base), of_middle)
 
 
 def _recommended(middle: dict[str, Any], base: dict[str, Any], comparison: Comparison) -> Recommendation:
-    p = _known(comparison.p_value)
+    p = _nan_as_none(comparison.p_value)
     if middle == base:
         return Recommendation({}, comparison.value, 0.0, p, "the best trials are the settings in force")
     gain = f"{comparison.improvement:+.2%} better on the folds"
@@ -127,5 +127,5 @@ def _best_trial(
     return Recommendation(decoded(space, params), value, improvement, None, f"the best trial: {why}")
 
 
-def _known(p_value: float) -> float | None:
+def _nan_as_none(p_value: float) -> float | None:
     return None if math.isnan(p_value) else p_value

@@ -169,7 +169,7 @@ def hold(name: str, objective: Objective) -> None:
 
 def evaluate_whole(name: str, objective: Objective | None, share: Share) -> list[Part] | Lacks:
     """On a worker: candidates from start to end."""
-    objective = _known(name, objective)
+    objective = _held_or_sent(name, objective)
     if objective is None:
         return Lacks()
     evaluations = objective.evaluate(share.candidates)
@@ -178,7 +178,7 @@ def evaluate_whole(name: str, objective: Objective | None, share: Share) -> list
 
 def advance(name: str, objective: Objective | None, share: Share) -> list[Part] | Lacks:
     """On a worker: candidates through some folds, from where they stand."""
-    objective = _known(name, objective)
+    objective = _held_or_sent(name, objective)
     if objective is None:
         return Lacks()
     began = time.perf_counter()
@@ -194,7 +194,7 @@ def advance(name: str, objective: Objective | None, share: Share) -> list[Part] 
     return parts
 
 
-def _known(name: str, sent: Objective | None) -> Objective | None:
+def _held_or_sent(name: str, sent: Objective | None) -> Objective | None:
     if sent is not None:
         hold(name, sent)
         return sent

@@ -21,7 +21,7 @@ from ..plots.report_file import checked_theme, drawn, page_html
 from ..plots.report_tables import html_pairs, html_table
 from ..runtime.words import change, counted, duration, number, one_line, probability, setting
 from .metrics import METRICS
-from .result import OptimizationResult, told_share
+from .result import OptimizationResult, share_text
 
 MOST_CELLS = 40
 MOST_REASONS = 12
@@ -122,7 +122,7 @@ def verdict(campaign: Campaign) -> str:
         return f"No trial of {result.total_iterations} was better than the default configuration, which has {best}."
     tested = "" if result.p_value is None else f" (p = {probability(result.p_value)})"
     where = " on the same folds" if _folded(campaign.ds) else ""
-    share = "" if math.isnan(result.improvement) else f": {told_share(result.improvement)}{where}{tested}"
+    share = "" if math.isnan(result.improvement) else f": {share_text(result.improvement)}{where}{tested}"
     default = number(result.default_objective)
     return f"The best trial has {best} against {default} of the default configuration{share}."
 
@@ -177,7 +177,7 @@ def _held_out(campaign: Campaign) -> Section:
     else:
         blocks.append("The folds of the best and of the default's trial cannot be compared: one of them is not known.")
     if not math.isnan(result.improvement):
-        blocks.append(f"Improvement over the default configuration: {told_share(result.improvement)}.")
+        blocks.append(f"Improvement over the default configuration: {share_text(result.improvement)}.")
     blocks += [_tested(result), _biased(result)]
     return Section(title, blocks, ("forecasts",))
 

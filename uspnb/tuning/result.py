@@ -276,7 +276,7 @@ class OptimizationResult(BaseModel):
             "tier": self.tier,
             f"best {self.metric or 'objective'}": self.best_objective,
             "default": self.default_objective,
-            "improvement": told_share(self.improvement),
+            "improvement": share_text(self.improvement),
             "p (paired, one-sided)": "no test" if self.p_value is None else self.p_value,
             "recommended": self.recommendation or "the best trial",
             "trials": f"{self.total_iterations}, {self.pruned} pruned, {self.failed} failed",
@@ -296,7 +296,7 @@ def relative_improvement(best: float, default: float) -> float:
     return 1.0 - best / default if math.isfinite(best) and math.isfinite(default) and default > 0 else math.nan
 
 
-def told_share(improvement: float) -> str:
+def share_text(improvement: float) -> str:
     """An improvement in words, so that nobody has to know its sign."""
     if math.isnan(improvement):
         return "not known"

@@ -29,7 +29,7 @@ from .checkpoint import (
     check_same,
     identity_of,
     read_checkpoint,
-    space_of,
+    settings_of,
     write_checkpoint,
 )
 from .consensus import Recommendation, judge
@@ -71,18 +71,9 @@ def _load_new(
     **settings: Any,
 ) -> Any:
     """`load_study` on the class."""
-    image = read_checkpoint(path)
-    identity = image.identity
-    names = ("seed", "batch_size", "n_startup_trials", "multivariate")
-    optimizer = cls(
-        space_of(identity),
-        objective,
-        study_name=image.study_name,
-        tier=identity["tier"],
-        meta_config=meta_config or MetaOptimizationConfig(**{name: identity[name] for name in names}),
-        base_config=base_config,
-        **settings,
-    )
+    settings = settings_of(read_checkpoint(path)) | settings
+    settings["meta_config"] = meta_config or settings["meta_config"]
+    optimizer = cls(objective=objective, base_config=base_config, **settings)
     optimizer.load_study(path)
     return optimizer
 
@@ -155,7 +146,7 @@ class BayesianMetaOptimizer:
         )
         self._store: Store | None = None
         self._reader: Store | None = None
-        self._known: Sequence[FrozenTrial] = ()
+        self._trials: Sequence[FrozenTrial] = ()
         self._opening = threading.RLock()
         self._checkpoints = Checkpoints(self.folder)
         self._gone: set[str] = set()
@@ -246,13 +237,13 @@ class BayesianMetaOptimizer:
         self.opened()
         self._state, self._reason, self._began = RUNNING, "", time.monotonic()
         ended, reason = FAILED, "interrupted"
-        signals = CampaignSignals(lambda: self._checkpoints.write(self.known()))
+        signals = CampaignSignals(lambda: self._checkpoints.write(self.last_image()))
         try:
             with signals:
                 ended, reason = yield from self._batches(signals, evaluator, after_batch)
         except Terminated:
             ended, reason = STOPPED, "SIGTERM"
-            self._checkpoints.write(self.known())
+            self._checkpoints.write(self.last_image())
         except KeyboardInterrupt:
             ended = STOPPED
             raise
@@ -263,7 +254,7 @@ class BayesianMetaOptimizer:
             self._elapsed = time.monotonic() - self._began
             self._state, self._reason = ended, reason
             if ended == FAILED or reason in ("interrupted", "SIGTERM"):
-                self._dropped()
+                self._close_stores()
         if reason == "SIGTERM":
             signals.hand_on()
 
@@ -275,15 +266,16 @@ class BayesianMetaOptimizer:
         bar = tqdm(total=limits.target, unit="trial", desc=self.study_name, disable=not self._progress)
         with active_run() as owner, bar:
             with signals.sheltered():
-                self._known = store.trials()
-                self._checkpoints.begin(self.known())
+                self._trials = store.trials()
+                self._checkpoints.begin(self.last_image())
             while True:
-                self._show(bar)
+                bar.update(len(finished(self._trials)) - bar.n)
+                bar.set_postfix_str(f"best {self.best_value:.6g}", refresh=False)
                 if self.stopping.is_set():
                     return STOPPED, "stop was called"
                 if limits.timeout_s and time.monotonic() - self._began >= limits.timeout_s:
                     return STOPPED, f"the time limit of {limits.timeout_s:g} s is reached"
-                stale = stale_for(self._known, limits.delta) >= limits.patience
+                stale = stale_for(self._trials, limits.delta) >= limits.patience
                 with signals.sheltered():
                     batch = next_batch(store, self.rules, owner, limits.target, fresh=not stale)
                 if batch is None:
@@ -293,18 +285,12 @@ class BayesianMetaOptimizer:
                     evaluations = evaluator.evaluate(batch.candidates, keep=batch.draws.keep)
                 with signals.sheltered():
                     tell(store, batch, evaluations)
-                    self._known = store.trials()
-                    self._checkpoints.after_batch(self.known(), limits.interval)
+                    self._trials = store.trials()
+                    self._checkpoints.after_batch(self.last_image(), limits.interval)
                 status = self.status()
                 if after_batch is not None:
                     after_batch(status)
                 yield status
-
-    def _show(self, bar: tqdm[Any]) -> None:
-        done = len(finished(self._known))
-        bar.update(done - bar.n)
-        best = self.best_value
-        bar.set_postfix_str(f"best {best:.6g}", refresh=False)
 
     @property
     def study(self) -> optuna.Study:
@@ -321,8 +307,8 @@ class BayesianMetaOptimizer:
         if self._state != RUNNING:
             with self._opening:
                 if self._store is not None or exists(self._place, self.study_name, self.folder):
-                    self._known = self.opened().trials()
-        return self._known
+                    self._trials = self.opened().trials()
+        return self._trials
 
     @property
     def best_params(self) -> dict[str, Any]:
@@ -356,9 +342,9 @@ class BayesianMetaOptimizer:
         """The campaign at this moment; costs nothing while it runs."""
         return Image(self.study_name, self._identity, self.trials)
 
-    def known(self) -> Image:
+    def last_image(self) -> Image:
         """The campaign as it was last read, after a batch or when it was opened; costs nothing."""
-        return Image(self.study_name, self._identity, self._known)
+        return Image(self.study_name, self._identity, self._trials)
 
     def limits(self, n_trials: int | None = None, **limits: Any) -> Limits:
         """What a call of `optimize` with these arguments keeps to.
@@ -475,23 +461,20 @@ class BayesianMetaOptimizer:
             if self._store is None:
                 store = open_store(self._place, self.study_name, self.folder)
                 try:
-                    self._claim(store)
+                    with store.turn():
+                        identity = store.identity()
+                        if identity or store.trials():
+                            check_same(self._identity, identity, f"{store.place}, study {self.study_name!r},")
+                        else:
+                            store.set_identity(self._identity)
                 except BaseException:
                     store.close()
                     raise
                 store.gone_hosts |= self._gone
-                self._store, self._known = store, store.trials()
+                self._store, self._trials = store, store.trials()
             return self._store
 
-    def _claim(self, store: Store) -> None:
-        with store.turn():
-            there = store.identity()
-            if there or store.trials():
-                check_same(self._identity, there, f"{store.place}, study {self.study_name!r},")
-            else:
-                store.set_identity(self._identity)
-
-    def _dropped(self) -> None:
+    def _close_stores(self) -> None:
         """Forget the storage; after an interruption what Optuna keeps of it in memory may be half-way."""
         with self._opening:
             for store in (self._store, self._reader):

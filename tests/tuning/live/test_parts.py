@@ -25,7 +25,7 @@ def test_the_ring_keeps_the_newest_ticks_under_their_numbers() -> None:
     ring = TickRing(5)
     for k in range(12):
         ring.append(observed(k, float(k)), k != 9, 0.5 * k, 1.0)
-    assert (ring.seen, ring.start) == (12, 7)
+    assert (ring.count, ring.start) == (12, 7)
     stretch = ring.since(0)
     assert stretch.ticks.value.tolist() == [7.0, 8.0, 9.0, 10.0, 11.0] and stretch.error[0] == 3.5
     values, stamps = stretch.series()

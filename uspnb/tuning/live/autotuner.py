@@ -192,7 +192,7 @@ class Autotuner:
         count = check_whole("ticks", ticks, 0, self.settings.history, unit="(history)")
         with self._lock:
             self._refuse_closed()
-            total = self._loop.ring.seen
+            total = self._loop.ring.count
             if count > total:
                 raise DomainError(f"only {total} ticks have been seen, not {count}; wait, or ask for fewer")
             self._loop.begin(Trigger(ASKED, total - 1, total - count, {"why": f"asked for, on the last {count} ticks"}))
@@ -217,7 +217,7 @@ class Autotuner:
         return AutotuneStatus(
             loop.state,
             loop.reason,
-            loop.ring.seen,
+            loop.ring.count,
             loop.left(),
             loop.attempts,
             loop.tests,

@@ -173,20 +173,20 @@ class Loop:
             self._rehearse()
         elif self.state == d.PROBATION:
             self._judge()
-        elif self.state == d.COOLDOWN and self.ring.seen >= self._rest_until:
+        elif self.state == d.COOLDOWN and self.ring.count >= self._rest_until:
             self._wake()
         if self.state == d.GATHERING and self.left() == 0:
             self._tune()
 
     def left(self) -> int | None:
         """Ticks until the present state ends; None where no tick decides that."""
-        total = self.ring.seen
+        total = self.ring.count
         if self.state == d.GATHERING:
             return max(0, self._now.trigger.onset + self._settings.min_history - total)
         if self.state == d.REHEARSING and self._now.rehearsal is not None:
             return -(-self._now.rehearsal.behind(self.ring) // (CATCH_UP - 1))
         if self.state == d.PROBATION and self._now.probation is not None:
-            return max(0, self._settings.watch_ticks - self._now.probation.seen)
+            return max(0, self._settings.watch_ticks - self._now.probation.count)
         return max(0, self._rest_until - total) if self.state == d.COOLDOWN else None
 
     def halt(self, state: str, reason: str) -> None:
@@ -336,7 +336,7 @@ class Loop:
         pairs, details = self._pairs(proposal.changes), {**attempt.details, "tick": self._tick}
         try:
             self._hand.check_in_force(task.config)
-            change = self._hand.change(proposal.changes, rehearsal, self.ring.seen, self._label(), details)
+            change = self._hand.change(proposal.changes, rehearsal, self.ring.count, self._label(), details)
         except ConfigError as error:
             self._next = self._again("the change was refused")
             self._rest(d.REFUSED, str(error), pairs, details)
@@ -384,7 +384,7 @@ class Loop:
 
     @property
     def _tick(self) -> int:
-        return self.ring.seen - 1
+        return self.ring.count - 1
 
     def _again(self, why: str) -> Trigger | None:
         """One more attempt on the same change, unless this was one already that led nowhere."""
@@ -404,7 +404,7 @@ class Loop:
         if self.last_round:
             self.last_round = False
             self.halt(d.OFF, "switched off")
-        self._rest_until = self.ring.seen + self._settings.cooldown_ticks
+        self._rest_until = self.ring.count + self._settings.cooldown_ticks
 
     def _note(self, outcome: str, reason: str, changes: Changes | None = None, details: Details | None = None) -> None:
         """Write a decision down; where that fails nothing may be decided any more."""

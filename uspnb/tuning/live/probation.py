@@ -38,12 +38,12 @@ class OffStage:
 
     def behind(self, ring: TickRing) -> int:
         """Ticks that it has not taken yet."""
-        return ring.seen - self.at
+        return ring.count - self.at
 
     def advance(self, ring: TickRing, most: int = SERIES_LENGTH) -> Float[np.ndarray, "tick"]:
         """Take up to `most` of the ticks that it has not taken, and return the forecasts that were made for them."""
         self.at = max(self.at, ring.start)  # what the ring has let go is lost
-        stop = min(ring.seen, self.at + min(most, SERIES_LENGTH))
+        stop = min(ring.count, self.at + min(most, SERIES_LENGTH))
         ticks = ring.since(self.at, stop).ticks
         if not len(ticks.value):
             return np.zeros(0)
@@ -95,19 +95,19 @@ class Probation:
         self._settings, self.before = settings, before
         self._pairs: list[tuple[float, float]] = []
         self._missed = 0
-        self.seen = 0
+        self.count = 0
         self.assessment = Assessment(GOING, 0, math.nan, math.nan)
 
     def observe(self, ring: TickRing) -> Assessment:
         """Take the ticks of the ring that it has not taken, which the live predictor has taken before."""
         forecasts = self.before.advance(ring)
-        stretch = ring.since(ring.seen - len(forecasts))
+        stretch = ring.since(ring.count - len(forecasts))
         for old, y, error, naive in zip(forecasts, stretch.ticks.value, stretch.error, stretch.naive, strict=True):
             if self.assessment.state != GOING:
                 break
-            self.seen += 1
+            self.count += 1
             self._compare(abs(float(y) - float(old)), float(error), float(naive))
-            if self.seen >= self._settings.watch_ticks or (self.seen >= LEAST_TICKS and self.seen % STRIDE == 0):
+            if self.count >= self._settings.watch_ticks or (self.count >= LEAST_TICKS and self.count % STRIDE == 0):
                 self.assessment = self._judged()
         return self.assessment
 
@@ -120,7 +120,7 @@ class Probation:
 
     def _judged(self) -> Assessment:
         live, old = np.array(self._pairs).reshape(-1, 2).T
-        ended = self.seen >= self._settings.watch_ticks
+        ended = self.count >= self._settings.watch_ticks
         if not len(live):
             return Assessment(PASSED if ended else GOING, 0, math.nan, math.nan, "no tick could be compared")
         rise = _rise(float(live.mean()), float(old.mean()))

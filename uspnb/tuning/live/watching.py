@@ -59,7 +59,7 @@ class TickRing:
         self._ring = Ring(limit, WIDTH)
 
     @property
-    def seen(self) -> int:
+    def count(self) -> int:
         """Ticks that were ever appended."""
         return self._ring.count
 
@@ -77,7 +77,7 @@ class TickRing:
 
     def since(self, first: int, stop: int | None = None) -> Stretch:
         """Ticks from number `first` on, or from the oldest that is kept, up to and without `stop`."""
-        rows, stamps = self._ring.read(*self._ring.span(first, self.seen if stop is None else stop))
+        rows, stamps = self._ring.read(*self._ring.span(first, self.count if stop is None else stop))
         value, proxy, now_s, rest_ns, accepted, error, naive = rows.T
         now_ns = now_s.astype(np.int64) * NS_PER_S + rest_ns.astype(np.int64)
         return Stretch(Observation(value, stamps, now_ns, proxy), accepted > 0, error, naive)
@@ -195,7 +195,7 @@ class Watch:
 
     def observe(self, telemetry: Telemetry | Signs) -> Trigger | None:
         """Take the newest tick; a trigger where there is one."""
-        now = self._ring.seen - 1
+        now = self._ring.count - 1
         if bool(telemetry.alarm):
             self._alarm = now, max(0, now - int(telemetry.onset_ago))
         self._take_entropy(float(telemetry.dgm_entropy))
