@@ -107,7 +107,7 @@ class AuditCheck(NamedTuple):
     head: str
 
     def text(self) -> str:
-        """The same as a sentence."""
+        """The result of the check as one sentence."""
         if not self.ok:
             return f"{self.lines} lines intact, NOT INTACT from line {self.first_bad_line} on: {self.reason}"
         torn = f", and {self.unfinished_bytes} bytes of an unfinished line" if self.unfinished_bytes else ""

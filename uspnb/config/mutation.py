@@ -76,7 +76,7 @@ class Mutation:
         )
 
     def text(self) -> str:
-        """The same as a sentence."""
+        """The mutation as one sentence."""
         changes = self.record.changes_text() or "nothing changed"
         copy = f"; before: {self.backup.name}" if self.backup is not None else ""
         noticed = f" ({self.record.reason})" if self.record.reason else ""

@@ -94,7 +94,7 @@ class Backup(NamedTuple):
 
 
 def latest_backup(target: Path) -> Path:
-    """Where the newest copy lies."""
+    """Path of the newest copy."""
     return target.with_name(f"{target.name}.bak")
 
 

@@ -291,7 +291,7 @@ TRACED_FIELDS: tuple[str, ...] = tuple(n for n, about in DECLARATIONS.items() if
 
 
 def written_fields(config: PredictorConfig) -> tuple[str, ...]:
-    """Fields that a stored form of the configuration names: all but those added later that stand at their default."""
+    """Fields that a stored form of the configuration names: all but those added later that have their default."""
     return tuple(n for n, about in DECLARATIONS.items() if not about.added or getattr(config, n) != DEFAULTS[n])
 
 

@@ -151,7 +151,7 @@ def trial_texts(data: pd.DataFrame) -> dict[str, list[str]]:
 def tooltip_points(
     across: Any, up: Any, dims: Sequence[Any], label: str, texts: Mapping[str, Sequence[str]], **look: Any
 ) -> Any:
-    """Marks that each tell, as text, what stands behind them."""
+    """Marks whose tooltips show texts, each a row of them."""
     columns = {f"told{i}": list(column) for i, column in enumerate(texts.values())}
     lines = "".join(LINE.format(html.escape(text), name) for text, name in zip(texts, columns, strict=True))
     names = [dim.name if isinstance(dim, hv.Dimension) else dim for dim in dims]
@@ -185,7 +185,7 @@ def state_marks(
 
 
 def ring(across: Any, up: Any, dims: Sequence[Any], label: str, colour: str) -> hv.Points:
-    """A ring around a trial that stands out."""
+    """A ring around one trial."""
     points: Any = hv.Points((across, up), list(dims), label=label)
     look = {"marker": "circle", "size": 14, "fill_alpha": 0.0, "line_width": 2.2, "color": colour}
     return points.opts(**look, backend="bokeh")
@@ -206,7 +206,7 @@ def _without_grid(plot: Any, element: Any) -> None:
 
 
 def mark_size(data: pd.DataFrame) -> int:
-    """Smaller marks where there are many."""
+    """Diameter of a mark [pixels]: smaller where there are many."""
     return 7 if len(data) <= 200 else 5
 
 

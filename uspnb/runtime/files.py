@@ -435,7 +435,7 @@ class Writer:
         return future
 
     def status(self) -> WriterStatus:
-        """How it fares."""
+        """Pieces that are pending, and those dropped, written and failed so far."""
         with self._changed:
             return self._status._replace(pending=len(self._waiting) + self._writing)
 

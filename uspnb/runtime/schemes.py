@@ -48,7 +48,7 @@ class SchemeRegistry:
         self._openers[scheme] = check_function("opener", opener, "give a function of the address and its options")
 
     def find(self, address: str) -> Callable[..., Any] | None:
-        """What opens an address of a user's scheme, None where nobody brought one."""
+        """The opener of an address of a registered scheme, None where there is none."""
         scheme, colon, _ = address.partition(":")
         scheme = scheme.lower()
         if not colon or scheme in self._shipped or not _SCHEME.fullmatch(scheme):

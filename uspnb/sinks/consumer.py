@@ -117,7 +117,7 @@ class Consumer:
         return all([lane.join(deadline) for lane in self._lanes]) and done
 
     def status(self) -> ConsumerStatus:
-        """How it fares."""
+        """Counts of the buffer, and records written and lost by each sink."""
         statuses = {name: sink.status() for name, sink in self._direct.items()}
         for lane in self._lanes:
             statuses.update(lane.statuses())

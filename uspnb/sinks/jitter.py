@@ -125,7 +125,7 @@ class JitterMeter:
         return self._interval_ewma
 
     def reading(self) -> JitterReading:
-        """Everything the meter shows; sorts the window, so ask when somebody looks and not at every tick."""
+        """Everything the meter shows; sorts the window, so call it when it is shown, not at every tick."""
         latencies, jitters = sorted(self._latencies), sorted(self._jitters)
         return JitterReading(
             self._ticks,

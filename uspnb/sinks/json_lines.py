@@ -87,7 +87,7 @@ class JsonLinesSink:
             self._lock = None
 
     def status(self) -> SinkStatus:
-        """How it fares."""
+        """Records written and lost, and what keeps the disk from taking them."""
         return self._status
 
     def order(self) -> dict[str, object]:

@@ -117,11 +117,11 @@ class Guarded:
             self._condition = f"the sink {self._sink.name!r} raised {_last_line(error)}"
 
     def flush(self) -> None:
-        """Pass it on."""
+        """Flush the sink."""
         self._safely(self._sink.flush)
 
     def close(self) -> None:
-        """Pass it on."""
+        """Close the sink."""
         self._safely(self._sink.close)
 
     def status(self) -> SinkStatus:

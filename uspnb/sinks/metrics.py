@@ -264,7 +264,7 @@ class Metrics:
             child.observe(value / 1e9)
 
     def _cumulative(self, name: str, count: int, *labels: str, key: str = "") -> int:
-        """Advance a counter to a count that somebody else keeps; how much it grew."""
+        """Advance a counter to a count from elsewhere, and return by how much it grew."""
         before = self._swap((name, key or "".join(labels)), count)
         # Less than before: whoever counts was made anew and began at 0.
         grown = count if before is None or count < before else count - int(before)

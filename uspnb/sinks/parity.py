@@ -118,7 +118,7 @@ class ParityLog:
         self._waiting.clear()
 
     def status(self) -> SinkStatus:
-        """How it fares; ticks between two lines count as written."""
+        """Ticks written and lost; ticks between two lines count as written."""
         waiting = len(self._waiting)
         return SinkStatus(self._ticks - self._lost - waiting, self._lost, self._condition)
 

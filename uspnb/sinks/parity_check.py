@@ -115,11 +115,11 @@ class Comparison(NamedTuple):
 
     @property
     def equal(self) -> bool:
-        """Whether both logs tell of the same ticks and every exact hash agrees."""
+        """Whether both logs have the same ticks and every exact hash agrees."""
         return self.first_exact is None and not (self.only_a or self.only_b or self.contradicted) and self.compared > 0
 
     def text(self) -> str:
-        """Sentences for a person."""
+        """The comparison, one sentence a line."""
         sentences = [
             f"{self.compared} ticks stand in both logs, {self.only_a} only in the first, "
             f"{self.only_b} only in the second.",

@@ -58,7 +58,7 @@ class Sink(Protocol):
         """Finish; nothing is written afterwards."""
 
     def status(self) -> SinkStatus:
-        """How it fares."""
+        """Records written and lost, and what keeps the sink from working."""
 
 
 @runtime_checkable

@@ -56,10 +56,10 @@ class CampaignTrack:
         self.standing.ask(playing=steps is None, steps=steps or 0)
 
     def connect(self, wake: Callable[[], None]) -> None:
-        """A campaign waits for nobody but its commands."""
+        """Nothing to connect: only commands wake a campaign."""
 
     def status(self) -> Status:
-        """Batches as an engine counts ticks."""
+        """Phase, with evaluated batches as the count of ticks."""
         phase = "finished" if self.ended else self.standing.phase(behind=False)
         return Status(phase, ticks=self.done)
 
@@ -105,7 +105,7 @@ class CampaignTrack:
         self.events.add(self.done, kind, event or message)
 
     def end(self) -> None:
-        """The worker ends: with the campaign, or before it where nobody waits for it any more."""
+        """The worker ended: with the campaign, or before it at a shutdown."""
 
     def _end(self, error: BaseException | None) -> None:
         self.error, self.ended, self.paused = error, True, False
@@ -185,7 +185,7 @@ class AsyncMetaOptimizer:
         self._send(lambda track: track.standing.stand_still())
 
     def resume(self) -> None:
-        """Go on."""
+        """Evaluate batches until the campaign ends."""
         self._send(lambda track: track.standing.ask(playing=True))
 
     def step(self, batches: int = 1) -> None:
@@ -214,7 +214,7 @@ class AsyncMetaOptimizer:
         return self._log.all()
 
     def status(self) -> CampaignStatus:
-        """Where the campaign stands; returns at once."""
+        """State, counts of trials and best value; returns at once."""
         status = self.optimizer.status()
         if not self._active:
             return status

@@ -67,12 +67,12 @@ class _StaticSampler(TPESampler):
         self._drawn = {name: one for name, one in drawn.items() if multivariate and not one.single()}
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        """What is drawn together."""
+        """The parameters that the estimator draws jointly."""
         return dict(self._drawn)
 
 
 class _Shared(dict[Any, Any]):
-    """A dict that nobody changes, so that a copy is the dict itself; Optuna copies every trial that it is given."""
+    """A dict that never changes, so that a copy is the dict itself; Optuna copies every trial that it gets."""
 
     def __deepcopy__(self, memo: Any) -> _Shared:
         return self

@@ -356,7 +356,7 @@ class Checkpoints:
         self._trials, self._best = len(finished(image.trials)), _best(image)
 
     def after_batch(self, image: Image, interval: int) -> None:
-        """Write what is due."""
+        """Write the checkpoint of an interval that is over, and that of a new best value."""
         count, best = len(finished(image.trials)), _best(image)
         if count // interval > self._trials // interval:
             self.write(image)

@@ -128,7 +128,7 @@ def _optimizer(
 
 
 def _check_resuming(options: argparse.Namespace, optimizer: BayesianMetaOptimizer) -> None:
-    """A campaign that somebody began is gone on with only where that was asked for."""
+    """Refuse to go on with an earlier campaign without --resume."""
     status = optimizer.status()
     target = optimizer.limits(options.trials).target
     if status.trials and status.trials < target and not options.resume:

@@ -177,7 +177,7 @@ def evaluate_whole(name: str, objective: Objective | None, share: Share) -> list
 
 
 def advance(name: str, objective: Objective | None, share: Share) -> list[Part] | Lacks:
-    """On a worker: candidates through some folds, from where they stand."""
+    """On a worker: run candidates through some folds, from the states in their parts."""
     objective = _held_or_sent(name, objective)
     if objective is None:
         return Lacks()

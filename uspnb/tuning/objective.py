@@ -171,7 +171,7 @@ class WalkForwardObjective:
         return Walk(self._task, self._runner, candidates)
 
     def waves(self, pruning: bool) -> list[list[int]]:
-        """The folds that run side by side, in order: all of a limited memory where nothing is asked in between."""
+        """The folds that run side by side, in order: all of a limited memory where nothing is pruned in between."""
         every = list(range(self.n_folds))
         return [[k] for k in every] if pruning or self.max_memory is None else [every]
 

@@ -52,7 +52,7 @@ Block = str | dict[str, str] | Table | Code
 
 
 class Section(NamedTuple):
-    """A heading, what stands below it, and the figures that the page shows there."""
+    """A heading, the blocks below it, and the names of its figures on the page."""
 
     title: str
     blocks: list[Block]

@@ -254,7 +254,7 @@ class OptimizationResult(BaseModel):
         )
 
     def audit_details(self) -> dict[str, Any]:
-        """What the audit log tells of the campaign: plain values, None in place of NaN."""
+        """What the audit log records of the campaign: plain values, None in place of NaN."""
         names = ("study_name", "tier", "metric", "best_objective", "default_objective", "improvement", "p_value")
         advice = ("recommendation", "recommended_objective", "recommended_improvement", "recommended_p_value")
         counts = ("total_iterations", "failed", "pruned", "early_stopped", "timestamp_utc", "base_hash")
@@ -297,7 +297,7 @@ def relative_improvement(best: float, default: float) -> float:
 
 
 def share_text(improvement: float) -> str:
-    """An improvement in words, so that nobody has to know its sign."""
+    """An improvement as text: its size, and whether it is better or worse."""
     if math.isnan(improvement):
         return "not known"
     return f"{abs(improvement):.2%} {'better' if improvement >= 0 else 'worse'}" if improvement else "none"

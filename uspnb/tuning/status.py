@@ -36,7 +36,7 @@ def params_of(trial: FrozenTrial) -> dict[str, Any]:
 
 
 def finished(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
-    """The trials that were told."""
+    """The trials that ended."""
     return [trial for trial in trials if trial.state.is_finished()]
 
 
@@ -53,7 +53,7 @@ def running_best(trials: Sequence[FrozenTrial]) -> Float[np.ndarray, "trial"]:
 
 
 def stale_for(trials: Sequence[FrozenTrial], delta: float) -> int:
-    """How many trials have been told since the last that improved the best value by more than `delta`."""
+    """Trials that ended since the last one that improved the best value by more than `delta`."""
     best, since = math.inf, 0
     for trial in finished(trials):
         since += 1

@@ -55,7 +55,7 @@ class Owner(NamedTuple):
     run: str
 
     def text(self) -> str:
-        """As a trial's attribute holds it."""
+        """The owner as JSON, for a trial's attribute."""
         return json.dumps(self._asdict(), separators=(",", ":"))
 
 
@@ -131,7 +131,7 @@ class Store(abc.ABC):
         return contextlib.nullcontext()
 
     def id_of(self, number: int) -> int:
-        """What the storage calls a trial."""
+        """The storage's own number of a trial."""
         return self.storage.get_trial_id_from_study_id_trial_number(self._id, number)
 
     def trials(self) -> list[FrozenTrial]:
@@ -143,7 +143,7 @@ class Store(abc.ABC):
         return self.storage.get_study_user_attrs(self._id).get("uspnb", {})
 
     def set_identity(self, identity: dict[str, Any]) -> None:
-        """Say what campaign this is."""
+        """Write the campaign's identity into the study."""
         self.storage.set_study_user_attr(self._id, "uspnb", identity)
 
     def add(self, trial: FrozenTrial) -> None:

@@ -333,7 +333,7 @@ class BayesianMetaOptimizer:
         return results_dataset(self.image(), self.objective, self.base_config, self.rules)
 
     def status(self) -> CampaignStatus:
-        """Where the campaign stands."""
+        """State, counts of trials and best value."""
         trials = self.trials
         elapsed = time.monotonic() - self._began if self._state == RUNNING else self._elapsed
         return status_of(trials, self._state, self._limits.target, elapsed, self._reason)
@@ -406,7 +406,7 @@ class BayesianMetaOptimizer:
         return self.save_image(path, self.image())
 
     def save_image(self, path: str | os.PathLike[str], image: Image) -> Path:
-        """`save_study` of an earlier moment."""
+        """`save_study` of an earlier image."""
         return write_checkpoint(path, image, self._checkpoints.texts)
 
     def _load_here(self, path: str | os.PathLike[str]) -> None:

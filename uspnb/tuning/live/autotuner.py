@@ -212,7 +212,7 @@ class Autotuner:
         return not wait([attempt.future], timeout).not_done
 
     def status(self) -> AutotuneStatus:
-        """Where the loop stands."""
+        """State of the loop, counts of its attempts, and the figures that it watches."""
         loop = self._loop
         return AutotuneStatus(
             loop.state,

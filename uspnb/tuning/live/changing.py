@@ -123,11 +123,11 @@ class FileHand:
 
     @property
     def config(self) -> PredictorConfig:
-        """The predictor's."""
+        """Settings of the predictor."""
         return self._predictor.config
 
     def meta(self) -> MetaOptimizationConfig:
-        """Of the file."""
+        """Section `[meta_optimization]` of the file."""
         return load_meta_optimization_config(self._path)
 
     def check_in_force(self, config: PredictorConfig) -> None:
@@ -226,11 +226,11 @@ class EngineHand:
 
     @property
     def config(self) -> PredictorConfig:
-        """The track's."""
+        """Settings of the track."""
         return self._track.config
 
     def meta(self) -> MetaOptimizationConfig:
-        """As it was given."""
+        """The ranges and the seed of the constructor."""
         return self._meta
 
     def check_in_force(self, config: PredictorConfig) -> None:

@@ -57,7 +57,7 @@ class Decisions(list[Decision]):
     """All decisions of a tuner, the oldest first; a table in a notebook."""
 
     def of(self, outcome: str) -> list[Decision]:
-        """Those of one outcome."""
+        """The decisions of one outcome, oldest first."""
         return [decision for decision in self if decision.outcome == outcome]
 
     def text(self) -> str:

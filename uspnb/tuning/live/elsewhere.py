@@ -181,7 +181,7 @@ class Background:
 
 
 def background_for(background: bool, campaign: Callable | None, judge: Callable | None) -> Background:
-    """A helper process, or this one where `background` is off or somebody's own functions are to be called."""
+    """A helper process; this process where `background` is off, or the campaign or its test is the caller's own."""
     if background and campaign is None and judge is None:
         return Background(None, wait=False)
     return Background(lambda task: propose(task, campaign or search, judge or held_out), wait=not background)

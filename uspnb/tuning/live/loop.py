@@ -190,7 +190,7 @@ class Loop:
         return max(0, self._rest_until - total) if self.state == d.COOLDOWN else None
 
     def halt(self, state: str, reason: str) -> None:
-        """End what is going on; a change on probation stays, and a line says that nobody watches it any more."""
+        """End what is going on; a change on probation stays, and a line records that its probation was cut short."""
         if self.state == d.PROBATION:
             self._note(d.UNWATCHED, f"{reason}; the change stays")
         self._background.stop()
@@ -293,7 +293,7 @@ class Loop:
         return task, first
 
     def _decide(self, future: Future[Proposal]) -> None:
-        """Judge what the background has left."""
+        """Decide about the campaign's proposal, or note its failure."""
         error = future.exception()
         if error is not None:
             _log.warning("the campaign failed", exc_info=error)

@@ -71,7 +71,7 @@ def reachable(space: Space, config: PredictorConfig, share: float) -> Space:
 
 
 def at_limit(space: Space, changes: dict[str, Any], config: PredictorConfig, share: float) -> tuple[str, ...]:
-    """The changed parameters that stand at the limit of one change, short of the end of their range."""
+    """The changed parameters that reach the limit of one change, short of the end of their range."""
     stopped = []
     for name, value in changes.items():
         if name not in space or isinstance(value, (bool, str)):

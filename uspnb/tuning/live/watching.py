@@ -69,7 +69,7 @@ class TickRing:
         return self._ring.first
 
     def append(self, tick: Observation, accepted: bool, error: float, naive: float) -> None:
-        """One more tick."""
+        """Add a tick as the newest."""
         # A row is float64, in which nanoseconds since 1970 have no room.
         now_s, rest_ns = divmod(int(tick.now_ns), NS_PER_S)
         row = [tick.value, tick.dispersion_proxy, now_s, rest_ns, accepted, error, naive]
