@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import numpy as np
@@ -40,6 +40,7 @@ class Change(NamedTuple):
     mutation: Mutation | None = None
 
 
+@runtime_checkable
 class Hand(Protocol):
     """What the loop changes: settings and state of one live predictor.
 
