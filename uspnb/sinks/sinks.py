@@ -59,6 +59,7 @@ class Sink(Protocol):
 
     def status(self) -> SinkStatus:
         """Records written and lost, and what keeps the sink from working."""
+        ...
 
 
 @runtime_checkable
@@ -67,9 +68,11 @@ class FileSink(Sink, Protocol):
 
     def order(self) -> dict[str, object]:
         """What another process needs to make the same sink, as JSON can hold it: "kind" and arguments."""
+        ...
 
     def fields(self) -> tuple[str, ...]:
         """Fields that it writes; nothing else reaches its process."""
+        ...
 
 
 class CallbackSink:

@@ -84,10 +84,12 @@ class Source(Protocol):
     @property
     def exhausted(self) -> bool:
         """Whether no tick will ever come again and all that came were taken."""
+        ...
 
     @property
     def waiting(self) -> int:
         """Ticks that were read and not yet taken."""
+        ...
 
     def start(self, wake: Callable[[], None]) -> None:
         """Begin to read; while reading, nothing but the callback changes.
@@ -105,6 +107,7 @@ class Source(Protocol):
         Raises:
             SourceFault: once for each fault, after the ticks that came before it were taken.
         """
+        ...
 
     def seek(self, k: int) -> None:
         """Go to tick `k`, which the next `take` begins with.

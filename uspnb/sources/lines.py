@@ -148,6 +148,7 @@ class Transport(Protocol):
         Raises:
             ConnectionLost: the connection broke.
         """
+        ...
 
     def interrupt(self) -> None:
         """Make `blocks` end soon; from any thread."""

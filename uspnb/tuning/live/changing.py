@@ -55,6 +55,7 @@ class Hand(Protocol):
     @property
     def config(self) -> PredictorConfig:
         """The settings in force."""
+        ...
 
     def meta(self) -> MetaOptimizationConfig:
         """The ranges of a campaign, and its seed.
@@ -62,6 +63,7 @@ class Hand(Protocol):
         Raises:
             ConfigError: they cannot be read.
         """
+        ...
 
     def check_in_force(self, config: PredictorConfig) -> None:
         """See that these settings are in force.
@@ -90,6 +92,7 @@ class Hand(Protocol):
         Raises:
             ConfigMutationError: the policy or the disk refuses it, or it does not come into force; all is as it was.
         """
+        ...
 
     def take_back(self, change: Change, trigger: str, details: Values) -> None:
         """Bring the predictor to where it would be without the change.
