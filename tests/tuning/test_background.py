@@ -7,14 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import study_stubs as stubs
+from study_stubs import bowl, campaign, sequence
 from waiting import PATIENCE_S
 
 from uspnb.errors import DomainError
 from uspnb.tuning.background import AsyncMetaOptimizer
 from uspnb.tuning.checkpoint import read_checkpoint
-
-bowl, campaign, sequence = stubs.bowl, stubs.campaign, stubs.sequence
 
 
 class Watch:

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-import study_stubs as stubs
 from distributed import Client
+from study_stubs import bowl, campaign, sequence
 from waiting import until
 
 from uspnb.errors import DomainError, UspnbError
@@ -24,8 +24,6 @@ from uspnb.tuning.evaluation import Walk
 from uspnb.tuning.fanout import FannedOut, share_size
 from uspnb.tuning.objective import CallableObjective, Evaluation, WalkForwardObjective
 from uspnb.tuning.space import SearchSpace
-
-bowl, campaign, sequence = stubs.bowl, stubs.campaign, stubs.sequence
 
 CANDIDATES = [{"volatility_alpha": alpha, "cusum_k": 4 * alpha} for alpha in (0.05, 0.1, 0.15, 0.2, 0.25, 0.3)]
 

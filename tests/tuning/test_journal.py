@@ -9,14 +9,12 @@ from pathlib import Path
 
 import optuna
 import pytest
-import study_stubs as stubs
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
+from study_stubs import campaign, sequence
 
 from uspnb.errors import IntegrityError
 from uspnb.tuning.journal import JournalFile
-
-bowl, campaign, sequence = stubs.bowl, stubs.campaign, stubs.sequence
 
 # An entry of the journal, as another Optuna program writes it: without a checksum.
 FOREIGN = b'{"op_code":2,"worker_id":"w-1","study_id":0,"user_attr":{"note":"seen"}}\n'

@@ -19,14 +19,12 @@ from typing import Any
 import killed_campaigns
 import psycopg
 import pytest
-import study_stubs as stubs
 from distributed import Client
+from study_stubs import bowl, campaign, sequence
 from waiting import PATIENCE_S, until
 
 from uspnb.errors import DomainError
 from uspnb.tuning.storage import open_store
-
-bowl, campaign, sequence = stubs.bowl, stubs.campaign, stubs.sequence
 
 SHARED = """
 import json, pathlib, sys

@@ -12,7 +12,7 @@ import killed_campaigns
 import numpy as np
 import optuna
 import pytest
-import study_stubs as stubs
+from study_stubs import SPACE, bowl, campaign, interrupted, sequence
 from waiting import PATIENCE_S
 
 from uspnb.config.meta_optimization import MetaOptimizationConfig
@@ -21,7 +21,6 @@ from uspnb.errors import DomainError
 from uspnb.tuning.space import SearchSpace, structural_names
 from uspnb.tuning.study import BayesianMetaOptimizer
 
-SPACE, bowl, campaign, sequence = stubs.SPACE, stubs.bowl, stubs.campaign, stubs.sequence
 FoldObjective = killed_campaigns.FoldObjective
 
 
@@ -178,7 +177,7 @@ def test_time_and_stop_end_a_campaign_after_the_running_batch(tmp_path: Path) ->
 def test_an_interrupt_leaves_a_study_that_goes_on_exactly(tmp_path: Path) -> None:
     whole = campaign(tmp_path / "whole")
     whole.optimize()
-    optimizer = campaign(tmp_path / "cut", stubs.interrupted(10))
+    optimizer = campaign(tmp_path / "cut", interrupted(10))
     with pytest.raises(KeyboardInterrupt):
         optimizer.optimize()
     status = optimizer.status()
