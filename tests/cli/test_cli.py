@@ -14,6 +14,7 @@ from walks import random_walk
 
 from uspnb import cli
 from uspnb.cli import main
+from uspnb.config import command
 from uspnb.config.load import load_config, parse_config
 from uspnb.config.schema import PredictorConfig
 from uspnb.data.series import read_series
@@ -107,7 +108,7 @@ def test_an_interrupt_is_code_130(monkeypatch, capsys):
     def interrupted(options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "_config", interrupted)
+    monkeypatch.setattr(command, "run", interrupted)
     assert main(["config"]) == 130
     assert "interrupted" in capsys.readouterr().err
 
@@ -116,7 +117,7 @@ def test_a_programming_error_is_not_swallowed(monkeypatch):
     def broken(options):
         raise RuntimeError("bug")
 
-    monkeypatch.setattr(cli, "_config", broken)
+    monkeypatch.setattr(command, "run", broken)
     with pytest.raises(RuntimeError, match="bug"):
         main(["config"])
 
