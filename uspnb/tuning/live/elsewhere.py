@@ -123,7 +123,7 @@ def packed_kernels(names: Sequence[str]) -> bytes:
     return buffer.getvalue()
 
 
-def register_packed(stream: BinaryIO) -> None:
+def register_packed(stream: io.BytesIO) -> None:
     """Register what `packed_kernels` packed.
 
     Raises:
