@@ -314,7 +314,7 @@ def open_store(url: str | os.PathLike[str], **options: Any) -> Store:
         return _shipped("sqlite_store", "SqliteStore", options, Path(text).expanduser())
     raise DomainError(  # the address is not repeated: it may hold a password
         "this names no store; give memory:, sqlite:PATH, a path that ends in .db, or a redis://, rediss:// or unix:// "
-        f"address; schemes that can be opened are {', '.join(_REGISTRY.known())}"
+        f"address; schemes that can be opened are {', '.join(_REGISTRY.schemes())}"
     )
 
 
