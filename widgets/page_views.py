@@ -91,7 +91,7 @@ class PageView(AnyWidgetComponent):
 
     def _set(self, name: str, value: Any) -> None:
         """Set a parameter, on the page's own thread where there is a page."""
-        on_page(self._pages, lambda: self.param.update(**{name: value}))
+        on_page(self._pages, lambda: setattr(self, name, value))
 
     def _receive(self, *events: Any) -> None:
         for event in events:

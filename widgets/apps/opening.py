@@ -22,8 +22,8 @@ from uspnb.errors import DomainError
 from ..front_end import bundle
 from .choices import CHOICES, SEA, find_choice, group_choices
 from .page import FOLDER, WIDE, AppPage, Part
+from .site import MOST_BYTES
 
-MOST_BYTES = 50_000_000
 PIECE = 1_000_000
 _HEAD_BYTES = 65_536
 AUTOMATIC = "found by itself"

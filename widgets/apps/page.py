@@ -143,7 +143,7 @@ def page(
     return template
 
 
-def schedule(document: Any, act: Callable[[], None]) -> None:
+def schedule(document: Any, act: Callable[[], object]) -> None:
     """Have a page do something on its own thread, called from any other; nothing where the page has gone meanwhile."""
     # Bokeh takes a document apart when its page is left, whoever still holds it
     with contextlib.suppress(AttributeError):

@@ -30,10 +30,10 @@ from uspnb.errors import DomainError, UspnbError
 from uspnb.runtime.credentials import is_loopback
 
 from .downloads import DownloadHandler
-from .opening import MOST_BYTES, PIECE
+from .opening import PIECE
 from .page import FOLDER, STATIC_FILES, error_page
 from .reach import APPS, LOOPBACK, check_reach
-from .site import Site
+from .site import MOST_BYTES, Site
 
 PAGE_LIFETIME_MS = 10_000
 CHECK_MS = 1_000

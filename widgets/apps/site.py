@@ -14,7 +14,7 @@ from uspnb.config.schema import PredictorConfig
 from uspnb.engine.session import Session
 from uspnb.sources.opening import open_source
 
-from .opening import MOST_BYTES
+MOST_BYTES = 50_000_000
 
 
 @dataclasses.dataclass
