@@ -115,7 +115,7 @@ def _usable(y: np.ndarray, forecasts: dict[str, Forecast], start: int) -> np.nda
     return usable
 
 
-def _scores(y: np.ndarray, f: Forecast, level: float) -> Float[np.ndarray, "metric"]:
+def score_forecast(y: np.ndarray, f: Forecast, level: float) -> Float[np.ndarray, "metric"]:
     error = y - f.mean
     largest = float(np.max(np.abs(error), initial=0.0)) or 1.0
     inside = (y >= f.lower) & (y <= f.upper)
@@ -142,7 +142,7 @@ def _dataset(
         errors = {}
         for i, (name, f) in enumerate(forecasts.items()):
             part = Forecast(*(array[rows, a] for array in (f.mean, f.scale, f.lower, f.upper)))
-            score[i, :, a] = _scores(y[rows, a], part, level)
+            score[i, :, a] = score_forecast(y[rows, a], part, level)
             errors[name] = y[rows, a] - part.mean
         # errors are scaled before they are squared: the test does not depend on the unit, and 1e300 would overflow
         unit = float(score[:, 0, a].max()) or 1.0
