@@ -30,8 +30,8 @@ from tables import Table, parser, show
 
 import uspnb
 from uspnb.data import processes
+from uspnb.model.programs import trace_count
 from uspnb.model.records import Observation
-from uspnb.predictor.functional import trace_count
 
 SEED = 7900
 SECOND = 1_000_000_000

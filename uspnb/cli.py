@@ -101,19 +101,22 @@ def _parser() -> argparse.ArgumentParser:
     tuning.add_arguments(tune)
     tune.set_defaults(run=tuning.run)
 
-    trunk = commands.add_parser("train-trunk", help="train a trunk network of the deep_galerkin kernel anew")
+    from .model.kernels.registry import trained_kernel
+
+    trained = trained_kernel()
+    trunk = commands.add_parser("train-trunk", help=f"train a trunk network of the {trained.name} kernel anew")
     trunk.add_argument("--width", type=int, default=32, help="units of a hidden layer")
     trunk.add_argument("--depth", type=int, default=2, help="hidden layers")
     trunk.add_argument("--seed", type=int, default=0, help="of the weights and of every batch")
     trunk.add_argument("--steps", type=int, metavar="N", help="optimiser steps; the trainer's own number if left out")
     trunk.add_argument("--out", type=Path, default="trunks", metavar="FOLDER", help="folder of the weights file")
-    trunk.set_defaults(run=_train_trunk)
+    trunk.set_defaults(run=_train_trunk, training=trained.training)
 
     from .config import command as config_command
 
     config = commands.add_parser("config", help="print, check, look back at or take back the settings")
     config_command.add_arguments(config)
-    config.set_defaults(run=_config)
+    config.set_defaults(run=config_command.run)
     return parser
 
 
@@ -140,9 +143,9 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_output(parser: argparse.ArgumentParser, default: str | None) -> None:
-    told = "no report if left out" if default is None else f"by default {default}"
+    place = "no report if left out" if default is None else f"by default {default}"
     parser.add_argument(
-        "--out", type=Path, default=default, metavar="FILE.html", help=f"where to write the report; {told}"
+        "--out", type=Path, default=default, metavar="FILE.html", help=f"where to write the report; {place}"
     )
     parser.add_argument("--save", type=Path, metavar="RUN.zarr|RUN.nc", help="where to write the whole result")
     parser.add_argument("--config", type=Path, metavar="FILE.toml", help="settings; the defaults if left out")
@@ -203,8 +206,8 @@ def _serve(options: argparse.Namespace) -> int:
             raise DomainError(
                 f"the environment variable {options.password_env} holds no password; set it before serving"
             )
-    given = {"follow": options.follow or None, "time": options.time, "value": options.value}
-    chosen = {name: value for name, value in given.items() if value is not None}
+    reading = {"follow": options.follow or None, "time": options.time, "value": options.value}
+    chosen = {name: value for name, value in reading.items() if value is not None}
     if chosen and not str(options.source or "").lower().endswith((".csv", ".tsv", ".txt")):
         raise DomainError(f"--{next(iter(chosen))} is for a CSV file; name one with --source FILE.csv")
     # refused before the libraries of the pages are loaded
@@ -243,7 +246,7 @@ def _lab(options: argparse.Namespace) -> int:
 
 def lab_arguments(folder: Path, port: int, no_browser: bool) -> list[str]:
     """What JupyterLab is started with: on the loopback address, asking nobody for news, updates or extensions."""
-    made = [
+    arguments = [
         f"--ServerApp.root_dir={folder}",
         "--ServerApp.ip=127.0.0.1",
         f"--ServerApp.port={port}",
@@ -253,8 +256,8 @@ def lab_arguments(folder: Path, port: int, no_browser: bool) -> list[str]:
         "--LabApp.extension_manager=readonly",
     ]
     if hasattr(os, "geteuid") and os.geteuid() == 0:
-        made.append("--allow-root")  # a container's only user; nobody else can reach the loopback address
-    return [*made, "--no-browser"] if no_browser else made
+        arguments.append("--allow-root")  # a container's only user; nobody else can reach the loopback address
+    return [*arguments, "--no-browser"] if no_browser else arguments
 
 
 def _notebooks() -> Path:
@@ -305,7 +308,8 @@ def _replay(series: Series, title: str, options: argparse.Namespace, asset: Any 
     if options.save is not None:
         print(f"Result: {results.save(ds, options.save).absolute()}")
     if options.out is not None:
-        print(f"Report: {report_file.write_report(ds, comparison, options.out, title, options.theme, asset)}")
+        report = report_file.run_report(ds, comparison, title, options.theme, asset)
+        print(f"Report: {report.write(options.out)}")
     return 0
 
 
@@ -334,9 +338,9 @@ def _comparison_text(comparison: xr.Dataset) -> str:
 def _inspect(options: argparse.Namespace) -> int:
     from .persistence.snapshots import inspect_file
 
-    found = [inspect_file(file) for file in options.files]
-    print("\n\n".join(about.text() for about in found))
-    return 0 if all(about.valid for about in found) else DIFFERS
+    inspections = [inspect_file(file) for file in options.files]
+    print("\n\n".join(about.text() for about in inspections))
+    return 0 if all(about.valid for about in inspections) else DIFFERS
 
 
 def _parity(options: argparse.Namespace) -> int:
@@ -357,16 +361,9 @@ def _parity(options: argparse.Namespace) -> int:
 
 
 def _train_trunk(options: argparse.Namespace) -> int:
-    from .model.kernels.deep_galerkin.training import DEFAULT_STEPS, train_trunk
-
-    steps = DEFAULT_STEPS if options.steps is None else options.steps
-    entry = train_trunk(options.width, options.depth, options.seed, steps, options.out)
+    training = importlib.import_module(options.training)
+    steps = training.DEFAULT_STEPS if options.steps is None else options.steps
+    entry = training.train_trunk(options.width, options.depth, options.seed, steps, options.out)
     print(json.dumps(entry, indent=2))
     print(f"Weights: {options.out.absolute()}")
     return 0
-
-
-def _config(options: argparse.Namespace) -> int:
-    from .config.command import run
-
-    return run(options)

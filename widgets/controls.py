@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import threading
 import weakref
-from concurrent.futures import Future, wait
+from concurrent.futures import Future
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,23 +43,18 @@ class Marks(ipywidgets.VBox):
         self._session = session
         self._shown: tuple[Mark | Path, ...] = ()
         self._on_disk: tuple[Path, ...] = ()
-        self._saving: Future[Any] | None = None
         self.notice = Notice()
         self.label = ipywidgets.Text(
             "", placeholder="name (optional)", tooltip="Name of the next mark", layout=_wide_enough()
         )
-        self.make = button("Mark", "Keep the session as it stands now, in memory", "bookmark")
-        self.make.on_click(lambda _: self.mark())
-        self.save = button(
-            "Snapshot", f"Write the state to {session.snapshot_folder}, where it outlives this kernel", "save"
-        )
-        self.save.on_click(lambda _: self.snapshot())
+        self.make = button("Mark", "Keep the session as it stands now, in memory", "bookmark", self.mark)
+        where = f"Write the state to {session.snapshot_folder}, where it outlives this kernel"
+        self.save = button("Snapshot", where, "save", self.snapshot)
         self.choice = ipywidgets.Dropdown(
             options=NO_MARK, tooltip="The mark or snapshot to restore", layout=_wide_enough()
         )
-        self.restore = button("Restore", "Go back to the chosen mark or snapshot", "history")
+        self.restore = button("Restore", "Go back to the chosen mark or snapshot", "history", self._on_restore)
         self.restore.disabled = True
-        self.restore.on_click(lambda _: self._on_restore())
         super().__init__(
             [
                 heading("Marks and snapshots"),
@@ -82,14 +77,8 @@ class Marks(ipywidgets.VBox):
         """Have the state written to disk, without holding up the session or the kernel."""
         saving: list[Future[Any]] = []
         if self.notice.attempt(lambda: saving.append(self._session.save_snapshot_nonblocking())):
-            self._saving = saving[0]
             self.notice.say("writing a snapshot ...")
-            self._saving.add_done_callback(self._on_saved)
-
-    def wait(self, timeout: float = 60.0) -> None:
-        """Until what is being written has been written."""
-        if self._saving is not None:
-            wait([self._saving], timeout)
+            saving[0].add_done_callback(self._on_saved)
 
     def _on_saved(self, saving: Future[Any]) -> None:
         if saving.cancelled():
@@ -129,34 +118,26 @@ class Export(ipywidgets.VBox):
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._writer: threading.Thread | None = None
         self.notice = Notice()
         self.kind = ipywidgets.Dropdown(options=FORMATS, tooltip="Format of the export", layout=_wide_enough())
         stem = re.sub(r"\W+", "-", session.title or "").strip("-").lower() or "session"
         self.path = ipywidgets.Text(
             f"{stem}.zarr", tooltip="Where to write, relative to the notebook's folder", layout=_wide_enough()
         )
-        self.write = button("Export", "Write every tick so far to this file", "download")
+        self.write = button("Export", "Write every tick so far to this file", "download", self.export)
         self.link = ipywidgets.Output()
         self.kind.observe(self._on_kind, "value")
-        self.write.on_click(lambda _: self.export())
         super().__init__([heading("Export"), row(self.kind, self.path, self.write), self.notice, self.link])
 
     def export(self) -> None:
         """Start writing to the path that is typed; the notice says how it ended."""
-        if self._writer is not None and self._writer.is_alive():
+        if self.write.disabled:
             return
         target = Path(self.path.value.strip())
         self.write.disabled = True
         self.link.outputs = ()
         self.notice.say(f"writing {target} ...")
-        self._writer = threading.Thread(target=self._export, args=(target,), name="uspnb-export", daemon=True)
-        self._writer.start()
-
-    def wait(self, timeout: float = 60.0) -> None:
-        """Until what is being written has been written."""
-        if self._writer is not None:
-            self._writer.join(timeout)
+        threading.Thread(target=self._export, args=(target,), name="uspnb-export", daemon=True).start()
 
     def _export(self, target: Path) -> None:
         try:
@@ -249,8 +230,8 @@ class Controls(ipywidgets.VBox):
         self.settings.refresh()
         self.marks.refresh()
         self.marks.make.disabled = self.marks.save.disabled = status.phase == "closed"
-        if (seen := (status.alarms, self.session.revision)) != self._alarms_shown:
-            self._alarms_shown = seen
+        if (alarms := (status.alarms, self.session.revision)) != self._alarms_shown:
+            self._alarms_shown = alarms
             self.alarms.has_times = self.session.has_times
             self.alarms.refresh(self.session.alarms())
 
@@ -326,18 +307,17 @@ def show(shown: Any, **rest: Any) -> Workbench | TuningMonitor:
         shown: a session; an `AsyncMetaOptimizer`; or a `BayesianMetaOptimizer`, which then runs in the background.
         rest: arguments of `LiveView` or of `TuningMonitor` for a new one.
     """
-    known = _open.get(id(shown))
-    if known is not None and known.shown is shown and known.comm is not None:
-        return known
-    made = _open[id(shown)] = _monitor(shown, rest) if hasattr(shown, "optimize") else Workbench(shown, **rest)
-    return made
-
-
-def _monitor(optimizer: Any, rest: dict[str, Any]) -> TuningMonitor:
-    if not hasattr(optimizer, "subscribe"):
+    view = _open.get(id(shown))
+    if view is not None and view.shown is shown and view.comm is not None:
+        return view
+    if not hasattr(shown, "optimize"):
+        view = Workbench(shown, **rest)
+    elif hasattr(shown, "subscribe"):
+        view = TuningMonitor(shown, **rest)
+    else:
         from uspnb.tuning.background import AsyncMetaOptimizer
 
-        made = TuningMonitor(AsyncMetaOptimizer(optimizer=optimizer), **rest)
-        made.shown = optimizer
-        return made
-    return TuningMonitor(optimizer, **rest)
+        view = TuningMonitor(AsyncMetaOptimizer(optimizer=shown), **rest)
+        view.shown = shown
+    _open[id(shown)] = view
+    return view

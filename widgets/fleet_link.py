@@ -48,39 +48,26 @@ class FleetLink(Link):
         post: sets a trait of the widget by name.
     """
 
-    heard: ClassVar[tuple[str, ...]] = (*Link.heard, "chosen")
+    inbound: ClassVar[tuple[str, ...]] = (*Link.inbound, "chosen")
 
     def __init__(self, fleet: Fleet, post: Post) -> None:
-        self.fleet = fleet
         self._ticks = min(SPARK_TICKS, fleet.ring)
         self._next, self._revision = 0, 0
-        self._hooks: list[Chosen] = []
-        super().__init__(post)
+        #: called with the asset that a reader opens, with None when the Escape key closes one
+        self.hooks: list[Chosen] = []
+        super().__init__(fleet, post, self._next_frame)
 
-    def on_chosen(self, hook: Chosen) -> None:
-        """Have `hook(asset)` called when a reader opens an asset, `hook(None)` when one is closed by the Escape key."""
-        self._hooks.append(hook)
-
-    def subscribe(self, callback: Callable[[], None]) -> Callable[[], None]:
-        """As the fleet's."""
-        return self.fleet.subscribe(callback)
-
-    @property
-    def phase(self) -> str:
-        """Of the fleet."""
-        return self.fleet.status.phase
-
-    def next_frame(self, seq: int, reset: bool) -> bytes | None:
+    def _next_frame(self, seq: int, reset: bool) -> bytes | None:
         """The ticks since the last frame; the newest sparklines after a cut of the history or a lag beyond them."""
-        revision, ready = self.fleet.status.revision, self.fleet.rows_ready
+        revision, ready = self.watched.status.revision, self.watched.rows_ready
         reset = reset or revision != self._revision or not 0 <= ready - self._next <= self._ticks
         if ready == self._next and not reset:
             return None
         first = max(0, ready - self._ticks) if reset else self._next
-        real, rows = self.fleet.columns(SPARK_COLUMNS, first, ready)
+        real, rows = self.watched.columns(SPARK_COLUMNS, first, ready)
         reset = reset or real > first  # the worker has gone round the ring since: what is left is all that there is
         self._revision, self._next = revision, real + len(rows)
-        present = self.fleet.summaries()
+        present = self.watched.summaries()
         head = (
             seq, reset, real, len(rows), len(present), time.time() * 1e3, self._next, len(SPARK_COLUMNS),
             present.shape[1], 0.0,
@@ -89,35 +76,30 @@ class FleetLink(Link):
 
     def read_status(self) -> dict[str, Any]:
         """That of the fleet; why the last command was refused stands in place of its message."""
-        status = self.fleet.status.as_dict()
+        status = super().read_status()
         return status | {"message": self.refused or status["message"]}
 
     def read_meta(self) -> dict[str, Any]:
         """Assets, columns, units, and whether it is live."""
-        kernels = self.fleet.config.kernels
+        kernels = self.watched.config.kernels
         return {
-            "assets": [str(asset) for asset in self.fleet.assets],
+            "assets": [str(asset) for asset in self.watched.assets],
             "kernels": shown_kernels(kernels),
             "alarm_names": list(ALARM_CHARTS),
             "spark_columns": list(SPARK_COLUMNS),
             "summary_columns": list(summary_columns(kernels)),
             "ticks": self._ticks,
-            "units": self.fleet.units,
-            "live": self.fleet.live,
+            "units": self.watched.units,
+            "live": self.watched.live,
         }
-
-    def carry_out(self, name: str, value: Any) -> str | None:
-        """A command of the fleet."""
-        self.fleet.command(name, value)
-        return None
 
     def take(self, name: str, value: dict[str, Any]) -> None:
         """The row that a reader has "chosen", by its place, -1 for none."""
         if name != "chosen":
             return super().take(name, value)
-        place = check_whole("place", read_json_number(value.get("place")), -1, len(self.fleet.assets) - 1)
-        for hook in self._hooks:
-            hook(None if place < 0 else self.fleet.assets[place])
+        place = check_whole("place", read_json_number(value.get("place")), -1, len(self.watched.assets) - 1)
+        for hook in self.hooks:
+            hook(None if place < 0 else self.watched.assets[place])
 
 
 class FleetFace:
@@ -129,11 +111,11 @@ class FleetFace:
     @property
     def fleet(self) -> Fleet:
         """What is shown."""
-        return self._link.fleet
+        return self._link.watched
 
     def on_chosen(self, hook: Chosen) -> None:
         """Have `hook(asset)` called when a reader opens an asset."""
-        self._link.on_chosen(hook)
+        self._link.hooks.append(hook)
 
     def mark_open(self, asset: Any = None) -> None:
         """Mark the row of the asset that is open, none where it is left out."""

@@ -23,7 +23,7 @@ from uspnb.runtime.arguments import check_text, check_whole, read_json_number
 
 CREDITS = 2
 STATUS_PERIOD_S = 0.1
-CLIENTS_KEPT = 64
+MOST_CLIENTS = 64
 
 Post = Callable[[str, Any], None]
 
@@ -98,22 +98,18 @@ class Frames:
         self._lock = threading.RLock()
         self._in_flight: set[int] = set()
         self._seq, self._reset, self._closed = 0, True, False
-        self._client: str | None = None
+        #: the front end that last said hello, None before
+        self.client: str | None = None
 
     @property
     def in_flight(self) -> int:
         """Frames sent and not yet acknowledged."""
         return len(self._in_flight)
 
-    @property
-    def client(self) -> str | None:
-        """The front end that last said hello, None before."""
-        return self._client
-
     def hello(self, client: str) -> None:
         """A front end has (re)appeared: whatever was under way counts no more and it is sent everything."""
         with self._lock:
-            self._client, self._reset = client, True
+            self.client, self._reset = client, True
             self._in_flight.clear()
             self.pump()
 
@@ -126,7 +122,7 @@ class Frames:
     def pump(self) -> None:
         """Send what is new, while there is something, a front end to see it and a credit to spend."""
         with self._lock:
-            while self._client is not None and not self._closed and len(self._in_flight) < self._credits:
+            while self.client is not None and not self._closed and len(self._in_flight) < self._credits:
                 frame = self._make(self._seq + 1, self._reset)
                 if frame is None:
                     return
@@ -138,7 +134,7 @@ class Frames:
     def send_aside(self, make: Callable[[int], bytes]) -> None:
         """Send a frame that was asked for; it takes a number and no credit."""
         with self._lock:
-            if not self._closed and self._client is not None:
+            if not self._closed and self.client is not None:
                 self._seq += 1
                 self._send(make(self._seq))
 
@@ -163,13 +159,13 @@ class Command:
     value: Any = None
 
     @classmethod
-    def read(cls, given: Any) -> Command:
+    def read(cls, message: Any) -> Command:
         """A command as a message holds it.
 
         Raises:
             DomainError: no dict, or one without a number and a name.
         """
-        fields = read_fields(given)
+        fields = read_fields(message)
         number = check_whole("id", read_json_number(fields.get("id")), 1, remedy="number the commands of a client")
         return cls(number, check_text("name", fields.get("name")), fields.get("value"))
 
@@ -181,13 +177,13 @@ class Commands:
         self._lock = threading.Lock()
         self._done: dict[str, int] = {}
 
-    def new(self, client: str, given: list[Command]) -> list[Command]:
-        """Those of `given` that were not seen before, in their order."""
+    def take_new(self, client: str, commands: list[Command]) -> list[Command]:
+        """Those of a client's `commands` that were not taken before, in their order."""
         with self._lock:
             done = self._done.pop(client, 0)
-            new = [command for command in given if command.number > done]
+            new = [command for command in commands if command.number > done]
             self._done[client] = max([done, *(command.number for command in new)])
-            while len(self._done) > CLIENTS_KEPT:
+            while len(self._done) > MOST_CLIENTS:
                 del self._done[next(iter(self._done))]
         return new
 
@@ -195,21 +191,23 @@ class Commands:
 class Link(ABC):
     """Carries frames and a status from what is watched to one widget, and commands back.
 
-    A link of its own kind says what a frame, the status and the meta are, and carries a command out.  Any thread may
-    call any method.
+    A link of its own kind says what the meta is.  Any thread may call any method.
 
     Args:
+        watched: has `subscribe(callback)`, which returns what ends that, `status` and `command(name, value)`.
         post: sets a trait of the widget by name.
+        next_frame: everything since the last frame by the number of the next one, all there is where the front end
+            starts afresh; None where there is nothing new.
     """
 
     #: traits that the front end sets and the link takes
-    heard: ClassVar[tuple[str, ...]] = ("acknowledged", "hello", "command")
+    inbound: ClassVar[tuple[str, ...]] = ("acknowledged", "hello", "command")
     #: fields of the status whose change alone is no news
     clocks: ClassVar[tuple[str, ...]] = ()
 
-    def __init__(self, post: Post) -> None:
-        self._set_trait = post
-        self.frames = Frames(self.next_frame, lambda frame: self.post("frame", frame))
+    def __init__(self, watched: Any, post: Post, next_frame: Callable[[int, bool], bytes | None]) -> None:
+        self.watched, self._set_trait = watched, post
+        self.frames = Frames(next_frame, lambda frame: self.post("frame", frame))
         self._commands = Commands()
         self._throttle = Throttle(self._post_status, STATUS_PERIOD_S)
         self._posted: dict[str, Any] = {}
@@ -218,7 +216,8 @@ class Link(ABC):
         self._notices = itertools.count(1)
         self._pong: list[Any] | None = None
         self._unsubscribe: Callable[[], None] | None = None
-        self._closed = False
+        #: whether nothing is sent any more
+        self.closed = False
         #: why the last command was refused, "" where it was not
         self.refused = ""
         self.meta = self.read_meta()
@@ -226,57 +225,44 @@ class Link(ABC):
     # -- what a link of its own kind says ---------------------------------------------------------------------------
 
     @abstractmethod
-    def subscribe(self, callback: Callable[[], None]) -> Callable[[], None]:
-        """Have `callback` called after changes of what is watched; returns what ends that."""
-
-    @property
-    @abstractmethod
-    def phase(self) -> str:
-        """What of the status the front end hears of at once when it changes."""
-
-    @abstractmethod
-    def next_frame(self, seq: int, reset: bool) -> bytes | None:
-        """Everything since the last frame, all there is where `reset`; None where there is nothing new."""
-
-    @abstractmethod
-    def read_status(self) -> dict[str, Any]:
-        """Where what is watched stands, as JSON can hold it but for infinities and NaN."""
-
-    @abstractmethod
     def read_meta(self) -> dict[str, Any]:
         """What the front end must know beside frames and status, as JSON can hold it."""
 
-    @abstractmethod
+    @property
+    def phase(self) -> str:
+        """What of the status the front end hears of at once when it changes."""
+        return self.watched.status.phase
+
+    def read_status(self) -> dict[str, Any]:
+        """The status of what is watched, as JSON can hold it but for infinities and NaN."""
+        return self.watched.status.as_dict()
+
     def carry_out(self, name: str, value: Any) -> str | None:
-        """Do what a reader asked for; a string is shown in the view.
+        """Do what a reader commands; a string is shown in the view.
 
         Raises:
             UspnbError: it is refused; the sentence is shown.
         """
+        self.watched.command(name, value)
 
     def take(self, name: str, value: dict[str, Any]) -> None:
-        """Take one of `heard` that not every link has.
+        """Take one of `inbound` that not every link has.
 
         Raises:
             DomainError: it cannot be read.
         """
-        raise DomainError(f"{name!r} is not one of {', '.join(map(repr, self.heard))}")
+        raise DomainError(f"{name!r} is not one of {', '.join(map(repr, self.inbound))}")
 
     # -- what every link does ---------------------------------------------------------------------------------------
 
-    @property
-    def closed(self) -> bool:
-        """Whether nothing is sent any more."""
-        return self._closed
-
     def start(self) -> None:
         """Begin to listen."""
-        if self._unsubscribe is None and not self._closed:
-            self._unsubscribe = self.subscribe(self.changed)
+        if self._unsubscribe is None and not self.closed:
+            self._unsubscribe = self.watched.subscribe(self.changed)
 
     def close(self) -> None:
         """Send no more; what is watched goes on."""
-        self._closed = True
+        self.closed = True
         unsubscribe, self._unsubscribe = self._unsubscribe, None
         if unsubscribe is not None:
             unsubscribe()
@@ -290,7 +276,7 @@ class Link(ABC):
 
     def post(self, name: str, value: Any) -> None:
         """Set a trait of the widget, unless the link is closed."""
-        if not self._closed:
+        if not self.closed:
             self._set_trait(name, value)
 
     def tell(self, at_once: bool = False) -> None:
@@ -309,8 +295,8 @@ class Link(ABC):
         self.tell(at_once=True)
 
     def receive(self, name: str, value: Any) -> None:
-        """Take a trait that the front end has set: one of `heard`."""
-        if self._closed or not value:
+        """Take a trait that the front end has set: one of `inbound`."""
+        if self.closed or not value:
             return
         try:
             if name == "acknowledged":
@@ -325,16 +311,16 @@ class Link(ABC):
             self.notice(f"A message of the page was not understood: {error}", refused=True)
 
     def greet(self, client: str) -> None:
-        """A front end has (re)appeared: it is told where things stand and sent everything."""
+        """A front end has (re)appeared: it is sent the status, then all frames."""
         self.tell(at_once=True)
         self.frames.hello(client)
 
-    def _take_commands(self, given: dict[str, Any]) -> None:
-        client = check_text("client", given.get("client"))
-        recent = given.get("recent") or [given]
+    def _take_commands(self, message: dict[str, Any]) -> None:
+        client = check_text("client", message.get("client"))
+        recent = message.get("recent") or [message]
         if not isinstance(recent, list):
             raise DomainError(f"recent = {recent!r:.80} must be a list of commands")
-        for command in self._commands.new(client, [Command.read(one) for one in recent]):
+        for command in self._commands.take_new(client, [Command.read(one) for one in recent]):
             self._carry_out(client, command)
 
     def _carry_out(self, client: str, command: Command) -> None:
@@ -343,11 +329,11 @@ class Link(ABC):
             self.tell(at_once=True)
             return
         try:
-            said, self.refused = self.carry_out(command.name, command.value), ""
+            answer, self.refused = self.carry_out(command.name, command.value), ""
         except (UspnbError, OSError) as error:
-            said = self.refused = str(error)
-        if said:
-            self.notice(said, client, refused=bool(self.refused))
+            answer = self.refused = str(error)
+        if answer:
+            self.notice(answer, client, refused=bool(self.refused))
         else:
             self.tell(at_once=True)
 
@@ -356,7 +342,7 @@ class Link(ABC):
         status = {name: _plain(value) for name, value in self.read_status().items()}
         status |= {"notice": self._notice, "pong": self._pong}
         clocks = dict.fromkeys(self.clocks)
-        if self._closed or status | clocks == self._posted | clocks:
+        if self.closed or status | clocks == self._posted | clocks:
             return
         self._posted, self._phase = status, phase
         meta = self.read_meta()
@@ -366,15 +352,15 @@ class Link(ABC):
         self.post("status", status)
 
 
-def read_fields(given: Any) -> dict[str, Any]:
+def read_fields(message: Any) -> dict[str, Any]:
     """A message of a front end.
 
     Raises:
         DomainError: it is no dict.
     """
-    if not isinstance(given, dict):
-        raise DomainError(f"{given!r:.80} must be a dict of fields")
-    return given
+    if not isinstance(message, dict):
+        raise DomainError(f"{message!r:.80} must be a dict of fields")
+    return message
 
 
 def _plain(value: Any) -> Any:

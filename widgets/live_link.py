@@ -5,10 +5,11 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar
 
 import numpy as np
 
+from uspnb.engine.control import Control
 from uspnb.errors import DomainError, UspnbError
 from uspnb.model.fields import CHART_NAMES, view_columns
 from uspnb.model.kernels.registry import kernel_colour, kernel_label
@@ -21,64 +22,11 @@ THEMES = ("auto", "light", "dark")
 ROWS = (100, 20_000)
 HEIGHT = (300, 4000)
 HOSTED = ("export", "snapshot")
-#: a frame is little-endian float64: these ten numbers, then rows of the columns that `meta_of` names
+#: a frame is little-endian float64: these ten numbers, then rows of the columns that `fixed_meta` names
 HEADER = ("seq", "reset", "first_tick", "count", "columns", "sent_ms", "latest_tick", "kind", "missing", "revision")
 LIVE, WINDOW = 0, 1
 
 Hook = Callable[[str, Any], Any]
-
-
-class Viewable(Protocol):
-    """What frames are made of."""
-
-    @property
-    def rows_ready(self) -> int:
-        """Ticks that can be seen, counted from the start of the series."""
-        ...
-
-    @property
-    def revision(self) -> int:
-        """How often ticks that could already be seen were cut or replaced."""
-        ...
-
-    def view_rows(self, first: int, stop: int) -> tuple[int, np.ndarray]:
-        """Rows of the ticks `first` to `stop` that are still in memory, and the index of the first of them."""
-        ...
-
-
-@runtime_checkable
-class Watchable(Viewable, Protocol):
-    """The methods of a session, whose presence can be asked for without reading anything."""
-
-    def subscribe(self, callback: Callable[[], object]) -> Callable[[], None]:
-        """Have `callback` called after changes; returns what ends that."""
-        ...
-
-    def command(self, name: Any, value: Any = None) -> None:
-        """A command by its name."""
-        ...
-
-
-class Shown(Watchable, Protocol):
-    """What a live view asks of a session; `uspnb.Session` answers it, and so does one asset of a fleet."""
-
-    title: Any
-    units: Any
-    has_times: Any
-    live: Any
-    reasons: Any
-    holder_threshold: Any
-    confidence_level: Any
-    config: Any
-
-    @property
-    def status(self) -> Any:
-        """Where the session stands; has `phase` and `as_dict()`."""
-        ...
-
-    def mark(self, label: str = "") -> Any:
-        """Hold the present state in memory under a label."""
-        ...
 
 
 def check_view(session: Any, rows: Any, theme: Any, height: Any) -> None:
@@ -87,7 +35,8 @@ def check_view(session: Any, rows: Any, theme: Any, height: Any) -> None:
     Raises:
         DomainError: names the argument, its value and what is allowed.
     """
-    if isinstance(session, type) or not isinstance(session, Watchable):
+    methods = ("subscribe", "command", "view_rows")  # those of a session and of one asset of a fleet
+    if isinstance(session, type) or not all(hasattr(session, name) for name in methods):
         raise DomainError(
             f"a live view shows a uspnb.Session, not a {type(session).__name__}; make one: uspnb.Session(series)"
         )
@@ -101,21 +50,27 @@ def shown_kernels(kernels: Sequence[str]) -> list[dict[str, str]]:
     return [{"name": name, "label": kernel_label(name), "colour": kernel_colour(name)} for name in kernels]
 
 
-def meta_of(session: Shown, rows: int) -> dict[str, Any]:
-    """What the front end must know of a session beside its ticks, as JSON can hold it."""
+def fixed_meta(session: Control) -> dict[str, Any]:
+    """What a front end must know of a session and no command changes, as JSON can hold it."""
     kernels = session.config.kernels
     return {
-        "title": session.title,
-        "units": session.units,
         "columns": list(view_columns(kernels)),
         "kernels": shown_kernels(kernels),
         "charts": [{"name": name, "colour": CHART_COLOURS[name]} for name in CHART_NAMES],
         "phrases": {str(code): phrase for code, phrase in session.reasons.items()},
+        "controls": True,
+    }
+
+
+def meta_of(session: Control, rows: int) -> dict[str, Any]:
+    """What it must know beside that, ticks and status."""
+    return {
+        "title": session.title,
+        "units": session.units,
         "holder_threshold": session.holder_threshold,
         "confidence": session.confidence_level,
         "has_times": session.has_times,
         "live": session.live,
-        "controls": True,
         "rows": rows,
     }
 
@@ -131,7 +86,7 @@ class TickFrames:
         DomainError: less than one row.
     """
 
-    def __init__(self, session: Viewable, rows: int) -> None:
+    def __init__(self, session: Control, rows: int) -> None:
         self._session, self._rows = session, check_whole("rows", rows, 1)
         self._next, self._revision, self._missing = 0, -1, 0
 
@@ -141,7 +96,7 @@ class TickFrames:
         return self._missing
 
     def next_frame(self, seq: int, reset: bool) -> bytes | None:
-        """See `Link.next_frame`; a cut of the history starts afresh as well."""
+        """See `Link`; a cut of the history starts afresh as well."""
         if reset:
             self._missing = 0
         revision, ready = self._session.revision, self._session.rows_ready
@@ -190,51 +145,29 @@ class LiveLink(Link):
         rows: ticks that the widget shows at most.
     """
 
-    heard: ClassVar[tuple[str, ...]] = (*Link.heard, "window")
+    inbound: ClassVar[tuple[str, ...]] = (*Link.inbound, "window")
 
-    def __init__(self, session: Shown, post: Post, rows: int) -> None:
-        self.session, self._rows = session, rows
-        self._ticks = TickFrames(session, rows)
-        self._hooks: list[Hook] = []
+    def __init__(self, session: Control, post: Post, rows: int) -> None:
+        self._rows, self._ticks, self._fixed_meta = rows, TickFrames(session, rows), fixed_meta(session)
+        #: what carries out "export" and "snapshot"; a string that one returns is shown in the view
+        self.hooks: list[Hook] = []
         self._older = threading.Lock()
         self._older_wanted: int | None = None
-        super().__init__(post)
-
-    def on_command(self, hook: Hook) -> None:
-        """Have `hook(name, value)` carry out "export" and "snapshot"; a string that it returns is shown in the view."""
-        self._hooks.append(hook)
-
-    def subscribe(self, callback: Callable[[], None]) -> Callable[[], None]:
-        """As the session's."""
-        return self.session.subscribe(callback)
-
-    @property
-    def phase(self) -> str:
-        """Of the session."""
-        return self.session.status.phase
-
-    def next_frame(self, seq: int, reset: bool) -> bytes | None:
-        """See `TickFrames`."""
-        return self._ticks.next_frame(seq, reset)
-
-    def read_status(self) -> dict[str, Any]:
-        """That of the session."""
-        return self.session.status.as_dict()
+        super().__init__(session, post, self._ticks.next_frame)
 
     def read_meta(self) -> dict[str, Any]:
-        """See `meta_of`."""
-        return meta_of(self.session, self._rows)
+        """See `fixed_meta` and `meta_of`."""
+        return self._fixed_meta | meta_of(self.watched, self._rows)
 
     def carry_out(self, name: str, value: Any) -> str | None:
         """A command of the session; "export" and "snapshot" belong to the host, which knows where files go."""
         if name not in HOSTED:
-            self.session.command(name, value)
-            return None
-        if self._hooks:
-            answers = [hook(name, value) for hook in self._hooks]
+            return super().carry_out(name, value)
+        if self.hooks:
+            answers = [hook(name, value) for hook in self.hooks]
             return next((text for text in answers if isinstance(text, str)), None)
         if name == "snapshot":
-            mark = self.session.mark()
+            mark = self.watched.mark()
             return f"Marked as {mark.label} at tick {mark.tick}."
         return "Nothing here writes files; call session.export(path) with a path ending in .zarr, .nc or .html."
 
@@ -257,16 +190,31 @@ class LiveLink(Link):
 
 
 class LiveFace:
-    """What a live view offers beside its traits, in either host."""
+    """What a live view takes and offers beside its traits, in either host."""
 
     _link: LiveLink
     _set: Post
+    #: the trait of the host that holds the height
+    _height = "height"
     _jumps = 0
 
+    def __init__(
+        self,
+        session: Control,
+        rows: int = 10_000,
+        theme: str = "auto",
+        height: int = 640,
+        toolbar: bool = True,
+        **rest: Any,
+    ) -> None:
+        check_view(session, rows, theme, height)
+        traits = {self._height: height, "theme": theme, "toolbar": toolbar} | rest
+        super().__init__(LiveLink(session, self._set, rows), **traits)  # type: ignore[call-arg]  of the host
+
     @property
-    def session(self) -> Shown:
+    def session(self) -> Control:
         """What is shown."""
-        return self._link.session
+        return self._link.watched
 
     def jump(self, tick: int) -> None:
         """Show the stretch round a tick and set the crosshair on it."""
@@ -278,7 +226,7 @@ class LiveFace:
 
     def on_command(self, hook: Hook) -> None:
         """Have `hook(name, value)` carry out "export" and "snapshot"; a string that it returns is shown in the view."""
-        self._link.on_command(hook)
+        self._link.hooks.append(hook)
 
     def _aim(self, tick: int | None) -> None:
         # the number makes each wish new, so that the host passes it on

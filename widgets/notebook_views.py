@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anywidget
 import traitlets
@@ -12,9 +12,12 @@ from uspnb.engine.fleet import Fleet
 from .fleet_link import FleetFace, FleetLink, check_fleet
 from .front_end import bundle, style
 from .link import Link
-from .live_link import LiveFace, LiveLink, Shown, check_view
+from .live_link import LiveFace
 from .tuning_applying import CONFIG, Place
-from .tuning_link import Driven, TuningLink, check_campaign
+from .tuning_link import TuningFace, TuningLink, check_campaign
+
+if TYPE_CHECKING:
+    from uspnb.tuning.background import AsyncMetaOptimizer
 
 # Echoes of what the front end has set would double the messages, and nobody reads them.
 FROM_PAGE = {"sync": True, "echo_update": False}
@@ -41,7 +44,7 @@ class NotebookView(anywidget.AnyWidget):
     def __init__(self, link: Link, **traits: Any) -> None:
         self._link = link
         super().__init__(meta=link.meta, **traits)
-        self.observe(self._heard, list(link.heard))
+        self.observe(self._receive, list(link.inbound))
         link.start()
 
     def close(self) -> None:
@@ -57,7 +60,7 @@ class NotebookView(anywidget.AnyWidget):
             # Past the trait: while another thread holds notifications back, two frames would be merged into one.
             self.comm.send(data={"method": "update", "state": {}, "buffer_paths": [["frame"]]}, buffers=[value])
 
-    def _heard(self, change: Any) -> None:
+    def _receive(self, change: Any) -> None:
         if self._link is not None:
             self._link.receive(change["name"], change["new"])
 
@@ -88,18 +91,6 @@ class LiveView(LiveFace, NotebookView):
     window = traitlets.Dict().tag(**FROM_PAGE)
     selected = traitlets.Dict().tag(**FROM_PAGE)
 
-    def __init__(
-        self,
-        session: Shown,
-        rows: int = 10_000,
-        theme: str = "auto",
-        height: int = 640,
-        toolbar: bool = True,
-        **rest: Any,
-    ) -> None:
-        check_view(session, rows, theme, height)
-        super().__init__(LiveLink(session, self._set, rows), theme=theme, height=height, toolbar=toolbar, **rest)
-
 
 class FleetView(FleetFace, NotebookView):
     """The table of `FleetPane` in a notebook: the same module, the same traits.
@@ -125,7 +116,7 @@ class FleetView(FleetFace, NotebookView):
         super().__init__(FleetLink(fleet, self._set), theme=theme, table_height=height, **rest)
 
 
-class TuningMonitor(NotebookView):
+class TuningMonitor(TuningFace, NotebookView):
     """The history of a campaign, what matters, the best against the default, and buttons to drive, apply and undo.
 
     It holds no result and computes none; a campaign goes on when its monitor is closed.
@@ -146,15 +137,10 @@ class TuningMonitor(NotebookView):
     reply = traitlets.Dict().tag(sync=True)
     download = traitlets.Dict().tag(sync=True)
 
-    def __init__(self, optimizer: Driven, path: Any = CONFIG, theme: str = "auto", **rest: Any) -> None:
+    def __init__(self, optimizer: AsyncMetaOptimizer, path: Any = CONFIG, theme: str = "auto", **rest: Any) -> None:
         check_campaign(optimizer, theme)
         self.shown: Any = optimizer
         super().__init__(TuningLink(optimizer, self._set, Place("file", path)), theme=theme, **rest)
-
-    @property
-    def optimizer(self) -> Driven:
-        """What is shown."""
-        return self._link.campaign
 
     def _repr_mimebundle_(self, **rest: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         """The live widget; where no kernel is, on a static page, the optimizer's own summary stands for it."""

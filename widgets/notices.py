@@ -16,8 +16,8 @@ from uspnb.errors import UspnbError
 class Showing(threading.local):
     """Whether this thread is bringing controls up to date with the session.
 
-    The publisher's thread sets values while the kernel's thread hears a person move a slider, so the mark is kept for
-    each thread by itself.
+    The publisher's thread sets values while the kernel's thread hears a person move a slider, so that each thread has a
+    mark of its own.
     """
 
     active = False
@@ -35,8 +35,8 @@ class Showing(threading.local):
 class Notice(ipywidgets.HTML):
     """A line of text that screen readers announce; it takes no room while there is nothing to say."""
 
-    def __init__(self, **rest: Any) -> None:
-        super().__init__(layout=ipywidgets.Layout(display="none", margin="0"), **rest)
+    def __init__(self) -> None:
+        super().__init__(layout=ipywidgets.Layout(display="none", margin="0"))
         self.text = ""
 
     def say(self, text: str) -> None:
@@ -70,13 +70,14 @@ class Notice(ipywidgets.HTML):
         self.layout.display = "" if text else "none"
 
 
-def button(text: str, tooltip: str, icon: str = "", **rest: Any) -> ipywidgets.Button:
-    """A button as wide as its text."""
-    made = ipywidgets.Button(
-        description=text, tooltip=tooltip, icon=icon, layout=ipywidgets.Layout(width="auto", margin="2px"), **rest
+def button(text: str, tooltip: str, icon: str, act: Callable[[], object]) -> ipywidgets.Button:
+    """A button as wide as its text, and what it does."""
+    pressed = ipywidgets.Button(
+        description=text, tooltip=tooltip, icon=icon, layout=ipywidgets.Layout(width="auto", margin="2px")
     )
-    made.add_class("uspnb-control-button")
-    return made
+    pressed.add_class("uspnb-control-button")
+    pressed.on_click(lambda _: act())
+    return pressed
 
 
 def row(*children: ipywidgets.Widget, **layout: str) -> ipywidgets.Box:

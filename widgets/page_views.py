@@ -13,12 +13,14 @@ from uspnb.engine.fleet import Fleet
 from .fleet_link import FleetFace, FleetLink, check_fleet
 from .front_end import bundle, style
 from .link import Link
-from .live_link import THEMES, LiveFace, LiveLink, Shown, check_view
+from .live_link import THEMES, LiveFace
 from .tuning_applying import Place
-from .tuning_link import Driven, TuningLink, check_campaign
+from .tuning_link import TuningFace, TuningLink, check_campaign
 
 if TYPE_CHECKING:
     from bokeh.document import Document
+
+    from uspnb.tuning.background import AsyncMetaOptimizer
 
 FROM_PAGE = ["acknowledged", "hello", "command"]
 
@@ -69,7 +71,7 @@ class PageView(AnyWidgetComponent):
         self._link: Any = link
         self._pages: list[Document] = []
         super().__init__(**{"sizing_mode": "stretch_width", "meta": link.meta} | parameters)
-        self.param.watch(self._heard, list(link.heard))
+        self.param.watch(self._receive, list(link.inbound))
         link.start()
 
     def close(self) -> None:
@@ -89,13 +91,9 @@ class PageView(AnyWidgetComponent):
 
     def _set(self, name: str, value: Any) -> None:
         """Set a parameter, on the page's own thread where there is a page."""
+        on_page(self._pages, lambda: setattr(self, name, value))
 
-        def put() -> None:
-            self.param.update(**{name: value})
-
-        on_page(self._pages, put)
-
-    def _heard(self, *events: Any) -> None:
+    def _receive(self, *events: Any) -> None:
         for event in events:
             self._link.receive(event.name, event.new)
 
@@ -120,23 +118,11 @@ class LivePane(LiveFace, PageView):
     toolbar = param.Boolean(default=True)
     # Panel's own `height` would fix the box, and on a narrow page the readings below would lie over what follows.
     canvas_height = param.Integer(default=640)
+    _height = "canvas_height"
 
     _esm = bundle("live")
     _stylesheets = [style("live_view")]  # noqa: RUF012  Panel reads it as it stands
     _busy__ignore = [*FROM_PAGE, "window", "selected"]  # noqa: RUF012  as above
-
-    def __init__(
-        self,
-        session: Shown,
-        rows: int = 10_000,
-        theme: str = "auto",
-        height: int = 640,
-        toolbar: bool = True,
-        **rest: Any,
-    ) -> None:
-        check_view(session, rows, theme, height)
-        link = LiveLink(session, self._set, rows)
-        super().__init__(link, theme=theme, canvas_height=height, toolbar=toolbar, **rest)
 
 
 class FleetPane(FleetFace, PageView):
@@ -166,7 +152,7 @@ class FleetPane(FleetFace, PageView):
         super().__init__(FleetLink(fleet, self._set), theme=theme, table_height=height, **rest)
 
 
-class TuningPane(PageView):
+class TuningPane(TuningFace, PageView):
     """The monitor of `TuningMonitor` on a page of Panel's: the same module, the same traits.
 
     Args:
@@ -188,7 +174,7 @@ class TuningPane(PageView):
 
     def __init__(
         self,
-        optimizer: Driven,
+        optimizer: AsyncMetaOptimizer,
         place: Place | None = None,
         theme: str = "auto",
         may_start: Callable[[], None] | None = None,
@@ -197,8 +183,3 @@ class TuningPane(PageView):
         check_campaign(optimizer, theme)
         place = Place("download") if place is None else place
         super().__init__(TuningLink(optimizer, self._set, place, may_start), theme=theme, **rest)
-
-    @property
-    def optimizer(self) -> Driven:
-        """What is shown."""
-        return self._link.campaign

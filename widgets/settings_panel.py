@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 # Tuning's fast tier has six settings, but two of them set shapes and are compiled in.  These two, which people ask
 # for most, stand in their place: how often a false alarm, and how wide an interval.
-ASKED_FOR = ("cusum_target_arl", "confidence_level")
+FAVOURITES = ("cusum_target_arl", "confidence_level")
 # A range so much wider than its default, either way, is walked through by factors.
 WIDE = 200.0
 POSITIONS = 200
@@ -57,7 +57,8 @@ class SettingRow(ipywidgets.VBox):
         self.setting, self._configure = setting, configure
         self._showing = Showing()
         self._wide, self._step = is_wide(setting), slider_step(setting)
-        self._value = setting.value
+        #: what the session was last given, or gave
+        self.value = setting.value
         unit = f" [{setting.unit}]" if setting.unit else ""
         tooltip = f"{setting.meaning}{unit}; from {setting.low:g} to {setting.high:g}, default {setting.default:g}"
         self.slider = self._make_slider(tooltip)
@@ -77,14 +78,9 @@ class SettingRow(ipywidgets.VBox):
         super().__init__([line, self.notice])
         self.show(setting.value)
 
-    @property
-    def value(self) -> float:
-        """The value that the session was last given, or gave."""
-        return self._value
-
     def show(self, value: float) -> None:
         """Show a value that is already in force."""
-        self._value = value
+        self.value = value
         with self._showing.now():
             self.box.value = value
             self.slider.value = self._on_scale(value)
@@ -140,8 +136,8 @@ class SettingRow(ipywidgets.VBox):
         try:
             self._configure(**{self.setting.name: value})
         except UspnbError as error:
-            self.show(self._value)
-            self.notice.complain(f"{error}; {self.setting.name} stays {self._value:g}")
+            self.show(self.value)
+            self.notice.complain(f"{error}; {self.setting.name} stays {self.value:g}")
             return
         self.notice.say("")
         self.show(value)
@@ -158,14 +154,11 @@ class CopyCode(anywidget.AnyWidget):
 
     code = traitlets.Unicode("").tag(sync=True)
 
-    def __init__(self, code: str = "") -> None:
-        super().__init__(code=code)
-
 
 def in_front(name: str) -> bool:
     """Whether a setting stands before the others."""
     search = declaration(name).search
-    return name in ASKED_FOR or (search is not None and search.tier == "fast")
+    return name in FAVOURITES or (search is not None and search.tier == "fast")
 
 
 class SettingsPanel(ipywidgets.VBox):
@@ -181,15 +174,19 @@ class SettingsPanel(ipywidgets.VBox):
         self._config: Any = session.config
         settings = session.settings
         self.rows: dict[str, SettingRow] = {s.name: self._row(s) for s in settings if in_front(s.name)}
-        self.code = CopyCode(session.settings_code())
-        self.reset = button("Reset to defaults", "Set every setting back to its default, from the next tick on", "undo")
-        self.reset.on_click(lambda _: self._on_reset())
+        self.code = CopyCode(code=session.settings_code())
+        self.reset = button(
+            "Reset to defaults",
+            "Set every setting back to its default, from the next tick on",
+            "undo",
+            self._on_reset,
+        )
         further = [s for s in settings if not in_front(s.name)]
         self.groups = {
             section: Disclosure(
                 f"further {section} settings ({len(members)})",
                 about,
-                lambda members=members: [self._keep(setting) for setting in members],
+                lambda members=members: [self._add(setting) for setting in members],
             )
             for section, about in SECTIONS.items()
             if (members := [s for s in further if s.section == section])
@@ -218,11 +215,11 @@ class SettingsPanel(ipywidgets.VBox):
     def _row(self, setting: Setting) -> SettingRow:
         return SettingRow(setting, self._session.configure)
 
-    def _keep(self, setting: Setting) -> SettingRow:
-        made = self.rows[setting.name] = self._row(setting)
+    def _add(self, setting: Setting) -> SettingRow:
+        added = self.rows[setting.name] = self._row(setting)
         # The group may be opened long after the panel was made.
-        made.show(getattr(self._session.config, setting.name))
-        return made
+        added.show(getattr(self._session.config, setting.name))
+        return added
 
     def _on_reset(self) -> None:
         defaults = {setting.name: setting.default for setting in self._session.settings}

@@ -124,7 +124,8 @@ class Transport(ipywidgets.VBox):
     def __init__(self, session: Session, notice: Notice, jump: Callable[[int], None]) -> None:
         self._session, self._notice, self._jump = session, notice, jump
         self._showing = Showing()
-        self._following = True
+        #: whether the slider stands at the newest tick and moves with it
+        self.following = True
         self._make_buttons()
         self._make_scrubber()
         super().__init__(
@@ -138,10 +139,13 @@ class Transport(ipywidgets.VBox):
 
     def _make_buttons(self) -> None:
         session, notice = self._session, self._notice
-        self.play = button("Play", "Play: process ticks as they come", "play")
-        self.play.on_click(lambda _: notice.attempt(session.toggle))
-        self.step = button("Step", "Process the number of ticks beside this button, then pause", "step-forward")
-        self.step.on_click(lambda _: notice.attempt(session.step, int(self.step_size.value)))
+        self.play = button("Play", "Play: process ticks as they come", "play", lambda: notice.attempt(session.toggle))
+        self.step = button(
+            "Step",
+            "Process the number of ticks beside this button, then pause",
+            "step-forward",
+            lambda: notice.attempt(session.step, int(self.step_size.value)),
+        )
         self.step_size = ipywidgets.BoundedIntText(
             1, min=1, max=100_000, tooltip="Ticks of one step", layout=ipywidgets.Layout(width="5.5em")
         )
@@ -165,26 +169,21 @@ class Transport(ipywidgets.VBox):
             layout=ipywidgets.Layout(width="100%"),
         )
         self.scrub.observe(self._on_scrub, "value")
-        self.newest = button("Follow the newest", "Let the view follow the newest tick again", "fast-forward")
-        self.newest.on_click(lambda _: self.follow())
-        self.go_back = button("Go back here", "", "undo")
-        self.go_back.on_click(lambda _: self._on_go_back())
-
-    @property
-    def following(self) -> bool:
-        """Whether the slider stands at the newest tick and moves with it."""
-        return self._following
+        self.newest = button(
+            "Follow the newest", "Let the view follow the newest tick again", "fast-forward", self.follow
+        )
+        self.go_back = button("Go back here", "", "undo", self._on_go_back)
 
     def follow(self) -> None:
         """Stand at the newest tick, and move the view there."""
         newest = max(self._session.status.ticks - 1, 0)
-        self._following = True
+        self.following = True
         self._stand_at(newest)
         self._jump(newest)
 
     def look_at(self, tick: int) -> None:
         """Stand at a tick that was chosen elsewhere, the alarm table for example."""
-        self._following = False
+        self.following = False
         self._stand_at(tick)
         self._show_go_back()
 
@@ -198,13 +197,12 @@ class Transport(ipywidgets.VBox):
         self.play.disabled = ended or status.phase == "finished"
         self.step.disabled = self.step_size.disabled = ended or running or status.phase == "finished"
         self.speed.disabled = ended or self._session.live
-        with self._showing.now():
-            self.speed.value = rung(status.speed)
         newest = max(status.ticks - 1, 0)
         with self._showing.now():
+            self.speed.value = rung(status.speed)
             self.scrub.max = max(newest, 1)
-        if self._following or self.scrub.value >= newest:
-            self._following = True
+        if self.following or self.scrub.value >= newest:
+            self.following = True
             self._stand_at(newest)
         self._show_go_back()
 
@@ -222,18 +220,18 @@ class Transport(ipywidgets.VBox):
         if self._showing.active:
             return
         tick = int(change["new"])
-        self._following = tick >= self._session.status.ticks - 1
+        self.following = tick >= self._session.status.ticks - 1
         self._jump(tick)
         self._show_go_back()
 
     def _on_go_back(self) -> None:
         if self._notice.attempt(self._session.seek, int(self.scrub.value) + 1):
-            self._following = True
+            self.following = True
 
     def _show_go_back(self) -> None:
         status, seekable = self._session.status, self._session.seekable
-        self.go_back.disabled = not seekable or self._following or status.phase == "closed"
-        self.newest.disabled = self._following
+        self.go_back.disabled = not seekable or self.following or status.phase == "closed"
+        self.newest.disabled = self.following
         self.go_back.tooltip = (
             "Take the session back to this tick: later ones are forgotten and computed anew"
             if seekable
@@ -256,10 +254,8 @@ class AlarmTable(ipywidgets.VBox):
         # A fixed set of buttons, filled anew: no widget is made while the session runs.
         self.rows = tuple(self._row(k) for k in range(ROWS))
         self.head = ipywidgets.HTML()
-        self.newer = button("Newer", "Show newer alarms", "arrow-up")
-        self.older = button("Older", "Show older alarms", "arrow-down")
-        self.newer.on_click(lambda _: self._turn(-ROWS))
-        self.older.on_click(lambda _: self._turn(ROWS))
+        self.newer = button("Newer", "Show newer alarms", "arrow-up", lambda: self._turn(-ROWS))
+        self.older = button("Older", "Show older alarms", "arrow-down", lambda: self._turn(ROWS))
         super().__init__([heading("Alarms"), self.head, *self.rows, row(self.newer, self.older)])
         self._show()
 
@@ -289,11 +285,10 @@ class AlarmTable(ipywidgets.VBox):
         return short, f"{spoken}. Choose it to see that tick."
 
     def _row(self, place: int) -> ipywidgets.Button:
-        made = button("", "")
-        made.add_class("uspnb-control-alarm")
-        made.layout.width = "100%"
-        made.on_click(lambda _: self._choose(place))
-        return made
+        alarm = button("", "", "", lambda: self._choose(place))
+        alarm.add_class("uspnb-control-alarm")
+        alarm.layout.width = "100%"
+        return alarm
 
     def _choose(self, place: int) -> None:
         if place < len(self.ticks):
@@ -307,15 +302,15 @@ class AlarmTable(ipywidgets.VBox):
         count = len(self._ticks)
         self._first = max(0, min(self._first, (count - 1) // ROWS * ROWS if count else 0))
         shown = self._texts[self._first : self._first + ROWS]
-        for place, made in enumerate(self.rows):
-            made.layout.display = "" if place < len(shown) else "none"
+        for place, alarm in enumerate(self.rows):
+            alarm.layout.display = "" if place < len(shown) else "none"
             if place < len(shown):
-                made.description, made.tooltip = shown[place]
+                alarm.description, alarm.tooltip = shown[place]
         last = self._first + len(shown)
         text = (
             f"{self._first + 1} to {last} of {count}, newest first; choose one to see its tick" if count else "none yet"
         )
         self.head.value = f'<div class="uspnb-control-progress">{text}</div>'
         self.newer.disabled, self.older.disabled = self._first == 0, last >= count
-        for made in (self.newer, self.older):
-            made.layout.display = "" if count > ROWS else "none"
+        for turn in (self.newer, self.older):
+            turn.layout.display = "" if count > ROWS else "none"

@@ -42,10 +42,10 @@ class Place:
 
     @property
     def shown(self) -> str:
-        """What the front end is told: of a file that it did not choose, the name alone."""
+        """The path as the front end shows it: of a file that it did not choose, the name alone."""
         return str(self.path) if self.writes == "file" else Path(self.path).name
 
-    def file(self, asked: Any) -> Path:
+    def file(self, path: Any) -> Path:
         """The file to write.
 
         Raises:
@@ -55,16 +55,16 @@ class Place:
             raise DomainError("nothing may be written here; download the configuration instead")
         if self.writes == "fixed":
             return Path(self.path)
-        if not isinstance(asked, str) or not asked.strip():
+        if not isinstance(path, str) or not path.strip():
             raise DomainError("no configuration file was named; type its path, config.toml for example")
-        return Path(asked.strip()).expanduser()
+        return Path(path.strip()).expanduser()
 
 
 class Applying:
     """Apply, undo and download, each answered by a sentence.
 
     Args:
-        campaign: what found it.
+        campaign: the optimizer.
         place: where it may be written.
         post: sets a trait of the widget by name.
     """
@@ -79,37 +79,37 @@ class Applying:
         """Whether something was written that can be taken back."""
         return bool(self._written)
 
-    def act(self, name: str, asked: dict[str, Any]) -> None:
+    def act(self, name: str, request: dict[str, Any]) -> None:
         """Do "apply", "undo" or "toml" and reply."""
         acts = {"apply": self._apply, "undo": self._undo, "toml": self._toml}
         try:
             if name not in acts:
                 raise DomainError(f"there is no act {name!r}; a monitor knows {', '.join(acts)}")
-            kind, text = "done", acts[name](asked)
+            kind, text = "done", acts[name](request)
         except (UspnbError, OSError) as error:
             kind, text = "refused", self._private(str(error))
         self._post("reply", {"id": next(self._ids), "act": name, "kind": kind, "text": text})
 
-    def _apply(self, asked: dict[str, Any]) -> str:
-        path = self._place.file(asked.get("path"))
-        which: Any = asked.get("which", "recommended")
-        mutation = self._campaign.result().export_to_toml(path, override_limit=bool(asked.get("beyond")), which=which)
+    def _apply(self, request: dict[str, Any]) -> str:
+        path = self._place.file(request.get("path"))
+        which: Any = request.get("which", "recommended")
+        mutation = self._campaign.result().export_to_toml(path, override_limit=bool(request.get("beyond")), which=which)
         if mutation.changed:
             self._written.append(mutation)
         return self._private(mutation.text().replace(str(mutation.path), str(path)))
 
-    def _undo(self, asked: dict[str, Any]) -> str:
+    def _undo(self, request: dict[str, Any]) -> str:
         if not self._written:
             raise DomainError("nothing was applied here that could be taken back")
         undone = self._written[-1].undo(trigger="undo in the tuning monitor")
         self._written.pop()
         return self._private(undone.text())
 
-    def _toml(self, asked: dict[str, Any]) -> str:
+    def _toml(self, request: dict[str, Any]) -> str:
         result, ds = self._campaign.result(), self._campaign.results
         base = parse_config(str(ds.attrs["config"]), source="the base of the campaign")
         stem = re.sub(r"[^A-Za-z0-9._-]+", "-", result.study_name).strip("-.")[:60] or "tuned"
-        text = config_to_toml(result.to_config(base, asked.get("which", "recommended")))
+        text = config_to_toml(result.to_config(base, request.get("which", "recommended")))
         self._post("download", {"id": next(self._ids), "name": f"{stem}.toml", "text": text})
         return f"{stem}.toml holds the whole configuration; use it with --config {stem}.toml."
 
@@ -135,22 +135,22 @@ def campaign_code(campaign: Any, status: Any) -> str:
     meta, metric = campaign.meta_config, campaign.objective.metric
     own = not campaign.objective.fingerprint  # a function: only its name is known
     space = campaign.search_space
-    given = {"study_name": repr(campaign.study_name), "tier": repr(campaign.tier)}
-    given = ({"objective": "objective"} if own else {"objective": repr(metric), "series": "series"}) | given
+    arguments = {"study_name": repr(campaign.study_name), "tier": repr(campaign.tier)}
+    arguments = ({"objective": "objective"} if own else {"objective": repr(metric), "series": "series"}) | arguments
     if space != tier_space(campaign.tier, meta):
-        given = {"search_space": _space_code(space)} | given
+        arguments = {"search_space": _space_code(space)} | arguments
     if meta != MetaOptimizationConfig():
-        given["meta_config"] = _meta_code(meta)
+        arguments["meta_config"] = _meta_code(meta)
     if campaign.base_config != PredictorConfig():
-        given["base_config"] = settings_code(campaign.base_config)
+        arguments["base_config"] = settings_code(campaign.base_config)
     if status.trials and Path(campaign.place) != Path(meta.checkpoint_path) / f"{campaign.study_name}.journal":
-        given["storage"] = repr(campaign.place)
+        arguments["storage"] = repr(campaign.place)
     return "\n".join(
         [
             "import uspnb.widgets",
             "",
             "optimizer = uspnb.AsyncMetaOptimizer(",
-            *(f"    {name}={value}," for name, value in given.items()),
+            *(f"    {name}={value}," for name, value in arguments.items()),
             ")",
             f"optimizer.start({status.target or ''})",
             "uspnb.widgets.show(optimizer)",

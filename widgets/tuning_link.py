@@ -8,7 +8,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from uspnb.errors import DomainError, UspnbError
 from uspnb.runtime.arguments import check_choice, check_whole, read_json_number
@@ -18,44 +18,14 @@ from .live_link import THEMES
 from .tuning_applying import Applying, Place, campaign_code
 from .tuning_trials import TrialFrames, board_words, status_words, trial_rows, verdict_words
 
+if TYPE_CHECKING:
+    from uspnb.tuning.background import AsyncMetaOptimizer
+
 BOARD_PERIOD_S = 0.5
 BOARD_SHARE = 0.2
 JUDGING = "being tested against the default on the same ticks"
 DRIVES = ("start", "pause", "resume", "stop")
 _logger = logging.getLogger(__name__)
-
-
-@runtime_checkable
-class Driven(Protocol):
-    """What a monitor asks of `AsyncMetaOptimizer`, beside what it reads: methods can be looked for without reading."""
-
-    def start(self, n_trials: Any = None) -> Any:
-        """Run until there are so many trials."""
-        ...
-
-    def pause(self) -> Any:
-        """Hold after the running batch."""
-        ...
-
-    def resume(self) -> Any:
-        """Go on."""
-        ...
-
-    def stop(self) -> Any:
-        """End after the running batch."""
-        ...
-
-    def status(self) -> Any:
-        """A `CampaignStatus`."""
-        ...
-
-    def result(self) -> Any:
-        """An `OptimizationResult`."""
-        ...
-
-    def subscribe(self, callback: Callable[[], object]) -> Callable[[], None]:
-        """Have `callback` called after every batch and change of state; returns what ends that."""
-        ...
 
 
 def check_campaign(campaign: Any, theme: Any) -> None:
@@ -64,7 +34,8 @@ def check_campaign(campaign: Any, theme: Any) -> None:
     Raises:
         DomainError: not an optimizer that runs in the background, or an unknown theme.
     """
-    if isinstance(campaign, type) or not isinstance(campaign, Driven):
+    methods = (*DRIVES, "status", "result", "subscribe")
+    if isinstance(campaign, type) or not all(hasattr(campaign, name) for name in methods):
         raise DomainError(
             f"a tuning monitor shows an AsyncMetaOptimizer, not a {type(campaign).__name__}; make one: "
             'AsyncMetaOptimizer(objective="mase", series=series)'
@@ -90,12 +61,11 @@ class TuningLink(Link):
 
     def __init__(
         self,
-        campaign: Driven,
+        campaign: AsyncMetaOptimizer,
         post: Post,
         place: Place | None = None,
         may_start: Callable[[], None] | None = None,
     ) -> None:
-        self.campaign: Any = campaign
         self._place = Place() if place is None else place
         self._may_start = may_start
         self._applying = Applying(campaign, self._place, self.post)
@@ -106,12 +76,12 @@ class TuningLink(Link):
         self._verdict: dict[str, Any] = {}
         self._judged = -1
         self._failure, self._busy = "", False
-        self._seen: tuple[Any, ...] | None = None
+        self._shown: tuple[Any, ...] | None = None
         self._board_at, self._spent = -math.inf, 0.0
         self._acts: deque[tuple[str, dict[str, Any]]] = deque()
         self._wake = threading.Event()
         self._thread = threading.Thread(target=self._work, name="uspnb-tuning-monitor", daemon=True)
-        super().__init__(post)
+        super().__init__(campaign, post, self._trials.next_frame)
 
     def start(self) -> None:
         """Begin to listen to the campaign."""
@@ -123,10 +93,6 @@ class TuningLink(Link):
         """Send no more; the campaign goes on."""
         super().close()
         self._wake.set()
-
-    def subscribe(self, callback: Callable[[], None]) -> Callable[[], None]:
-        """As the campaign's."""
-        return self.campaign.subscribe(callback)
 
     def changed(self) -> None:
         """The campaign has something new."""
@@ -142,15 +108,11 @@ class TuningLink(Link):
         """State of the campaign as it was last read."""
         return self._status.state
 
-    def next_frame(self, seq: int, reset: bool) -> bytes | None:
-        """See `TrialFrames`."""
-        return self._trials.next_frame(seq, reset)
-
     def read_status(self) -> dict[str, Any]:
         """The campaign as it was last read, in words; what was refused or failed stands in place of its message."""
-        known, wrong = status_words(self._status), self.refused or self._failure
-        known |= {"refused": bool(wrong), "message": wrong or known["message"]}
-        return known | self._facts | {"busy": self._busy, "undoable": self._applying.undoable}
+        status, wrong = status_words(self._status), self.refused or self._failure
+        status |= {"refused": bool(wrong), "message": wrong or status["message"]}
+        return status | self._facts | {"busy": self._busy, "undoable": self._applying.undoable}
 
     def read_meta(self) -> dict[str, Any]:
         """Where the best may be written."""
@@ -164,25 +126,26 @@ class TuningLink(Link):
             if self._may_start is not None:
                 self._may_start()
             trials = read_json_number(value)
-            self.campaign.start(None if trials is None else check_whole("trials", trials, 1))
+            self.watched.start(None if trials is None else check_whole("trials", trials, 1))
         else:
-            getattr(self.campaign, name)()
+            getattr(self.watched, name)()
         self._wake.set()
         return None
 
     def _work(self) -> None:
         """Until the link is closed: carry out what is queued, tell what is new."""
-        owed: float | None = None
+        pause: float | None = None
         while not self.closed:
-            self._wake.wait(owed)
+            self._wake.wait(pause)
             self._wake.clear()
             try:
                 while self._acts and not self.closed:
                     self._act(*self._acts.popleft())
-                self._read_campaign()
-                owed = self._tell_trials()
+                self._status, self._failure = self.watched.status(), ""
+                self.tell()
+                pause = self._tell_trials()
             except Exception as error:  # a database that is gone, a defect: the reader hears of it, and may try again
-                owed = None
+                pause = None
                 self._fail(error)
 
     def _act(self, name: str, value: dict[str, Any]) -> None:
@@ -195,15 +158,11 @@ class TuningLink(Link):
 
     def _fail(self, error: Exception) -> None:
         """Say what went wrong where the campaign could not even be read."""
-        known = isinstance(error, (UspnbError, OSError))
-        if not known:
+        foreseen = isinstance(error, (UspnbError, OSError))
+        if not foreseen:
             _logger.error("the monitor of a campaign failed", exc_info=error)
-        self._failure = str(error) if known else f"the campaign cannot be read: {type(error).__name__}: {error}"
+        self._failure = str(error) if foreseen else f"the campaign cannot be read: {type(error).__name__}: {error}"
         self.tell(at_once=True)
-
-    def _read_campaign(self) -> None:
-        self._status, self._failure = self.campaign.status(), ""
-        self.tell()
 
     def _tell_trials(self) -> float | None:
         """Send the trials and what stands round them, if there are new ones.
@@ -212,41 +171,49 @@ class TuningLink(Link):
             How long to wait for what was sent too recently [s], None for nothing.
         """
         status = self._status
-        seen = (status.state, status.trials, status.complete, status.pruned, status.failed, status.batch)
-        if self.closed or self.frames.client is None or seen == self._seen:
+        now = (status.state, status.trials, status.complete, status.pruned, status.failed, status.batch)
+        if self.closed or self.frames.client is None or now == self._shown:
             return None
         # Reading many trials and weighing their parameters takes a second: while the campaign runs it gets the rest.
         pause = max(BOARD_PERIOD_S, self._spent / BOARD_SHARE if status.state == "running" else 0.0)
         began = time.monotonic()
         if self._board_at + pause > began:
             return self._board_at + pause - began
-        self._seen = seen
+        self._shown = now
         self._tell_board(status)
         self._board_at = time.monotonic()
         self._spent = self._board_at - began
         return None
 
     def _tell_board(self, status: Any) -> None:
-        ds = self.campaign.results
+        ds = self.watched.results
         rows, parameters = trial_rows(ds)
-        self._facts = {
-            "name": str(ds.attrs.get("study_name", "")),
-            "tier": str(ds.attrs.get("tier", "")),
-            "metric": str(ds.attrs.get("metric", "")),
-        }
-        board = board_words(ds, parameters, status) | {"code": campaign_code(self.campaign, status)}
+        names = {"name": "study_name", "tier": "tier", "metric": "metric"}
+        self._facts = {name: str(ds.attrs.get(attribute, "")) for name, attribute in names.items()}
+        board = board_words(ds, parameters, status) | {"code": campaign_code(self.watched, status)}
         judged = status.state in ("finished", "stopped") and status.complete > 0
-        known = self._verdict if judged and self._judged == status.complete else {}
-        self._put_board(board | {"verdict": known or ({"recommendation": JUDGING} if judged else {})})
+        verdict = self._verdict if judged and self._judged == status.complete else {}
+        self._put_board(board | {"verdict": verdict or ({"recommendation": JUDGING} if judged else {})})
         self.tell()
         self._trials.put(rows)
         self.frames.pump()
-        if judged and not known:
+        if judged and not verdict:
             # It tests candidates anew, which takes as long as some trials; made here, it holds up nobody.
-            self._verdict, self._judged = verdict_words(self.campaign.result()), status.complete
+            self._verdict, self._judged = verdict_words(self.watched.result()), status.complete
             self._put_board(board | {"verdict": self._verdict})
 
     def _put_board(self, board: dict[str, Any]) -> None:
         if board != self._board:
             self._board = board
             self.post("board", board)
+
+
+class TuningFace:
+    """What the monitor of a campaign offers beside its traits, in either host."""
+
+    _link: TuningLink
+
+    @property
+    def optimizer(self) -> AsyncMetaOptimizer:
+        """What is shown."""
+        return self._link.watched

@@ -55,11 +55,11 @@ def _default(ds: xr.Dataset, name: str) -> Any:
 def _numbers(values: np.ndarray) -> tuple[np.ndarray, list[str]]:
     if values.dtype.kind in "biuf":
         return values.astype(np.float64), []
-    held = [plain(value) for value in values]
-    if all(isinstance(value, (int, float, type(None))) for value in held):
-        return np.array([np.nan if value is None else value for value in held], dtype=np.float64), []
-    levels = sorted({str(value) for value in held if value is not None})
-    return np.array([np.nan if value is None else levels.index(str(value)) for value in held], np.float64), levels
+    entries = [plain(value) for value in values]
+    if all(isinstance(value, (int, float, type(None))) for value in entries):
+        return np.array([np.nan if value is None else value for value in entries], dtype=np.float64), []
+    levels = sorted({str(value) for value in entries if value is not None})
+    return np.array([np.nan if value is None else levels.index(str(value)) for value in entries], np.float64), levels
 
 
 def plain(value: Any) -> Any:
@@ -90,7 +90,7 @@ class TrialFrames:
         now = self._rows
         if now is None or (now is self._sent and not reset):
             return None
-        first = 0 if reset else common(self._sent, now)
+        first = 0 if reset else count_common(self._sent, now)
         if not reset and first == len(now) == len(self._sent):
             return None
         rows = now[first:]
@@ -99,7 +99,7 @@ class TrialFrames:
         return np.concatenate([head, rows.ravel()]).astype("<f8").tobytes()
 
 
-def common(before: np.ndarray, now: np.ndarray) -> int:
+def count_common(before: np.ndarray, now: np.ndarray) -> int:
     """How many rows two tables share from the top."""
     if before.shape[1] != now.shape[1]:
         return 0
@@ -111,9 +111,9 @@ def common(before: np.ndarray, now: np.ndarray) -> int:
 
 def status_words(status: Any) -> dict[str, Any]:
     """A `CampaignStatus` as JSON can hold it, with the improvement over the default."""
-    said = {name: plain(getattr(status, name)) for name in STATUS}
+    words = {name: plain(getattr(status, name)) for name in STATUS}
     gained = relative_improvement(status.best_value, status.default_value)
-    return said | {"improvement": plain(gained), "message": status.reason}
+    return words | {"improvement": plain(gained), "message": status.reason}
 
 
 def board_words(ds: xr.Dataset, parameters: list[dict[str, Any]], status: Any) -> dict[str, Any]:
@@ -125,7 +125,7 @@ def board_words(ds: xr.Dataset, parameters: list[dict[str, Any]], status: Any) -
         status: its `CampaignStatus`.
 
     Returns:
-        `parameters`, `importance` (evaluator, note, bars), `best` (rows, told, better) and `failures` (total, rows).
+        `parameters`, `importance` (evaluator, note, bars), `best` (rows, sentence, better), `failures` (total, rows).
     """
     return {
         "parameters": parameters,
@@ -157,7 +157,7 @@ def _importance(ds: xr.Dataset) -> dict[str, Any]:
 
 def _best(parameters: list[dict[str, Any]], status: Any) -> dict[str, Any]:
     if not status.best_params or not math.isfinite(status.best_value):
-        return {"rows": [], "told": "", "better": False}
+        return {"rows": [], "sentence": "", "better": False}
     rows = []
     for parameter in parameters:
         name, default, best = parameter["name"], parameter["default"], plain(status.best_params.get(parameter["name"]))
@@ -165,13 +165,13 @@ def _best(parameters: list[dict[str, Any]], status: Any) -> dict[str, Any]:
     gained = relative_improvement(status.best_value, status.default_value)
     better = not gained <= 0  # not known, where the default failed
     if math.isnan(gained):
-        told = f"The best value is {status.best_value:.4g}; the default has none to compare it with."
+        sentence = f"The best value is {status.best_value:.4g}; the default has none to compare it with."
     elif better:
         values = f"{status.best_value:.4g} against {status.default_value:.4g}"
-        told = f"{values}: {100 * gained:.{1 if gained > 0.01 else 3}f} % better than the default."
+        sentence = f"{values}: {100 * gained:.{1 if gained > 0.01 else 3}f} % better than the default."
     else:
-        told = f"The default, {status.default_value:.4g}, is the best so far."
-    return {"rows": rows, "told": told, "better": better}
+        sentence = f"The default, {status.default_value:.4g}, is the best so far."
+    return {"rows": rows, "sentence": sentence, "better": better}
 
 
 def verdict_words(result: Any) -> dict[str, Any]:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import jupyter_server
 import pytest
-from waiting import PATIENCE_S
+from browser import OVERLAPS, STILL, until_so
 
 HERE = Path(__file__).parent
 VIEW = ".jp-OutputArea-output .uspnb-live"
@@ -29,19 +28,19 @@ IN_KERNEL = """async (code) => {
   await future.done;
   return text;
 }"""
-# Controls and labels whose boxes lie over one another by more than a hair's breadth.
-OVERLAPS = """(root) => {
-  const shown = [...root.querySelectorAll("button, input, select, label, .noUi-target, .widget-readout, .widget-html")]
-    .filter((e) => e.getClientRects().length && e.textContent.trim() + e.tagName !== "LABEL")
-    .map((e) => [e, e.getBoundingClientRect()]);
-  const found = [];
-  for (const [a, p] of shown) for (const [b, q] of shown) {
-    if (a === b || a.contains(b) || b.contains(a)) continue;
-    const wide = Math.min(p.right, q.right) - Math.max(p.left, q.left);
-    const high = Math.min(p.bottom, q.bottom) - Math.max(p.top, q.top);
-    if (wide > 2 && high > 2) found.push([a.outerHTML.slice(0, 120), b.outerHTML.slice(0, 120)]);
-  }
-  return found;
+# Of each canvas, seen through open shadow roots, the number of pixels that differ from its first one.
+PAINTED = """() => {
+  const counts = [];
+  (function walk(root) {
+    for (const e of root.querySelectorAll("*")) {
+      if (e.shadowRoot) walk(e.shadowRoot);
+      if (e.tagName !== "CANVAS" || !e.width || !e.height) continue;
+      const image = e.getContext("2d")?.getImageData(0, 0, e.width, e.height);
+      const pixels = new Uint32Array(image?.data.buffer ?? 0);
+      counts.push(pixels.filter((pixel) => pixel !== pixels[0]).length);
+    }
+  })(document);
+  return counts;
 }"""
 # A cell that blocks for as long as the session takes for 100 ticks: a session that stands still holds it for ever.
 BLOCK = "before = session.status.ticks; session.wait(until=before + 100)"
@@ -100,12 +99,17 @@ def notebook_of(source: str, path: Path) -> Path:
     return path
 
 
-def run_all(page, address: str) -> None:
-    """Open a notebook, run all its cells, and wait until the live view draws."""
+def run_cells(page, address: str) -> None:
+    """Open a notebook and run all its cells."""
     page.goto(address)
     page.wait_for_function(IDLE)
     page.evaluate("async () => { await jupyterapp.commands.execute('notebook:run-all-cells') }")
     assert page.locator(ERROR).count() == 0, page.locator(ERROR).first.inner_text()
+
+
+def run_all(page, address: str) -> None:
+    """Open a notebook, run all its cells, and wait until the live view stands there."""
+    run_cells(page, address)
     page.wait_for_selector(VIEW, state="attached")
     page.wait_for_selector(CONTROLS, state="attached")
 
@@ -117,21 +121,18 @@ def ask(page, expression: str) -> str:
 
 def run(page, code: str) -> None:
     """Run code in the kernel."""
-    said = page.evaluate(IN_KERNEL, code)
-    assert "ERROR" not in said, said
+    output = page.evaluate(IN_KERNEL, code)
+    assert "ERROR" not in output, output
 
 
-def seen(page, name: str) -> str:
-    """A figure that the live view keeps about itself: `ticks`, `gaps`, `frames`, `phase`."""
+def data(page, name: str) -> str:
+    """A figure that the live view writes about itself: `ticks`, `gaps`, `frames`, `phase`."""
     return page.eval_on_selector(VIEW, f"element => element.dataset.{name}")
 
 
 def until(page, expression: str) -> None:
     """Wait until the kernel says True."""
-    last = time.monotonic() + PATIENCE_S
-    while ask(page, expression) != "True":
-        assert time.monotonic() < last, f"never true: {expression}; status {ask(page, 'session.status')}"
-        page.wait_for_timeout(100)
+    until_so(page, lambda: ask(page, expression) == "True", f"never true: {expression}")
 
 
 def bring(page, element: str) -> None:
@@ -164,7 +165,6 @@ def test_notebook_05_is_alive(lab, chromium_page, project_root):
     until_drawn(page, 1510)
     press(page, "Pause")
     until(page, "session.status.phase == 'paused'")
-    page.wait_for_timeout(300)
     ticks = int(ask(page, "session.status.ticks"))
     press(page, "Step")
     until(page, f"session.status.ticks == {ticks + 1}")
@@ -174,7 +174,7 @@ def test_notebook_05_is_alive(lab, chromium_page, project_root):
     type_out_of_range(page)
     choose_an_alarm(page)
     export(page, lab.folder)
-    assert seen(page, "gaps") == "0"
+    assert data(page, "gaps") == "0"
 
 
 def move_a_slider(page) -> None:
@@ -191,12 +191,12 @@ def move_a_slider(page) -> None:
 
 
 def type_out_of_range(page) -> None:
-    kept = ask(page, "session.config.cusum_k")
+    value = ask(page, "session.config.cusum_k")
     box = page.locator(CONTROLS).get_by_role("spinbutton", name="cusum_k:")
     box.fill("99")
     box.press("Enter")
     page.locator(CONTROLS).get_by_role("alert").filter(has_text="outside its range").wait_for()
-    assert float(box.input_value()) == float(kept) and ask(page, "session.config.cusum_k") == kept
+    assert float(box.input_value()) == float(value) and ask(page, "session.config.cusum_k") == value
 
 
 def choose_an_alarm(page) -> None:
@@ -237,7 +237,7 @@ def test_a_reload_reattaches(lab, chromium_page, small_notebook):
     ticks = int(ask(page, "session.status.ticks"))
     until_drawn(page, ticks)
     until_drawn(page, ticks + 100)
-    assert seen(page, "gaps") == "0" and seen(page, "first") == "0"
+    assert data(page, "gaps") == "0" and data(page, "first") == "0"
     press(page, "Pause")
     until(page, "session.status.phase == 'paused'")
     press(page, "Play")
@@ -250,11 +250,11 @@ def test_a_cell_that_blocks_stops_nothing(lab, chromium_page, small_notebook):
     run_all(page, lab.open(small_notebook, "blocks"))
     press(page, "Play")
     until_drawn(page, 50)
-    drawn = int(seen(page, "ticks"))
+    drawn = int(data(page, "ticks"))
     # Acknowledgements travel in a subshell of the kernel; without one the view would stop after two frames.
     assert page.evaluate(WHILE_BLOCKED, [IN_KERNEL, BLOCK, VIEW]) >= 4
     until_drawn(page, drawn + 100)
-    assert seen(page, "gaps") == "0"
+    assert data(page, "gaps") == "0"
     run(page, "session.close()")
 
 
@@ -281,19 +281,29 @@ def test_looks(lab, chromium_page, small_notebook, screenshots):
 def look(page, element: str, width: int, picture: Path) -> None:
     """Take a picture, and see that nothing stands out to the right and no two texts of the controls overlap."""
     bring(page, element)
-    page.wait_for_timeout(600)
+    page.evaluate(STILL)
     page.screenshot(path=picture)
     box = page.locator(element).bounding_box()
     assert box is not None and box["x"] >= 0 and box["x"] + box["width"] <= width
     assert page.eval_on_selector(element, OVERLAPS) == []
 
 
+def test_the_first_figure_of_a_kernel_is_drawn_without_a_network(
+    lab, chromium_page, project_root, tmp_path, screenshots
+):
+    """The ten lines of the README, in a cell: four panels, not a blank."""
+    readme = (project_root / "README.md").read_text(encoding="utf-8")
+    source = readme.partition("## Ten lines of Python\n\n```python\n")[2].partition("```")[0]
+    assert source.splitlines()[-1].startswith("plots.overview(ds)")
+    page = chromium_page
+    run_cells(page, lab.open(notebook_of(source, tmp_path / "ten.ipynb"), "ten"))
+    page.wait_for_function(f"() => ({PAINTED})().filter((pixels) => pixels > 1000).length >= 4", polling=200)
+    page.screenshot(path=screenshots / "jupyterlab-ten-lines.png")
+
+
 def test_a_campaign_is_driven_from_its_monitor(lab, chromium_page, tmp_path, screenshots):
     page = chromium_page
-    page.goto(lab.open(notebook_of(TUNED, tmp_path / "tuned.ipynb"), "tuned"))
-    page.wait_for_function(IDLE)
-    page.evaluate("async () => { await jupyterapp.commands.execute('notebook:run-all-cells') }")
-    assert page.locator(ERROR).count() == 0, page.locator(ERROR).first.inner_text()
+    run_cells(page, lab.open(notebook_of(TUNED, tmp_path / "tuned.ipynb"), "tuned"))
     monitor = page.locator(MONITOR)
     monitor.get_by_role("button", name="Start", exact=True).wait_for()
     trials = monitor.get_by_label("Trials in all")

@@ -53,8 +53,8 @@ def test_the_browser_keeps_the_newest_twenty_thousand(host) -> None:
     host.open({"has_times": False})
     host.send_blank(15_000, reset=True)
     host.send_blank(15_000, first=15_000)
-    kept = host.page.evaluate(live.KEPT)
-    assert kept == [10_000, 30_000, 10_000]
+    rows = host.page.evaluate(live.KEPT)
+    assert rows == [10_000, 30_000, 10_000]
     assert host.data("gaps") == "0"
 
 
@@ -76,8 +76,8 @@ def test_home_asks_for_ticks_that_the_browser_no_longer_has(host) -> None:
     host.open({"has_times": False})
     host.send_blank(20_000, first=30_000, reset=True)
     host.key("Home")
-    asked = host.sent("window")
-    assert asked and asked[-1]["first"] == 0
+    requests = host.sent("window")
+    assert requests and requests[-1]["first"] == 0
     host.send(rows_of(2_000), kind=1)
     assert host.data("crosshair") == "0"
     assert host.data("ticks") == "50000" and host.data("gaps") == "0"
@@ -85,11 +85,9 @@ def test_home_asks_for_ticks_that_the_browser_no_longer_has(host) -> None:
     assert first == oldest == 0
 
 
-def test_nobody_answers_and_the_view_says_so_until_somebody_does(chromium) -> None:
-    context = chromium.new_context(viewport=WIDE)
-    page = context.new_page()
-    page.clock.install()
-    host = live.Host(page).open()
+def test_nobody_answers_and_the_view_says_so_until_somebody_does(new_host) -> None:
+    host = new_host(live.Host, held_clock=True).open()
+    page = host.page
     page.clock.run_for(1_000)
     host.send(rows_of(50), reset=True, draw=False)
     page.clock.run_for(5_000)
@@ -101,7 +99,6 @@ def test_nobody_answers_and_the_view_says_so_until_somebody_does(chromium) -> No
     page.clock.run_for(1_100)
     assert page.locator(".uspnb-banner").is_hidden()
     assert len(host.sent("hello")) == 2
-    context.close()
 
 
 # -- words --------------------------------------------------------------------------------------------------------
@@ -133,11 +130,11 @@ def test_the_reason_reads_as_in_python(host) -> None:
 def test_the_kernels_are_those_that_are_named(host, kernels: tuple[str, ...]) -> None:
     """Their number, labels and shares; with one of them there is no next one to name."""
     names = view_columns(kernels)
-    known = dict(zip(VIEW_COLUMNS, rows_of(len(PHRASES)).T, strict=True)) | {"reason": np.arange(float(len(PHRASES)))}
+    columns = dict(zip(VIEW_COLUMNS, rows_of(len(PHRASES)).T, strict=True)) | {"reason": np.arange(float(len(PHRASES)))}
     shares = np.random.default_rng(4).dirichlet(np.ones(len(kernels)), len(PHRASES))
     for field in ("weight", "target_weight"):
-        known |= {f"{field}_{name}": shares[:, k] for k, name in enumerate(kernels)}
-    rows = np.stack([known.get(name, np.zeros(len(PHRASES))) for name in names], axis=1)
+        columns |= {f"{field}_{name}": shares[:, k] for k, name in enumerate(kernels)}
+    rows = np.stack([columns.get(name, np.zeros(len(PHRASES))) for name in names], axis=1)
     host.open({"columns": list(names), "kernels": shown_kernels(kernels)})
     host.send(rows, reset=True)
     host.push("status", {"phase": "finished", "ticks": len(PHRASES)})
@@ -149,12 +146,12 @@ def test_the_kernels_are_those_that_are_named(host, kernels: tuple[str, ...]) ->
 
 
 def overlaps(texts: list[Any]) -> list[tuple[str, str]]:
-    found = []
+    pairs = []
     for i, (one, left, top, right, bottom) in enumerate(texts):
         for other, left2, top2, right2, bottom2 in texts[i + 1 :]:
             if min(right, right2) - max(left, left2) > 0.5 and min(bottom, bottom2) - max(top, top2) > 1.5:
-                found.append((one, other))
-    return found
+                pairs.append((one, other))
+    return pairs
 
 
 @pytest.mark.parametrize("size", [WIDE, NARROW], ids=["wide", "narrow"])
@@ -179,17 +176,14 @@ def test_no_text_lies_on_another(host, size, scale) -> None:
     assert host.page.locator(".uspnb-readings").is_visible() == (size is NARROW)
 
 
-def test_the_summary_is_spoken_at_most_every_five_seconds(chromium) -> None:
-    context = chromium.new_context(viewport=WIDE)
-    page = context.new_page()
-    page.clock.install()
-    host = live.Host(page).open()
+def test_the_summary_is_spoken_at_most_every_five_seconds(new_host) -> None:
+    host = new_host(live.Host, held_clock=True).open()
+    page = host.page
     host.send(rows_of(10), reset=True, draw=False)
-    said = set()
+    sentences = set()
     for k in range(20):
         host.send(rows_of(1, first=10 + k), draw=False)
         page.clock.run_for(1_000)
-        said.add(page.locator(".uspnb-spoken").text_content())
-    assert 3 <= len(said - {""}) <= 5
-    assert all("observation" in text for text in said - {""})
-    context.close()
+        sentences.add(page.locator(".uspnb-spoken").text_content())
+    assert 3 <= len(sentences - {""}) <= 5
+    assert all("observation" in text for text in sentences - {""})

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import fleet_host as fleet
 import live_host as live
 import pytest
 import tuning_host as tuning
-from playwright.sync_api import Browser
 
 from uspnb.model.kernels.registry import KERNEL_NAMES, kernel_colour
 
@@ -48,23 +47,10 @@ class Tuning(tuning.Host):
         self.page.get_by_role("button", name="Start").first.click()
 
 
-@pytest.fixture(params=[Live, Fleet, Tuning], ids=lambda made: made.name)
-def opened(request, chromium: Browser) -> Iterator[Callable[[], Any]]:
+@pytest.fixture(params=[Live, Fleet, Tuning], ids=lambda kind: kind.name)
+def opened(request, new_host: Callable[..., Any]) -> Callable[..., Any]:
     """Opens one front end after the other, each in a page of its own whose clock the test may hold."""
-    contexts, made = [], []
-
-    def open_one(held_clock: bool = False) -> Any:
-        contexts.append(chromium.new_context(viewport=live.WIDE))
-        page = contexts[-1].new_page()
-        if held_clock:
-            page.clock.install()
-        made.append(request.param(page))
-        return made[-1].open()
-
-    yield open_one
-    for context in contexts:
-        context.close()
-    assert [fault for one in made for fault in one.faults] == []
+    return lambda **options: new_host(request.param, **options).open()
 
 
 def test_one_hello_and_each_frame_is_acknowledged_once_it_is_drawn(opened) -> None:
@@ -83,9 +69,9 @@ def test_commands_are_numbered_and_signed_by_their_front_end(opened) -> None:
         one.press()
         one.press()
     commands, others = host.sent("command"), other.sent("command")
-    (said,) = host.sent("hello")
-    assert {one["client"] for one in commands} == {said["client"]}
-    assert {one["client"] for one in others} == {other.sent("hello")[0]["client"]} != {said["client"]}
+    (hello,) = host.sent("hello")
+    assert {one["client"] for one in commands} == {hello["client"]}
+    assert {one["client"] for one in others} == {other.sent("hello")[0]["client"]} != {hello["client"]}
     assert 0 < commands[0]["id"] < commands[1]["id"]
     assert [one["id"] for one in commands[1]["recent"]] == [one["id"] for one in commands]
     assert commands[1]["recent"][0] == {name: commands[0][name] for name in ("name", "value", "id")}
@@ -129,25 +115,22 @@ def test_a_hidden_page_takes_frames_in_without_drawing(opened) -> None:
 def test_a_lost_greeting_is_said_again_until_it_is_answered(opened) -> None:
     host = opened(held_clock=True)
     host.page.clock.run_for(8_000)
-    said = host.sent("hello")
-    assert len(said) >= 2 and len({one["client"] for one in said}) == 1
-    assert len({one["id"] for one in said}) == len(said), "a message that is not new is not passed on"
+    greetings = host.sent("hello")
+    assert len(greetings) >= 2 and len({one["client"] for one in greetings}) == 1
+    assert len({one["id"] for one in greetings}) == len(greetings), "a message that is not new is not passed on"
     host.settle = lambda: host.page.clock.run_for(100)
     host.more(0, reset=True)
     host.page.clock.run_for(5_000)
-    assert len(host.sent("hello")) == len(said)
+    assert len(host.sent("hello")) == len(greetings)
 
 
 @pytest.mark.parametrize("kernels", [("hilbert",), (*KERNEL_NAMES, "mine")])
-def test_a_row_of_the_table_has_a_part_for_each_kernel(chromium: Browser, kernels: tuple[str, ...]) -> None:
+def test_a_row_of_the_table_has_a_part_for_each_kernel(new_host, kernels: tuple[str, ...]) -> None:
     """In the colours that the link sends, which are those of the live view and of the figures."""
-    context = chromium.new_context(viewport=live.WIDE)
-    host = fleet.Host(context.new_page()).open(kernels)
+    host = new_host(fleet.Host).open(kernels)
     host.send(5, reset=True)
     read = "parts => parts.map(part => part.style.background)"
-    found = host.page.locator(".row[data-asset='0'] .bar i").evaluate_all(read)
+    colours = host.page.locator(".row[data-asset='0'] .bar i").evaluate_all(read)
     wanted = [kernel_colour(name) for name in kernels]
-    assert found == [f"rgb({int(c[1:3], 16)}, {int(c[3:5], 16)}, {int(c[5:7], 16)})" for c in wanted]
+    assert colours == [f"rgb({int(c[1:3], 16)}, {int(c[3:5], 16)}, {int(c[5:7], 16)})" for c in wanted]
     assert host.page.locator(".row[data-asset='0'] .leader").text_content() == "hilbert 25 %"
-    assert host.faults == []
-    context.close()

@@ -6,20 +6,17 @@ import http.client
 import re
 import subprocess
 import sys
-import time
 import zipfile
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
-import pandas as pd
 import pytest
 import xarray as xr
+from browser import served, until_so
 from playwright.sync_api import Page, expect
-from waiting import PATIENCE_S
-from walks import random_walk
+from waiting import stays
+from walks import write_walk
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
@@ -31,19 +28,11 @@ def ticks(page: Page) -> int:
     return int(page.locator(VIEW).get_attribute("data-ticks") or 0)
 
 
-def until(page: Page, true: Callable[[], bool], what: str) -> None:
-    """Wait, letting the page go on, until something is so."""
-    last = time.monotonic() + PATIENCE_S
-    while not true():
-        assert time.monotonic() < last, what
-        page.wait_for_timeout(100)
-
-
 def opened(page: Page, server: Any, path: str = "/live") -> Page:
     """The live page once its view moves."""
     page.goto(server.address + path)
     page.locator(VIEW).wait_for()
-    until(page, lambda: ticks(page) > 20, "no tick was drawn")
+    until_so(page, lambda: ticks(page) > 20, "no tick was drawn")
     return page
 
 
@@ -51,30 +40,22 @@ def at_full_speed(page: Page) -> None:
     page.get_by_label("Speed", exact=True).select_option("as fast as it can")
 
 
-def csv(path: Path, rows: int = 400) -> Path:
-    """A table of times and one column of values."""
-    values = random_walk(rows, 1)
-    times = pd.date_range("2026-01-01", periods=rows, freq="min", tz="UTC")
-    pd.DataFrame({"time": times.strftime("%Y-%m-%dT%H:%M:%SZ"), "flow": values}).to_csv(path, index=False)
-    return path
-
-
 def test_live_moves_pauses_steps_and_goes_on(chromium_page, live_server):
     page = opened(chromium_page, live_server)
-    seen, picture = ticks(page), page.locator(VIEW).screenshot()
-    until(page, lambda: ticks(page) > seen + 50, "the view stands still")
+    before, picture = ticks(page), page.locator(VIEW).screenshot()
+    until_so(page, lambda: ticks(page) > before + 50, "the view stands still")
     assert page.locator(VIEW).screenshot() != picture
     assert page.locator(VIEW).get_attribute("data-gaps") == "0"
     page.get_by_role("button", name="Pause").click()
     expect(page.locator("[data-badge=phase]")).to_have_text("Paused")
-    page.wait_for_timeout(400)
+    badge = page.locator("[data-badge=ticks]")
+    until_so(page, lambda: badge.inner_text().startswith(f"{ticks(page):,} "), "the view is behind")
     stopped = ticks(page)
-    page.wait_for_timeout(600)
-    assert ticks(page) == stopped
+    assert stays(lambda: ticks(page) == stopped, 0.6)
     page.get_by_role("button", name="Step one tick").click()
-    until(page, lambda: ticks(page) == stopped + 1, "a step was not one tick")
+    until_so(page, lambda: ticks(page) == stopped + 1, "a step was not one tick")
     page.get_by_role("button", name="Play").click()
-    until(page, lambda: ticks(page) > stopped + 20, "the run did not go on")
+    until_so(page, lambda: ticks(page) > stopped + 20, "the run did not go on")
 
 
 def test_sliders_act_are_copied_as_code_and_refuse_in_words(new_page, live_server):
@@ -93,8 +74,8 @@ def test_sliders_act_are_copied_as_code_and_refuse_in_words(new_page, live_serve
         number.press("Enter")
         expect(page.get_by_role("alert").filter(has_text=reason)).to_be_visible()
         expect(number).to_have_value(f"{moved:g}")
-    seen = ticks(page)
-    until(page, lambda: ticks(page) > seen + 20, "a refused setting stopped the run")
+    before = ticks(page)
+    until_so(page, lambda: ticks(page) > before + 20, "a refused setting stopped the run")
     page.get_by_role("button", name="Reset all").click()
     expect(code).to_have_text("uspnb.PredictorConfig()")
 
@@ -105,7 +86,7 @@ def test_an_alarm_jumps_the_run_goes_back_and_a_snapshot_is_restored(chromium_pa
     page.get_by_role("button", name="Snapshot").click()
     early = page.get_by_text(re.compile(r"early \(tick \d+\)"))
     early.wait_for()
-    kept = int(re.search(r"tick (\d+)", early.inner_text())[1])  # type: ignore[index]
+    marked = int(re.search(r"tick (\d+)", early.inner_text())[1])  # type: ignore[index]
     at_full_speed(page)
     jump = page.get_by_role("button", name=re.compile("Jump to tick 3,0"))
     jump.first.wait_for()
@@ -113,31 +94,31 @@ def test_an_alarm_jumps_the_run_goes_back_and_a_snapshot_is_restored(chromium_pa
     assert 3_000 <= tick < 3_100
     page.get_by_role("button", name="Pause").click()
     jump.first.click()
-    until(page, lambda: page.locator(VIEW).get_attribute("data-crosshair") == str(tick), "the view did not jump")
+    until_so(page, lambda: page.locator(VIEW).get_attribute("data-crosshair") == str(tick), "the view did not jump")
     page.get_by_label("Speed", exact=True).select_option("100 ticks a second")
     page.get_by_role("button", name=re.compile("Restore early")).click()
-    until(page, lambda: ticks(page) < 2_000, "the snapshot was not restored")
-    assert ticks(page) >= kept
+    until_so(page, lambda: ticks(page) < 2_000, "the snapshot was not restored")
+    assert ticks(page) >= marked
     page.get_by_role("button", name="Start over").click()
-    until(page, lambda: ticks(page) < kept + 100, "the run did not start over")
+    until_so(page, lambda: ticks(page) < marked + 100, "the run did not start over")
     page.get_by_role("button", name="Play").or_(page.get_by_role("button", name="Pause")).first.wait_for()
 
 
 def test_exports_come_as_files(chromium_page, live_server, tmp_path):
     page = opened(chromium_page, live_server)
-    until(page, lambda: ticks(page) > 150, "the run does not go on")
+    until_so(page, lambda: ticks(page) > 150, "the run does not go on")
     page.get_by_role("button", name="Pause").click()
-    made = {}
+    files = {}
     for name in ("netCDF (.nc)", "Report (.html)", "Zarr (.zip)"):
         with page.expect_download() as download:
             page.get_by_role("button", name=name).click()
-        made[name] = tmp_path / download.value.suggested_filename
-        download.value.save_as(made[name])
+        files[name] = tmp_path / download.value.suggested_filename
+        download.value.save_as(files[name])
         expect(page.get_by_text("is ready.")).to_be_visible()
-    with xr.open_dataset(made["netCDF (.nc)"], engine="h5netcdf") as ds:
+    with xr.open_dataset(files["netCDF (.nc)"], engine="h5netcdf") as ds:
         assert ds.sizes["time"] >= 150 and "prediction" in ds
-    assert made["Report (.html)"].read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
-    with zipfile.ZipFile(made["Zarr (.zip)"]) as archive:
+    assert files["Report (.html)"].read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+    with zipfile.ZipFile(files["Zarr (.zip)"]) as archive:
         assert any(name.endswith("zarr.json") for name in archive.namelist())
     with page.expect_download():
         page.get_by_role("button", name="Export session").click()
@@ -159,9 +140,9 @@ def test_the_choice_of_colours_reaches_the_view_and_stays(chromium_page, live_se
 def test_good_files_are_opened(chromium_page, live_server, tmp_path):
     page = opened(chromium_page, live_server)
     chooser = page.get_by_label("or open a CSV file")
-    chooser.set_input_files(csv(tmp_path / "good.csv"))
+    chooser.set_input_files(write_walk(tmp_path / "good.csv"))
     expect(page.locator("[data-badge=ticks]")).to_contain_text("of 400 ticks")
-    plain = csv(tmp_path / "plain.csv", 500).read_bytes()
+    plain = write_walk(tmp_path / "plain.csv", 500).read_bytes()
     marked = tmp_path / "marked.csv"
     marked.write_bytes(b"\xef\xbb\xbf" + plain)
     chooser.set_input_files(marked)
@@ -199,8 +180,8 @@ def test_bad_files_are_refused_in_words_and_the_page_lives_on(chromium_page, liv
         (tmp_path / name).write_bytes(content)
         chooser.set_input_files(tmp_path / name)
         expect(page.get_by_role("alert").filter(has_text=name).filter(has_text=reason)).to_be_visible()
-    seen = ticks(page)
-    until(page, lambda: ticks(page) > seen + 20, "a bad file stopped the run")
+    before = ticks(page)
+    until_so(page, lambda: ticks(page) > before + 20, "a bad file stopped the run")
 
 
 def test_a_file_of_200_megabytes_is_refused_before_it_is_read(chromium_page, live_server, tmp_path):
@@ -217,8 +198,8 @@ def test_a_file_of_200_megabytes_is_refused_before_it_is_read(chromium_page, liv
     refusal = page.get_by_role("alert").filter(has_text="big.csv has 200 MB; at most 50 MB can be uploaded")
     expect(refusal).to_be_visible()
     assert page.evaluate("window.read") == 0
-    seen = ticks(page)
-    until(page, lambda: ticks(page) > seen + 20, "the page is dead")
+    before = ticks(page)
+    until_so(page, lambda: ticks(page) > before + 20, "the page is dead")
 
 
 def test_closing_the_page_in_the_middle_of_a_run_ends_its_session(chromium, live_server):
@@ -252,7 +233,7 @@ def test_explore_scrubs_jumps_and_compares(chromium_page, live_server):
 
 def test_explore_opens_saved_runs_and_refuses_others(chromium_page, live_server, tmp_path):
     page = opened(chromium_page, live_server)
-    until(page, lambda: ticks(page) > 150, "the run does not go on")
+    until_so(page, lambda: ticks(page) > 150, "the run does not go on")
     with page.expect_download() as download:
         page.get_by_role("button", name="netCDF (.nc)").click()
     run = tmp_path / "mine.nc"
@@ -278,7 +259,7 @@ def test_fleet_lists_series_and_opens_one(chromium_page, live_server):
     row.click()
     page.locator(VIEW).wait_for()
     # without a compilation cache the program of 250 series takes a minute or two on a busy machine
-    until(page, lambda: ticks(page) > 5, "the opened series stands still")
+    until_so(page, lambda: ticks(page) > 5, "the opened series stands still")
     page.get_by_role("button", name="Back to all series").click()
     expect(page.locator(VIEW)).to_have_count(0)
 
@@ -292,12 +273,12 @@ def test_the_front_page_leads_everywhere(chromium_page, live_server):
 
 def test_a_websocket_from_another_origin_is_refused(live_server):
     parts = urlsplit(live_server.address)
-    asked = http.client.HTTPConnection(parts.hostname or "", parts.port)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port)
     headers = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
     headers |= {"Origin": "http://elsewhere.example", "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ=="}
-    asked.request("GET", "/live/ws", headers=headers)
-    assert asked.getresponse().status == 403
-    asked.close()
+    connection.request("GET", "/live/ws", headers=headers)
+    assert connection.getresponse().status == 403
+    connection.close()
 
 
 def test_serving_beyond_this_machine_without_a_password_is_refused():
@@ -307,9 +288,9 @@ def test_serving_beyond_this_machine_without_a_password_is_refused():
     assert "no password is set" in refused.stderr and "--password-env" in refused.stderr
 
 
-def test_with_a_password_the_page_asks_for_it(new_page, serving, grave_findings, screenshots):
+def test_with_a_password_the_page_asks_for_it(new_page, grave_findings, screenshots):
     secret = {"UNDER_TEST": "open sesame"}
-    with serving("live", "--address", "0.0.0.0", "--password-env", "UNDER_TEST", environment=secret) as server:
+    with served("live", "--address", "0.0.0.0", "--password-env", "UNDER_TEST", environment=secret) as server:
         page = new_page()
         page.goto(f"{server.address}/live")
         assert urlsplit(page.url).path == "/login"
@@ -322,18 +303,18 @@ def test_with_a_password_the_page_asks_for_it(new_page, serving, grave_findings,
         page.get_by_role("button", name="Sign in").click()
         page.goto(f"{server.address}/live")
         page.locator(VIEW).wait_for()
-        until(page, lambda: ticks(page) > 20, "no tick came through after the password")
+        until_so(page, lambda: ticks(page) > 20, "no tick came through after the password")
         assert "open sesame" not in "".join(server.lines)
 
 
-def test_a_file_that_grows_is_one_session_for_all_pages(new_page, serving, tmp_path):
-    path = csv(tmp_path / "growing.csv", 300)
-    with serving("live", "--source", str(path), "--follow") as server:
+def test_a_file_that_grows_is_one_session_for_all_pages(new_page, tmp_path):
+    path = write_walk(tmp_path / "growing.csv", 300)
+    with served("live", "--source", str(path), "--follow") as server:
         server.wait_until_warm()
         pages = [opened(new_page(), server) for _ in range(2)]
         assert server.health()["sessions"] == 1
         with path.open("a", encoding="utf-8") as file:
             file.writelines(f"2026-01-01T06:{i:02d}:00Z,{i % 3}\n" for i in range(40))
         for page in pages:
-            until(page, lambda page=page: ticks(page) == 340, "appended rows did not come")
+            until_so(page, lambda page=page: ticks(page) == 340, "appended rows did not come")
         expect(pages[0].get_by_label("Series", exact=True)).to_have_count(0)

@@ -14,6 +14,7 @@ from walks import random_walk
 
 from uspnb import cli
 from uspnb.cli import main
+from uspnb.config import command
 from uspnb.config.load import load_config, parse_config
 from uspnb.config.schema import PredictorConfig
 from uspnb.data.series import read_series
@@ -23,14 +24,14 @@ from uspnb.predictor.results import load
 @pytest.fixture
 def replayed(monkeypatch, make_run):
     """Commands replay through the synthetic run, so that these tests are about the command line alone."""
-    seen = []
+    calls = []
 
     def backtest(series, config=None, *, times=None, progress=True):
-        seen.append((series, config, progress))
+        calls.append((series, config, progress))
         return make_run(read_series(series, times), config)
 
     monkeypatch.setattr(importlib.import_module("uspnb.predictor.backtest"), "backtest", backtest)
-    return seen
+    return calls
 
 
 @pytest.fixture
@@ -107,7 +108,7 @@ def test_an_interrupt_is_code_130(monkeypatch, capsys):
     def interrupted(options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "_config", interrupted)
+    monkeypatch.setattr(command, "run", interrupted)
     assert main(["config"]) == 130
     assert "interrupted" in capsys.readouterr().err
 
@@ -116,7 +117,7 @@ def test_a_programming_error_is_not_swallowed(monkeypatch):
     def broken(options):
         raise RuntimeError("bug")
 
-    monkeypatch.setattr(cli, "_config", broken)
+    monkeypatch.setattr(command, "run", broken)
     with pytest.raises(RuntimeError, match="bug"):
         main(["config"])
 
@@ -124,11 +125,11 @@ def test_a_programming_error_is_not_swallowed(monkeypatch):
 @pytest.fixture
 def server(monkeypatch):
     """What the server would be asked for, without one."""
-    asked = []
+    calls = []
     module = types.ModuleType("uspnb.widgets.apps.server")
-    vars(module)["serve"] = lambda app, **settings: asked.append((app, settings))
+    vars(module)["serve"] = lambda app, **settings: calls.append((app, settings))
     monkeypatch.setitem(sys.modules, module.__name__, module)
-    return asked
+    return calls
 
 
 def test_serve_passes_its_arguments_on(server, monkeypatch, tmp_path):
@@ -138,18 +139,23 @@ def test_serve_passes_its_arguments_on(server, monkeypatch, tmp_path):
     more = ["--source", "a.csv", "--follow", "--value", "a", "--allow-origin", "a.example", "--allow-origin", "b:80"]
     reach = ["--address", "0.0.0.0", "--port", "0", "--password-env", "UNDER_TEST", "--serve-seconds", "2"]
     assert main(["serve", "explore", *reach, *more, "--config", str(settings), "--open"]) == 0
-    app, given = server[0]
-    assert app == "explore" and given["source"] == "a.csv" and given["source_options"] == {"follow": True, "value": "a"}
-    assert (given["address"], given["port"], given["password"], given["seconds"]) == ("0.0.0.0", 0, "open sesame", 2.0)
-    assert given["allow_origin"] == ["a.example", "b:80"] and given["open_browser"] is True
-    assert given["config"].confidence_level == 0.8
+    app, call = server[0]
+    assert app == "explore" and call["source"] == "a.csv" and call["source_options"] == {"follow": True, "value": "a"}
+    assert (call["address"], call["port"], call["password"], call["seconds"]) == (
+        "0.0.0.0",
+        0,
+        "open sesame",
+        2.0,
+    )
+    assert call["allow_origin"] == ["a.example", "b:80"] and call["open_browser"] is True
+    assert call["config"].confidence_level == 0.8
 
 
 def test_serve_is_for_this_machine_alone_unless_told_otherwise(server):
     assert main(["serve"]) == 0
-    app, given = server[0]
-    assert (app, given["address"], given["port"], given["password"]) == ("live", "127.0.0.1", 5006, None)
-    assert given["source"] is None and given["source_options"] == {} and given["open_browser"] is False
+    app, call = server[0]
+    assert (app, call["address"], call["port"], call["password"]) == ("live", "127.0.0.1", 5006, None)
+    assert call["source"] is None and call["source_options"] == {} and call["open_browser"] is False
 
 
 @pytest.mark.parametrize(
@@ -194,8 +200,8 @@ def test_demo_serves_after_the_report(replayed, server, tmp_path, monkeypatch, c
         except OSError:
             pass  # somebody else has it, which serves as well
         assert main(["demo", "--ticks", "900", "--serve-seconds", "1"]) == 0
-    app, given = server[0]
-    assert (app, given["port"], given["seconds"]) == ("live", 0, 1.0)
+    app, call = server[0]
+    assert (app, call["port"], call["seconds"]) == ("live", 0, 1.0)
     assert (tmp_path / "uspnb_report.html").exists()
     assert main(["demo", "--ticks", "900", "--serve-seconds", "1", "--port", "6001", "--quiet"]) == 0
     assert server[1][1]["port"] == 6001
@@ -251,10 +257,10 @@ def test_config_prints_what_can_be_read_back(tmp_path, capsys):
 def test_train_trunk_passes_its_arguments_on(monkeypatch, tmp_path, capsys):
     from uspnb.model.kernels.deep_galerkin import training
 
-    seen = []
-    monkeypatch.setattr(training, "train_trunk", lambda *arguments: seen.append(arguments) or {"loss": 0.5})
+    calls = []
+    monkeypatch.setattr(training, "train_trunk", lambda *arguments: calls.append(arguments) or {"loss": 0.5})
     main(["train-trunk", "--width", "16", "--depth", "3", "--seed", "4", "--steps", "5", "--out", str(tmp_path)])
-    assert seen == [(16, 3, 4, 5, tmp_path)] and '"loss": 0.5' in capsys.readouterr().out
+    assert calls == [(16, 3, 4, 5, tmp_path)] and '"loss": 0.5' in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("arguments", "code"), [(["--version"], 0), (["--help"], 0), ([], 2), (["fly"], 2)])
@@ -265,9 +271,9 @@ def test_argparse_speaks_for_itself(arguments, code, capsys):
 
 
 def test_the_module_runs_and_help_does_not_load_the_drawing_libraries():
-    made = subprocess.run([sys.executable, "-m", "uspnb", "--version"], capture_output=True, text=True, check=True)
-    assert made.stdout.startswith("uspnb ")
+    done = subprocess.run([sys.executable, "-m", "uspnb", "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("uspnb ")
     script = "import sys, uspnb.cli as c\ntry: c.main(['--help'])\nexcept SystemExit: pass\n"
     script += "print([m for m in ('holoviews', 'bokeh', 'panel') if m in sys.modules])"
-    made = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert made.stdout.rstrip().endswith("[]")
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.rstrip().endswith("[]")

@@ -18,9 +18,9 @@ NOW = 1_771_664_400_000_000_000
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    made = tmp_path / "config.toml"
-    made.write_text("[sensitivity]\ncusum_k = 0.5\n\n[meta_optimization]\nn_trials = 9\n")
-    return made
+    file = tmp_path / "config.toml"
+    file.write_text("[sensitivity]\ncusum_k = 0.5\n\n[meta_optimization]\nn_trials = 9\n")
+    return file
 
 
 def run(*arguments: object) -> int:
@@ -48,17 +48,17 @@ def test_show_and_template_with_the_file_named_before_or_after(path: Path, capsy
 def test_validate_says_that_a_file_is_valid(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path.write_text("[sensitivity]\ncusum_k = 0.25\n")
     assert run("validate", path) == 0
-    told = capsys.readouterr().out
-    assert f"{path}: valid, 1 settings differ from their defaults: cusum_k" in told
-    assert config_hash(PredictorConfig(cusum_k=0.25)) in told
+    output = capsys.readouterr().out
+    assert f"{path}: valid, 1 settings differ from their defaults: cusum_k" in output
+    assert config_hash(PredictorConfig(cusum_k=0.25)) in output
 
 
 def test_validate_names_everything_that_is_wrong(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path.write_text("[sensitivity]\ncusum_kk = 0.25\n[meta_optimization]\nn_folds = 0\n")
     assert run("validate", path) == 2
-    told = capsys.readouterr()
-    assert told.out == "" and told.err.startswith("uspnb: error: ")
-    assert "line 2: unknown key 'cusum_kk'" in told.err and "line 4: n_folds = 0 is outside its range" in told.err
+    output = capsys.readouterr()
+    assert output.out == "" and output.err.startswith("uspnb: error: ")
+    assert "line 2: unknown key 'cusum_kk'" in output.err and "line 4: n_folds = 0 is outside its range" in output.err
     assert run("validate", path.with_name("absent.toml")) == 2
     assert "no such configuration file" in capsys.readouterr().err
 
@@ -80,17 +80,17 @@ def test_history_is_a_table_with_the_state_of_the_chain(path: Path, capsys: pyte
     log = path.parent / "io" / "mutations.log"
     log.write_bytes(log.read_bytes().replace(b"1.8", b"1.7"))
     assert run("history", path) == 1
-    told = capsys.readouterr().out
-    assert "0.5 -> 0.6" in told and "1.7" not in told and "NOT INTACT from line 3 on" in told
+    output = capsys.readouterr().out
+    assert "0.5 -> 0.6" in output and "1.7" not in output and "NOT INTACT from line 3 on" in output
 
 
 def test_rollback_and_back(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     original = path.read_bytes()
     mutate_config(path, {"cusum_k": 0.6}, trigger="test", now_ns=NOW)
     assert run("rollback", path) == 0
-    told = capsys.readouterr().out
-    assert "rolled back: cusum_k 0.6 -> 0.5" in told and path.read_bytes() == original
-    undo = told.splitlines()[1].removeprefix("To take this back: uspnb config ").split()
+    output = capsys.readouterr().out
+    assert "rolled back: cusum_k 0.6 -> 0.5" in output and path.read_bytes() == original
+    undo = output.splitlines()[1].removeprefix("To take this back: uspnb config ").split()
     assert run(*undo) == 0
     assert load_config(path).cusum_k == 0.6
     assert run("rollback", path, "--to", "2026-02-21T09:00:00Z") == 0

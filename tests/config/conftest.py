@@ -11,9 +11,9 @@ import pytest
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     """A short configuration whose values are the defaults."""
-    made = tmp_path / "config.toml"
-    made.write_text("# mine\n[sensitivity]\ncusum_k = 0.5  # slack\nstiffness_low = 100.0\n\n[core]\nseed = 20260221\n")
-    return made
+    file = tmp_path / "config.toml"
+    file.write_text("# mine\n[sensitivity]\ncusum_k = 0.5  # slack\nstiffness_low = 100.0\n\n[core]\nseed = 20260221\n")
+    return file
 
 
 @pytest.fixture

@@ -40,11 +40,11 @@ def test_time_is_iso_in_utc() -> None:
 
 def test_what_is_written_comes_back_and_every_line_holds_the_hash_of_the_one_before(log: AuditLog) -> None:
     assert log.read() == ([], audit_module.AuditCheck(0, True, None, "", 0, START))
-    made = record(1, changes={"cusum_k": (0.5, 0.6), "seed": (1, 2)}, details={"a": [1, None]}, reason="Hölder")
-    heads = [log.append(one).hash for one in (record(), made, record(2))]
-    found, check = log.read()
+    middle = record(1, changes={"cusum_k": (0.5, 0.6), "seed": (1, 2)}, details={"a": [1, None]}, reason="Hölder")
+    heads = [log.append(one).hash for one in (record(), middle, record(2))]
+    records, check = log.read()
     assert (check.lines, check.ok, check.head, check.unfinished_bytes) == (3, True, heads[-1], 0)
-    assert found[1] == dataclasses.replace(made, line=2, hash=heads[1])
+    assert records[1] == dataclasses.replace(middle, line=2, hash=heads[1])
     lines = [json.loads(line) for line in log.path.read_text().splitlines()]
     assert [line["previous"] for line in lines] == [START, *heads[:2]]
     assert [line["hash"] for line in lines] == heads
@@ -60,8 +60,8 @@ def test_an_unfinished_line_is_cut_off_and_the_next_line_says_so(log: AuditLog, 
     assert verify_audit(log.path).unfinished_bytes == length
     assert f"{length} bytes of an unfinished line" in verify_audit(log.path).text()
     assert log.append(record(1)).repaired_bytes == length
-    found, check = log.read()
-    assert check.ok and [one.repaired_bytes for one in found] == [0, length]
+    records, check = log.read()
+    assert check.ok and [one.repaired_bytes for one in records] == [0, length]
 
 
 def test_a_log_of_nothing_but_an_unfinished_line(log: AuditLog) -> None:
@@ -170,24 +170,24 @@ def test_many_threads_make_one_chain(log: AuditLog) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    found, check = log.read()
+    records, check = log.read()
     assert check.ok and check.lines == 20
     for writer in range(4):
-        assert [one.time_ns - NOW for one in found if one.trigger == f"writer {writer}"] == [0, 1, 2, 3, 4]
+        assert [one.time_ns - NOW for one in records if one.trigger == f"writer {writer}"] == [0, 1, 2, 3, 4]
 
 
 def test_a_decision_is_a_line_and_leaves_the_file_alone(path: Path) -> None:
     before = path.read_bytes()
     details = {"p": np.float64(0.25), "unknown": float("nan"), "folds": np.arange(3), "pair": (1, "a"), "none": None}
-    made = record_decision(
+    decision = record_decision(
         path, "rejected", "autotune", details, reason="not significant", changes={"cusum_k": (0.5, np.float64(0.6))}
     )
-    (told,) = history(path)
-    assert told == dataclasses.replace(made, line=1)
-    assert told.details == {"p": 0.25, "unknown": None, "folds": [0, 1, 2], "pair": [1, "a"], "none": None}
-    assert told.changes == {"cusum_k": (0.5, 0.6)} and told.before == told.after != ""
+    (logged,) = history(path)
+    assert logged == dataclasses.replace(decision, line=1)
+    assert logged.details == {"p": 0.25, "unknown": None, "folds": [0, 1, 2], "pair": [1, "a"], "none": None}
+    assert logged.changes == {"cusum_k": (0.5, 0.6)} and logged.before == logged.after != ""
     assert path.read_bytes() == before
-    assert told.text().endswith("rejected [autotune] cusum_k 0.5 -> 0.6 (not significant)")
+    assert logged.text().endswith("rejected [autotune] cusum_k 0.5 -> 0.6 (not significant)")
 
 
 def test_a_decision_for_a_file_that_is_not_there_yet(tmp_path: Path) -> None:
@@ -240,11 +240,11 @@ def test_no_log_is_an_empty_history_and_cannot_be_verified(path: Path) -> None:
 
 
 def test_a_history_is_text_and_a_table() -> None:
-    told = History([record(changes={"cusum_k": (0.5, 0.6)}, outcome="accepted", override=True), record(reason="<i>")])
-    first, second = told.text().splitlines()
+    lines = History([record(changes={"cusum_k": (0.5, 0.6)}, outcome="accepted", override=True), record(reason="<i>")])
+    first, second = lines.text().splitlines()
     assert first == "2026-02-21 09:00:00Z accepted [test] cusum_k 0.5 -> 0.6 (limit lifted)"
     assert second == "2026-02-21 09:00:00Z watching [test] (<i>)"
-    assert "&lt;i&gt;" in told._repr_html_() and "<i>" not in told._repr_html_()
+    assert "&lt;i&gt;" in lines._repr_html_() and "<i>" not in lines._repr_html_()
 
 
 def test_plain_json_takes_arrays_of_any_shape() -> None:

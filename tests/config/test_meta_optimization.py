@@ -198,8 +198,8 @@ def test_all_problems_of_a_file_are_reported_together() -> None:
     for parse in (parse_meta_optimization_config, parse_config):
         with pytest.raises(ConfigError) as caught:
             parse(text, source="a.toml")
-        told = str(caught.value).splitlines()
-        assert [row.split(":")[0] for row in told] == ["a.toml, line 2", "a.toml, line 4", "a.toml, line 6"]
+        problems = str(caught.value).splitlines()
+        assert [row.split(":")[0] for row in problems] == ["a.toml, line 2", "a.toml, line 4", "a.toml, line 6"]
     with pytest.raises(ConfigError) as caught:
         MetaOptimizationConfig(n_trial=1, n_folds=0)
     assert len(str(caught.value).splitlines()) == 2

@@ -41,12 +41,12 @@ def test_a_change_is_in_the_file_the_backups_and_the_log(shipped: Path) -> None:
     assert done.backup is not None
     assert done.backup == path.resolve().with_name("config.toml.bak.20260221T090000.000000000Z")
     assert done.backup.read_bytes() == path.with_name("config.toml.bak").read_bytes() == old
-    (told,) = history(path)
-    assert dataclasses.replace(done.record, line=2) == told
-    assert (told.outcome, told.trigger, told.time) == ("accepted", "hand", "2026-02-21T09:00:00.000000000Z")
-    assert (told.before, told.after) == (done.old_hash, done.new_hash)
+    (record,) = history(path)
+    assert dataclasses.replace(done.record, line=2) == record
+    assert (record.outcome, record.trigger, record.time) == ("accepted", "hand", "2026-02-21T09:00:00.000000000Z")
+    assert (record.before, record.after) == (done.old_hash, done.new_hash)
     assert (done.old_hash, done.new_hash) == (sha256_file(done.backup), sha256_file(path))
-    assert told.backup == done.backup.name and told.override is False
+    assert record.backup == done.backup.name and record.override is False
     assert verify_audit(path.parent / "io" / "mutations.log").ok
     assert "accepted: cusum_k 0.5 -> 0.6, seed" in done.text() and "0.6" in done._repr_html_()
 
@@ -80,8 +80,8 @@ def test_what_is_refused_is_named_leaves_a_line_and_nothing_else(
     with pytest.raises(ConfigMutationError, match=message) as caught:
         change(path, changes)
     assert path.read_bytes() == before
-    (told,) = history(path)
-    assert told.outcome == "rejected" and told.reason == str(caught.value) and told.before == sha256_file(path)
+    (record,) = history(path)
+    assert record.outcome == "rejected" and record.reason == str(caught.value) and record.before == sha256_file(path)
     assert sorted(os.listdir(path.parent)) == [".config.toml.lock", "config.toml", "io"]
 
 
@@ -103,8 +103,8 @@ def test_every_problem_is_named_at_once(path: Path) -> None:
     assert [word for word in ("cusum_k", "metrics_port", "seed", "999 ticks") if word in str(caught.value)] == [
         "cusum_k", "metrics_port", "seed", "999 ticks",
     ]  # fmt: skip
-    (told,) = history(path)
-    assert told.changes == {"cusum_k": (0.5, 0.8), "cusum_h": (5.0, 6.0)}
+    (record,) = history(path)
+    assert record.changes == {"cusum_k": (0.5, 0.8), "cusum_h": (5.0, 6.0)}
 
 
 def test_the_limit_can_be_lifted_or_set_and_the_log_says_so(path: Path) -> None:

@@ -43,8 +43,8 @@ def test_killed_in_each_phase_and_many_at_once() -> None:
     command = [sys.executable, interrupted_mutations.__file__, *stages]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    seen = json.loads(done.stdout)
-    phases, kills, writers = seen["phases"], seen["kills"], seen["writers"]
+    outcome = json.loads(done.stdout)
+    phases, kills, writers = outcome["phases"], outcome["kills"], outcome["writers"]
     # Before every call of a change, and within each of its two lines of the log.
     assert phases["calls"] == phases["left the old file"] + phases["left the new file"] >= 30
     assert phases["left the new file"] >= 3 and phases["lines left unfinished"] == 2
@@ -63,12 +63,12 @@ def test_whatever_the_disk_refuses_the_file_is_old_or_new(
 ) -> None:
     change(path, {"cusum_k": 0.55})
     before, names = path.read_bytes(), left(path.parent)
-    made, real = 0, getattr(os, failing)
+    calls, real = 0, getattr(os, failing)
 
     def fail(*arguments: Any) -> Any:
-        nonlocal made
-        made += 1
-        if made == call:
+        nonlocal calls
+        calls += 1
+        if calls == call:
             raise OSError(errno.ENOSPC, "No space left on device")
         return real(*arguments)
 
@@ -85,8 +85,8 @@ def test_whatever_the_disk_refuses_the_file_is_old_or_new(
         assert path.read_bytes() == before and left(path.parent) == names
     else:
         assert done is not None and done.changed and load_config(path).cusum_k == 0.6
-        assert made < call or failing == "fsync"
-        assert bool(done.record.reason) is (made >= call)
+        assert calls < call or failing == "fsync"
+        assert bool(done.record.reason) is (calls >= call)
     assert verify_audit(path.parent / "io" / "mutations.log").ok
     accepted = [record.changes["cusum_k"][1] for record in history(path) if record.outcome == "accepted"]
     assert accepted == ([0.55] if raised else [0.55, 0.6])
@@ -154,9 +154,9 @@ def test_the_outcome_that_the_log_did_not_take_is_added_by_the_next_call(
         patch.setattr(mutation_place.AuditLog, "append", append)
         done = change(path)
     assert done.changed and "the next call adds it" in done.text()
-    (told,) = history(path)
-    assert (told.outcome, told.reason) == ("accepted", "interrupted after the file was replaced")
-    assert told.after == done.new_hash and len(history(path)) == 1
+    (logged,) = history(path)
+    assert (logged.outcome, logged.reason) == ("accepted", "interrupted after the file was replaced")
+    assert logged.after == done.new_hash and len(history(path)) == 1
 
 
 def test_a_file_edited_after_a_kill_is_not_guessed_at(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -197,8 +197,8 @@ def test_a_rollback_that_was_killed_is_settled_as_one(path: Path, monkeypatch: p
         patch.setattr(mutation_place, "replace_content", die_after)
         rollback(path)
     assert load_config(path).cusum_k == 0.5
-    told = history(path)[-1]
-    assert (told.outcome, told.reason) == ("rolled_back", "interrupted after the file was replaced")
+    record = history(path)[-1]
+    assert (record.outcome, record.reason) == ("rolled_back", "interrupted after the file was replaced")
 
 
 def test_an_editor_that_saves_meanwhile_wins(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -227,13 +227,13 @@ def test_a_lock_held_elsewhere_is_said(path: Path) -> None:
 
 def test_what_a_killed_writer_left_is_removed_and_nothing_else(path: Path) -> None:
     stale = ".config.toml.bak.20260221T090000.000000000Z." + "0" * 32 + ".tmp"
-    kept = [".other.toml." + "0" * 32 + ".tmp", ".config.toml.mine.tmp", "config.toml.tmp"]
-    for name in (stale, ".config.toml." + "f" * 32 + ".tmp", *kept):
+    others = [".other.toml." + "0" * 32 + ".tmp", ".config.toml.mine.tmp", "config.toml.tmp"]
+    for name in (stale, ".config.toml." + "f" * 32 + ".tmp", *others):
         path.with_name(name).write_text("")
     change(path, {})
-    assert left(path.parent) == sorted(kept)
+    assert left(path.parent) == sorted(others)
     files.remove_temporaries(path)
-    assert left(path.parent) == sorted(kept)
+    assert left(path.parent) == sorted(others)
 
 
 def test_a_damaged_log_stops_changes_but_not_a_rollback(path: Path) -> None:
@@ -247,7 +247,7 @@ def test_a_damaged_log_stops_changes_but_not_a_rollback(path: Path) -> None:
     assert load_config(path).cusum_k == 0.6 and log.read_bytes() == damaged
     rollback(path, now_ns=NOW + 5)
     assert path.read_bytes() == first
-    (told,) = history(path)
+    (record,) = history(path)
     aside = log.with_name(f"mutations.log.damaged-{NOW + 5}")
-    assert told.details["damaged_log"] == aside.name and aside.read_bytes() == damaged
+    assert record.details["damaged_log"] == aside.name and aside.read_bytes() == damaged
     assert change(path, {"cusum_k": 0.65}).changed

@@ -70,8 +70,12 @@ def test_limits(name: str, old: Any, near: tuple[Any, ...], far: tuple[Any, ...]
     for new in near:
         assert too_far(name, old, new, 0.5) is None, new
     for new in far:
-        told = too_far(name, old, new, 0.5)
-        assert told is not None and told.startswith(f"{name} from {old!r} to {new!r} is more than ") and words in told
+        reason = too_far(name, old, new, 0.5)
+        assert (
+            reason is not None
+            and reason.startswith(f"{name} from {old!r} to {new!r} is more than ")
+            and words in reason
+        )
 
 
 def test_a_choice_of_three_moves_to_its_neighbour(monkeypatch: pytest.MonkeyPatch) -> None:

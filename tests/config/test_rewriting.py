@@ -102,12 +102,12 @@ def test_layout_stays(tmp_path: Path, old: str, new: str | None, mark: bytes) ->
 @given(st.data())
 def test_a_change_and_back_is_the_same_bytes(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     names = sorted(n for n, about in DECLARATIONS.items() if about.search is not None and not about.locked)
-    kept = data.draw(st.sets(st.sampled_from(sorted(DECLARATIONS)), max_size=40), "keys of the file")
+    fields = data.draw(st.sets(st.sampled_from(sorted(DECLARATIONS)), max_size=40), "keys of the file")
     gap = data.draw(st.sampled_from(["", "\n", "\n# comment = 1\n", "  # [core]\n", "\r\n"]), "between the lines")
     lines = [
         line
         for line in config_to_toml(PredictorConfig()).splitlines()
-        if line.startswith("[") or line.split(" =")[0] in kept
+        if line.startswith("[") or line.split(" =")[0] in fields
     ]
     original = "".join(f"{line}\n{gap}" for line in lines)
     path = tmp_path_factory.mktemp("changed") / "config.toml"
@@ -126,7 +126,7 @@ def test_a_change_and_back_is_the_same_bytes(tmp_path_factory: pytest.TempPathFa
         assert path.read_bytes() == original.encode()
         return
     assert load_config(path) == dataclasses.replace(PredictorConfig(), **changes)
-    touched = {name for name in done.changes if name in kept}
+    touched = {name for name in done.changes if name in fields}
     stay = [line for line in original.split("\n") if line.split(" =")[0] not in touched]
     assert [line for line in path.read_bytes().decode().split("\n") if line in stay] == stay
     if done.changed:

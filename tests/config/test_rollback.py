@@ -116,9 +116,9 @@ def test_backups_of_one_instant_have_names_of_their_own_and_fifty_are_kept(path:
         path.with_name(f"config.toml.bak.20250101T0000{number:02d}.000000000Z").write_text("")
     path.with_name("config.toml.bak.mine").write_text("")
     change(path, {"cusum_k": 0.7})
-    kept = backups_of(path)
-    assert len(kept) == MOST_BACKUPS and [backup.repeat for backup in kept[:4]] == [3, 2, 1, 0]
-    assert kept[-1].stamp == "20250101T000004.000000000Z"
+    backups = backups_of(path)
+    assert len(backups) == MOST_BACKUPS and [backup.repeat for backup in backups[:4]] == [3, 2, 1, 0]
+    assert backups[-1].stamp == "20250101T000004.000000000Z"
     assert path.with_name("config.toml.bak.mine").exists() and path.with_name("config.toml.bak").exists()
 
 
@@ -127,6 +127,6 @@ def test_the_changes_of_a_log_are_the_way_to_the_present(path: Path) -> None:
         change(path, {"cusum_k": k})
     rollback(path, now_ns=NOW + 1)
     config = parse_config(backups_of(path)[-1].path.read_text())
-    for told in history(path):
-        config = dataclasses.replace(config, **{name: new for name, (_, new) in told.changes.items()})
+    for record in history(path):
+        config = dataclasses.replace(config, **{name: new for name, (_, new) in record.changes.items()})
     assert config == load_config(path)

@@ -160,10 +160,10 @@ def test_contradictions_between_fields_are_refused(changes: dict[str, Any], word
 
 
 def test_values_take_the_declared_type() -> None:
-    given: dict[str, Any] = {
+    values: dict[str, Any] = {
         "cusum_k": np.float32(0.25), "cusum_h": 4, "grace_period_steps": np.int64(7), "holder_threshold": jnp.ones(()),
     }  # fmt: skip
-    config = PredictorConfig(**given)
+    config = PredictorConfig(**values)
     assert [type(value) for value in (config.cusum_k, config.cusum_h, config.grace_period_steps)] == [float, float, int]
     assert type(config.holder_threshold) is float and config.holder_threshold == 1.0
 

@@ -113,10 +113,10 @@ def test_garch_variance_and_kurtosis() -> None:
 def test_regime_filter_is_between_the_informed_oracle_and_the_last_value() -> None:
     path = processes.regime_switching_autoregression(20_000, 8)
     x = path.values
-    told = np.mean((x - path.known["oracle_given_regime"]) ** 2)
+    informed = np.mean((x - path.known["oracle_given_regime"]) ** 2)
     filtered = np.mean((x - path.oracle) ** 2)
     last = np.mean(np.diff(x) ** 2)
-    assert told < filtered < 1.15 * told < last
+    assert informed < filtered < 1.15 * informed < last
     assert path.regime is not None
     assert tuple(np.flatnonzero(np.diff(path.regime)) + 1) == path.changes
     assert len(path.changes) == pytest.approx(20_000 / 300, abs=4 * math.sqrt(67))

@@ -15,7 +15,7 @@ from uspnb.config.schema import PredictorConfig
 def make_config(tmp_path: Path) -> Callable[..., PredictorConfig]:
     """Default settings, so that all tests share one program, with everything below one folder."""
 
-    def made(folder: str = "io", **changes: Any) -> PredictorConfig:
+    def make(folder: str = "io", **changes: Any) -> PredictorConfig:
         root = tmp_path / folder
         usual: dict[str, Any] = {
             "snapshot_path": str(root / "snapshots"),
@@ -26,4 +26,4 @@ def make_config(tmp_path: Path) -> Callable[..., PredictorConfig]:
         }
         return PredictorConfig(**(usual | changes))
 
-    return made
+    return make

@@ -148,17 +148,17 @@ def test_broken_iterator_is_asked_again_after_a_pause_and_the_condition_clears()
 
     intake = Intake("a", retry=True, source=IteratorSource(Flaky()))
     intake.start(nobody)
-    seen: list[str] = []
+    conditions: list[str] = []
     got: list[float] = []
 
     def ended() -> bool:
         got.extend(values_of(intake))
-        seen.extend([intake.condition] if intake.condition else [])
+        conditions.extend([intake.condition] if intake.condition else [])
         return intake.finished
 
     until(ended)
     assert got == [1.0, 2.0, 3.0, 5.0, 6.0]
-    assert any("the line dropped" in condition for condition in seen) and intake.condition is None
+    assert any("the line dropped" in condition for condition in conditions) and intake.condition is None
 
 
 def test_source_that_cannot_go_on_ends_its_series_alone() -> None:

@@ -20,9 +20,9 @@ class Clock:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    made = Clock()
-    monkeypatch.setattr(intake, "time", made)
-    return made
+    stopped = Clock()
+    monkeypatch.setattr(intake, "time", stopped)
+    return stopped
 
 
 @pytest.mark.parametrize("speed", [0.3, 7.0, 60.0, 1234.5])

@@ -37,8 +37,8 @@ def test_a_file_is_not_loaded(settings: Path) -> None:
 def test_the_command_says_so(settings: Path, capsys: pytest.CaptureFixture[str]) -> None:
     settings.write_text(BAD)
     assert main(["config", "validate", str(settings)]) != 0
-    told = capsys.readouterr()
-    assert WORDS in told.err + told.out and ": valid" not in told.out
+    printed = capsys.readouterr()
+    assert WORDS in printed.err + printed.out and ": valid" not in printed.out
 
 
 def test_it_is_not_written(settings: Path) -> None:

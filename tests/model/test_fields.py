@@ -92,13 +92,13 @@ def test_the_fleet_and_the_views_have_their_columns() -> None:
 
 def test_the_variables_are_the_fields_but_those_left_out_on_purpose() -> None:
     """`onset_ago` is told as `change_onset`; nobody plots the plan's 16 numbers a tick."""
-    made = variables()
-    assert set(FIELDS) - {about.name for about in made.values()} == {"onset_ago", "transport_plan"}
-    assert {n: a.name for n, a in made.items() if n != a.name} == {
+    declared = variables()
+    assert set(FIELDS) - {about.name for about in declared.values()} == {"onset_ago", "transport_plan"}
+    assert {n: a.name for n, a in declared.items() if n != a.name} == {
         "cusum_threshold": "adaptive_threshold",
         "kernel_clipped": "clipped",
     }
-    for about in (*made.values(), *NEXT.values()):
+    for about in (*declared.values(), *NEXT.values()):
         assert about.units and about.long_name, about.name
         assert (about.kind == "flag") == about.long_name.startswith("whether"), about.name
 
@@ -107,9 +107,9 @@ def test_the_annotations_say_what_the_table_says() -> None:
     """A reader sees the annotation, the programs see the table."""
     kinds = {"Scalar": "number", "Float": "number", "Flag": "flag", "Bool": "flag", "Count": "count", "Int": "count"}
     for field in dataclasses.fields(Telemetry):
-        found = re.fullmatch(r"""(\w+)(?:\[Array, ['"]([a-z ]*)['"]\])?""", str(field.type))
-        assert found, field.type
-        kind, dims = found.groups(default="")
+        match = re.fullmatch(r"""(\w+)(?:\[Array, ['"]([a-z ]*)['"]\])?""", str(field.type))
+        assert match, field.type
+        kind, dims = match.groups(default="")
         about = FIELDS[field.name]
         assert (kinds[kind], tuple(dims.split())) == (about.kind, about.dims), field.name
 

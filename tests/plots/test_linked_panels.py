@@ -37,12 +37,12 @@ def panels(layout: Any) -> list[Any]:
 
 
 def test_every_panel_tells_real_ticks_of_a_thinned_run(long_run):
-    told = [hovered(part) for part in panels(plots.linked(long_run).bokeh())]
-    for data in told:
+    tooltips = [hovered(part) for part in panels(plots.linked(long_run).bokeh())]
+    for data in tooltips:
         rows = np.searchsorted(long_run["time"].values, data["time"])
         np.testing.assert_array_equal(long_run["time"].values[rows], data["time"])
         assert len(rows) <= 1502 + 2 and data["when"][-1] == "2027-01-10 23:00:00"
-    forecast, weights, holder, charts = told
+    forecast, weights, holder, charts = tooltips
     rows = np.searchsorted(long_run["time"].values, forecast["time"])
     assert {400, 700} <= set(rows.tolist())  # alarms are always among them
     assert forecast["told0"] == [f"{v:.5g}" for v in long_run["observation"].values[rows]]
@@ -126,11 +126,11 @@ def test_one_selection_moves_the_boxes_of_all_panels(run):
 
 
 def test_it_is_made_anew_for_every_document_and_shows_in_panel(run):
-    made = plots.linked(run)
+    figure = plots.linked(run)
     for _ in range(2):
-        script, place = components(made.bokeh())
+        script, place = components(figure.bokeh())
         assert "selectiongeometry" in script and place
-    shown: Any = pn.Column(made)[0]
+    shown: Any = pn.Column(figure)[0]
     assert isinstance(shown, pn.pane.Bokeh)
     assert plots.linked(run.assign_coords(time=np.arange(1000))).data["time"].dtype.kind == "i"
 

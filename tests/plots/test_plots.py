@@ -131,5 +131,5 @@ def test_short_frames_are_not_thinned():
 
 
 def test_spans_of_flags():
-    made = spans(np.arange(8), np.array([1, 1, 0, 0, 1, 0, 1, 1], bool))
-    assert made.to_numpy().tolist() == [[0, 2], [4, 5], [6, 7]]
+    table = spans(np.arange(8), np.array([1, 1, 0, 0, 1, 0, 1, 1], bool))
+    assert table.to_numpy().tolist() == [[0, 2], [4, 5], [6, 7]]

@@ -11,7 +11,7 @@ from walks import random_walk
 
 from uspnb.config.schema import PredictorConfig
 from uspnb.errors import DomainError
-from uspnb.plots.report_file import write_report
+from uspnb.plots.report_file import report, run_report
 from uspnb.plots.report_tables import (
     alarm_table,
     changed_settings,
@@ -25,12 +25,9 @@ from uspnb.predictor.comparison import compare
 
 
 @pytest.fixture(scope="module")
-def page(one_series, make_run, tmp_path_factory):
+def page(one_series, make_run):
     ds = make_run(one_series)
-    path = write_report(
-        ds, compare(one_series, dataset=ds), tmp_path_factory.mktemp("r") / "r.html", "Sea <&> temperature"
-    )
-    return path.read_text(encoding="utf-8")
+    return run_report(ds, compare(one_series, dataset=ds), "Sea <&> temperature").html
 
 
 def test_it_fetches_nothing(page):
@@ -55,15 +52,15 @@ def test_a_long_run_stays_below_six_megabytes(make_run, tmp_path):
     from uspnb.data.series import read_series
 
     ds = make_run(read_series(random_walk(17_000, 0)))
-    path = write_report(ds, None, tmp_path / "long.html", theme="dark")
+    path = run_report(ds, theme="dark").write(tmp_path / "long.html")
     assert path.stat().st_size < 6_000_000
 
 
-def test_assets_and_changed_settings(several_series, make_run, tmp_path):
+def test_assets_and_changed_settings(several_series, make_run):
     config = dataclasses.replace(PredictorConfig(), confidence_level=0.9)
     ds = make_run(several_series, config)
-    text = write_report(ds, compare(several_series, dataset=ds), tmp_path / "r.html", asset="south").read_text()
-    words = " ".join(Page(text).words)
+    page = run_report(ds, compare(several_series, dataset=ds), asset="south").html
+    words = " ".join(Page(page).words)
     assert "Asset south, one of 2." in words and "nominal coverage of the interval" in words and "2 assets" in words
     assert changed_settings(ds)["confidence_level"][:2] == (0.9, 0.95)
 
@@ -75,7 +72,7 @@ def test_bad_targets_are_refused(run, tmp_path):
         (tmp_path / "r.html", "sepia", "'sepia' is not one of"),
     ):
         with pytest.raises(DomainError, match=reason):
-            write_report(run, None, path, theme=theme)
+            report(run, path, theme=theme)
     assert list(tmp_path.iterdir()) == []
 
 

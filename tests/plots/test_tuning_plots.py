@@ -110,9 +110,9 @@ def test_the_ends_of_a_range_hold_what_lay_outside_them():
 def test_a_slice_has_the_values_against_the_settings():
     ds = campaign()
     data: Any = plots.tuning_slice_data(ds, "kernel_ridge_lambda")
-    known = np.isfinite(ds["value"].values)
-    np.testing.assert_array_equal(data["setting"], ds["param_kernel_ridge_lambda"].values[known])
-    np.testing.assert_array_equal(data["value"], ds["value"].values[known])
+    finite = np.isfinite(ds["value"].values)
+    np.testing.assert_array_equal(data["setting"], ds["param_kernel_ridge_lambda"].values[finite])
+    np.testing.assert_array_equal(data["value"], ds["value"].values[finite])
     assert data["trial"].iloc[data.attrs["best"]] == ds.attrs["best_trial"] and data["trial"].iloc[0] == 0
     figure = drawn(plots.tuning_slice(ds, "kernel_ridge_lambda"))
     assert isinstance(figure.x_scale, LogScale) and figure.xaxis.axis_label == "kernel_ridge_lambda"

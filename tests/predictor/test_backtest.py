@@ -99,8 +99,8 @@ def test_what_the_variables_say_of_one_another(single: xr.Dataset) -> None:
 
 
 def test_a_change_is_found(single: xr.Dataset) -> None:
-    found = np.flatnonzero(single["alarm"].values)
-    late = found[found >= 400]
+    alarms = np.flatnonzero(single["alarm"].values)
+    late = alarms[alarms >= 400]
     assert late.size and late[0] < 440
     assert abs(float(single["change_onset"].values[late[0]]) - 400) <= 20
 
@@ -124,8 +124,13 @@ def test_columns_are_what_they_are_alone(table: xr.Dataset, single: xr.Dataset) 
 
 def test_every_container_gives_the_same_numbers(single: xr.Dataset) -> None:
     values = TABLE[:, 1]
-    for given in (values.tolist(), pd.Series(values, name="level"), tuple(values), xr.DataArray(values, dims="time")):
-        assert_same(backtest(given), single)
+    for data in (
+        values.tolist(),
+        pd.Series(values, name="level"),
+        tuple(values),
+        xr.DataArray(values, dims="time"),
+    ):
+        assert_same(backtest(data), single)
     np.testing.assert_array_equal(single["time"], np.arange(600))
 
 

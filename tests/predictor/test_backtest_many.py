@@ -47,10 +47,10 @@ def test_each_dataset_is_that_of_its_series_alone(where: str, request: pytest.Fi
     series = {"long": LONG, "with times": pd.Series(SHORT, times, name="sea")}
     if where == "there":
         series.pop("long")
-    found = backtest_many(series, CONFIG, client=client)
-    assert list(found) == list(series)
+    datasets = backtest_many(series, CONFIG, client=client)
+    assert list(datasets) == list(series)
     for name, one in series.items():
-        xr.testing.assert_identical(found[name], backtest(one, CONFIG))
+        xr.testing.assert_identical(datasets[name], backtest(one, CONFIG))
 
 
 def test_a_collection_is_a_dict_a_list_or_a_table(measured: Callable[[Any], None]) -> None:
@@ -90,8 +90,8 @@ def test_a_series_that_fails_is_named_and_the_others_are_there(
 
     measured(replay)
     client = None if where == "here" else request.getfixturevalue("two_workers")
-    told = r"1 of 3 series failed: 'short': RuntimeError: out of luck; the others are in the attribute `results`"
-    with pytest.raises(PartialResultError, match=told) as failure:
+    reason = r"1 of 3 series failed: 'short': RuntimeError: out of luck; the others are in the attribute `results`"
+    with pytest.raises(PartialResultError, match=reason) as failure:
         backtest_many({"a": LONG, "short": SHORT, "b": -LONG}, client=client)
     assert failure.value.results == {"a": LONG[0], "b": -LONG[0]}
     assert failure.value.reasons == {"short": "RuntimeError: out of luck"}
@@ -110,8 +110,8 @@ def test_the_series_of_a_killed_worker_is_replayed_elsewhere(
     measured(replay)
     cluster: Any = two_workers.cluster
     monkeypatch.setattr(cluster.scheduler, "allowed_failures", 0)  # the task is given up, and tried once more alone
-    found = backtest_many({"a": LONG, "short": SHORT, "b": -LONG}, client=two_workers)
-    assert found == {"a": LONG[0], "short": SHORT[0], "b": -LONG[0]}
+    datasets = backtest_many({"a": LONG, "short": SHORT, "b": -LONG}, client=two_workers)
+    assert datasets == {"a": LONG[0], "short": SHORT[0], "b": -LONG[0]}
     assert (tmp_path / "killed").exists()
 
 
@@ -124,7 +124,7 @@ def test_a_bar_counts_series_when_asked_for(measured: Callable[[Any], None], cap
 
 
 @pytest.mark.parametrize(
-    ("series", "told"),
+    ("series", "reason"),
     [
         ({}, "the collection holds no series"),
         ([], "the collection holds no series"),
@@ -138,10 +138,10 @@ def test_a_bar_counts_series_when_asked_for(measured: Callable[[Any], None], cap
     ],
 )
 def test_what_is_no_collection_is_refused_before_anything_is_run(
-    series: Any, told: str, measured: Callable[[Any], None]
+    series: Any, reason: str, measured: Callable[[Any], None]
 ) -> None:
     measured(None)
-    with pytest.raises(DomainError, match=told):
+    with pytest.raises(DomainError, match=reason):
         backtest_many(series)
 
 

@@ -59,16 +59,16 @@ def test_extreme_units_and_gaps_leave_finite_forecasts(unit):
     y = autoregression(300) * unit
     y[50:60], y[100] = np.nan, np.inf
     for name, forecaster in BASELINES.items():
-        made = with_interval(y, forecaster(y), 0.95)
-        assert np.isfinite(made.mean[1:]).all(), name
-        assert np.isfinite(made.lower[10:]).all() and (made.lower[10:] <= made.upper[10:]).all(), name
+        forecast = with_interval(y, forecaster(y), 0.95)
+        assert np.isfinite(forecast.mean[1:]).all(), name
+        assert np.isfinite(forecast.lower[10:]).all() and (forecast.lower[10:] <= forecast.upper[10:]).all(), name
 
 
 def test_a_constant_series_winds_nothing_up():
     y = np.concatenate([np.full(5000, 3.0), 3.0 + autoregression(200)[:, 0]])[:, None]
-    made = recursive_autoregression(y)
-    np.testing.assert_allclose(made[1:5000], 3.0)
-    assert np.abs(made[5010:] - y[5010:]).max() < 20.0
+    forecast = recursive_autoregression(y)
+    np.testing.assert_allclose(forecast[1:5000], 3.0)
+    assert np.abs(forecast[5010:] - y[5010:]).max() < 20.0
 
 
 def test_assets_do_not_touch_one_another():
@@ -80,6 +80,6 @@ def test_assets_do_not_touch_one_another():
 def test_the_conformal_interval_covers_a_heavy_tailed_series():
     # adaptive conformal inference bounds the mean miss rate by (1 + rate)/(rate n) of its target, whatever the law
     y = np.random.default_rng(4).standard_t(3, (8000, 1))
-    made = with_interval(y, np.zeros_like(y), 0.9)
-    inside = (y >= made.lower) & (y <= made.upper)
+    forecast = with_interval(y, np.zeros_like(y), 0.9)
+    inside = (y >= forecast.lower) & (y <= forecast.upper)
     assert abs(float(inside[300:].mean()) - 0.9) < 0.01

@@ -14,31 +14,31 @@ from uspnb.predictor.results import load, save
 
 
 def test_metrics_of_uspnb_and_last_value_by_hand(one_series, run):
-    made = compare(one_series, dataset=run)
+    comparison = compare(one_series, dataset=run)
     y, mean = run["observation"].values, run["prediction"].values
     rows = np.zeros(len(y), dtype=bool)
     rows[100:] = True  # a tenth of 1000 ticks
     error = (y - mean)[rows]
-    own = made["score"].sel(forecaster="uspnb")
+    own = comparison["score"].sel(forecaster="uspnb")
     assert float(own.sel(metric="rmse")) == pytest.approx(np.sqrt(np.mean(error**2)))
     assert float(own.sel(metric="mae")) == pytest.approx(np.mean(np.abs(error)))
     assert float(own.sel(metric="coverage")) == pytest.approx(np.mean(np.abs(error) <= 2.0))
     assert float(own.sel(metric="width")) == pytest.approx(4.0)
     naive = np.sqrt(np.mean(np.diff(y)[99:] ** 2))
-    assert float(made["score"].sel(forecaster="last_value", metric="rmse")) == pytest.approx(naive)
-    assert float(made["relative"].sel(forecaster="uspnb", metric="rmse")) == pytest.approx(
+    assert float(comparison["score"].sel(forecaster="last_value", metric="rmse")) == pytest.approx(naive)
+    assert float(comparison["relative"].sel(forecaster="uspnb", metric="rmse")) == pytest.approx(
         float(own.sel(metric="rmse")) / naive
     )
-    assert int(made["scored_ticks"]) == 900 and int(made["missed_ticks"]) == 0
-    assert np.isnan(made["relative"].sel(metric="coverage")).all()
+    assert int(comparison["scored_ticks"]) == 900 and int(comparison["missed_ticks"]) == 0
+    assert np.isnan(comparison["relative"].sel(metric="coverage")).all()
 
 
 def test_ticks_that_one_forecaster_misses_count_for_nobody(one_series, run):
     holed = run.copy(deep=True)
     holed["prediction"][500:510] = np.nan
-    made = compare(one_series, dataset=holed)
-    assert int(made["scored_ticks"]) == 890 and int(made["missed_ticks"]) == 10
-    assert "no forecast for 10 ticks" in made.attrs["verdict"]
+    comparison = compare(one_series, dataset=holed)
+    assert int(comparison["scored_ticks"]) == 890 and int(comparison["missed_ticks"]) == 10
+    assert "no forecast for 10 ticks" in comparison.attrs["verdict"]
 
 
 def test_the_verdict_names_winner_size_chance_and_coverage(one_series, run):
@@ -72,18 +72,18 @@ def test_ratios_and_tests_do_not_depend_on_the_unit(one_series, run, unit):
     for name in ("observation", "prediction", "lower", "upper", "scale"):
         scaled[name][:] = run[name].values * unit
     series = dataclasses.replace(one_series, values=one_series.values * unit)
-    made, plain = compare(series, dataset=scaled), compare(one_series, dataset=run)
-    np.testing.assert_allclose(made["relative"], plain["relative"], rtol=1e-6)
-    np.testing.assert_allclose(made["dm_statistic"], plain["dm_statistic"], rtol=1e-5)
+    comparison, plain = compare(series, dataset=scaled), compare(one_series, dataset=run)
+    np.testing.assert_allclose(comparison["relative"], plain["relative"], rtol=1e-6)
+    np.testing.assert_allclose(comparison["dm_statistic"], plain["dm_statistic"], rtol=1e-5)
 
 
 def test_several_assets(several_series, run_of_several, tmp_path):
-    made = compare(several_series, dataset=run_of_several)
-    assert made["score"].dims == ("forecaster", "metric", "asset") and made.sizes["metric"] == len(METRICS)
+    comparison = compare(several_series, dataset=run_of_several)
+    assert comparison["score"].dims == ("forecaster", "metric", "asset") and comparison.sizes["metric"] == len(METRICS)
     alone = compare(read_series(several_series.values[:, 1]), dataset=run_of_several.isel(asset=1).drop_vars("asset"))
-    np.testing.assert_allclose(made["score"].isel(asset=1), alone["score"])
-    assert "2 assets" in made.attrs["verdict"] and verdict(made) == made.attrs["verdict"]
-    assert load(save(made, tmp_path / "c.nc")).attrs["verdict"] == made.attrs["verdict"]
+    np.testing.assert_allclose(comparison["score"].isel(asset=1), alone["score"])
+    assert "2 assets" in comparison.attrs["verdict"] and verdict(comparison) == comparison.attrs["verdict"]
+    assert load(save(comparison, tmp_path / "c.nc")).attrs["verdict"] == comparison.attrs["verdict"]
 
 
 def test_bad_arguments_are_refused(one_series, run):

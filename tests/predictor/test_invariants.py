@@ -161,9 +161,9 @@ def shifted() -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def reference(shifted: np.ndarray) -> PredictionResult:
-    made = results(run(shifted)[1])
-    assert made.telemetry.alarm.sum() >= 2
-    return made
+    shifted_results = results(run(shifted)[1])
+    assert shifted_results.telemetry.alarm.sum() >= 2
+    return shifted_results
 
 
 def assert_alike(a: PredictionResult, b: PredictionResult, unit: float, shift: float, tolerance: float) -> None:
@@ -204,11 +204,11 @@ def test_the_zero_of_the_input_does_not_matter(shifted: np.ndarray, reference: P
 @pytest.mark.parametrize("level", [0.0, 1.0, -3.7, 1e300, 1e-300])
 def test_a_constant_series_is_forecast_as_itself(level: float) -> None:
     state, rows = run(np.full(TICKS, level))
-    made = results(rows)
-    np.testing.assert_allclose(made.reference_prediction, level, rtol=1e-9, atol=1e-290)
-    assert np.isfinite(made.confidence_lower).all() and np.isfinite(made.confidence_upper).all()
-    assert not made.telemetry.alarm.any() and not_finite(state) <= NAN_BY_DESIGN | NAN_BEFORE_THE_FIRST
-    assert made.telemetry.frozen[-1] or not made.telemetry.rejected.any()
+    result = results(rows)
+    np.testing.assert_allclose(result.reference_prediction, level, rtol=1e-9, atol=1e-290)
+    assert np.isfinite(result.confidence_lower).all() and np.isfinite(result.confidence_upper).all()
+    assert not result.telemetry.alarm.any() and not_finite(state) <= NAN_BY_DESIGN | NAN_BEFORE_THE_FIRST
+    assert result.telemetry.frozen[-1] or not result.telemetry.rejected.any()
 
 
 # survival
@@ -233,11 +233,11 @@ def spoiled(values: np.ndarray, kind: str, start: int, length: int, seed: int) -
 
 
 def assert_recovered(values: np.ndarray, rows: np.ndarray, clean_rows: np.ndarray, since: int) -> None:
-    made, clean = results(rows), results(clean_rows)
-    assert np.isfinite(made.reference_prediction[1:]).all()
-    assert np.isfinite(made.confidence_lower[1:]).all() and np.isfinite(made.confidence_upper[1:]).all()
-    assert not made.telemetry.rejected[since:].any()
-    error = np.sqrt(np.mean((values[since:] - made.telemetry.prediction[since:]) ** 2))
+    result, clean = results(rows), results(clean_rows)
+    assert np.isfinite(result.reference_prediction[1:]).all()
+    assert np.isfinite(result.confidence_lower[1:]).all() and np.isfinite(result.confidence_upper[1:]).all()
+    assert not result.telemetry.rejected[since:].any()
+    error = np.sqrt(np.mean((values[since:] - result.telemetry.prediction[since:]) ** 2))
     usual = np.sqrt(np.mean((values[since:] - clean.telemetry.prediction[since:]) ** 2))
     assert error <= 1.2 * usual, (error, usual)
 
@@ -300,18 +300,18 @@ def test_a_series_may_begin_badly(first: float) -> None:
     values = autoregressive(2)
     values[:3] = first
     state, rows = run(values)
-    made = results(rows)
-    begun = np.isfinite(made.reference_prediction)
-    accepted = np.cumsum(made.telemetry.accepted) > 0
+    result = results(rows)
+    begun = np.isfinite(result.reference_prediction)
+    accepted = np.cumsum(result.telemetry.accepted) > 0
     np.testing.assert_array_equal(begun, accepted)
     assert accepted[3:].all() and not_finite(state) <= NAN_BY_DESIGN
 
 
 def test_nothing_but_missing_ticks() -> None:
     state, rows = run(np.full(20, np.nan))
-    made = results(rows)
-    assert made.telemetry.rejected.all() and np.isnan(made.reference_prediction).all()
-    np.testing.assert_array_equal(made.telemetry.weight, 0.25)
+    result = results(rows)
+    assert result.telemetry.rejected.all() and np.isnan(result.reference_prediction).all()
+    np.testing.assert_array_equal(result.telemetry.weight, 0.25)
     assert int(state.ticks) == 20 and int(state.frame.count) == 0
 
 
@@ -341,10 +341,10 @@ def test_a_hundred_thousand_ticks() -> None:
     for start in range(0, 100_000, 10_000):
         stop = start + 10_000
         state, rows = scan_chunks(PREDICTOR, state, observations(values[start:stop], np.arange(start, stop) * SECOND))
-        made = results(rows)
-        weight = made.telemetry.weight
+        result = results(rows)
+        weight = result.telemetry.weight
         highest = max(highest, float(np.abs(weight.sum(axis=1) - 1.0).max()))
-        assert (weight >= 0).all() and np.isfinite(made.reference_prediction).all()
+        assert (weight >= 0).all() and np.isfinite(result.reference_prediction).all()
         resident.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
     assert highest <= 1e-10
     assert not_finite(state) <= NAN_BY_DESIGN

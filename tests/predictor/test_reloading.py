@@ -15,8 +15,9 @@ from walks import random_walk
 from uspnb.config.load import config_to_toml
 from uspnb.config.schema import PredictorConfig
 from uspnb.errors import ConfigError, DomainError, ReloadWarning
+from uspnb.model.programs import trace_count
 from uspnb.model.records import ProcessState
-from uspnb.predictor.functional import FunctionalPredictor, trace_count
+from uspnb.predictor.functional import FunctionalPredictor
 from uspnb.predictor.reloading import ConfigReloadablePredictor, carried
 from uspnb.predictor.universal import replay_clock
 from uspnb.runtime.digest import sha256_pytree
@@ -72,10 +73,10 @@ def test_a_traced_change_keeps_the_state(reloadable: ConfigReloadablePredictor) 
     assert reloadable.config.cusum_k == 0.25 and sha256_pytree(reloadable.state) == before
     assert reloadable.step(tick(300)).telemetry.ticks == 301
     assert trace_count("series") == traces and reloadable.check_and_reload_config() is False
-    told = reloadable.last_reload
-    assert told is not None and not told.compiled_anew
-    assert told.changed == {"cusum_k": (0.5, 0.25), "confidence_level": (0.95, 0.5)}
-    assert told.text() == "cusum_k = 0.25 (was 0.5), confidence_level = 0.5 (was 0.95); kept: the whole state"
+    reload = reloadable.last_reload
+    assert reload is not None and not reload.compiled_anew
+    assert reload.changed == {"cusum_k": (0.5, 0.25), "confidence_level": (0.95, 0.5)}
+    assert reload.text() == "cusum_k = 0.25 (was 0.5), confidence_level = 0.5 (was 0.95); kept: the whole state"
 
 
 def test_a_host_setting_changes_nothing_of_the_step(reloadable: ConfigReloadablePredictor) -> None:
@@ -92,10 +93,10 @@ def test_a_static_change_carries_over_what_fits(reloadable: ConfigReloadablePred
     old = jax.tree.map(np.asarray, reloadable.state)
     written(reloadable.config_path, PredictorConfig(wtmm_buffer_size=64, log_sig_depth=2, residual_window=300))
     assert reloadable.check_and_reload_config() is True
-    told, new = reloadable.last_reload, reloadable.state
-    assert told is not None and told.compiled_anew
-    assert told.fitted == ("window", "residual statistics") and told.renewed == ("log_signature",)
-    assert {"charts", "gate", "weight", "roughness", "hilbert", "deep_galerkin", "ito_levy"} <= set(told.kept)
+    reload, new = reloadable.last_reload, reloadable.state
+    assert reload is not None and reload.compiled_anew
+    assert reload.fitted == ("window", "residual statistics") and reload.renewed == ("log_signature",)
+    assert {"charts", "gate", "weight", "roughness", "hilbert", "deep_galerkin", "ito_levy"} <= set(reload.kept)
     np.testing.assert_array_equal(new.frame.window, old.frame.window[-64:])
     np.testing.assert_array_equal(new.score.residuals, np.r_[np.full(48, np.nan), old.score.residuals])
     for name in ("charts", "gate", "weight", "forecast", "modes"):
@@ -113,9 +114,9 @@ def test_a_longer_window_knows_what_the_shorter_one_held() -> None:
     old = FunctionalPredictor().init_state()
     old = old._replace(frame=old.frame._replace(window=jax.numpy.arange(128.0), count=jax.numpy.asarray(900)))
     wide = dataclasses.replace(PredictorConfig(), wtmm_buffer_size=192)
-    state, kept, fitted, renewed = carried(old, FunctionalPredictor(wide).init_state(), {"wtmm_buffer_size"})
+    state, unchanged, fitted, renewed = carried(old, FunctionalPredictor(wide).init_state(), {"wtmm_buffer_size"})
     np.testing.assert_array_equal(state.frame.window, np.r_[np.zeros(64), np.arange(128.0)])
-    assert int(state.frame.count) == 128 and fitted == ("window",) and renewed == () and "hilbert" in kept
+    assert int(state.frame.count) == 128 and fitted == ("window",) and renewed == () and "hilbert" in unchanged
     leaves = [leaf.unsafe_buffer_pointer() for leaf in jax.tree.leaves(state)]
     assert len(set(leaves)) == len(leaves)  # or a caller could not donate the state
 

@@ -108,11 +108,11 @@ def test_fit_history_says_whether_transport_and_chart_have_settled() -> None:
     ends = [k for k in np.flatnonzero(backtest(ramp)["alarm"]) if k > 400]
     assert ends, "a ramp of six sigmas a tick must raise an alarm"
     moved = UniversalPredictor()
-    said = moved.fit_history(ramp[: ends[0] + 1])
+    settled = moved.fit_history(ramp[: ends[0] + 1])
     last = moved.last_result
     assert last is not None and bool(last.telemetry.alarm)
     above = float(last.telemetry.cusum_drift) >= float(last.telemetry.adaptive_threshold)
-    assert said is (bool(last.telemetry.sinkhorn_converged) and not above)
+    assert settled is (bool(last.telemetry.sinkhorn_converged) and not above)
 
 
 def test_a_history_that_ends_in_rejected_ticks_is_not_settled() -> None:
@@ -169,9 +169,9 @@ def test_results_are_of_the_host_and_the_last_one_is_kept() -> None:
     assert isinstance(result.reference_prediction, np.ndarray) and isinstance(result.telemetry.weight, np.ndarray)
     assert result.request_id == "tag 1"
     assert predictor.step(ProcessState(1.5, START + SECOND)).request_id is None
-    kept = float(result.reference_prediction)
+    before = float(result.reference_prediction)
     predictor.step(ProcessState(2.5, START + 2 * SECOND))
-    assert float(result.reference_prediction) == kept
+    assert float(result.reference_prediction) == before
 
 
 def test_a_copy_of_the_state_survives_the_next_tick() -> None:
@@ -282,14 +282,14 @@ def test_a_predictor_that_is_held_moves_for_its_holder_only() -> None:
     tick = ProcessState(WALK[5], START + 5 * SECOND)
     before = sha256_pytree(held.state)
     held.hold("a session on tide")
-    said = r"must wait: a session on tide holds this predictor and moves it on; close that first"
+    reason = r"must wait: a session on tide holds this predictor and moves it on; close that first"
     for move in (
         lambda: held.step(tick),
         lambda: held.fit_history(WALK[:200]),
         lambda: held.hold("another"),
         lambda: held.change_settings(held.functional, held.state),
     ):
-        with pytest.raises(DomainError, match=said):
+        with pytest.raises(DomainError, match=reason):
             move()
     assert sha256_pytree(held.state) == before and held.history().sizes["time"] == 5
     held.let_go()
@@ -301,7 +301,7 @@ def test_what_a_holder_made_is_taken_back(grid: bool) -> None:
     plain, held = replayed(200), replayed(100)
     held.hold("a session")
     changed = FunctionalPredictor(PredictorConfig(cusum_k=0.75))
-    rows, stamps = plain._ring.read(plain._ring.first, plain._ring.count)
+    rows, stamps = (np.array(column) for column in zip(*plain._history, strict=True))
     held.release(changed, plain.state, rows[100:], stamps[100:], grid=grid)
     assert held.config.cusum_k == 0.75 and sha256_pytree(held.last_result) == sha256_pytree(plain.last_result)
     np.testing.assert_array_equal(held.history()["observation"], WALK[:200])

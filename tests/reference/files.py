@@ -76,10 +76,10 @@ def command(*words: str) -> tuple[int, str]:
     """Exit code and output of a `uspnb` command."""
     from uspnb.cli import main
 
-    said = io.StringIO()
-    with contextlib.redirect_stdout(said):
+    output = io.StringIO()
+    with contextlib.redirect_stdout(output):
         code = main(list(words))
-    return code, said.getvalue()
+    return code, output.getvalue()
 
 
 def write(folder: Path) -> None:

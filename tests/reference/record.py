@@ -120,16 +120,16 @@ def record(data: Path | None = None) -> Recording:
     Args:
         data: a folder of CSV files; the first column of numbers of each is replayed too.
     """
-    made: Recording = {}
+    recording: Recording = {}
     for part in (series_runs, session_run, fleet_run, snapshot_run, campaign_run, help_texts):
-        made |= {f"{part.__name__.rpartition('_')[0]}/{name}": value for name, value in part().items()}
+        recording |= {f"{part.__name__.rpartition('_')[0]}/{name}": value for name, value in part().items()}
     if data is not None:
         for file in sorted(data.rglob("*.csv")):
             numbers = pd.read_csv(file).select_dtypes("number")
             values = numbers.iloc[-1500:, 0].to_numpy(float) if numbers.shape[1] else np.empty(0)
             if len(values) >= 2:
-                made |= of_dataset(f"data/{file.relative_to(data)}", uspnb.backtest(values, progress=False))
-    return made
+                recording |= of_dataset(f"data/{file.relative_to(data)}", uspnb.backtest(values, progress=False))
+    return recording
 
 
 def series_runs() -> Recording:
@@ -142,10 +142,10 @@ def series_runs() -> Recording:
         "sample": (sample(700), None),
         "other_settings": (processes.threshold_autoregression(500, 6).values, other_settings()),
     }
-    made: Recording = {}
+    recording: Recording = {}
     for name, (values, config) in runs.items():
-        made |= of_dataset(name, uspnb.backtest(values, config, progress=False))
-    return made | of_dataset("comparison", uspnb.compare(processes.sine_in_noise(400, 7).values))
+        recording |= of_dataset(name, uspnb.backtest(values, config, progress=False))
+    return recording | of_dataset("comparison", uspnb.compare(processes.sine_in_noise(400, 7).values))
 
 
 def session_run() -> Recording:
@@ -160,12 +160,12 @@ def session_run() -> Recording:
         reach(session, 420)
         session.step(180)
         reach(session, 600)
-        made = of_dataset("history", session.history()) | of_dataset("window", session.history(300, 360))
-        made |= of_table("alarms", session.alarms())
-        made["events"] = json.dumps([[event["tick"], event["kind"]] for event in session.events])
-    if not made["alarms/tick"].size:
+        recording = of_dataset("history", session.history()) | of_dataset("window", session.history(300, 360))
+        recording |= of_table("alarms", session.alarms())
+        recording["events"] = json.dumps([[event["tick"], event["kind"]] for event in session.events])
+    if not recording["alarms/tick"].size:
         raise AssertionError("the session raised no alarm")
-    return made
+    return recording
 
 
 def fleet_run() -> Recording:
@@ -174,10 +174,10 @@ def fleet_run() -> Recording:
     with uspnb.Fleet(table, ring=len(table), workers=1) as fleet:
         fleet.run()
         reach(fleet, len(table))
-        made = of_table("table", fleet.table()) | of_table("alarms", fleet.alarms())
+        recording = of_table("table", fleet.table()) | of_table("alarms", fleet.alarms())
         for asset in fleet.assets:
-            made |= of_dataset(f"window/{asset}", fleet.window(asset))
-    return made
+            recording |= of_dataset(f"window/{asset}", fleet.window(asset))
+    return recording
 
 
 def snapshot_run() -> Recording:
@@ -191,11 +191,11 @@ def snapshot_run() -> Recording:
         payload = room(*SNAPSHOTS, having="read_snapshot").read_snapshot(path)
         second = uspnb.UniversalPredictor.from_snapshot(path, clock=uspnb.replay_clock)
     step_through(second, values, 320, 360)
-    made: Recording = {}
+    recording: Recording = {}
     for block, content in payload.items():
         if block != "timestamp":
-            made |= flattened(f"payload/{block}", content)
-    return made | of_dataset("before", first.history()) | of_dataset("after", second.history())
+            recording |= flattened(f"payload/{block}", content)
+    return recording | of_dataset("before", first.history()) | of_dataset("after", second.history())
 
 
 def campaign_run() -> Recording:
@@ -213,19 +213,19 @@ def campaign_run() -> Recording:
         optimizer = uspnb.BayesianMetaOptimizer(space, objective, study_name="r", meta_config=meta, progress=False)
         result = optimizer.optimize()
         trials = optimizer.trials
-        made = {f"params/{name}": np.array([trial.params[name] for trial in trials]) for name in fields}
-        made["value"] = np.array([trial.value for trial in trials], float)
-        made["state"] = np.array([trial.state.name for trial in trials])
+        recording = {f"params/{name}": np.array([trial.params[name] for trial in trials]) for name in fields}
+        recording["value"] = np.array([trial.value for trial in trials], float)
+        recording["state"] = np.array([trial.state.name for trial in trials])
         dataset = optimizer.results
     timed = [name for name in dataset.variables if re.search("second|time|start|end", str(name))]
-    made |= of_dataset("results", dataset.drop_vars(timed).drop_attrs())
-    kept = ("best_params", "best_objective", "default_objective", "p_value", "recommended_params")
-    return made | flattened("result", {name: getattr(result, name) for name in kept})
+    recording |= of_dataset("results", dataset.drop_vars(timed).drop_attrs())
+    names = ("best_params", "best_objective", "default_objective", "p_value", "recommended_params")
+    return recording | flattened("result", {name: getattr(result, name) for name in names})
 
 
 def help_texts() -> Recording:
     """`uspnb --help` and the help of every command and of its commands."""
-    made: Recording = {}
+    recording: Recording = {}
     before = {name: os.environ.get(name) for name in ("COLUMNS", "NO_COLOR", "PYTHON_COLORS")}
     os.environ.update(COLUMNS="100", NO_COLOR="1", PYTHON_COLORS="0")
     try:
@@ -233,7 +233,7 @@ def help_texts() -> Recording:
         while waiting:
             command = waiting.pop()
             text = help_of(command)
-            made[" ".join(("uspnb", *command))] = text
+            recording[" ".join(("uspnb", *command))] = text
             listed = re.search(r"^commands:\n(.*)", text, re.MULTILINE | re.DOTALL)
             waiting += [
                 (*command, name) for name in re.findall(r"^    (\w\S*)", listed.group(1) if listed else "", re.M)
@@ -241,17 +241,17 @@ def help_texts() -> Recording:
     finally:
         for name, value in before.items():
             os.environ.pop(name) if value is None else os.environ.update({name: value})
-    return made
+    return recording
 
 
 def help_of(command: tuple[str, ...]) -> str:
     """What a command prints for `--help`."""
     from uspnb.cli import main
 
-    said = io.StringIO()
-    with contextlib.redirect_stdout(said), contextlib.suppress(SystemExit):
+    output = io.StringIO()
+    with contextlib.redirect_stdout(output), contextlib.suppress(SystemExit):
         main([*command, "--help"])
-    return said.getvalue()
+    return output.getvalue()
 
 
 # --- how it is recorded -----------------------------------------------------------------------------------------
@@ -278,8 +278,8 @@ def reach(engine: Any, ticks: int) -> None:
                 raise RuntimeError(f"{engine!r}: {engine.status.error}")
             # A change may have come before the subscription; a look twice a second costs nothing.
             if not changed.wait(0.5):
-                waited = waited + 0.5 if (seen := engine.status.ticks) == last else 0.0
-                last = seen
+                waited = waited + 0.5 if (reached := engine.status.ticks) == last else 0.0
+                last = reached
                 if waited > GIVE_UP_S:
                     raise RuntimeError(f"{engine!r} does not reach tick {ticks}")
             changed.clear()
@@ -297,12 +297,12 @@ def plain(values: Any) -> np.ndarray:
 
 def of_dataset(name: str, ds: xr.Dataset) -> Recording:
     """Every variable, coordinates included, and as text the attributes that do not depend on when and where."""
-    made: Recording = {f"{name}/{key}": plain(variable.values) for key, variable in ds.variables.items()}
+    recording: Recording = {f"{name}/{key}": plain(variable.values) for key, variable in ds.variables.items()}
     attributes = {str(key): lasting(variable.attrs) for key, variable in ds.variables.items()}
-    made[f"{name}/attributes"] = json.dumps({"": lasting(ds.attrs)} | attributes, sort_keys=True, default=repr)
+    recording[f"{name}/attributes"] = json.dumps({"": lasting(ds.attrs)} | attributes, sort_keys=True, default=repr)
     dims = {str(key): variable.dims for key, variable in ds.variables.items()}
-    made[f"{name}/dims"] = json.dumps(dims, sort_keys=True)
-    return made
+    recording[f"{name}/dims"] = json.dumps(dims, sort_keys=True)
+    return recording
 
 
 def lasting(attributes: Mapping[Any, Any]) -> dict[str, Any]:
@@ -368,17 +368,17 @@ def difference(a: Any, b: Any) -> str:
         return f"{int((a != b).sum())} of {a.size} entries differ"
     with np.errstate(invalid="ignore"):
         apart = np.abs(a.astype(float) - b.astype(float))
-    known = "nothing finite" if np.isnan(apart).all() else f"{np.nanmax(apart):.3g}"
-    return f"largest difference {known}, NaN in other places: {bool((np.isnan(a) != np.isnan(b)).any())}"
+    apart_text = "nothing finite" if np.isnan(apart).all() else f"{np.nanmax(apart):.3g}"
+    return f"largest difference {apart_text}, NaN in other places: {bool((np.isnan(a) != np.isnan(b)).any())}"
 
 
 def compare(a: Recording, b: Recording, say: Callable[[str], object] = print) -> int:
     """Say of every item whether two recordings agree on it; how many they do not."""
     apart = 0
     for name in sorted({*a, *b}):
-        told = difference(a[name], b[name]) if name in a and name in b else f"only in {'A' if name in a else 'B'}"
-        apart += bool(told)
-        say(f"{told or 'equal to the bit'}: {name}")
+        text = difference(a[name], b[name]) if name in a and name in b else f"only in {'A' if name in a else 'B'}"
+        apart += bool(text)
+        say(f"{text or 'equal to the bit'}: {name}")
     say(f"{len({*a, *b}) - apart} items equal to the bit, {apart} not")
     return apart
 

@@ -29,25 +29,25 @@ def expected(folder: Path, record: Any) -> Any:
 
 def test_a_predictor_goes_on_from_a_snapshot(folder: Path, expected: Any, files: Any) -> None:
     predictor = uspnb.UniversalPredictor.from_snapshot(folder / "snapshot", clock=uspnb.replay_clock)
-    found = files.following(predictor)
-    assert len(found) == 7
-    for name, values in found.items():
+    following = files.following(predictor)
+    assert len(following) == 7
+    for name, values in following.items():
         scale = np.abs(expected[name]).max()
         np.testing.assert_allclose(values, expected[name], rtol=1e-9, atol=1e-9 * scale, err_msg=name)
 
 
 def test_a_snapshot_passes_inspection(folder: Path, files: Any) -> None:
-    code, said = files.command("inspect", str(folder / "snapshot"))
-    assert code == 0 and f"{files.FED}" in said
+    code, output = files.command("inspect", str(folder / "snapshot"))
+    assert code == 0 and f"{files.FED}" in output
 
 
 @pytest.mark.parametrize("suffix", [".nc", ".zarr"])
 def test_a_saved_run_is_read_to_the_bit(folder: Path, expected: Any, record: Any, suffix: str) -> None:
-    found = record.of_dataset("run", uspnb.load(folder / f"run{suffix}"))
-    told: list[str] = []
-    assert set(found) == {name for name in expected if name.startswith("run/")}
-    apart = record.compare(found, {name: expected[name] for name in found}, told.append)
-    assert apart == 0, [line for line in told if not line.startswith("equal")]
+    recorded = record.of_dataset("run", uspnb.load(folder / f"run{suffix}"))
+    differences: list[str] = []
+    assert set(recorded) == {name for name in expected if name.startswith("run/")}
+    apart = record.compare(recorded, {name: expected[name] for name in recorded}, differences.append)
+    assert apart == 0, [line for line in differences if not line.startswith("equal")]
 
 
 @pytest.mark.parametrize("suffix", [".nc", ".zarr"])
@@ -86,12 +86,12 @@ def test_settings_their_log_and_their_backups_are_read_and_gone_on_with(folder: 
     settings = folder / "settings" / "config.toml"
     config = uspnb.load_config(settings)
     assert (config.cusum_k, config.confidence_level) == (0.3, 0.9)
-    code, said = files.command("config", "history", str(settings))
-    assert code == 0 and all(trigger in said for trigger in ("first", "second", "too far"))
+    code, output = files.command("config", "history", str(settings))
+    assert code == 0 and all(trigger in output for trigger in ("first", "second", "too far"))
     first = sorted((folder / "settings").glob("config.toml.bak.*"))[0]
     uspnb.mutate_config(settings, {"cusum_k": 0.25}, trigger="third")
     assert uspnb.load_config(settings).cusum_k == 0.25
     assert files.command("config", "rollback", str(settings), "--to", first.name)[0] == 0
     assert settings.read_bytes() == first.read_bytes() and uspnb.load_config(settings) == uspnb.PredictorConfig()
-    code, said = files.command("config", "history", str(settings))
-    assert code == 0 and "third" in said and "rolled back" in said.replace("_", " ")
+    code, output = files.command("config", "history", str(settings))
+    assert code == 0 and "third" in output and "rolled back" in output.replace("_", " ")

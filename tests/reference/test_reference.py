@@ -64,8 +64,8 @@ def test_numbers_and_texts_are_those_of_the_stored_reference(recorded: Any, stor
     assert names
     missing = [name for name in names if name not in recorded]
     assert not missing, f"no longer recorded: {missing}"
-    told = {name: disagreement(name, recorded[name], stored[name]) for name in names}
-    apart = {name: text for name, text in told.items() if text}
+    disagreements = {name: disagreement(name, recorded[name], stored[name]) for name in names}
+    apart = {name: text for name, text in disagreements.items() if text}
     assert not apart, "\n".join(f"{name}: {text}" for name, text in apart.items())
 
 
@@ -73,9 +73,9 @@ def test_a_comparison_sees_one_last_bit_a_missing_item_and_another_text(record: 
     name = "series/garch/prediction"
     bent = stored | {name: np.nextafter(stored[name], np.inf), "help/uspnb": "usage: other"}
     del bent["series/garch/lower"]
-    said: list[str] = []
-    assert record.compare(stored, stored, said.append) == 0
-    assert record.compare(stored, bent, said.append) == 3
+    messages: list[str] = []
+    assert record.compare(stored, stored, messages.append) == 0
+    assert record.compare(stored, bent, messages.append) == 3
     assert disagreement(name, bent[name], stored[name]) == ""
     assert disagreement(name, stored[name] + 1e-6, stored[name]).startswith("largest difference 1e-06")
     assert disagreement("help/uspnb", "usage: other", stored["help/uspnb"]) == "the text is another"

@@ -57,7 +57,7 @@ def test_what_is_no_number(value: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("check", "bounds", "allowed", "refused", "told"),
+    ("check", "bounds", "allowed", "refused", "message"),
     [
         ("check_whole", {"least": 1}, (1, 10**9), (0, -1), "x = 0 must be a whole number of at least 1"),
         ("check_whole", {"least": 0, "most": 65_535}, (0, 65_535), (65_536, -1), "a whole number from 0 to 65,535"),
@@ -68,7 +68,7 @@ def test_what_is_no_number(value: Any) -> None:
         ("check_number", {"least": 0.001, "most": 5}, (0.001, 5), (0.0009, 5.1), "a finite number from 0.001 to 5"),
     ],
 )
-def test_bounds(check: str, bounds: dict[str, Any], allowed: Any, refused: Any, told: str) -> None:
+def test_bounds(check: str, bounds: dict[str, Any], allowed: Any, refused: Any, message: str) -> None:
     for value in allowed:
         assert getattr(arguments, check)("x", value, **bounds) == value
     for value in refused:
@@ -77,7 +77,7 @@ def test_bounds(check: str, bounds: dict[str, Any], allowed: Any, refused: Any, 
         assert str(caught.value).startswith(f"x = {value!r} must be ")
     with pytest.raises(DomainError) as caught:
         getattr(arguments, check)("x", refused[0], **bounds)
-    assert told in str(caught.value)
+    assert message in str(caught.value)
 
 
 def test_a_refusal_names_value_bound_unit_and_remedy() -> None:
@@ -181,8 +181,8 @@ FACES: dict[str, tuple[Callable[[Any], Any], int, int]] = {
 @pytest.mark.parametrize("kind", [int, np.int64, np.int32])
 def test_every_face_takes_whole_numbers_of_numpy(face: str, kind: Any) -> None:
     call, taken, _ = FACES[face]
-    made = call(kind(taken))
-    assert type(made) is int and made == taken
+    result = call(kind(taken))
+    assert type(result) is int and result == taken
 
 
 @pytest.mark.parametrize("face", FACES)

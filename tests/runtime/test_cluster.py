@@ -24,8 +24,8 @@ from uspnb.runtime.cluster import Outcome, alone, checked_client, outcomes, work
 def nobody() -> Iterator[Client]:
     """The client of a cluster without workers."""
     with (
-        LocalCluster(n_workers=0, host="127.0.0.1", dashboard_address="127.0.0.1:0") as made,
-        contextlib.closing(Client(made, set_as_default=False)) as client,
+        LocalCluster(n_workers=0, host="127.0.0.1", dashboard_address="127.0.0.1:0") as cluster,
+        contextlib.closing(Client(cluster, set_as_default=False)) as client,
     ):
         yield client
 
@@ -50,8 +50,8 @@ def test_outcomes_come_in_the_order_of_their_calls(two_workers: Client, tmp_path
         return number * number
 
     ended: list[int] = []
-    found = outcomes(two_workers, task, [(number,) for number in range(7)], ended.append)
-    assert found == [Outcome(number * number, "", False) for number in range(7)]
+    results = outcomes(two_workers, task, [(number,) for number in range(7)], ended.append)
+    assert results == [Outcome(number * number, "", False) for number in range(7)]
     assert sorted(ended) == list(range(7))
     assert outcomes(two_workers, task, []) == []
 
@@ -75,22 +75,22 @@ def test_what_a_worker_lacks_is_sent_after(two_workers: Client, monkeypatch: pyt
 
     calls: list[tuple[Any, ...]] = [(number, None) for number in range(4)]
     ended: list[int] = []
-    found = outcomes(two_workers, task, calls, ended.append, lambda call: (call, b"four"))
-    assert [outcome.value for outcome in found] == [0, 5, 6, 7]
+    results = outcomes(two_workers, task, calls, ended.append, lambda call: (call, b"four"))
+    assert [outcome.value for outcome in results] == [0, 5, 6, 7]
     assert sorted(ended) == [0, 1, 2, 3]
 
 
 def test_what_a_task_raises_is_its_own_failure(two_workers: Client) -> None:
-    found = outcomes(two_workers, lambda number: 6 // number, [(2,), (0,), (3,)])
-    assert found[::2] == [Outcome(3, "", False), Outcome(2, "", False)]
-    assert found[1].value is None and found[1].reason.startswith("ZeroDivisionError: ") and not found[1].killed
+    results = outcomes(two_workers, lambda number: 6 // number, [(2,), (0,), (3,)])
+    assert results[::2] == [Outcome(3, "", False), Outcome(2, "", False)]
+    assert results[1].value is None and results[1].reason.startswith("ZeroDivisionError: ") and not results[1].killed
 
 
 def test_the_task_of_a_killed_worker_runs_elsewhere_and_no_other_runs_twice(
     two_workers: Client, tmp_path: Path
 ) -> None:
-    found = outcomes(two_workers, deadly(tmp_path, deaths=1), [(number,) for number in range(8)])
-    assert found == [Outcome(number * number, "", False) for number in range(8)]
+    results = outcomes(two_workers, deadly(tmp_path, deaths=1), [(number,) for number in range(8)])
+    assert results == [Outcome(number * number, "", False) for number in range(8)]
     runs = {number: len(list(tmp_path.glob(f"{number}-*"))) for number in range(8)}
     assert runs.pop(3) == 2
     assert set(runs.values()) == {1}
@@ -102,9 +102,9 @@ def test_a_task_under_which_workers_die_again_and_again_is_given_up(
     cluster_of: Any = two_workers.cluster
     monkeypatch.setattr(cluster_of.scheduler, "allowed_failures", 1)
     task = deadly(tmp_path, deaths=99)
-    found = outcomes(two_workers, task, [(number,) for number in range(6)])
-    assert [outcome.killed for outcome in found] == [number == 3 for number in range(6)]
-    assert found[3].reason == "2 workers died while they ran it"
+    results = outcomes(two_workers, task, [(number,) for number in range(6)])
+    assert [outcome.killed for outcome in results] == [number == 3 for number in range(6)]
+    assert results[3].reason == "2 workers died while they ran it"
     assert alone(two_workers, task, (3,)).killed
 
 
@@ -133,10 +133,10 @@ def test_a_cluster_that_goes_away_is_said_to_be_lost(monkeypatch: pytest.MonkeyP
 
 
 def test_a_scheduler_that_goes_away_is_said_to_be_lost() -> None:
-    made: Any = LocalCluster(n_workers=0, host="127.0.0.1", dashboard_address="127.0.0.1:0")
-    with made:
-        client = Client(made.scheduler_address, set_as_default=False)
-        leaving = threading.Timer(0.3, made.close)
+    cluster: Any = LocalCluster(n_workers=0, host="127.0.0.1", dashboard_address="127.0.0.1:0")
+    with cluster:
+        client = Client(cluster.scheduler_address, set_as_default=False)
+        leaving = threading.Timer(0.3, cluster.close)
         leaving.start()
         with pytest.raises(UspnbError, match=r"lost|closed"):
             alone(client, len, ("abc",))
@@ -174,8 +174,8 @@ def test_waiting_in_two_threads_leaves_the_settings_of_dask_alone(two_workers: C
     for k, thread in enumerate(threads):
         thread.start()
         until((tmp_path / f"began {k}").exists)
-    seen = settings.get("scheduler", None)
+    scheduler = settings.get("scheduler", None)
     for k, thread in enumerate(threads):  # in the order in which they began, not as blocks within one another
         (tmp_path / f"end {k}").touch()
         thread.join()
-    assert seen == settings.get("scheduler", None) == before
+    assert scheduler == settings.get("scheduler", None) == before

@@ -137,9 +137,9 @@ def test_concurrent_writers_end_with_one_whole_content(tmp_path: Path) -> None:
 
     def read() -> None:
         while not stop.is_set():
-            seen = path.read_bytes()
-            if seen not in contents:
-                torn.append(len(seen))
+            content = path.read_bytes()
+            if content not in contents:
+                torn.append(len(content))
 
     def write(content: bytes) -> None:
         for _ in range(10):

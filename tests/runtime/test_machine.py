@@ -18,14 +18,14 @@ from uspnb.runtime import machine
 
 def in_fresh_process(code: str, **environment: str) -> str:
     """Standard output of a Python process that knows nothing of this one's JAX settings."""
-    kept = {
+    variables = {
         name: value
         for name, value in os.environ.items()
         if not name.startswith(("JAX_", "XLA_", "PJRT_", "USPNB_", "COV_"))
     }
     done = subprocess.run(
         [sys.executable, "-c", code],
-        env=kept | {"JAX_PLATFORMS": "cpu"} | environment,
+        env=variables | {"JAX_PLATFORMS": "cpu"} | environment,
         capture_output=True,
         text=True,
         check=True,
@@ -111,7 +111,7 @@ def test_settings_that_jax_has_read_already_cannot_change() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "flags", "threads", "told"),
+    ("settings", "flags", "threads", "message"),
     [
         ({"allocator": "pool"}, "", "1", "allocator = 'pool' is not one of default, platform"),
         ({"memory_fraction": 0.0}, "", "1", "memory_fraction = 0.0 must be above 0 and at most 1"),
@@ -123,12 +123,12 @@ def test_settings_that_jax_has_read_already_cannot_change() -> None:
     ],
 )
 def test_settings_that_contradict_one_another(
-    given: dict[str, Any], flags: str, threads: str, told: str, monkeypatch: pytest.MonkeyPatch
+    settings: dict[str, Any], flags: str, threads: str, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XLA_FLAGS", flags)
     monkeypatch.setenv("PJRT_NPROC", threads)
-    with pytest.raises(ValueError, match=told):
-        runtime.configure(**given)
+    with pytest.raises(ValueError, match=message):
+        runtime.configure(**settings)
     assert os.environ["XLA_FLAGS"] == flags
 
 

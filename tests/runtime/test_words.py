@@ -75,14 +75,14 @@ def test_colours_come_from_the_page(page):
 
 
 def test_values_read_well():
-    told = {
+    texts = {
         None: "",
         True: "yes",
         1.23456789: "1.23457",
         7: "7",
         "x": "x",
     }
-    assert {value: plain_text(value) for value in told} == told
+    assert {value: plain_text(value) for value in texts} == texts
     assert plain_text(np.float64("nan")) == "nan" and plain_text(np.bool_(False)) == "no"
     assert plain_text(jnp.asarray(2.5)) == "2.5" and plain_text(np.array([1.0, 2.0])) == "[1. 2.]"
     assert (

@@ -58,9 +58,9 @@ def test_of_too_many_the_oldest_is_dropped(gate: Gate, places: Any, workers: Any
     assert writer.status() == WriterStatus(int(workers) + 1 + int(places), 8 - int(places), 0, 0)
     gate.leave.set()
     assert writer.close(PATIENCE_S)
-    kept = [*range(workers), 99, *range(18 - int(places), 18)]
-    assert sorted(gate.done) == sorted(kept) and lasting.result() == 99
-    assert writer.status() == WriterStatus(0, 8 - int(places), len(kept), 0)
+    left = [*range(workers), 99, *range(18 - int(places), 18)]
+    assert sorted(gate.done) == sorted(left) and lasting.result() == 99
+    assert writer.status() == WriterStatus(0, 8 - int(places), len(left), 0)
 
 
 def test_a_piece_that_raises_is_told_of_once_and_stops_nothing() -> None:

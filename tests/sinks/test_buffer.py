@@ -64,12 +64,12 @@ def test_a_million_records_with_a_stalled_consumer(columns: dict[str, slice]) ->
     maxlen, batch, total = 16_384, 20, 1_000_000
     width = max(place.stop for place in columns.values())
     rows, stamps = np.zeros((batch, width)), np.arange(batch)
-    stalled, release, seen = threading.Event(), threading.Event(), []
+    stalled, release, ticks = threading.Event(), threading.Event(), []
 
     def slow(records: Records) -> None:
         stalled.set()
         release.wait(PATIENCE_S)
-        seen.append((records.first_tick, len(records)))
+        ticks.append((records.first_tick, len(records)))
 
     buffer = TelemetryBuffer(maxlen)
     consumer = Consumer(buffer, [CallbackSink(slow)], columns, period_s=0.0)
@@ -87,8 +87,8 @@ def test_a_million_records_with_a_stalled_consumer(columns: dict[str, slice]) ->
     release.set()
     assert consumer.close(30)
     assert buffer.counts() == (total, batch + maxlen, total - batch - maxlen, 0)
-    assert sum(count for _, count in seen) == batch + maxlen
-    assert seen[1][0] == total - maxlen + 1
+    assert sum(count for _, count in ticks) == batch + maxlen
+    assert ticks[1][0] == total - maxlen + 1
     assert consumer.status().sinks["callback"].written == batch + maxlen
 
 

@@ -46,13 +46,13 @@ def _emit(buffer: TelemetryBuffer, rows: np.ndarray, first: int = 1, asset: str 
 @pytest.mark.parametrize("process", [False, True])
 def test_every_sink_gets_every_record(tmp_path: Path, make_rows: MakeRows, columns: Columns, process: bool) -> None:
     """Single ticks and stretches of two series, NumPy and JAX; the files are the same from a thread and a process."""
-    rows, seen = make_rows(60), []
+    rows, handed = make_rows(60), []
     buffer, metrics = TelemetryBuffer(1000), Metrics()
     sinks = [
         JsonLinesSink(tmp_path / "t"),
         ParityLog(tmp_path / "p", 5),
         MetricsSink(metrics),
-        CallbackSink(lambda records: seen.append((records.asset, records.first_tick, records.rows))),
+        CallbackSink(lambda records: handed.append((records.asset, records.first_tick, records.rows))),
     ]
     with Consumer(buffer, sinks, columns, process=process) as consumer:
         for tick in range(20):
@@ -67,18 +67,18 @@ def test_every_sink_gets_every_record(tmp_path: Path, make_rows: MakeRows, colum
         )
     records = list(read_records(tmp_path / "t"))
     for asset, count in (("a", 60), ("b", 20)):
-        told = [record for record in records if record["asset"] == asset]
-        assert [record["tick"] for record in told] == list(range(1, count + 1))
-        assert [record["z_score"] for record in told] == rows[:count, columns["z_score"].start].tolist()
-        got = np.concatenate([block for name, _, block in seen if name == asset])
+        own = [record for record in records if record["asset"] == asset]
+        assert [record["tick"] for record in own] == list(range(1, count + 1))
+        assert [record["z_score"] for record in own] == rows[:count, columns["z_score"].start].tolist()
+        got = np.concatenate([block for name, _, block in handed if name == asset])
         assert np.array_equal(got, rows[:count])
     assert verify(tmp_path / "p").closed
     by_hand = ParityLog(tmp_path / "hand", 5)
     for asset, count in (("a", 60), ("b", 20)):
         by_hand.write(Records(asset, 1, np.arange(count), rows[:count], columns))
     by_hand.close()
-    found = compare(tmp_path / "p", tmp_path / "hand")
-    assert found.equal and found.compared == 16
+    comparison = compare(tmp_path / "p", tmp_path / "hand")
+    assert comparison.equal and comparison.compared == 16
     assert metrics.registry.get_sample_value("predictor_ticks_total", {"asset": "a"}) == 60
 
 

@@ -94,16 +94,16 @@ def test_before_the_first_tick_nothing_is_known() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         ((-1,), "limit_ns = -1"),
         ((LIMIT, 0.0), "ratio = 0.0"),
         ((LIMIT, 0.8, 5), "window = 5"),
     ],
 )
-def test_bad_arguments_are_refused(arguments: tuple[float, ...], told: str) -> None:
+def test_bad_arguments_are_refused(arguments: tuple[float, ...], message: str) -> None:
     """The message names the value."""
-    with pytest.raises(DomainError, match=told):
+    with pytest.raises(DomainError, match=message):
         JitterMeter(*arguments)  # type: ignore[arg-type]
     with pytest.raises(DomainError, match="alpha = 2"):
         JitterMeter(LIMIT, alpha=2.0)

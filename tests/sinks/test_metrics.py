@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import math
 import re
@@ -13,31 +12,25 @@ from typing import Any
 import numpy as np
 import pynvml
 import pytest
+from own_kernel import registered
 from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
 from uspnb.errors import DomainError
 from uspnb.model.fields import ALARM_NAMES, MODE_NAMES
-from uspnb.model.kernels.registry import KERNEL_NAMES
+from uspnb.model.kernels.registry import KERNEL_NAMES, kernel_entry
 from uspnb.model.packing import layout_for, row_columns
+from uspnb.persistence.snapshots import SnapshotStatus
 from uspnb.sinks import GpuMemory, GpuReading, JitterMeter, Metrics, SinkStatus, gpu
 from uspnb.sinks.dashboard import dashboard
-from uspnb.sinks.metric_list import DOUBTS, METRICS, REJECTIONS, exposed_names
+from uspnb.sinks.metric_list import DOUBTS, REJECTIONS, exposed_names, metric_specs
 
 MakeRows = Callable[..., np.ndarray]
 
 
-@dataclasses.dataclass
-class Snapshots:
-    """A snapshot writer's status, as the snapshots room has it."""
-
-    pending: int = 0
-    dropped: int = 0
-    saved: int = 0
-    failed: int = 0
-    last_saved_ns: int | None = None
-    last_seconds: float = math.nan
-    condition: str | None = None
+def snapshots(**changes: Any) -> SnapshotStatus:
+    """Status of a snapshot writer that has written nothing yet, with these changes."""
+    return SnapshotStatus(0, 0, 0, 0, None, None, None, math.nan, None)._replace(**changes)
 
 
 def _samples(metrics: Metrics) -> dict[tuple[str, tuple[str, ...]], float]:
@@ -57,20 +50,16 @@ def _busy(make_rows: MakeRows, columns: dict[str, slice]) -> Metrics:
     metrics.set_queue(4, 2)
     metrics.set_sinks({"telemetry": SinkStatus(10, 3, None)})
     metrics.set_condition("snapshots", "the disk is full")
-    metrics.set_snapshot("a", Snapshots(saved=1, last_saved_ns=1, last_seconds=0.01))
+    metrics.set_snapshot("a", snapshots(saved=1, last_saved_ns=1, last_seconds=0.01))
     metrics.shutdown(1.5, 7)
     metrics.set_gpu([GpuReading(0, "H200", 5, 10)])
     return metrics
 
 
-def test_names_of_labels_are_those_of_the_rooms_above() -> None:
-    """The telemetry room may not import the kernels, so the two lists are held together here."""
-
-
 def test_every_metric_of_the_list_is_exposed(make_rows: MakeRows, columns: dict[str, slice]) -> None:
     """And nothing else, but for the times at which counters began."""
     exposed = {name for name, _ in _samples(_busy(make_rows, columns))}
-    listed = {name for spec in METRICS for name in exposed_names(spec)}
+    listed = {name for spec in metric_specs() for name in exposed_names(spec)}
     assert {name for name in exposed if not name.endswith("_created")} == listed
     assert all(name.startswith("predictor_") for name in exposed)
 
@@ -86,22 +75,22 @@ def test_ticks_are_counted_as_the_rows_say(make_rows: MakeRows, columns: dict[st
     metrics = Metrics()
     for part in np.array_split(rows, [1, 50, 51, 200]):
         metrics.observe_rows("a", part, columns)
-    told = _samples(metrics)
-    assert told["predictor_ticks_total", ("a",)] == 300
+    samples = _samples(metrics)
+    assert samples["predictor_ticks_total", ("a",)] == 300
     for name in REJECTIONS:
-        assert told["predictor_rejections_total", ("a", name)] == np.count_nonzero(rows[:, columns[name]]) > 0
+        assert samples["predictor_rejections_total", ("a", name)] == np.count_nonzero(rows[:, columns[name]]) > 0
     for name in DOUBTS:
-        assert told["predictor_doubtful_ticks_total", ("a", name)] == np.count_nonzero(rows[:, columns[name]]) > 0
+        assert samples["predictor_doubtful_ticks_total", ("a", name)] == np.count_nonzero(rows[:, columns[name]]) > 0
     for code, chart in enumerate(ALARM_NAMES):
         raised = alarms & (rows[:, columns["alarm_chart"].start] == code)
-        assert told["predictor_alarms_total", ("a", chart)] == raised.sum() > 0
+        assert samples["predictor_alarms_total", ("a", chart)] == raised.sum() > 0
     emergency = np.concatenate([[0], rows[:, columns["emergency"].start]])
-    assert told["predictor_emergencies_total", ("a",)] == np.count_nonzero(np.diff(emergency) == 1) > 0
-    assert [told["predictor_operating_mode", ("a", mode)] for mode in MODE_NAMES] == [0, 0, 1]
-    assert [told["predictor_kernel_weight", ("a", kernel)] for kernel in KERNEL_NAMES] == rows[
+    assert samples["predictor_emergencies_total", ("a",)] == np.count_nonzero(np.diff(emergency) == 1) > 0
+    assert [samples["predictor_operating_mode", ("a", mode)] for mode in MODE_NAMES] == [0, 0, 1]
+    assert [samples["predictor_kernel_weight", ("a", kernel)] for kernel in KERNEL_NAMES] == rows[
         -1, columns["weight"]
     ].tolist()
-    assert told["predictor_holder_exponent", ("a",)] == rows[-1, columns["holder_exponent"].start]
+    assert samples["predictor_holder_exponent", ("a",)] == rows[-1, columns["holder_exponent"].start]
     metrics.observe_rows("a", rows[:0], columns)
     assert _samples(metrics)["predictor_ticks_total", ("a",)] == 300
 
@@ -111,10 +100,14 @@ def test_shares_are_named_by_the_configurations_kernels(kernels: tuple[str, ...]
     layout = layout_for(3, kernels)
     rows, columns = np.zeros((2, layout.width)), row_columns(layout)
     rows[-1, columns["weight"]] = np.arange(1, len(kernels) + 1)
-    metrics = Metrics(kernels=kernels)
+    with registered():
+        metrics = Metrics(kernels=kernels)
+        depths = {f"predictor_{name}_depth" for name in kernels if kernel_entry(name).sheds}
     metrics.observe_rows("a", rows, columns)
-    told = _samples(metrics)
-    shares = {labels[1]: value for (name, labels), value in told.items() if name == "predictor_kernel_weight"}
+    metrics.set_depth("a", 3)
+    samples = _samples(metrics)
+    assert {name for name, _ in samples if name.endswith("_depth") and "queue" not in name} == depths
+    shares = {labels[1]: value for (name, labels), value in samples.items() if name == "predictor_kernel_weight"}
     assert shares == {name: k + 1 for k, name in enumerate(kernels)}
     unfit = Metrics()
     with pytest.raises(DomainError, match=f"the rows hold {len(kernels)} kernels"):
@@ -128,15 +121,15 @@ def test_label_values_are_bounded(make_rows: MakeRows, columns: dict[str, slice]
     for i in range(50):
         metrics.observe_rows(f"asset {i}", rows, columns)
         metrics.observe_latency(f"asset {i}", 1000)
-        metrics.set_snapshot(f"asset {i}", Snapshots(saved=1))
+        metrics.set_snapshot(f"asset {i}", snapshots(saved=1))
         metrics.set_depth(f"asset {i}", 3)
-    told = _samples(metrics)
-    assert {labels[0] for name, labels in told if name == "predictor_ticks_total"} == {
+    samples = _samples(metrics)
+    assert {labels[0] for name, labels in samples if name == "predictor_ticks_total"} == {
         "asset 0", "asset 1", "asset 2", "other",
     }  # fmt: skip
-    assert told["predictor_ticks_total", ("other",)] == 94 and told["predictor_assets_beyond_limit", ()] == 47
-    assert told["predictor_snapshots_saved_total", ("other",)] == 47
-    assert ("predictor_holder_exponent", ("other",)) not in told
+    assert samples["predictor_ticks_total", ("other",)] == 94 and samples["predictor_assets_beyond_limit", ()] == 47
+    assert samples["predictor_snapshots_saved_total", ("other",)] == 47
+    assert ("predictor_holder_exponent", ("other",)) not in samples
 
 
 def test_awkward_names_survive_the_text_format(make_rows: MakeRows, columns: dict[str, slice]) -> None:
@@ -153,14 +146,14 @@ def test_latency_and_jitter_in_seconds() -> None:
         metrics.observe_latency("a", latency)
         metrics.observe_jitter("a", meter.tick(latency, i))
     metrics.set_jitter("a", meter.reading())
-    told = _samples(metrics)
-    assert told["predictor_step_latency_seconds_count", ("a",)] == 3
-    assert told["predictor_step_latency_seconds_sum", ("a",)] == pytest.approx(850e-6)
-    assert told["predictor_step_latency_seconds_bucket", ("a", "0.0003")] == 2
-    assert told["predictor_latency_jitter_seconds_sum", ("a",)] == pytest.approx(200e-6)
-    assert told["predictor_step_latency_quantile_seconds", ("a", "0.95")] == pytest.approx(350e-6)
-    assert told["predictor_latency_jitter_quantile_seconds", ("a", "0.99")] == pytest.approx(100e-6)
-    assert told["predictor_jitter_degraded", ("a",)] == 0
+    samples = _samples(metrics)
+    assert samples["predictor_step_latency_seconds_count", ("a",)] == 3
+    assert samples["predictor_step_latency_seconds_sum", ("a",)] == pytest.approx(850e-6)
+    assert samples["predictor_step_latency_seconds_bucket", ("a", "0.0003")] == 2
+    assert samples["predictor_latency_jitter_seconds_sum", ("a",)] == pytest.approx(200e-6)
+    assert samples["predictor_step_latency_quantile_seconds", ("a", "0.95")] == pytest.approx(350e-6)
+    assert samples["predictor_latency_jitter_quantile_seconds", ("a", "0.99")] == pytest.approx(100e-6)
+    assert samples["predictor_jitter_degraded", ("a",)] == 0
 
 
 def test_counts_that_somebody_else_keeps() -> None:
@@ -173,25 +166,27 @@ def test_counts_that_somebody_else_keeps() -> None:
     assert _samples(metrics)["predictor_telemetry_lost_total", ("telemetry",)] == 11
     for depth in (3, 3, 2, 3):
         metrics.set_depth("a", depth)
-    told = _samples(metrics)
-    assert told["predictor_depth_switches_total", ("a",)] == 2 and told["predictor_log_signature_depth", ("a",)] == 3
+    samples = _samples(metrics)
+    assert (
+        samples["predictor_depth_switches_total", ("a",)] == 2 and samples["predictor_log_signature_depth", ("a",)] == 3
+    )
 
 
 def test_snapshots_age_at_each_scrape() -> None:
     """The age is that of the moment of asking; NaN before the first."""
     now = [10_000_000_000]
     metrics = Metrics(clock_ns=lambda: now[0])
-    metrics.set_snapshot("a", Snapshots(pending=2))
+    metrics.set_snapshot("a", snapshots(pending=2))
     assert math.isnan(_samples(metrics)["predictor_snapshot_age_seconds", ("a",)])
-    status = Snapshots(saved=3, failed=1, dropped=2, last_saved_ns=8_000_000_000, last_seconds=0.004)
+    status = snapshots(saved=3, failed=1, dropped=2, last_saved_ns=8_000_000_000, last_seconds=0.004)
     for _ in range(2):
         metrics.set_snapshot("a", status)
-    told = _samples(metrics)
-    assert told["predictor_snapshot_age_seconds", ("a",)] == 2.0
+    samples = _samples(metrics)
+    assert samples["predictor_snapshot_age_seconds", ("a",)] == 2.0
     now[0] += 5_000_000_000
     assert _samples(metrics)["predictor_snapshot_age_seconds", ("a",)] == 7.0
-    assert [told[f"predictor_snapshots_{n}_total", ("a",)] for n in ("saved", "failed", "dropped")] == [3, 1, 2]
-    assert told["predictor_snapshot_duration_seconds_count", ("a",)] == 1
+    assert [samples[f"predictor_snapshots_{n}_total", ("a",)] for n in ("saved", "failed", "dropped")] == [3, 1, 2]
+    assert samples["predictor_snapshot_duration_seconds_count", ("a",)] == 1
 
 
 def test_conditions_come_and_go() -> None:
@@ -210,16 +205,16 @@ def test_shutdowns_as_the_seed_names_them() -> None:
     """Seed 000, section 11: three names, and the buckets of two."""
     metrics = Metrics()
     metrics.shutdown(1.5, 7)
-    told = _samples(metrics)
-    assert told["predictor_graceful_shutdowns_total", ()] == 1
+    samples = _samples(metrics)
+    assert samples["predictor_graceful_shutdowns_total", ()] == 1
 
     def bounds(name: str) -> list[float]:
-        return [float(labels[0]) for key, labels in told if key == f"{name}_bucket"]
+        return [float(labels[0]) for key, labels in samples if key == f"{name}_bucket"]
 
     assert bounds("predictor_shutdown_duration_seconds") == [0.5, 1, 2, 5, 10, 20, 30, math.inf]
     assert bounds("predictor_shutdown_residual_observations") == [0, 1, 5, 10, 50, 100, 500, 1000, math.inf]
-    assert told["predictor_shutdown_duration_seconds_bucket", ("1.0",)] == 0
-    assert told["predictor_shutdown_duration_seconds_bucket", ("2.0",)] == 1
+    assert samples["predictor_shutdown_duration_seconds_bucket", ("1.0",)] == 0
+    assert samples["predictor_shutdown_duration_seconds_bucket", ("2.0",)] == 1
 
 
 def test_registries_are_apart() -> None:
@@ -259,8 +254,8 @@ def test_gpu_memory_is_read_until_it_is_gone(monkeypatch: pytest.MonkeyPatch) ->
     memory, metrics = GpuMemory(), Metrics()
     assert memory.read() == (GpuReading(0, "NVIDIA H200", 5 << 30, 141 << 30),) and memory.absence is None
     metrics.set_gpu(memory.read())
-    told = _samples(metrics)
-    assert told["predictor_gpu_memory_used_bytes", ("0",)] == 5 << 30 and told["predictor_gpus", ()] == 1
+    samples = _samples(metrics)
+    assert samples["predictor_gpu_memory_used_bytes", ("0",)] == 5 << 30 and samples["predictor_gpus", ()] == 1
     nvml.gone = True
     assert memory.read() == () and memory.read() == ()
     assert memory.absence is not None
@@ -278,7 +273,7 @@ def test_the_absence_of_a_gpu_is_said_once(
     _Nvml(monkeypatch, count=0)
     if not driver:
         monkeypatch.setattr(pynvml, "nvmlInit", missing)
-    gpu._told.clear()
+    gpu._reported.clear()
     with caplog.at_level(logging.INFO, "uspnb.sinks.gpu"):
         for _ in range(3):
             memory = GpuMemory()
@@ -296,18 +291,18 @@ def _panels(kind: str) -> list[dict[str, Any]]:
 def test_every_metric_of_the_dashboard_exists(make_rows: MakeRows, columns: dict[str, slice]) -> None:
     """And every metric has a panel."""
     exposed = {name for name, _ in _samples(_busy(make_rows, columns))}
-    asked = [target["expr"] for panel in _panels("graph") for target in panel["targets"]]
-    asked += [variable["definition"] for variable in dashboard()["templating"]["list"] if "definition" in variable]
-    names = [set(re.findall(r"predictor_\w+", expression)) for expression in asked]
-    assert all(len(found) == 1 and found <= exposed for found in names)
+    queries = [target["expr"] for panel in _panels("graph") for target in panel["targets"]]
+    queries += [variable["definition"] for variable in dashboard()["templating"]["list"] if "definition" in variable]
+    names = [set(re.findall(r"predictor_\w+", expression)) for expression in queries]
+    assert all(len(metrics) == 1 and metrics <= exposed for metrics in names)
     assert {panel["title"] for panel in _panels("graph")} == {
-        spec.name.removeprefix("predictor_").replace("_", " ") for spec in METRICS
+        spec.name.removeprefix("predictor_").replace("_", " ") for spec in metric_specs()
     }
 
 
 def test_queries_have_the_labels_of_their_metrics() -> None:
     """A label that a metric does not have would show nothing."""
-    by_title = {spec.name.removeprefix("predictor_").replace("_", " "): spec for spec in METRICS}
+    by_title = {spec.name.removeprefix("predictor_").replace("_", " "): spec for spec in metric_specs()}
     for panel in _panels("graph"):
         spec = by_title[panel["title"]]
         for target in panel["targets"]:

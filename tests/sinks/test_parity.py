@@ -42,13 +42,13 @@ def _lines(path: Path) -> list[bytes]:
 def test_hashes_are_those_of_little_endian_float64(tmp_path: Path) -> None:
     """The authorities are `struct` and `hashlib`."""
     path = _log(tmp_path / "p", 1)
-    told = json.loads(_lines(path)[1])
-    assert told["exact"] == {
+    line = json.loads(_lines(path)[1])
+    assert line["exact"] == {
         "weights": hashlib.sha256(struct.pack("<4d", *WEIGHTS)).hexdigest(),
         "cost": hashlib.sha256(struct.pack("<d", 0.123456789)).hexdigest(),
     }
-    assert told["rounded"]["6"][1] == hashlib.sha256(struct.pack("<d", 0.123457)).hexdigest()[:32]
-    assert set(told["rounded"]) == {"12", "9", "6"}
+    assert line["rounded"]["6"][1] == hashlib.sha256(struct.pack("<d", 0.123457)).hexdigest()[:32]
+    assert set(line["rounded"]) == {"12", "9", "6"}
 
 
 def test_rounding_forgives_what_it_should() -> None:
@@ -73,10 +73,10 @@ def test_a_line_for_each_multiple_of_the_interval(
             log.write(Records("a", start + 1, np.arange(start, stop), rows[start:stop], columns))
         log.close()
         assert log.status() == (100, 0, None)
-        told = [json.loads(line) for line in _lines(path)[1:-1]]
-        assert [line["tick"] for line in told] == list(range(8, 101, 8))
-        assert told[0]["exact"]["weights"] == exact_hash(rows[7, columns["weight"]])
-        assert told[0]["exact"]["cost"] == exact_hash(rows[7, columns["transport_cost"]])
+        lines = [json.loads(line) for line in _lines(path)[1:-1]]
+        assert [line["tick"] for line in lines] == list(range(8, 101, 8))
+        assert lines[0]["exact"]["weights"] == exact_hash(rows[7, columns["weight"]])
+        assert lines[0]["exact"]["cost"] == exact_hash(rows[7, columns["transport_cost"]])
     assert logs[0].read_bytes() == logs[1].read_bytes() and compare(*logs).equal
     silent = ParityLog(tmp_path / "none", 0)
     silent.write(Records("a", 1, np.arange(100), rows, columns))
@@ -86,9 +86,9 @@ def test_a_line_for_each_multiple_of_the_interval(
 
 def test_a_whole_log_verifies(tmp_path: Path) -> None:
     """Header, ticks, closing line."""
-    found = verify(_log(tmp_path / "p"))
-    assert found.ok and found.closed and found.lines == 10 and found.first_bad_line is None
-    assert verify(tmp_path / "p", found.head).ok
+    verified = verify(_log(tmp_path / "p"))
+    assert verified.ok and verified.closed and verified.lines == 10 and verified.first_bad_line is None
+    assert verify(tmp_path / "p", verified.head).ok
 
 
 def test_every_edited_line_is_found(tmp_path: Path) -> None:
@@ -100,11 +100,11 @@ def test_every_edited_line_is_found(tmp_path: Path) -> None:
             edited = bytearray(line)
             edited[place] = ord("0") if edited[place] != ord("0") else ord("1")
             path.write_bytes(b"".join([*lines[: number - 1], edited, *lines[number:]]))
-            found = verify(path)
-            assert not found.ok and found.first_bad_line == number, (number, place)
-    told = json.loads(lines[3])
-    body = {name: value for name, value in told.items() if name not in ("hash", "previous")} | {"tick": 99}
-    forged, _ = chained(body, told["previous"])
+            verified = verify(path)
+            assert not verified.ok and verified.first_bad_line == number, (number, place)
+    parsed = json.loads(lines[3])
+    body = {name: value for name, value in parsed.items() if name not in ("hash", "previous")} | {"tick": 99}
+    forged, _ = chained(body, parsed["previous"])
     path.write_bytes(b"".join([*lines[:3], forged, *lines[4:]]))
     assert verify(path).first_bad_line == 5  # its successor does not follow it
 
@@ -129,11 +129,11 @@ def test_a_chain_forged_over_a_missing_line_is_betrayed_by_the_count(tmp_path: P
     for i, line in enumerate(_lines(path)):
         if i != 4:
             body = {name: value for name, value in json.loads(line).items() if name not in ("hash", "previous")}
-            made, previous = chained(body, previous)
-            forged.append(made)
+            forgery, previous = chained(body, previous)
+            forged.append(forgery)
     path.write_bytes(b"".join(forged))
-    found = verify(path)
-    assert not found.ok and found.first_bad_line == 9 and "counts 9" in found.reason
+    verified = verify(path)
+    assert not verified.ok and verified.first_bad_line == 9 and "counts 9" in verified.reason
 
 
 def test_a_cut_end_is_not_closed_and_a_noted_head_is_missed(tmp_path: Path) -> None:
@@ -142,13 +142,13 @@ def test_a_cut_end_is_not_closed_and_a_noted_head_is_missed(tmp_path: Path) -> N
     head, content = verify(path).head, path.read_bytes()
     for lines in range(1, 10):
         path.write_bytes(b"".join(content.splitlines(keepends=True)[:lines]))
-        found = verify(path)
-        assert found.ok and not found.closed and "not closed" in found.reason and found.lines == lines
+        verified = verify(path)
+        assert verified.ok and not verified.closed and "not closed" in verified.reason and verified.lines == lines
         missed = verify(path, head)
         assert not missed.ok and "noted" in missed.reason
     path.write_bytes(content[:-5])
-    found = verify(path)
-    assert not found.ok and found.first_bad_line == 10 and "unfinished" in found.reason
+    verified = verify(path)
+    assert not verified.ok and verified.first_bad_line == 10 and "unfinished" in verified.reason
     path.write_bytes(b"")
     assert not verify(path).ok
 
@@ -164,11 +164,11 @@ def test_a_log_is_continued(tmp_path: Path) -> None:
     third = ParityLog(path, 1)
     third.observe("a", 5, WEIGHTS, 0.5)
     third.close()
-    found = verify(path)
-    assert found.ok and found.closed
-    told = [json.loads(line) for line in _lines(path)]
-    assert [line["kind"] for line in told] == ["open", *["tick"] * 3, "close", "open", "tick", "open", "tick", "close"]
-    assert [line["config_hash"] for line in told if line["kind"] == "open"] == ["", "second", ""]
+    verified = verify(path)
+    assert verified.ok and verified.closed
+    lines = [json.loads(line) for line in _lines(path)]
+    assert [line["kind"] for line in lines] == ["open", *["tick"] * 3, "close", "open", "tick", "open", "tick", "close"]
+    assert [line["config_hash"] for line in lines if line["kind"] == "open"] == ["", "second", ""]
 
 
 def test_a_damaged_log_is_put_aside(tmp_path: Path) -> None:
@@ -208,8 +208,8 @@ def test_a_full_disk_makes_lines_wait(tmp_path: Path, monkeypatch: pytest.Monkey
         patch.setattr(os, "write", full)
         for tick in (2, 3):
             log.observe("a", tick, WEIGHTS, 0.5)
-    kept, lost, condition = log.status()
-    assert (kept, lost) == (1, 0) and condition is not None and "No space left" in condition
+    written, lost, condition = log.status()
+    assert (written, lost) == (1, 0) and condition is not None and "No space left" in condition
     assert verify(tmp_path / "p").ok
     log.observe("a", 4, WEIGHTS, 0.5)
     log.close()
@@ -231,9 +231,9 @@ def test_two_writers_do_not_share_a_log(tmp_path: Path) -> None:
 
 def test_equal_runs_are_equal(tmp_path: Path) -> None:
     """Of one series, whatever else differs in the files."""
-    found = compare(_log(tmp_path / "a"), _log(tmp_path / "b"))
-    assert found.equal and found.compared == 8 and found.first_rounded == {12: None, 9: None, 6: None}
-    assert "no difference" in found.text()
+    comparison = compare(_log(tmp_path / "a"), _log(tmp_path / "b"))
+    assert comparison.equal and comparison.compared == 8 and comparison.first_rounded == {12: None, 9: None, 6: None}
+    assert "no difference" in comparison.text()
 
 
 @pytest.mark.parametrize(
@@ -249,15 +249,20 @@ def test_the_first_difference_is_found_at_each_precision(
     tmp_path: Path, size: float, first: dict[int, int | None]
 ) -> None:
     """From tick 5 on the weights differ by a relative `size`: no more digits than that agree."""
-    found = compare(_log(tmp_path / "a"), _log(tmp_path / "b", nudge=(5, size)))
-    assert found.first_exact == 5 and found.first_rounded == first and not found.equal
-    assert "tick 5 ('a': weights)" in found.text()
+    comparison = compare(_log(tmp_path / "a"), _log(tmp_path / "b", nudge=(5, size)))
+    assert comparison.first_exact == 5 and comparison.first_rounded == first and not comparison.equal
+    assert "tick 5 ('a': weights)" in comparison.text()
 
 
 def test_ticks_of_one_log_alone_are_counted(tmp_path: Path) -> None:
     """Nothing in common is not equal."""
-    found = compare(_log(tmp_path / "a", 8), _log(tmp_path / "b", 5))
-    assert (found.compared, found.only_a, found.only_b, found.first_exact) == (5, 3, 0, None) and not found.equal
+    diff = compare(_log(tmp_path / "a", 8), _log(tmp_path / "b", 5))
+    assert (diff.compared, diff.only_a, diff.only_b, diff.first_exact) == (
+        5,
+        3,
+        0,
+        None,
+    ) and not diff.equal
     apart = compare(tmp_path / "a", _log(tmp_path / "c", 2, asset="c"))
     assert apart.compared == 0 and apart.only_b == 2 and not apart.equal
 
@@ -269,13 +274,13 @@ def test_a_run_that_went_back_is_compared_once(tmp_path: Path) -> None:
     for tick in (1, 2, 3, 2, 3, 4):
         log.observe("a", tick, WEIGHTS, 0.123456789 * tick)
     log.close()
-    found = compare(whole, tmp_path / "b")
-    assert found.equal and found.repeated == 2 and "stand twice" in found.text()
+    comparison = compare(whole, tmp_path / "b")
+    assert comparison.equal and comparison.repeated == 2 and "stand twice" in comparison.text()
     log = ParityLog(tmp_path / "b", 1)
     log.observe("a", 3, WEIGHTS * 1.1, 0.0)
     log.close()
-    found = compare(whole, tmp_path / "b")
-    assert not found.equal and found.contradicted == (("b", "a", 3),) and "contradicts" in found.text()
+    comparison = compare(whole, tmp_path / "b")
+    assert not comparison.equal and comparison.contradicted == (("b", "a", 3),) and "contradicts" in comparison.text()
 
 
 def test_a_damaged_log_is_not_compared(tmp_path: Path) -> None:

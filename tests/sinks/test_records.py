@@ -28,18 +28,22 @@ def test_a_line_says_what_the_row_said(records: Records) -> None:
     """Numbers come back bit for bit, in the order of the list."""
     for i, line in enumerate(record_lines(records)):
         assert line.endswith(b"\n") and line.count(b"\n") == 1
-        told = parse_record(line)
-        assert list(told) == ["asset", "tick", "timestamp_ns", *RECORD_FIELDS]
-        assert (told["asset"], told["tick"], told["timestamp_ns"]) == (records.asset, 41 + i, records.stamps_ns[i])
+        parsed = parse_record(line)
+        assert list(parsed) == ["asset", "tick", "timestamp_ns", *RECORD_FIELDS]
+        assert (parsed["asset"], parsed["tick"], parsed["timestamp_ns"]) == (
+            records.asset,
+            41 + i,
+            records.stamps_ns[i],
+        )
         for name in RECORD_FIELDS:
             values = records.rows[i, records.columns[name]]
-            said = np.atleast_1d(told[name])
+            written = np.atleast_1d(parsed[name])
             if name in FLAG_FIELDS:
-                assert said.tolist() == (values != 0).tolist()
+                assert written.tolist() == (values != 0).tolist()
             elif name in COUNT_FIELDS:
-                assert said.tolist() == [int(value) for value in values]
+                assert written.tolist() == [int(value) for value in values]
             else:
-                assert said.tolist() == values.tolist()
+                assert written.tolist() == values.tolist()
 
 
 def test_what_is_not_finite_is_null(records: Records) -> None:
@@ -47,9 +51,9 @@ def test_what_is_not_finite_is_null(records: Records) -> None:
     for name, value in (("kurtosis", math.nan), ("alarm", math.nan), ("onset_ago", math.inf)):
         records.rows[0, records.columns[name]] = value
     records.rows[0, records.columns["weight"].start + 2] = -math.inf
-    told = parse_record(record_lines(records)[0])
-    assert told["kurtosis"] is None and told["alarm"] is None and told["onset_ago"] is None
-    assert [entry is None for entry in told["weight"]] == [False, False, True, False]
+    record = parse_record(record_lines(records)[0])
+    assert record["kurtosis"] is None and record["alarm"] is None and record["onset_ago"] is None
+    assert [entry is None for entry in record["weight"]] == [False, False, True, False]
 
 
 BEGINNING = b'{"asset":"a","tick":1,"timestamp_ns":2,'
@@ -100,10 +104,10 @@ def test_mutated_lines_are_read_or_refused(data: st.DataObject) -> None:
         place = data.draw(st.integers(0, len(line) - 1))
         line[place : place + data.draw(st.integers(0, 3))] = data.draw(st.binary(max_size=3))
     try:
-        told = parse_record(bytes(line))
+        record = parse_record(bytes(line))
     except IntegrityError:
         return
-    assert isinstance(told["asset"], str) and type(told["tick"]) is int
+    assert isinstance(record["asset"], str) and type(record["tick"]) is int
 
 
 @given(st.one_of(st.binary(max_size=200), st.text(max_size=200)))

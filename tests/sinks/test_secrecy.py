@@ -37,7 +37,7 @@ LEVEL, COUNT = 7_654_321.0, 2 * SERIES_LENGTH
 def _numbers(text: str) -> np.ndarray:
     """Every number that stands in a text, but for hashes."""
     plain = re.sub(r"[0-9a-f]{32,}", "", text)
-    return np.array([float(found) for found in re.findall(r"-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?", plain)])
+    return np.array([float(number) for number in re.findall(r"-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?", plain)])
 
 
 @pytest.fixture(scope="module")
@@ -80,9 +80,9 @@ def test_neither_the_signal_nor_a_secret_is_written(
     raw = np.concatenate([table[:, columns[name]].ravel() for name in (*sorted(raw_fields), *FORECAST)])
     raw = np.unique(np.abs(raw[np.isfinite(raw) & (np.abs(raw) > LEVEL / 2)]))
     assert len(raw) > 4 * COUNT  # values, forecasts, bounds
-    told = np.abs(_numbers(written))
-    nearest = np.abs(np.subtract.outer(told[(told > LEVEL / 4) & (told < LEVEL * 10)], raw))
-    assert len(told) > 50 * COUNT and not (nearest <= 1e-6 * raw).any()
+    numbers = np.abs(_numbers(written))
+    nearest = np.abs(np.subtract.outer(numbers[(numbers > LEVEL / 4) & (numbers < LEVEL * 10)], raw))
+    assert len(numbers) > 50 * COUNT and not (nearest <= 1e-6 * raw).any()
     _check_counts(metrics, table, columns)
 
 

@@ -92,33 +92,33 @@ class HttpServer(LineServer):
     scheme = "http"
 
     def up(self) -> None:
-        told = self
+        server = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
             disable_nagle_algorithm = True
 
             def do_GET(self) -> None:
-                told.headers.append({name.lower(): value for name, value in self.headers.items()})
-                self.send_response(told.status)
-                if told.status != 200:
+                server.headers.append({name.lower(): value for name, value in self.headers.items()})
+                self.send_response(server.status)
+                if server.status != 200:
                     self.send_header("Location", "http://127.0.0.1:9/elsewhere")
                     self.send_header("Content-Length", "0")
                     self.end_headers()
                     return
                 self.send_header("Transfer-Encoding", "chunked")
                 self.end_headers()
-                text = "".join(line + "\n" for line in told.lines).encode()
+                text = "".join(line + "\n" for line in server.lines).encode()
                 for start in range(0, len(text), 7):  # chunks that end within a line
                     block = text[start : start + 7]
                     self.wfile.write(f"{len(block):x}\r\n".encode() + block + b"\r\n")
-                if told.then == "die":
+                if server.then == "die":
                     self.wfile.write(b"9\r\n99")  # the beginning of a line in a chunk that never ends
                     self.wfile.flush()
                     self.close_connection = True
                     return
-                if told.then == "silence":
-                    told.linger()
+                if server.then == "silence":
+                    server.linger()
                     self.close_connection = True
                     return
                 self.wfile.write(b"0\r\n\r\n")
@@ -184,9 +184,9 @@ def line_server(request: pytest.FixtureRequest) -> Iterator[LineServer]:
 @pytest.fixture
 def servers() -> Iterator[dict[str, LineServer]]:
     """Both kinds of server."""
-    made: dict[str, LineServer] = {"http": HttpServer(), "ws": WebSocketServer()}
-    yield made
-    for server in made.values():
+    running: dict[str, LineServer] = {"http": HttpServer(), "ws": WebSocketServer()}
+    yield running
+    for server in running.values():
         server.released.set()
         server.down()
 

@@ -111,11 +111,13 @@ def test_a_silent_server_is_no_fault_and_close_does_not_wait_for_it(listen):
     assert taken.faults == []
 
 
-@pytest.mark.parametrize(("status", "told"), [(401, "wants credentials"), (404, "nothing at this"), (302, "has moved")])
-def test_a_refusal_is_told_with_what_to_do(listen, line_server, status, told):
+@pytest.mark.parametrize(
+    ("status", "reason"), [(401, "wants credentials"), (404, "nothing at this"), (302, "has moved")]
+)
+def test_a_refusal_is_told_with_what_to_do(listen, line_server, status, reason):
     line_server.status = status
     fault = listen("1").until(faults=1).faults[0][1]
-    assert str(status) in fault.reason and told in fault.reason and fault.can_continue
+    assert str(status) in fault.reason and reason in fault.reason and fault.can_continue
 
 
 def test_a_token_reaches_the_server_and_no_message(listen, line_server, monkeypatch, caplog):
@@ -124,9 +126,9 @@ def test_a_token_reaches_the_server_and_no_message(listen, line_server, monkeypa
     echo = f'{{"value": "{TOKEN}"}}'
     taken = listen("1", echo, TOKEN, then="die", path="?key=other-secret").until(faults=3)
     assert line_server.headers[0]["authorization"] == f"Bearer {TOKEN}"
-    told = " ".join(f"{fault} {fault!r} {fault.item} {fault.args}" for _, fault in taken.faults)
-    told += repr(taken.source) + taken.source.name + repr(taken.source._credentials)
-    assert TOKEN not in told and "other-secret" not in told and "[hidden]" in told
+    message = " ".join(f"{fault} {fault!r} {fault.item} {fault.args}" for _, fault in taken.faults)
+    message += repr(taken.source) + taken.source.name + repr(taken.source._credentials)
+    assert TOKEN not in message and "other-secret" not in message and "[hidden]" in message
     ours = [record.getMessage() for record in caplog.records if record.name != "websockets.server"]
     assert TOKEN not in " ".join(ours)  # websockets logs headers at DEBUG, and the server of the test may
 

@@ -80,9 +80,9 @@ def test_several_series_are_refused_by_name():
 
 
 def test_neither_who_takes_nor_who_gave_the_array_changes_the_series():
-    given = np.array([1.0, 2.0])
-    source = ReplaySource(given)
-    given[0] = 9.0
+    array = np.array([1.0, 2.0])
+    source = ReplaySource(array)
+    array[0] = 9.0
     ticks = source.take(2)
     with pytest.raises(ValueError, match="read-only"):
         ticks.values[1] = 9.0

@@ -1,7 +1,4 @@
-"""Chromium for the tests, and a served app in a process of its own.
-
-Loaded by path from `conftest.py`, because test folders are no packages.
-"""
+"""Chromium for the tests, without a network, and a served app in a process of its own."""
 
 from __future__ import annotations
 
@@ -14,9 +11,10 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,12 +31,13 @@ FLAGS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost, EXCLUDE [::1]",
 ]
 SIZES = {"wide": (1280, 800), "narrow": (390, 844)}
 HOME = re.compile(r"^(?:(?:https?|wss?)://(?:127\.0\.0\.1|localhost|\[::1\])(?::\d+)?(?:/|$)|data:|blob:|about:)")
 # Pairs of texts or controls that lie over one another, seen through open shadow roots.  What is hidden, part of the
 # other, or scrolled out of a box does not count; a head that stays in place while rows pass under it neither.
-OVERLAPS = """() => {
+OVERLAPS = """(root) => {
   const boxes = [];
   const above = (e) => e.assignedSlot || e.parentElement || (e.getRootNode().host ?? null);
   function seen(e) {
@@ -54,7 +53,8 @@ OVERLAPS = """() => {
   (function walk(root) {
     for (const e of root.querySelectorAll("*")) {
       if (e.shadowRoot) walk(e.shadowRoot);
-      if (!/^(BUTTON|INPUT|SELECT|LABEL|H1|H2|P|TD|TH|OUTPUT|SUMMARY|A|PRE|LI|SPAN)$/.test(e.tagName)) continue;
+      const tags = /^(BUTTON|INPUT|SELECT|LABEL|H1|H2|P|TD|TH|OUTPUT|SUMMARY|A|PRE|LI|SPAN)$/;
+      if (!tags.test(e.tagName) && !e.matches(".noUi-target, .widget-readout, .widget-html")) continue;
       const ways = { visibilityProperty: true, opacityProperty: true, contentVisibilityAuto: true };
       if (!e.checkVisibility(ways)) continue;
       if (e.closest(".skip, caption, .bk-Figure, thead, [aria-hidden=true]")) continue;
@@ -62,7 +62,7 @@ OVERLAPS = """() => {
       const said = e.tagName === "INPUT" || e.tagName === "SELECT" || e.textContent.trim();
       if (said && box.right - box.left > 1 && box.bottom - box.top > 1) boxes.push([e, box]);
     }
-  })(document);
+  })(root ?? document);
   const inside = (a, b) => { for (let e = b; e; e = above(e)) if (e === a) return true; return false; };
   const found = [];
   for (let i = 0; i < boxes.length; i++) for (let j = i + 1; j < boxes.length; j++) {
@@ -75,14 +75,38 @@ OVERLAPS = """() => {
   return found;
 }"""
 
+# Once every box of a page, seen through open shadow roots, has stood still for twenty frames.
+STILL = """() => new Promise((done) => {
+  let [before, frames] = ["", 0];
+  (function look() {
+    const boxes = [];
+    (function walk(root) {
+      for (const e of root.querySelectorAll("*")) {
+        if (e.shadowRoot) walk(e.shadowRoot);
+        const { x, y, width, height } = e.getBoundingClientRect();
+        boxes.push(x, y, width, height);
+      }
+    })(document);
+    frames = boxes.join() === before ? frames + 1 : 0;
+    before = boxes.join();
+    if (frames === 20) done();
+    else requestAnimationFrame(look);
+  })();
+})"""
+
+
+def until_so(page: Any, condition: Callable[[], bool], message: str) -> None:
+    """Look ten times a second until a condition holds, while the page goes on."""
+    last = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < last, message
+        page.wait_for_timeout(100)  # between two looks
+
 
 def chromium_path() -> str | None:
     """The system's Chromium; None where Playwright's own has to serve."""
-    for name in ("chromium", "chromium-browser", "google-chrome"):
-        found = shutil.which(name)
-        if found:
-            return found
-    return None
+    paths = map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))
+    return next(filter(None, paths), None)
 
 
 class Watched:
@@ -140,8 +164,8 @@ class Served:
 
     def _wait_for_address(self) -> str:
         def address() -> str | None:
-            found = re.search(r"served at (http://[^/ ]+)/", "".join(self.lines))
-            return found and found[1]
+            line = re.search(r"served at (http://[^/ ]+)/", "".join(self.lines))
+            return line and line[1]
 
         until(lambda: address() or self.process.poll() is not None)
         if (there := address()) is None:
@@ -183,9 +207,11 @@ class Served:
 
 @contextlib.contextmanager
 def served(*arguments: str, environment: dict[str, str] | None = None) -> Iterator[Served]:
-    """A server that ends with the block."""
-    made = Served(*arguments, environment=environment)
+    """A server that ends with the block, without a traceback."""
+    server = Served(*arguments, environment=environment)
     try:
-        yield made
+        yield server
     finally:
-        made.end()
+        code = server.end()
+    output = "".join(server.lines)
+    assert code in (0, 130) and "Traceback" not in output, output

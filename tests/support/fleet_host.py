@@ -26,8 +26,10 @@ class Host(hosting.ModuleHost):
 
     def open(self, kernels: Sequence[str] = KERNEL_NAMES) -> Host:
         self.width = len(summary_columns(tuple(kernels)))
-        told = {"kernels": shown_kernels(kernels), "summary_columns": list(summary_columns(tuple(kernels)))}
-        self.load({"meta": META | told, "status": {"phase": "paused", "assets": 3, "speed": 10}, "table_height": 300})
+        columns = {"kernels": shown_kernels(kernels), "summary_columns": list(summary_columns(tuple(kernels)))}
+        self.load(
+            {"meta": META | columns, "status": {"phase": "paused", "assets": 3, "speed": 10}, "table_height": 300}
+        )
         return self
 
     def send(self, ticks: int, first: int = 0, reset: bool = False) -> int:

@@ -115,8 +115,8 @@ def _environment(root: Path) -> dict[str, str]:
     for path in folders.values():
         path.mkdir()
     # Rank promotion is a check of our own code; in a kernel the user's settings hold.
-    kept = {k: v for k, v in os.environ.items() if k not in ("JAX_NUMPY_RANK_PROMOTION", "PYTEST_CURRENT_TEST")}
-    return kept | {
+    inherited = {k: v for k, v in os.environ.items() if k not in ("JAX_NUMPY_RANK_PROMOTION", "PYTEST_CURRENT_TEST")}
+    return inherited | {
         **{name: str(path) for name, path in folders.items()},
         "JUPYTERLAB_SETTINGS_DIR": str(settings),
         "JUPYTERLAB_WORKSPACES_DIR": str(root / "workspaces"),

@@ -11,7 +11,7 @@ from playwright.sync_api import ViewportSize
 
 from uspnb.config.schema import PredictorConfig
 from uspnb.engine.views import PHRASES
-from uspnb.widgets.live_link import Shown, meta_of
+from uspnb.widgets.live_link import fixed_meta, meta_of
 
 WIDE = ViewportSize(width=1280, height=800)
 NARROW = ViewportSize(width=390, height=844)
@@ -58,7 +58,9 @@ TEXTS = """
 """
 
 
-class Series(Shown):
+class Series:
+    """What the meta says of a session."""
+
     title, units, has_times, live, reasons = "sea temperature", "degC", True, False, PHRASES
     holder_threshold, confidence_level, config = 0.4, 0.9, PredictorConfig()
 
@@ -70,12 +72,12 @@ def rows_of(ticks: int, first: int = 0, seed: int = 1) -> np.ndarray:
     tick = np.arange(len(rows), dtype=float)
     y = 10 + np.sin(tick / 300) + np.cumsum(draw.normal(0, 0.02, len(rows)))
     weights = np.exp(np.stack([np.sin(tick / 200 + k) for k in range(4)], axis=1))
-    made = {"tick": tick, "time": 1.45e12 + tick * HALF_HOUR_MS, "observation": y, "prediction": np.roll(y, 1),
+    columns = {"tick": tick, "time": 1.45e12 + tick * HALF_HOUR_MS, "observation": y, "prediction": np.roll(y, 1),
             "lower": y - 0.3, "upper": y + 0.3, "next_prediction": y, "next_lower": y - 0.3, "next_upper": y + 0.3,
             "holder_exponent": 0.6 + 0.2 * np.sin(tick / 90), "holder_valid": 1.0, "alarm": tick % 700 == 699,
             "alarm_chart": 1.0, "onset_tick": np.where(tick % 700 == 699, tick - 20, np.nan),
             "emergency": (tick % 900 > 850) * 1.0, "reason": 12.0}  # fmt: skip
-    for name, column in made.items():
+    for name, column in columns.items():
         rows[:, AT[name]] = column
     rows[:, AT["weight_hilbert"] : AT["weight_hilbert"] + 4] = weights / weights.sum(1, keepdims=True)
     rows[:, AT["target_weight_hilbert"] : AT["target_weight_hilbert"] + 4] = (
@@ -92,7 +94,7 @@ class Host(hosting.ModuleHost):
     name, sheet, root = "live", "live_view", ".uspnb-live"
 
     def open(self, meta: dict[str, Any] | None = None, **options: Any) -> Host:
-        whole = meta_of(Series(), 10_000) | (meta or {})  # type: ignore[abstract]
+        whole = fixed_meta(Series()) | meta_of(Series(), 10_000) | (meta or {})  # type: ignore[arg-type]
         values = {"meta": whole, "status": {"phase": "running", "ticks": 0}, "toolbar": True, "height": 640}
         self.load(values | options, TEXTS)
         return self

@@ -20,9 +20,9 @@ class Page(html.parser.HTMLParser):
         self._tag = tag
         self.tags.append(tag)
         fetching = {"script": "src", "img": "src", "iframe": "src", "link": "href", "source": "src", "object": "data"}
-        found = dict(attrs).get(fetching.get(tag, ""))
-        if found:
-            self.fetched.append(found)
+        address = dict(attrs).get(fetching.get(tag, ""))
+        if address:
+            self.fetched.append(address)
 
     def handle_data(self, data):
         if self._tag not in ("script", "style"):

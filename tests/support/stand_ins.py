@@ -71,21 +71,31 @@ class Watched:
         self.commands.append((name, value))
 
 
-class StandInSession(Watched):
-    """A session; row t holds t in its first column and the revision in its second."""
+class Ticking(Watched):
+    """What a session and a fleet have: ticks that grow, and that may be taken back."""
 
-    title, units, has_times, live = "series", "degC", True, False
-    holder_threshold, confidence_level = 0.4, 0.9
-    reasons, config = PHRASES, PredictorConfig()
+    units, live, config = "degC", False, PredictorConfig()
 
     def __init__(self, ring: int = 100_000) -> None:
         super().__init__()
         self.ring, self.rows_ready, self.revision = ring, 0, 0
-        self.values: dict[str, Any] = {"phase": "new", "ticks": 0, "rate": 0.0}
+        self.values: dict[str, Any] = {"phase": "new", "ticks": 0, "rate": 0.0, "message": ""}
 
     @property
     def status(self) -> Any:
-        return SimpleNamespace(phase=self.values["phase"], as_dict=lambda: dict(self.values))
+        return SimpleNamespace(phase=self.values["phase"], revision=self.revision, as_dict=lambda: dict(self.values))
+
+    def cut(self, to: int) -> None:
+        """Take the history back."""
+        self.rows_ready = to
+        self.revision += 1
+
+
+class StandInSession(Ticking):
+    """A session; row t holds t in its first column and the revision in its second."""
+
+    title, has_times, reasons = "series", True, PHRASES
+    holder_threshold, confidence_level = 0.4, 0.9
 
     def view_rows(self, first: int, stop: int) -> tuple[int, np.ndarray]:
         ready = self.rows_ready
@@ -95,29 +105,14 @@ class StandInSession(Watched):
         rows[:, 0], rows[:, 1] = tick, self.revision
         return first, rows
 
-    def cut(self, to: int) -> None:
-        """Take the history back."""
-        self.rows_ready = to
-        self.revision += 1
-
     def mark(self, label: str = "") -> Any:
         return SimpleNamespace(label="mark 1", tick=self.rows_ready)
 
 
-class StandInFleet(Watched):
+class StandInFleet(Ticking):
     """A fleet of three that counts its ticks."""
 
-    assets, units, live, ring = ("a", "b", "c"), "degC", False, 100_000
-    config = PredictorConfig()
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.ticks = self.revision = 0
-        self.values: dict[str, Any] = {"phase": "new", "ticks": 0, "message": ""}
-
-    @property
-    def rows_ready(self) -> int:
-        return self.ticks
+    assets = ("a", "b", "c")
 
     def columns(self, names: tuple[str, ...], first: int, stop: int) -> tuple[int, np.ndarray]:
         return first, np.zeros((stop - first, 3, len(names)))
@@ -125,19 +120,10 @@ class StandInFleet(Watched):
     def summaries(self) -> np.ndarray:
         return np.zeros((3, len(SUMMARY_COLUMNS)))
 
-    @property
-    def status(self) -> Any:
-        return SimpleNamespace(phase=self.values["phase"], revision=self.revision, as_dict=lambda: dict(self.values))
-
-    def cut(self, to: int) -> None:
-        """Take the history back."""
-        self.ticks = to
-        self.revision += 1
-
 
 def campaign_status(**changes: Any) -> CampaignStatus:
-    known = CampaignStatus("idle", 6, 4, 1, 1, 50, 0.7, {"cusum_k": 0.82, "kind": "plain"}, 0.9, 3.0, "", 3)
-    return known._replace(**changes)
+    status = CampaignStatus("idle", 6, 4, 1, 1, 50, 0.7, {"cusum_k": 0.82, "kind": "plain"}, 0.9, 3.0, "", 3)
+    return status._replace(**changes)
 
 
 def campaign_results(trials: int = 2) -> xr.Dataset:

@@ -53,7 +53,7 @@ def board(rows: np.ndarray) -> dict[str, Any]:
             "bars": [{"name": name, "share": share, "meaning": ""} for name, share in shares.items()],
         },
         "best": {
-            "told": "0.8021 against 0.9143: 12.3% better than the default.", "better": True,
+            "sentence": "0.8021 against 0.9143: 12.3% better than the default.", "better": True,
             "rows": [
                 {"name": "cusum_k", "default": 0.5, "best": 0.71, "change": 0.42, "unit": "sd", "meaning": "slack"},
                 {"name": "volatility_alpha", "default": 0.1, "best": 0.1, "change": None},

@@ -7,21 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import study_stubs as stubs
+from study_stubs import bowl, campaign, sequence
 from waiting import PATIENCE_S
 
 from uspnb.errors import DomainError
 from uspnb.tuning.background import AsyncMetaOptimizer
 from uspnb.tuning.checkpoint import read_checkpoint
 
-bowl, campaign, sequence = stubs.bowl, stubs.campaign, stubs.sequence
-
 
 class Watch:
     """What a campaign says, and waiting until it says something."""
 
     def __init__(self, campaign: AsyncMetaOptimizer) -> None:
-        self.campaign, self.seen, self._changed = campaign, [], threading.Condition()
+        self.campaign, self.states, self._changed = campaign, [], threading.Condition()
         self.threads: set[str] = set()
         self.end = campaign.subscribe(self)
 
@@ -29,13 +27,15 @@ class Watch:
         status = self.campaign.status()
         with self._changed:
             self.threads.add(threading.current_thread().name)
-            self.seen.append((status.state, status.trials))
+            self.states.append((status.state, status.trials))
             self._changed.notify_all()
 
     def until(self, *what: tuple[str, int]) -> None:
         """Wait until the last thing said is one of these."""
         with self._changed:
-            assert self._changed.wait_for(lambda: bool(self.seen) and self.seen[-1] in what, PATIENCE_S), self.seen
+            assert self._changed.wait_for(lambda: bool(self.states) and self.states[-1] in what, PATIENCE_S), (
+                self.states
+            )
 
 
 def test_a_campaign_is_stepped_held_resumed_and_equals_one_in_the_foreground(tmp_path: Path) -> None:
@@ -54,11 +54,11 @@ def test_a_campaign_is_stepped_held_resumed_and_equals_one_in_the_foreground(tmp
         assert background.wait(PATIENCE_S)
         watch.until(("finished", 20))
         assert watch.threads == {"uspnb-campaign"}
-        assert watch.seen[0] == ("running", 0) and ("running", 16) in watch.seen
+        assert watch.states[0] == ("running", 0) and ("running", 16) in watch.states
         watch.end()
         watch.end()
         assert background.start(20) is background and background.wait(PATIENCE_S)
-        assert watch.seen[-1] == ("finished", 20)
+        assert watch.states[-1] == ("finished", 20)
         assert background.study_name == "bowl" and background.results.sizes["trial"] == 20
     assert sequence(background.optimizer) == sequence(whole)
     with pytest.raises(DomainError, match="was shut down"):
@@ -202,10 +202,10 @@ def test_an_export_writes_the_configuration(tmp_path: Path) -> None:
         assert done.result(PATIENCE_S) == "c.toml {'override_limit': True}"
 
 
-@pytest.mark.parametrize("given", [{"max_workers": 0}, {"queue_maxlen": 0}, {"max_workers": True}])
-def test_pools_that_cannot_be_are_refused(given: dict[str, Any]) -> None:
+@pytest.mark.parametrize("settings", [{"max_workers": 0}, {"queue_maxlen": 0}, {"max_workers": True}])
+def test_pools_that_cannot_be_are_refused(settings: dict[str, Any]) -> None:
     with pytest.raises(DomainError, match="must be a whole number of at least 1"):
-        AsyncMetaOptimizer(bowl, **given)
+        AsyncMetaOptimizer(bowl, **settings)
 
 
 def test_an_optimizer_and_its_settings_exclude_each_other(tmp_path: Path) -> None:

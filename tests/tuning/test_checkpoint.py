@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import study_stubs as stubs
+from study_stubs import bowl, campaign, sequence
 
 from uspnb.errors import DomainError, IntegrityError
 from uspnb.runtime import files
@@ -15,8 +15,6 @@ from uspnb.runtime.digest import sha256_bytes
 from uspnb.tuning import checkpoint
 from uspnb.tuning.checkpoint import read_checkpoint
 from uspnb.tuning.study import BayesianMetaOptimizer
-
-bowl, campaign, sequence = stubs.bowl, stubs.campaign, stubs.sequence
 
 
 @pytest.fixture

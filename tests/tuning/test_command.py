@@ -23,12 +23,12 @@ CONFIG = "[sensitivity]\ncusum_k = 0.9\n\n[meta_optimization]\nn_trials = 12\nba
 class Measured(killed_campaigns.FoldObjective):
     """In the place of the walk-forward objective: no predictor runs."""
 
-    seen: list[dict[str, Any]] = []  # noqa: RUF012  a record of all instances
+    instances: list[dict[str, Any]] = []  # noqa: RUF012  a record of all instances
 
     def __init__(self, series: Series, metric: str, **settings: Any) -> None:
         super().__init__(0.0)
         self.metric, self.base_config = metric, settings["base_config"]
-        self.seen.append({"ticks": len(series), "metric": metric} | settings)
+        self.instances.append({"ticks": len(series), "metric": metric} | settings)
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder to work in, with a table of 300 rows and a file of settings."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(objective, "WalkForwardObjective", Measured)
-    Measured.seen.clear()
+    Measured.instances.clear()
     rows = "".join(f"{k},{value:.6f}\n" for k, value in enumerate(np.random.default_rng(1).normal(size=300)))
     (tmp_path / "my data.csv").write_text("row,level\n" + rows)
     (tmp_path / "config.toml").write_text(CONFIG)
@@ -54,10 +54,10 @@ def test_nothing_is_applied_where_the_settings_should_stay(
     table: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(objective, "WalkForwardObjective", NoBetter)
-    given = ["tune", "my data.csv", "--value", "level", "--config", "config.toml", "--quiet", "--trials", "4"]
-    assert main([*given, "--apply"]) == 0
-    told = capsys.readouterr().out
-    assert "Nothing applied: the middle of the best trials" in told and "should stay" in told
+    arguments = ["tune", "my data.csv", "--value", "level", "--config", "config.toml", "--quiet", "--trials", "4"]
+    assert main([*arguments, "--apply"]) == 0
+    output = capsys.readouterr().out
+    assert "Nothing applied: the middle of the best trials" in output and "should stay" in output
     assert (table / "config.toml").read_text() == CONFIG
 
 
@@ -66,43 +66,43 @@ def test_a_campaign_is_begun_refused_resumed_and_applied(
 ) -> None:
     # the page itself has tests of its own; its figures take seconds
     monkeypatch.setattr(report, "html_report", lambda ds, result: f"<!doctype html>{ds.sizes['trial']} trials")
-    given = ["tune", "my data.csv", "--value", "level", "--config", "config.toml", "--quiet"]
-    assert main([*given, "--trials", "4", "--metric", "crps", "--folds", "2", "--ticks", "200"]) == 0
-    assert Measured.seen[0] | {"base_config": 0} == {
+    arguments = ["tune", "my data.csv", "--value", "level", "--config", "config.toml", "--quiet"]
+    assert main([*arguments, "--trials", "4", "--metric", "crps", "--folds", "2", "--ticks", "200"]) == 0
+    assert Measured.instances[0] | {"base_config": 0} == {
         "ticks": 200, "metric": "crps", "n_folds": 2, "train_ratio": 0.7, "max_memory": 0, "base_config": 0,
     }  # fmt: skip
-    told = capsys.readouterr().out
-    assert "Tuning campaign my-data-fast" in told and "my-data-fast.journal" in told
+    output = capsys.readouterr().out
+    assert "Tuning campaign my-data-fast" in output and "my-data-fast.journal" in output
 
     def again(*more: str) -> tuple[int, str, str]:
-        code = main([*given, "--metric", "crps", *more])
+        code = main([*arguments, "--metric", "crps", *more])
         out, err = capsys.readouterr()
         return code, out, err
 
     code, _, refused = again()
     assert code == REFUSED and "with 4 of 12 trials; go on with it by --resume, or begin another with --name" in refused
-    code, told, _ = again("--resume", "--report", "report.html", "--apply", "--override-limit")
-    assert code == 0 and "4 of 12 trials are there." in told
+    code, output, _ = again("--resume", "--report", "report.html", "--apply", "--override-limit")
+    assert code == 0 and "4 of 12 trials are there." in output
     assert (table / "report.html").read_text() == "<!doctype html>12 trials"
     assert len(read_checkpoint(table / "io/tuning/my-data-fast_iter12.json").trials) == 12
     assert load_config("config.toml").cusum_k < 0.9  # the bowl is lowest at 0.4
-    assert "uspnb config rollback config.toml" in told
+    assert "uspnb config rollback config.toml" in output
     assert load_meta_optimization_config("config.toml").n_trials == 12
 
 
 def test_a_finished_campaign_is_told_again_and_nothing_is_run(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    given = ["tune", "my data.csv", "--value", "level", "--quiet", "--trials", "4", "--name", "mine"]
-    assert main([*given, "--storage", "mine.journal", "--resume"]) == 0
+    arguments = ["tune", "my data.csv", "--value", "level", "--quiet", "--trials", "4", "--name", "mine"]
+    assert main([*arguments, "--storage", "mine.journal", "--resume"]) == 0
     assert "Nothing to resume: a new campaign." in capsys.readouterr().out
     size = (table / "mine.journal").stat().st_size
-    assert main([*given, "--storage", "mine.journal"]) == 0
+    assert main([*arguments, "--storage", "mine.journal"]) == 0
     assert (table / "mine.journal").stat().st_size == size
 
 
 def test_an_interrupted_campaign_says_how_to_go_on(
     table: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupted(*given: Any, **more: Any) -> None:
+    def interrupted(*arguments: Any, **more: Any) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Measured, "evaluate", interrupted)
@@ -111,7 +111,7 @@ def test_an_interrupted_campaign_says_how_to_go_on(
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("arguments", "output"),
     [
         (["missing.csv"], "there is no file missing.csv"),
         (["my data.csv", "--apply"], "--apply needs the file to write to"),
@@ -125,8 +125,8 @@ def test_an_interrupted_campaign_says_how_to_go_on(
     ],
 )
 def test_what_cannot_be_tuned_is_refused(
-    table: Path, capsys: pytest.CaptureFixture[str], given: list[str], told: str
+    table: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], output: str
 ) -> None:
-    assert main(["tune", *given, "--quiet"]) == REFUSED
-    assert told in capsys.readouterr().err
+    assert main(["tune", *arguments, "--quiet"]) == REFUSED
+    assert output in capsys.readouterr().err
     assert not (table / "io").exists()

@@ -21,10 +21,10 @@ def campaigns(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 @pytest.mark.parametrize(("how", "codes"), [("shared", [0, 0, 0, 0]), ("bereft", [-9, 0, 0, 0])])
 def test_four_processes_on_one_study(campaigns: dict[str, Any], how: str, codes: list[int]) -> None:
-    found = campaigns[how]
-    assert found["codes"] == codes
-    assert found["owners"] > 1  # it was shared
-    trials = found["trials"]
+    outcome = campaigns[how]
+    assert outcome["codes"] == codes
+    assert outcome["owners"] > 1  # it was shared
+    trials = outcome["trials"]
     assert [trial[0] for trial in trials] == list(range(30))
     assert {trial[1] for trial in trials} <= {"COMPLETE", "PRUNED", "FAIL"}
     batches = [trial[4] for trial in trials]

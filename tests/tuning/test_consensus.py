@@ -39,8 +39,8 @@ def trial(value: float, k: float, dt: float, depth: int) -> tuple[float, dict[st
 def test_means_are_taken_on_the_samplers_scale_within_the_commonest_structure() -> None:
     best = [trial(1.0, 0.2, 0.001, 4), trial(1.1, 0.4, 0.01, 4), trial(1.2, 0.6, 0.1, 4), trial(1.3, 0.9, 0.1, 2)]
     rest = [trial(9.0 + i, 1.0, 0.05, 5) for i in range(40)]
-    found = consensus(SPACE, [*rest, *best, trial(1.4, 0.8, 0.1, 2)])
-    assert found == {"cusum_k": pytest.approx(0.4), "sde_dt": pytest.approx(0.01), "log_sig_depth": 4}
+    middle = consensus(SPACE, [*rest, *best, trial(1.4, 0.8, 0.1, 2)])
+    assert middle == {"cusum_k": pytest.approx(0.4), "sde_dt": pytest.approx(0.01), "log_sig_depth": 4}
 
 
 def test_it_lies_nearer_to_the_optimum_than_the_luckiest_trial() -> None:
@@ -76,36 +76,36 @@ def test_the_fast_tier_gives_a_valid_configuration() -> None:
 )
 def test_recommended_only_where_it_is_more_than_chance(improvement: float, p_value: float, applied: bool) -> None:
     trials = [trial(1.0, 0.2, 0.01, 3)]
-    of_best, found = judge(SPACE, trials, BASE, 2.0, Judge(improvement, p_value))
-    assert bool(found.params) is applied
-    assert (found.improvement, found.objective) == (improvement, 0.5)
-    assert ("should stay" in found.reason) is not applied
-    assert (found.p_value is None) is (of_best is None) is math.isnan(p_value)
+    of_best, recommendation = judge(SPACE, trials, BASE, 2.0, Judge(improvement, p_value))
+    assert bool(recommendation.params) is applied
+    assert (recommendation.improvement, recommendation.objective) == (improvement, 0.5)
+    assert ("should stay" in recommendation.reason) is not applied
+    assert (recommendation.p_value is None) is (of_best is None) is math.isnan(p_value)
 
 
 def test_nothing_is_recommended_without_a_trial_or_a_difference() -> None:
     assert judge(SPACE, [], BASE, math.nan, Judge(1.0, 0.0))[1].params == {}
-    found = judge(SPACE, [(1.0, BASE)], BASE, 1.0, Judge(1.0, 0.0))[1]
-    assert (found.params, found.improvement) == ({}, 0.0)
+    recommendation = judge(SPACE, [(1.0, BASE)], BASE, 1.0, Judge(1.0, 0.0))[1]
+    assert (recommendation.params, recommendation.improvement) == ({}, 0.0)
 
 
 def test_of_a_users_own_function_the_best_trial_is_recommended() -> None:
     trials = [trial(1.0, 0.2, 0.01, 3), trial(0.5, 0.3, 0.02, 3)]
-    p_value, found = judge(SPACE, trials, BASE, 2.0, lambda params: 0.0)
-    assert (p_value, found.params, found.improvement) == (None, trials[1][1], 0.75)
+    p_value, recommendation = judge(SPACE, trials, BASE, 2.0, lambda params: 0.0)
+    assert (p_value, recommendation.params, recommendation.improvement) == (None, trials[1][1], 0.75)
     assert judge(SPACE, trials, BASE, 0.4, lambda params: 0.0)[1].params == {}
 
 
 def test_where_the_settings_in_force_have_no_value_the_best_trial_is_recommended() -> None:
-    found = judge(SPACE, [trial(1.0, 0.2, 0.01, 3)], BASE, math.nan, Judge(1.0, 0.0))[1]
-    assert found.params["cusum_k"] == 0.2 and math.isnan(found.improvement)
+    recommendation = judge(SPACE, [trial(1.0, 0.2, 0.01, 3)], BASE, math.nan, Judge(1.0, 0.0))[1]
+    assert recommendation.params["cusum_k"] == 0.2 and math.isnan(recommendation.improvement)
 
 
 def test_against_the_objective_itself(objective: WalkForwardObjective) -> None:
     worse = {"hilbert_forgetting": 0.91}
     space = {"hilbert_forgetting": SearchSpace("hilbert_forgetting", "float", (0.9, 1.0))}
     base = default_params(space, PredictorConfig())
-    p_value, found = judge(space, [(objective(worse), worse)], base, objective(base), objective)
-    assert found.params == {} and "should stay" in found.reason
-    assert found.objective == objective(worse)
+    p_value, recommendation = judge(space, [(objective(worse), worse)], base, objective(base), objective)
+    assert recommendation.params == {} and "should stay" in recommendation.reason
+    assert recommendation.objective == objective(worse)
     assert p_value == objective.compare(worse, base).p_value

@@ -7,9 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import study_stubs as stubs
-
-campaign = stubs.campaign
+from study_stubs import campaign
 
 
 def test_the_dataset_tells_the_whole_campaign(tmp_path: Path) -> None:

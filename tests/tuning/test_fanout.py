@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-import study_stubs as stubs
 from distributed import Client
+from study_stubs import bowl, campaign, sequence
 from waiting import until
 
 from uspnb.errors import DomainError, UspnbError
@@ -25,14 +25,12 @@ from uspnb.tuning.fanout import FannedOut, share_size
 from uspnb.tuning.objective import CallableObjective, Evaluation, WalkForwardObjective
 from uspnb.tuning.space import SearchSpace
 
-bowl, campaign, sequence = stubs.bowl, stubs.campaign, stubs.sequence
-
 CANDIDATES = [{"volatility_alpha": alpha, "cusum_k": 4 * alpha} for alpha in (0.05, 0.1, 0.15, 0.2, 0.25, 0.3)]
 
 
-def same(found: Sequence[Evaluation], expected: Sequence[Evaluation]) -> bool:
+def same(evaluations: Sequence[Evaluation], expected: Sequence[Evaluation]) -> bool:
     """Equal but for the time that it took, to the last bit."""
-    return [plain(one) for one in found] == [plain(one) for one in expected]
+    return [plain(one) for one in evaluations] == [plain(one) for one in expected]
 
 
 def plain(one: Evaluation) -> tuple[Any, ...]:
@@ -69,11 +67,11 @@ def test_values_and_pruning_are_those_of_a_run_without_a_cluster(
 ) -> None:
     objective = WalkForwardObjective(values, n_folds=3, **settings)
     candidates = [*CANDIDATES, {"volatility_alpha": -1.0}, {"no_such_setting": 1}, {}, {"cusum_k": 0.3}]
-    asked: dict[str, list[tuple[int, str]]] = {"here": [], "there": []}
+    questions: dict[str, list[tuple[int, str]]] = {"here": [], "there": []}
 
     def noted(where: str) -> Any:
         def ask(fold: int, running: np.ndarray) -> np.ndarray:
-            asked[where].append((fold, repr(running.tolist())))
+            questions[where].append((fold, repr(running.tolist())))
             return keep(fold, running)
 
         return None if keep is None else ask
@@ -81,7 +79,7 @@ def test_values_and_pruning_are_those_of_a_run_without_a_cluster(
     here = objective.evaluate(candidates, keep=noted("here"))
     there = FannedOut(objective, two_workers).evaluate(candidates, keep=noted("there"))
     assert same(there, here)
-    assert asked["there"] == asked["here"]
+    assert questions["there"] == questions["here"]
     assert len({one.value for one in here[:6]}) > 1  # else equality would show nothing
     assert any(one.pruned for one in here) is (keep is not None) and sum(bool(one.reason) for one in here) >= 2
     assert all(one.seconds > 0 for one in there)
@@ -91,14 +89,14 @@ def test_a_campaign_is_the_same_with_and_without_a_cluster(
     two_workers: Client, objective: WalkForwardObjective, tmp_path: Path
 ) -> None:
     space = {"volatility_alpha": SearchSpace("volatility_alpha", "float", (0.05, 0.3))}
-    found, results = [], []
+    sequences, results = [], []
     for place, client in (("here", None), ("there", two_workers)):
         optimizer = campaign(tmp_path / place, objective, space, batch_size=4, n_startup_trials=2)
         results.append(optimizer.optimize(10, client=client))
         reports = [(trial.intermediate_values, trial.user_attrs["folds"]) for trial in optimizer.trials]
-        found.append((sequence(optimizer), reports))
-    assert found[0] == found[1]
-    assert {state for _, state, *_ in found[0][0]} == {"COMPLETE", "PRUNED"}
+        sequences.append((sequence(optimizer), reports))
+    assert sequences[0] == sequences[1]
+    assert {state for _, state, *_ in sequences[0][0]} == {"COMPLETE", "PRUNED"}
     free = {"seconds", "timestamp_utc"}
     assert results[0].model_dump(exclude=free) == results[1].model_dump(exclude=free)
 
@@ -155,10 +153,10 @@ def test_what_is_killed_beside_others_is_tried_alone_and_what_is_killed_alone_ha
     run = fanout.outcomes
     monkeypatch.setattr(fanout, "outcomes", died)
     monkeypatch.setattr(fanout, "alone", again)
-    found = spread.evaluate(candidates)
+    evaluations = spread.evaluate(candidates)
     assert alone_with == [[candidates[2]], [candidates[3]]]
-    assert [one.value for one in found[:3]] == [objective(params) for params in candidates[:3]]
-    assert math.isnan(found[3].value) and found[3].reason == "4 workers died" and found[3].seconds > 0
+    assert [one.value for one in evaluations[:3]] == [objective(params) for params in candidates[:3]]
+    assert math.isnan(evaluations[3].value) and evaluations[3].reason == "4 workers died" and evaluations[3].seconds > 0
 
 
 def test_an_objective_with_an_evaluate_of_its_own_keeps_it(

@@ -47,7 +47,7 @@ def test_the_first_fold_is_trained_on_its_share() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         ((100, 5, 0.7), "too short"),
         ((0,), "too short"),
@@ -61,7 +61,7 @@ def test_the_first_fold_is_trained_on_its_share() -> None:
         ((1000, 5, 0.7, 10), "at least 64"),
     ],
 )
-def test_impossible_folds_are_refused(arguments: tuple, told: str) -> None:
+def test_impossible_folds_are_refused(arguments: tuple, message: str) -> None:
     as_a_user_calls_it = inspect.unwrap(walk_forward_split)  # without the type check of the test run
-    with pytest.raises(DomainError, match=told):
+    with pytest.raises(DomainError, match=message):
         as_a_user_calls_it(*arguments)

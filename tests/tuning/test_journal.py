@@ -9,14 +9,12 @@ from pathlib import Path
 
 import optuna
 import pytest
-import study_stubs as stubs
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
+from study_stubs import campaign, sequence
 
 from uspnb.errors import IntegrityError
 from uspnb.tuning.journal import JournalFile
-
-bowl, campaign, sequence = stubs.bowl, stubs.campaign, stubs.sequence
 
 # An entry of the journal, as another Optuna program writes it: without a checksum.
 FOREIGN = b'{"op_code":2,"worker_id":"w-1","study_id":0,"user_attr":{"note":"seen"}}\n'
@@ -63,20 +61,20 @@ def test_a_journal_that_is_all_torn_is_a_new_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "told"),
+    ("old", "new", "message"),
     [
         (b'"value', b'"valve', "does not match its checksum"),
         (b"\n", b"\nnonsense\n", "this is no JSON"),
         (b"\n", b"\n[1, 2]\n", "no record of an Optuna journal"),
     ],
 )
-def test_a_damaged_journal_is_refused_with_its_line(journal: Path, old: bytes, new: bytes, told: str) -> None:
+def test_a_damaged_journal_is_refused_with_its_line(journal: Path, old: bytes, new: bytes, message: str) -> None:
     lines = journal.read_bytes().splitlines(keepends=True)
     place = next(i for i, line in enumerate(lines) if i > 2 and old in line)
     lines[place] = lines[place].replace(old, new, 1)
     journal.write_bytes(b"".join(lines))
     line = place + 1 + (old == b"\n")
-    with pytest.raises(IntegrityError, match=rf"bowl.journal, line {line}: .*{told}.*put the journal aside"):
+    with pytest.raises(IntegrityError, match=rf"bowl.journal, line {line}: .*{message}.*put the journal aside"):
         campaign(journal.parent).optimize(12)
 
 

@@ -43,9 +43,9 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ],
 )
 def test_a_disturbed_campaign_equals_the_undisturbed_one(campaigns: dict[str, Any], how: str, codes: set[int]) -> None:
-    found, expected = campaigns[how], campaigns["whole"]
-    assert set(found["codes"]) <= codes and len(found["codes"]) >= (5 if how == "killed" else 2)
-    for one in found["campaigns"]:
+    disturbed, expected = campaigns[how], campaigns["whole"]
+    assert set(disturbed["codes"]) <= codes and len(disturbed["codes"]) >= (5 if how == "killed" else 2)
+    for one in disturbed["campaigns"]:
         assert one["trials"] == expected["trials"]
         assert one["best"] == expected["best"]
 
@@ -85,13 +85,13 @@ def test_usr1_writes_a_checkpoint_and_the_campaign_goes_on(tmp_path: Path) -> No
 
 
 def test_after_sigterm_the_handler_that_was_there_is_called(tmp_path: Path) -> None:
-    seen: list[int] = []
-    before = signal.signal(signal.SIGTERM, lambda number, frame: seen.append(number))
+    numbers: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, frame: numbers.append(number))
     optimizer = campaign(tmp_path, fold_s=0.0)
     try:
         with pytest.raises(SystemExit) as ended:
             optimizer.optimize(after_batch=lambda status: signal.raise_signal(signal.SIGTERM))
     finally:
         signal.signal(signal.SIGTERM, before)
-    assert seen == [signal.SIGTERM] and ended.value.code == 143
+    assert numbers == [signal.SIGTERM] and ended.value.code == 143
     assert optimizer.status().state == "stopped" and (tmp_path / "campaign_iter5.json").exists()

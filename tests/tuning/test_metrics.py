@@ -38,10 +38,10 @@ def test_by_hand(forecasts: Forecasts, name: str, expected: float) -> None:
 def test_crps_is_the_integral_it_stands_for() -> None:
     # CRPS = integral of (F(x) - 1{x >= y})^2 (Gneiting and Raftery 2007, equation 20)
     y, mean, scale = np.array([0.3]), np.array([1.0]), np.array([0.7])
-    made = METRICS["crps"].losses(Forecasts(y, y, mean, scale, mean, mean, 0.9, 1.0))
+    losses = METRICS["crps"].losses(Forecasts(y, y, mean, scale, mean, mean, 0.9, 1.0))
     grid = np.linspace(-10, 12, 400_001)
     integral = np.trapezoid((stats.norm.cdf(grid, 1.0, 0.7) - (grid >= 0.3)) ** 2, grid)
-    assert made[0] == pytest.approx(integral, abs=1e-4)
+    assert losses[0] == pytest.approx(integral, abs=1e-4)
 
 
 @pytest.mark.parametrize("values", [[1.0, 0.0, 2.0], [100.0, 0.5, 90.0], [np.nan, np.nan]])
@@ -71,5 +71,5 @@ def test_delays_by_hand() -> None:
 def test_a_fold_without_a_change_has_no_delay() -> None:
     ratio = np.linspace(0.0, 1.0, 100)
     assert np.isnan(delays_of_fold(ratio, np.array([10]), slice(50, 100), 0.01, 20))
-    found = delays_of_fold(np.where(np.arange(100) == 63, 1.0, 0.1), np.array([60]), slice(50, 100), 0.01, 20)
-    assert found == 3.0
+    delay = delays_of_fold(np.where(np.arange(100) == 63, 1.0, 0.1), np.array([60]), slice(50, 100), 0.01, 20)
+    assert delay == 3.0

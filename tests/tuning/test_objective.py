@@ -19,8 +19,8 @@ SETTINGS: list[dict[str, Any]] = [{}, {"hilbert_forgetting": 0.99}, {"score_forg
 
 
 def test_values_are_those_of_a_backtest(values: np.ndarray, objective: WalkForwardObjective) -> None:
-    found = objective.evaluate(SETTINGS)
-    for params, evaluation in zip(SETTINGS, found, strict=True):
+    evaluations = objective.evaluate(SETTINGS)
+    for params, evaluation in zip(SETTINGS, evaluations, strict=True):
         ds = uspnb.backtest(values, dataclasses.replace(uspnb.PredictorConfig(), **params))
         error = np.abs(ds["residual"].values)
         for k, fold in enumerate(objective.folds[0]):
@@ -33,15 +33,15 @@ def test_values_are_those_of_a_backtest(values: np.ndarray, objective: WalkForwa
 
 def test_limited_memory_begins_each_fold_anew(values: np.ndarray) -> None:
     limited = WalkForwardObjective(values, n_folds=3, max_memory=100)
-    found = limited.evaluate([SETTINGS[1]])[0]
+    evaluation = limited.evaluate([SETTINGS[1]])[0]
     config = dataclasses.replace(uspnb.PredictorConfig(), **SETTINGS[1])
     for k, fold in enumerate(limited.folds[0]):
         ds = uspnb.backtest(values[fold.train.start : fold.test.stop], config)
         unit = np.abs(np.diff(values[fold.train])).mean()
         error = np.abs(ds["residual"].values[100:]).mean() / unit
-        assert found.folds[k, 0] == pytest.approx(error, rel=1e-7)
+        assert evaluation.folds[k, 0] == pytest.approx(error, rel=1e-7)
     # side by side or one after another: the same
-    assert limited.evaluate([SETTINGS[1]], keep=lambda fold, running: running < np.inf)[0].value == found.value
+    assert limited.evaluate([SETTINGS[1]], keep=lambda fold, running: running < np.inf)[0].value == evaluation.value
 
 
 def test_one_compilation_serves_candidates_folds_and_neighbours(values: np.ndarray) -> None:
@@ -49,9 +49,9 @@ def test_one_compilation_serves_candidates_folds_and_neighbours(values: np.ndarr
     alone = objective.evaluate([SETTINGS[2]])[0].value
     before = trace_count("candidates")
     many = [{"cusum_k": 0.1 + 0.01 * k} for k in range(CPU_LANES + 2)]
-    found = objective.evaluate([*many, SETTINGS[2]])
+    evaluations = objective.evaluate([*many, SETTINGS[2]])
     # a candidate's value does not depend on who runs beside it, to the bit
-    assert found[-1].value == alone
+    assert evaluations[-1].value == alone
     # what only the simulation of paths reads needs no program of its own
     assert objective.evaluate([{"sde_numel_integrations": 77}])[0].value == objective.evaluate([{}])[0].value
     assert trace_count("candidates") == before
@@ -60,12 +60,12 @@ def test_one_compilation_serves_candidates_folds_and_neighbours(values: np.ndarr
 
 def test_several_series_of_different_length(values: np.ndarray) -> None:
     both = WalkForwardObjective({"a": values, "b": 1000 * values[:350]}, n_folds=2, metric="rmse")
-    found = both.evaluate([{}])[0]
+    evaluation = both.evaluate([{}])[0]
     single = [WalkForwardObjective(one, n_folds=2, metric="rmse") for one in (values, 1000 * values[:350])]
     for s, own in enumerate(single):
         expected = own.evaluate([{}])[0].folds[:, 0]
         units = own._task.tuned[0].units
-        assert found.folds[:, s] == pytest.approx(expected / units, rel=1e-9)
+        assert evaluation.folds[:, s] == pytest.approx(expected / units, rel=1e-9)
     assert both.series_names == ("a", "b")
     assert both.ticks == 750
 
@@ -82,12 +82,12 @@ def future_changed(values: np.ndarray, start: int) -> np.ndarray:
 def leaks(make: Any, values: np.ndarray) -> list[int]:
     """The folds whose value changes with ticks that come after them."""
     before = make(values).evaluate([{}])[0].folds[:, 0]
-    found = []
+    leaking = []
     for k, fold in enumerate(make(values).folds[0][:-1]):
         after = make(future_changed(values, fold.test.stop)).evaluate([{}])[0].folds[:, 0]
         if not np.array_equal(before[: k + 1], after[: k + 1]):
-            found.append(k)
-    return found
+            leaking.append(k)
+    return leaking
 
 
 def test_no_fold_sees_what_comes_after_it(values: np.ndarray) -> None:
@@ -106,29 +106,29 @@ def test_a_planted_leak_is_caught(values: np.ndarray) -> None:
 
 
 def test_pruned_candidates_stop_and_keep_what_they_have(objective: WalkForwardObjective) -> None:
-    asked = []
+    questions = []
 
     def keep(fold: int, running: np.ndarray) -> np.ndarray:
-        asked.append((fold, running.copy()))
+        questions.append((fold, running.copy()))
         return np.array([True, fold > 0, False])
 
-    found = objective.evaluate(SETTINGS, keep=keep)
+    evaluations = objective.evaluate(SETTINGS, keep=keep)
     whole = objective.evaluate(SETTINGS)
-    assert [e.pruned for e in found] == [False, True, True]
-    assert [np.isfinite(e.folds).sum() for e in found] == [3, 1, 1]
-    assert found[0].value == whole[0].value
-    assert found[1].value == whole[1].folds[0, 0] == asked[0][1][1]
-    assert len(asked) == 2  # there is nothing to save after the last fold
-    assert np.isnan(asked[1][1][1:]).all()
+    assert [e.pruned for e in evaluations] == [False, True, True]
+    assert [np.isfinite(e.folds).sum() for e in evaluations] == [3, 1, 1]
+    assert evaluations[0].value == whole[0].value
+    assert evaluations[1].value == whole[1].folds[0, 0] == questions[0][1][1]
+    assert len(questions) == 2  # there is nothing to save after the last fold
+    assert np.isnan(questions[1][1][1:]).all()
 
 
 def test_a_bad_candidate_is_a_reason_not_an_exception(objective: WalkForwardObjective) -> None:
-    found = objective.evaluate([{"cusum_k": 99.0}, {}, {"no_such_field": 1.0}, {"stiffness_low": 2000.0}])
-    assert "cusum_k = 99.0 is outside its range" in found[0].reason
-    assert "no_such_field" in found[2].reason
-    assert "must be below" in found[3].reason
-    assert found[1].reason == "" and np.isfinite(found[1].value)
-    assert all(np.isnan(found[k].value) for k in (0, 2, 3))
+    evaluations = objective.evaluate([{"cusum_k": 99.0}, {}, {"no_such_field": 1.0}, {"stiffness_low": 2000.0}])
+    assert "cusum_k = 99.0 is outside its range" in evaluations[0].reason
+    assert "no_such_field" in evaluations[2].reason
+    assert "must be below" in evaluations[3].reason
+    assert evaluations[1].reason == "" and np.isfinite(evaluations[1].value)
+    assert all(np.isnan(evaluations[k].value) for k in (0, 2, 3))
     with pytest.raises(DomainError, match="outside its range"):
         objective({"cusum_k": 99.0})
 
@@ -136,19 +136,19 @@ def test_a_bad_candidate_is_a_reason_not_an_exception(objective: WalkForwardObje
 def test_missing_ticks_are_left_out(values: np.ndarray) -> None:
     holes = values.copy()
     holes[::9] = np.nan
-    found = WalkForwardObjective(holes, n_folds=3).evaluate([{}])[0]
-    assert found.reason == "" and np.isfinite(found.folds).all()
+    evaluation = WalkForwardObjective(holes, n_folds=3).evaluate([{}])[0]
+    assert evaluation.reason == "" and np.isfinite(evaluation.folds).all()
 
 
 def test_comparison_is_a_paired_test(objective: WalkForwardObjective) -> None:
     first, second = SETTINGS[1], SETTINGS[0]
-    told = objective.compare(first, second)
+    comparison = objective.compare(first, second)
     expected = diebold_mariano(objective.losses(first), objective.losses(second))
-    assert told.statistic == pytest.approx(expected.statistic)
+    assert comparison.statistic == pytest.approx(expected.statistic)
     half = expected.p_value / 2
-    assert told.p_value == pytest.approx(half if expected.statistic < 0 else 1 - half)
-    assert told.improvement == pytest.approx(1 - objective(first) / objective(second))
-    assert objective.compare(second, first).p_value == pytest.approx(1 - told.p_value)
+    assert comparison.p_value == pytest.approx(half if expected.statistic < 0 else 1 - half)
+    assert comparison.improvement == pytest.approx(1 - objective(first) / objective(second))
+    assert objective.compare(second, first).p_value == pytest.approx(1 - comparison.p_value)
     same = objective.compare(first, first)
     assert np.isnan(same.p_value) and same.improvement == 0.0
 
@@ -158,10 +158,10 @@ def test_alarm_delay_sees_a_labelled_change() -> None:
     y = rng.normal(size=700)
     y[500:] += 4.0
     objective = WalkForwardObjective(y, "alarm_delay", n_folds=2, changes=[500], false_alarm_rate=0.01, horizon=80)
-    found = objective.evaluate([{}])[0]
+    evaluation = objective.evaluate([{}])[0]
     fold = next(k for k, f in enumerate(objective.folds[0]) if f.test.start <= 500 < f.test.stop)
-    assert 0 <= found.folds[fold, 0] < 40
-    assert np.isnan(np.delete(found.folds[:, 0], fold)).all()
+    assert 0 <= evaluation.folds[fold, 0] < 40
+    assert np.isnan(np.delete(evaluation.folds[:, 0], fold)).all()
     with pytest.raises(DomainError, match="nothing can be paired"):
         objective.losses({})
     assert np.isnan(objective.compare({}, {}).p_value)
@@ -181,7 +181,7 @@ def test_the_fingerprint_knows_all_that_matters(values: np.ndarray) -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "rest", "told"),
+    ("data", "rest", "message"),
     [
         (np.arange(50.0), {}, "too short"),
         (np.ones(400), {}, "hold no change"),
@@ -199,9 +199,9 @@ def test_the_fingerprint_knows_all_that_matters(values: np.ndarray) -> None:
         (None, {"horizon": 0}, "horizon"),
     ],
 )
-def test_what_cannot_be_tuned_on_is_refused(values: np.ndarray, data: Any, rest: dict, told: str) -> None:
+def test_what_cannot_be_tuned_on_is_refused(values: np.ndarray, data: Any, rest: dict, message: str) -> None:
     shift = rest.pop("shift", 0.0)
-    with pytest.raises(DomainError, match=told):
+    with pytest.raises(DomainError, match=message):
         WalkForwardObjective(values + shift if data is None else data, **{"n_folds": 3, **rest})
 
 

@@ -19,14 +19,12 @@ from typing import Any
 import killed_campaigns
 import psycopg
 import pytest
-import study_stubs as stubs
 from distributed import Client
+from study_stubs import bowl, campaign, sequence
 from waiting import PATIENCE_S, until
 
 from uspnb.errors import DomainError
 from uspnb.tuning.storage import open_store
-
-bowl, campaign, sequence = stubs.bowl, stubs.campaign, stubs.sequence
 
 SHARED = """
 import json, pathlib, sys
@@ -39,10 +37,10 @@ print(json.dumps(killed_campaigns.shared(folder, 3, True, storage)))
 
 def programs() -> Path:
     """The folder of PostgreSQL's programs, which Debian keeps out of the PATH."""
-    found = shutil.which("initdb") or next(iter(sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))), None)
-    if found is None:
+    program = shutil.which("initdb") or next(iter(sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))), None)
+    if program is None:
         pytest.skip("there is no PostgreSQL server on this machine; `make postgres` installs one (.ci/postgres.sh)")
-    return Path(found).resolve().parent
+    return Path(program).resolve().parent
 
 
 @pytest.fixture(scope="module")
@@ -142,11 +140,11 @@ def test_two_askers_share_a_study_and_a_cluster(two_workers: Client, storage: st
 def test_processes_share_a_study_and_one_is_killed(postgres: str, tmp_path: Path) -> None:
     command = [sys.executable, "-c", SHARED, str(tmp_path), str(Path(killed_campaigns.__file__).parent), postgres]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    found = json.loads(done.stdout.splitlines()[-1])
-    assert found["codes"][1:] == [0, 0]
-    assert [trial[0] for trial in found["trials"]] == list(range(30))
-    assert {trial[1] for trial in found["trials"]} <= {"COMPLETE", "PRUNED", "FAIL"}
-    assert len({json.dumps(trial[2]) for trial in found["trials"]}) == 30  # nobody drew what another had drawn
+    outcome = json.loads(done.stdout.splitlines()[-1])
+    assert outcome["codes"][1:] == [0, 0]
+    assert [trial[0] for trial in outcome["trials"]] == list(range(30))
+    assert {trial[1] for trial in outcome["trials"]} <= {"COMPLETE", "PRUNED", "FAIL"}
+    assert len({json.dumps(trial[2]) for trial in outcome["trials"]}) == 30  # nobody drew what another had drawn
 
 
 def test_a_server_that_is_not_there_is_named_without_its_password(tmp_path: Path) -> None:

@@ -26,14 +26,14 @@ def result_of(ds, **other: Any) -> OptimizationResult:
     names = [str(name) for name in ds["parameter"].values] if best is not None else []
     params = {name: float(ds[f"param_{name}"].values[best]) for name in names}
     params |= {name: int(params[name]) for name in ("log_sig_depth", "seed") if name in params}
-    made = {
+    fields = {
         "study_name": "demo", "tier": "fast", "best_params": params, "total_iterations": len(value),
         "best_objective": math.nan if best is None else float(value[best]), "default_objective": float(value[0]),
         "early_stopped": False, "convergence_delta": 0.001, "timestamp_utc": "2026-02-21T09:30:00Z", "metric": "mase",
         "p_value": 0.0123, "failed": int((state == "failed").sum()), "pruned": int((state == "pruned").sum()),
         "seconds": 75.3,
     }  # fmt: skip
-    return OptimizationResult(**made | other)
+    return OptimizationResult(**fields | other)
 
 
 def words(text: str) -> str:
@@ -42,12 +42,12 @@ def words(text: str) -> str:
 
 def test_every_section_tells_what_it_should():
     ds = campaign()
-    made = result_of(ds)
-    text = words(text_report(ds, made))
+    result = result_of(ds)
+    text = words(text_report(ds, result))
     best = ds.attrs["best_trial"]
-    assert f"mase {made.best_objective:.5g} against {made.default_objective:.5g}" in text
+    assert f"mase {result.best_objective:.5g} against {result.default_objective:.5g}" in text
     assert "24: 16 complete, 5 pruned, 3 failed" in text and "mean absolute scaled error" in text and "75.3 s" in text
-    assert f"cusum_k 0.5 {made.best_params['cusum_k']:.5g} {change(0.5, made.best_params['cusum_k'])}" in text
+    assert f"cusum_k 0.5 {result.best_params['cusum_k']:.5g} {change(0.5, result.best_params['cusum_k'])}" in text
     assert "seed 7 7 same" in text and "cusum_k 62.0%" in text and "by PED-ANOVA" in text
     assert f"The best one is trial {best}; {23 - best} trials came after it" in text
     assert "3 failed the losses are <not finite> & so no number" in text and "5 pruned worse than the median" in text
@@ -113,8 +113,8 @@ def test_reasons_are_counted_and_rare_ones_summed_up():
 def test_a_users_own_objective_has_parameters_of_its_own():
     ds = campaign(series=("objective",)).isel(fold=[0]).drop_vars(["default", "importance"])
     ds["param_way"] = ("trial", np.array(["down", "up"] * 12))
-    made = result_of(ds, best_params={"learning": 0.1, "way": "up"}, p_value=None, metric="")
-    text = words(text_report(ds.assign_attrs(metric=""), made))
+    result = result_of(ds, best_params={"learning": 0.1, "way": "up"}, p_value=None, metric="")
+    text = words(text_report(ds.assign_attrs(metric=""), result))
     assert "learning not known 0.1 not known" in text and "way down up changed" in text and "folds" not in text
     assert "read them from `result.best_params`" in text and "objective of the best and of the default" in text
     ds = campaign().drop_vars("fold_value")
@@ -123,8 +123,8 @@ def test_a_users_own_objective_has_parameters_of_its_own():
 
 def test_unknown_defaults_come_from_the_stored_configuration():
     ds = campaign().drop_vars("default").assign_attrs(config="[sensitivity]\ncusum_k = 0.45\n")
-    made = result_of(ds, best_params={"cusum_k": 0.9, "sinkhorn_cost_type": "huber"})
-    text = words(text_report(ds, made))
+    result = result_of(ds, best_params={"cusum_k": 0.9, "sinkhorn_cost_type": "huber"})
+    text = words(text_report(ds, result))
     assert "cusum_k 0.45 0.9 +100.0%" in text and "sinkhorn_cost_type squared huber changed" in text
 
 
@@ -148,9 +148,9 @@ def page():
 
 
 def test_the_page_says_the_same_fetches_nothing_and_escapes(page):
-    found = Page(page)
-    assert found.fetched == [] and "url(http" not in page and "@import" not in page.split("</style>")[0]
-    text = words(" ".join(found.words))
+    parsed = Page(page)
+    assert parsed.fetched == [] and "url(http" not in page and "@import" not in page.split("</style>")[0]
+    text = words(" ".join(parsed.words))
     for heading in (
         "Campaign", "Best parameters against the defaults", "mase on the held-out folds",
         "Importance of the parameters", "Convergence", "Failed and pruned trials", "Applying and undoing",
@@ -167,8 +167,8 @@ def test_the_page_follows_the_readers_theme_and_shows_two_forecasts(page):
     ds = campaign(6).assign_attrs(study_name="demo")
     import xarray as xr
 
-    made = xr.Dataset(run | {"alarm": ("time", times < 0)}, {"time": times})
-    made["change_onset"][:] = np.nan
-    text = html_report(ds, result_of(ds), "dark", forecasts=(made, made))
+    forecasts = xr.Dataset(run | {"alarm": ("time", times < 0)}, {"time": times})
+    forecasts["change_onset"][:] = np.nan
+    text = html_report(ds, result_of(ds), "dark", forecasts=(forecasts, forecasts))
     assert 'asked = "dark"' in text and "Forecasts of the tuned and the default settings" in text
     assert "Forecasts of the tuned" not in page

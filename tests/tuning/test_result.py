@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from uspnb.config.load import config_to_toml, load_config
 from uspnb.config.schema import PredictorConfig
 from uspnb.errors import ConfigError, ConfigMutationError, DomainError
-from uspnb.tuning.result import OptimizationResult, told_share
+from uspnb.tuning.result import OptimizationResult, share_text
 
 # what seed 002 names; everything else has a default
 SEED: dict[str, Any] = {
@@ -36,12 +36,12 @@ def result(**other: Any) -> OptimizationResult:
 def test_the_seeds_fields_suffice_and_the_improvement_follows():
     plain = OptimizationResult(**SEED)
     assert math.isnan(plain.improvement) and plain.p_value is None and plain.base_hash == ""
-    assert result().improvement == pytest.approx(0.1) and told_share(result().improvement) == "10.00% better"
+    assert result().improvement == pytest.approx(0.1) and share_text(result().improvement) == "10.00% better"
     assert result(improvement=0.25).improvement == 0.25
     for default in (0.0, -1.0, math.nan):
         assert math.isnan(result(default_objective=default).improvement)
     assert math.isnan(result(improvement=-math.inf).improvement) and result(p_value=math.nan).p_value is None
-    assert told_share(-0.1) == "10.00% worse" and told_share(0.0) == "none" and told_share(math.nan) == "not known"
+    assert share_text(-0.1) == "10.00% worse" and share_text(0.0) == "none" and share_text(math.nan) == "not known"
 
 
 @pytest.mark.parametrize(
@@ -53,20 +53,20 @@ def test_the_seeds_fields_suffice_and_the_improvement_follows():
     ],
 )
 def test_it_comes_back_from_json_as_it_was(params):
-    made = result(best_params=params, best_objective=math.nan if not params else math.pi / 3, seconds=math.nan)
-    back = OptimizationResult.model_validate_json(made.model_dump_json())
-    assert back == made and hash(back) == hash(made) and back.model_dump_json() == made.model_dump_json()
+    original = result(best_params=params, best_objective=math.nan if not params else math.pi / 3, seconds=math.nan)
+    back = OptimizationResult.model_validate_json(original.model_dump_json())
+    assert back == original and hash(back) == hash(original) and back.model_dump_json() == original.model_dump_json()
     assert [type(v) for v in back.best_params.values()] == [type(v) for v in params.values()]
-    assert pickle.loads(pickle.dumps(made)) == copy.deepcopy(made) == made.model_copy(deep=True) == made
+    assert pickle.loads(pickle.dumps(original)) == copy.deepcopy(original) == original.model_copy(deep=True) == original
 
 
 def test_nothing_in_it_can_be_changed():
-    made, given = result(), dict(FULL["best_params"])
-    frozen: Any = result(best_params=given)
-    given["cusum_k"] = 9.0
+    original, params = result(), dict(FULL["best_params"])
+    frozen: Any = result(best_params=params)
+    params["cusum_k"] = 9.0
     assert frozen.best_params["cusum_k"] == 0.6
     with pytest.raises(ValidationError, match="frozen"):
-        made.tier = "deep"
+        original.tier = "deep"
     for change in (
         lambda p: p.__setitem__("cusum_k", 1.0),
         lambda p: p.pop("cusum_k"),
@@ -76,13 +76,13 @@ def test_nothing_in_it_can_be_changed():
         lambda p: p.setdefault("new", 1.0),
     ):
         with pytest.raises(TypeError, match=r"change a copy made with dict\(result.best_params\)"):
-            change(made.best_params)
-    assert made.best_params == FULL["best_params"] and isinstance(made.best_params, dict)
+            change(original.best_params)
+    assert original.best_params == FULL["best_params"] and isinstance(original.best_params, dict)
 
 
 def test_numbers_of_numpy_become_plain_ones():
-    made = result(best_params={"cusum_k": np.float64(0.7), "log_sig_depth": np.int64(3)}, best_objective=np.float64(1))
-    assert [type(v) for v in made.best_params.values()] == [float, int] and type(made.best_objective) is float
+    plain = result(best_params={"cusum_k": np.float64(0.7), "log_sig_depth": np.int64(3)}, best_objective=np.float64(1))
+    assert [type(v) for v in plain.best_params.values()] == [float, int] and type(plain.best_objective) is float
 
 
 @pytest.mark.parametrize(
@@ -110,9 +110,9 @@ def test_numbers_of_numpy_become_plain_ones():
     ],
 )
 def test_nonsense_is_refused_by_name(field, value, reason):
-    with pytest.raises(ValueError, match=reason) as told:
+    with pytest.raises(ValueError, match=reason) as refusal:
         result(**{field: value})
-    assert field in str(told.value) or reason in str(told.value)
+    assert field in str(refusal.value) or reason in str(refusal.value)
 
 
 def test_the_configuration_with_the_best_in_it():
@@ -137,15 +137,15 @@ def config_file(tmp_path):
 def test_the_best_is_written_by_one_audited_mutation(config_file):
     from uspnb.config.mutation import Mutation, history, rollback
 
-    made = result(tier="deep", default_objective=math.nan).export_to_toml(config_file)
-    assert isinstance(made, Mutation)
+    mutation = result(tier="deep", default_objective=math.nan).export_to_toml(config_file)
+    assert isinstance(mutation, Mutation)
     config, text = load_config(config_file), config_file.read_text(encoding="utf-8")
     assert (config.cusum_k, config.log_sig_depth) == (0.6, 4) and text.startswith("# kept\n")
     record = history(config_file)[-1]
-    told = record.details
+    details = record.details
     assert record.trigger == "DeepTuning_deep 2026"
-    assert told["best_objective"] == 0.9 and told["default_objective"] is None and told["p_value"] == 0.012
-    assert told["metric"] == "mase" and told["base_hash"] == "ab" * 32
+    assert details["best_objective"] == 0.9 and details["default_objective"] is None and details["p_value"] == 0.012
+    assert details["metric"] == "mase" and details["base_hash"] == "ab" * 32
     rollback(config_file)
     assert load_config(config_file) == PredictorConfig()
 
@@ -171,8 +171,8 @@ def test_what_may_not_be_written_leaves_the_file_as_it_was(config_file, params, 
 def test_the_limit_can_be_overridden_and_the_cause_named(config_file):
     from uspnb.config.mutation import history
 
-    made = result(best_params={"cusum_k": 1.0})
-    made.export_to_toml(config_file, backup=False, override_limit=True, trigger="by hand")
+    original = result(best_params={"cusum_k": 1.0})
+    original.export_to_toml(config_file, backup=False, override_limit=True, trigger="by hand")
     assert load_config(config_file).cusum_k == 1.0 and history(config_file)[-1].trigger == "by hand"
 
 

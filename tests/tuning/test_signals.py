@@ -60,16 +60,16 @@ def test_a_checkpoint_is_written_while_a_batch_is_evaluated_or_before_the_next(
 
 
 def test_in_another_thread_nothing_is_installed(signals: CampaignSignals) -> None:
-    found = []
+    handlers = []
 
     def run() -> None:
         with signals:
-            found.append(signal.getsignal(signal.SIGUSR1))
+            handlers.append(signal.getsignal(signal.SIGUSR1))
 
     thread = threading.Thread(target=run)
     thread.start()
     thread.join()
-    assert found == [signal.getsignal(signal.SIGUSR1)]
+    assert handlers == [signal.getsignal(signal.SIGUSR1)]
 
 
 def test_a_termination_is_handed_on(signals: CampaignSignals) -> None:

@@ -50,11 +50,11 @@ def draws(space: dict[str, SearchSpace], count: int) -> list[dict]:
 
     sampler = optuna.samplers.RandomSampler(seed=3)
     study = optuna.create_study(sampler=sampler)
-    made = []
+    params = []
     for _ in range(count):
         trial = study.ask({name: one.distribution() for name, one in space.items()})
-        made.append(dict(trial.params))
-    return made
+        params.append(dict(trial.params))
+    return params
 
 
 def test_the_tiers_are_those_of_the_seeds() -> None:
@@ -117,7 +117,7 @@ def test_a_power_of_two() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (("x", "integer", (1, 2)), "is not one of"),
         (("x", "float", (2.0, 1.0)), "is empty"),
@@ -129,13 +129,13 @@ def test_a_power_of_two() -> None:
         (("x", "categorical", ()), "no choices"),
     ],
 )
-def test_an_impossible_range_is_refused(arguments: tuple, told: str) -> None:
-    with pytest.raises(DomainError, match=told):
+def test_an_impossible_range_is_refused(arguments: tuple, message: str) -> None:
+    with pytest.raises(DomainError, match=message):
         SearchSpace(*arguments)
 
 
 @pytest.mark.parametrize(
-    ("rest", "told"),
+    ("rest", "message"),
     [
         ({"constraint": "prime"}, "constraint"),
         ({"step": 0}, "above 0"),
@@ -143,13 +143,13 @@ def test_an_impossible_range_is_refused(arguments: tuple, told: str) -> None:
         ({"constraint": "power of two"}, "no power of two"),
     ],
 )
-def test_an_impossible_step_or_constraint_is_refused(rest: dict, told: str) -> None:
-    with pytest.raises(DomainError, match=told):
+def test_an_impossible_step_or_constraint_is_refused(rest: dict, message: str) -> None:
+    with pytest.raises(DomainError, match=message):
         SearchSpace("x", "int", (33, 63), **rest)
 
 
 @pytest.mark.parametrize(
-    ("space", "told"),
+    ("space", "message"),
     [
         ({}, "no parameter"),
         ({"snapshot_path": SearchSpace("snapshot_path", "categorical", ("a",))}, "snapshot_path"),
@@ -169,8 +169,8 @@ def test_an_impossible_step_or_constraint_is_refused(rest: dict, told: str) -> N
         ),
     ],
 )
-def test_a_space_that_cannot_be_tuned_is_refused_by_name(space: dict, told: str) -> None:
-    with pytest.raises(DomainError, match=told):
+def test_a_space_that_cannot_be_tuned_is_refused_by_name(space: dict, message: str) -> None:
+    with pytest.raises(DomainError, match=message):
         checked_space(space)
 
 

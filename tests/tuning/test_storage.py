@@ -11,15 +11,13 @@ from typing import Any
 
 import psutil
 import pytest
-import study_stubs as stubs
 from sqlalchemy import create_engine, text
+from study_stubs import SPACE, campaign, interrupted, sequence
 from waiting import until
 
 from uspnb.errors import DomainError
 from uspnb.tuning.space import SearchSpace
 from uspnb.tuning.storage import GRACE_S, Owner, active_run, is_alive, open_store, owner_of
-
-bowl, campaign, sequence = stubs.bowl, stubs.campaign, stubs.sequence
 
 
 @pytest.fixture
@@ -31,15 +29,17 @@ def journal(tmp_path: Path) -> Path:
 
 def test_two_campaigns_under_one_name_are_refused_with_what_differs(journal: Path) -> None:
     folder = journal.parent
-    narrow = stubs.SPACE | {"x": SearchSpace("x", "float", (0.0, 1.0))}
-    for other, told in (
+    narrow = SPACE | {"x": SearchSpace("x", "float", (0.0, 1.0))}
+    for other, reason in (
         (campaign(folder, seed=3), "seed 20260221, not 3"),
         (campaign(folder, batch_size=8), "batch_size 4, not 8"),
         (campaign(folder, lambda params: 0.0), "objective 'bowl', not '<lambda>'"),
         (campaign(folder, space=narrow), r"x ranges over \[-5.0, 5.0\], not \[0.0, 1.0\]"),
-        (campaign(folder, space={"x": stubs.SPACE["x"]}), "n is there too"),
+        (campaign(folder, space={"x": SPACE["x"]}), "n is there too"),
     ):
-        with pytest.raises(DomainError, match=rf"holds another campaign \(.*{told}.*give this one another study_name"):
+        with pytest.raises(
+            DomainError, match=rf"holds another campaign \(.*{reason}.*give this one another study_name"
+        ):
             other.optimize(12)
     assert campaign(folder).status().trials == 8
     # but two names share a journal
@@ -59,7 +59,7 @@ def test_a_study_of_another_version_or_of_no_campaign_is_refused(journal: Path) 
 
 
 @pytest.mark.parametrize(
-    ("place", "told"),
+    ("place", "message"),
     [
         ("{folder}", "is a folder"),
         ("{folder}/missing/a.journal", "there is no folder"),
@@ -71,8 +71,8 @@ def test_a_study_of_another_version_or_of_no_campaign_is_refused(journal: Path) 
         ("postgresql+psycopg://nobody:secret@127.0.0.1:1/none", "cannot be opened|needs the package"),
     ],
 )
-def test_places_that_cannot_be_used_are_refused(tmp_path: Path, place: str, told: str) -> None:
-    with pytest.raises(DomainError, match=told) as refused:
+def test_places_that_cannot_be_used_are_refused(tmp_path: Path, place: str, message: str) -> None:
+    with pytest.raises(DomainError, match=message) as refused:
         campaign(tmp_path, storage=place.format(folder=tmp_path)).optimize(4)
     assert "secret" not in str(refused.value)
 
@@ -82,7 +82,7 @@ def test_a_database_gives_the_same_campaign_as_a_journal(tmp_path: Path) -> None
     whole = campaign(tmp_path)
     whole.optimize(12)
     with pytest.raises(KeyboardInterrupt):
-        campaign(tmp_path, stubs.interrupted(10), storage=place).optimize(12)
+        campaign(tmp_path, interrupted(10), storage=place).optimize(12)
     optimizer = campaign(tmp_path, storage=place)
     optimizer.optimize(12)
     assert sequence(optimizer) == sequence(whole)
@@ -134,7 +134,7 @@ def test_owners_are_told_by_process_start_and_call(tmp_path: Path) -> None:
 def half_run(folder: Path, place: str, owner: Owner) -> Any:
     """The storage of a campaign whose first batch is asked for by somebody."""
     with pytest.raises(KeyboardInterrupt):
-        campaign(folder, stubs.interrupted(1), storage=place).optimize(4)
+        campaign(folder, interrupted(1), storage=place).optimize(4)
     store = open_store(place, "bowl", folder)
     for trial in store.trials():
         assert json.loads(trial.user_attrs["owner"])["pid"] == os.getpid()

@@ -12,7 +12,7 @@ import killed_campaigns
 import numpy as np
 import optuna
 import pytest
-import study_stubs as stubs
+from study_stubs import SPACE, bowl, campaign, interrupted, sequence
 from waiting import PATIENCE_S
 
 from uspnb.config.meta_optimization import MetaOptimizationConfig
@@ -21,7 +21,6 @@ from uspnb.errors import DomainError
 from uspnb.tuning.space import SearchSpace, structural_names
 from uspnb.tuning.study import BayesianMetaOptimizer
 
-SPACE, bowl, campaign, sequence = stubs.SPACE, stubs.bowl, stubs.campaign, stubs.sequence
 FoldObjective = killed_campaigns.FoldObjective
 
 
@@ -162,23 +161,23 @@ def test_time_and_stop_end_a_campaign_after_the_running_batch(tmp_path: Path) ->
     optimizer = campaign(tmp_path)
     assert optimizer.optimize(20, timeout_s=1e-9).total_iterations == 0
     assert "time limit" in optimizer.status().reason
-    seen = []
+    statuses = []
 
     def after(status: Any) -> None:
-        seen.append(status)
+        statuses.append(status)
         if status.trials == 8:
             optimizer.stop()
 
     assert optimizer.optimize(20, after_batch=after).total_iterations == 8
     assert optimizer.status().state == "stopped"
-    assert [(s.state, s.trials, s.batch, s.target) for s in seen] == [("running", 4, 1, 20), ("running", 8, 2, 20)]
+    assert [(s.state, s.trials, s.batch, s.target) for s in statuses] == [("running", 4, 1, 20), ("running", 8, 2, 20)]
     assert optimizer.optimize(20).total_iterations == 20
 
 
 def test_an_interrupt_leaves_a_study_that_goes_on_exactly(tmp_path: Path) -> None:
     whole = campaign(tmp_path / "whole")
     whole.optimize()
-    optimizer = campaign(tmp_path / "cut", stubs.interrupted(10))
+    optimizer = campaign(tmp_path / "cut", interrupted(10))
     with pytest.raises(KeyboardInterrupt):
         optimizer.optimize()
     status = optimizer.status()
@@ -208,7 +207,7 @@ def test_a_campaign_that_runs_is_not_run_twice(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("arguments", "message"),
     [
         ({"n_trials": 0}, "n_trials = 0 must be a whole number of at least 1"),
         ({"n_trials": -3}, "n_trials = -3"),
@@ -219,14 +218,14 @@ def test_a_campaign_that_runs_is_not_run_twice(tmp_path: Path) -> None:
         ({"timeout_s": math.nan}, "timeout_s = nan"),
     ],
 )
-def test_limits_that_are_none_are_refused(tmp_path: Path, given: dict[str, Any], told: str) -> None:
-    with pytest.raises(DomainError, match=told):
-        campaign(tmp_path).optimize(**given)
+def test_limits_that_are_none_are_refused(tmp_path: Path, arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(DomainError, match=message):
+        campaign(tmp_path).optimize(**arguments)
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("arguments", "message"),
     [
         ({"tier": "medium"}, "tier 'medium' is not one of fast, deep"),
         ({"objective": "mse"}, "metric 'mse' is not one of"),
@@ -243,9 +242,9 @@ def test_limits_that_are_none_are_refused(tmp_path: Path, given: dict[str, Any],
         ({"tier": "deep", "max_iterations": 501, "objective": bowl}, "max_deep_tuning_iterations = 500"),
     ],
 )
-def test_campaigns_that_cannot_be_are_refused(given: dict[str, Any], told: str) -> None:
-    with pytest.raises(DomainError, match=told):
-        BayesianMetaOptimizer(**cast(Any, {"objective": None} | given))
+def test_campaigns_that_cannot_be_are_refused(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(DomainError, match=message):
+        BayesianMetaOptimizer(**cast(Any, {"objective": None} | arguments))
 
 
 def test_tiers_and_trials_are_those_of_the_seeds() -> None:
@@ -258,20 +257,20 @@ def test_tiers_and_trials_are_those_of_the_seeds() -> None:
 
 def test_the_study_is_optunas_and_reading_it_does_not_hold_the_campaign_up(tmp_path: Path) -> None:
     optimizer = campaign(tmp_path)
-    seen: list[int] = []
-    optimizer.optimize(8, after_batch=lambda status: seen.append(len(optimizer.study.trials)))
-    assert seen == [4, 8]
+    counts: list[int] = []
+    optimizer.optimize(8, after_batch=lambda status: counts.append(len(optimizer.study.trials)))
+    assert counts == [4, 8]
     assert isinstance(optimizer.study, optuna.Study) and optimizer.study.best_value == optimizer.best_value
     assert optimizer.study.best_params == optimizer.best_params
 
 
 def test_checkpoints_lie_beside_a_journal_that_was_named(tmp_path: Path) -> None:
-    made = BayesianMetaOptimizer(
+    optimizer = BayesianMetaOptimizer(
         {"x": SearchSpace("x", "float", (-1.0, 1.0))},
         lambda params: params["x"] ** 2,
         study_name="named",
         storage=tmp_path / "named.journal",
         progress=False,
     )
-    made.optimize(10, 5)
+    optimizer.optimize(10, 5)
     assert (tmp_path / "named_best.json").is_file()

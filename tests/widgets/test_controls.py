@@ -36,15 +36,15 @@ def values() -> np.ndarray:
 
 @pytest.fixture
 def session(values, tmp_path) -> Iterator[Session]:
-    with Session(values, uspnb.PredictorConfig(snapshot_path=str(tmp_path / "kept")), name="steps") as made:
-        yield made
+    with Session(values, uspnb.PredictorConfig(snapshot_path=str(tmp_path / "kept")), name="steps") as opened:
+        yield opened
 
 
 @pytest.fixture
 def controls(session) -> Iterator[Controls]:
-    made = Controls(session, View())  # type: ignore[arg-type]
-    yield made
-    made.close()
+    opened = Controls(session, View())  # type: ignore[arg-type]
+    yield opened
+    opened.close()
 
 
 def played(session: Session, tick: int) -> None:
@@ -171,9 +171,9 @@ def test_mark_and_restore(controls, session):
 def test_a_snapshot_outlives_the_session(controls, session, values):
     played(session, 150)
     controls.marks.save.click()
-    controls.marks.wait()
+    until(lambda: "written to" in controls.marks.notice.text)
     written = session.snapshots()
-    until(lambda: str(written[0]) in controls.marks.notice.text)
+    assert str(written[0]) in controls.marks.notice.text
     played(session, 250)
     expected = session.history(150)["prediction"].values
     session.close()
@@ -204,10 +204,9 @@ def test_export(controls, session, tmp_path, monkeypatch, suffix):
     controls.export.kind.value = suffix
     assert Path(controls.export.path.value).suffix == suffix
     controls.export.write.click()
-    controls.export.wait()
+    until(lambda: not controls.export.write.disabled)
     written = tmp_path / controls.export.path.value
     assert written.exists() and str(written.name) in controls.export.notice.text
-    assert not controls.export.write.disabled
     # A link downloads a file; a Zarr archive is a folder.
     assert (written.name in str(controls.export.link.outputs)) == (suffix != ".zarr")
     if suffix != ".html":
@@ -219,7 +218,7 @@ def test_an_export_that_fails_says_why(controls, session, tmp_path):
     for bad, why in (("run.txt", "run.txt"), (str(tmp_path / "no" / "run.nc"), "no"), ("", "")):
         controls.export.path.value = bad
         controls.export.write.click()
-        controls.export.wait()
+        until(lambda: not controls.export.write.disabled)
         assert why in controls.export.notice.text and 'role="alert"' in controls.export.notice.value
 
 
@@ -257,13 +256,13 @@ def test_every_control_has_a_name(controls):
 
     for group in controls.settings.groups.values():
         group.opener.value = True
-    seen, queue = [], [controls]
+    widgets, queue = [], [controls]
     while queue:
         widget = queue.pop()
         queue.extend(getattr(widget, "children", ()))
         if isinstance(widget, (ipywidgets.Button, ipywidgets.ToggleButton, ipywidgets.ValueWidget)):
-            seen.append(widget)
-    controls_only = [w for w in seen if not isinstance(w, ipywidgets.HTML)]
+            widgets.append(widget)
+    controls_only = [w for w in widgets if not isinstance(w, ipywidgets.HTML)]
     assert len(controls_only) > 100
     unnamed = [w for w in controls_only if not w.tooltip and getattr(w.layout, "display", None) != "none"]
     assert unnamed == []

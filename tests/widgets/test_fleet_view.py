@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,7 @@ from walks import random_walk
 from uspnb.engine.fleet import Fleet
 from uspnb.engine.fleet.tables import SPARK_COLUMNS
 from uspnb.errors import DomainError
+from uspnb.widgets import FleetPane, FleetView
 from uspnb.widgets.apps.choices import demo_table, open_fleet, read_table
 from uspnb.widgets.fleet_link import HEADER_LENGTH, SPARK_TICKS, FleetLink
 
@@ -22,10 +24,10 @@ from uspnb.widgets.fleet_link import HEADER_LENGTH, SPARK_TICKS, FleetLink
 @pytest.fixture
 def fleet() -> Iterator[Fleet]:
     y = random_walk((180, 3), 8)
-    with Fleet(pd.DataFrame(y, columns=["a", "b", "c"])) as made:
-        made.step(30)
-        made.wait()
-        yield made
+    with Fleet(pd.DataFrame(y, columns=["a", "b", "c"])) as opened:
+        opened.step(30)
+        opened.wait()
+        yield opened
 
 
 @pytest.fixture
@@ -100,7 +102,7 @@ def test_a_refused_command_stands_in_the_message(linked) -> None:
 def test_a_chosen_row_is_its_asset_and_escape_is_none(linked) -> None:
     _, link, posts = linked
     chosen: list[object] = []
-    link.on_chosen(chosen.append)
+    link.hooks.append(chosen.append)
     for place in (1, -1, 7):
         link.receive("chosen", {"place": place, "id": 1})
     assert chosen == ["b", None]
@@ -130,22 +132,12 @@ def test_one_asset_gives_the_columns_of_a_live_view(fleet: Fleet) -> None:
     assert np.isfinite(columns["reason"]).all() and set(columns["reason"]) <= set(map(float, session.reasons))
 
 
-def test_the_pane_and_the_widget_share_traits(fleet: Fleet) -> None:
-    from uspnb.widgets import FleetPane, FleetView
-
-    pane, widget = FleetPane(fleet), FleetView(fleet)
-    for name in ("frame", "status", "meta", "opened", "acknowledged", "hello", "command", "chosen", "table_height"):
-        assert name in pane.param and widget.has_trait(name)
-    pane.mark_open("c")
-    widget.mark_open("c")
-    assert pane.opened == widget.opened == {"place": 2}
-    for made in (FleetPane, FleetView):
-        with pytest.raises(DomainError):
-            made(3)  # type: ignore[arg-type]
-        with pytest.raises(DomainError):
-            made(fleet, height=10)
-    pane.close()
-    widget.close()
+@pytest.mark.parametrize("host", [FleetPane, FleetView])
+def test_the_row_that_is_open_is_marked(fleet: Fleet, host: Any) -> None:
+    view = host(fleet)
+    view.mark_open("c")
+    assert view.opened == {"place": 2}
+    view.close()
 
 
 def test_the_demonstration_has_the_columns_that_it_promises() -> None:

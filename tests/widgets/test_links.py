@@ -39,11 +39,14 @@ class Case:
 
     def grow(self) -> None:
         """One tick or trial more."""
-        raise NotImplementedError
+        self.watched.rows_ready += 1
+        self.watched.values["ticks"] = self.watched.rows_ready
+        self.watched.publish()
 
     def enter(self, phase: str) -> None:
         """Another phase, which no other news comes with."""
-        raise NotImplementedError
+        self.watched.values["phase"] = phase
+        self.watched.publish()
 
     def cut(self, to: int) -> None:
         """Take the ticks or trials back."""
@@ -83,31 +86,13 @@ class LiveCase(Case):
         self.link = LiveLink(self.watched, self.posts, rows=1_000)
         self.grow()
 
-    def grow(self) -> None:
-        self.watched.rows_ready += 1
-        self.watched.values["ticks"] = self.watched.rows_ready
-        self.watched.publish()
-
-    def enter(self, phase: str) -> None:
-        self.watched.values["phase"] = phase
-        self.watched.publish()
-
 
 class FleetCase(Case):
     def __init__(self) -> None:
         super().__init__()
         self.watched = StandInFleet()
-        self.link = FleetLink(self.watched, self.posts)  # type: ignore[arg-type]
+        self.link = FleetLink(self.watched, self.posts)
         self.grow()
-
-    def grow(self) -> None:
-        self.watched.ticks += 1
-        self.watched.values["ticks"] = self.watched.ticks
-        self.watched.publish()
-
-    def enter(self, phase: str) -> None:
-        self.watched.values["phase"] = phase
-        self.watched.publish()
 
 
 class TuningCase(Case):
@@ -150,10 +135,10 @@ class TuningCase(Case):
 @pytest.fixture(params=[LiveCase, FleetCase, TuningCase])
 def case(request, monkeypatch) -> Iterator[Case]:
     monkeypatch.setattr(tuning_link, "BOARD_PERIOD_S", 0.0)
-    made: Case = request.param()
-    made.link.start()
-    yield made
-    made.link.close()
+    opened: Case = request.param()
+    opened.link.start()
+    yield opened
+    opened.link.close()
 
 
 # -- frames -------------------------------------------------------------------------------------------------------
@@ -325,8 +310,8 @@ def test_what_json_cannot_say_is_none(case: Case) -> None:
         return
     case.watched.values |= {"rate": float("nan"), "speed": float("inf")}
     case.enter("running")
-    told = case.posts.last("status")
-    assert told["rate"] is None and told["speed"] is None
+    status = case.posts.last("status")
+    assert status["rate"] is None and status["speed"] is None
 
 
 # -- bad messages and the end -------------------------------------------------------------------------------------
@@ -404,6 +389,6 @@ def test_a_frame_that_was_asked_for_takes_a_number_and_no_credit() -> None:
 
 def test_the_counters_of_clients_of_long_ago_are_let_go() -> None:
     commands = link.Commands()
-    for number in range(10 * link.CLIENTS_KEPT):
-        assert len(commands.new(f"client {number}", [link.Command(1, "step")])) == 1
-    assert len(commands._done) == link.CLIENTS_KEPT
+    for number in range(10 * link.MOST_CLIENTS):
+        assert len(commands.take_new(f"client {number}", [link.Command(1, "step")])) == 1
+    assert len(commands._done) == link.MOST_CLIENTS

@@ -52,12 +52,12 @@ def test_a_live_view_draws_the_kernels_of_its_session(kernels: tuple[str, ...]) 
     for name in kernels:
         for field in ("weight", "target_weight"):
             np.testing.assert_array_equal(columns[f"{field}_{name}"], history[field].sel(kernel=name))
-    told = [views.reason_text(dict(zip(meta["columns"], row, strict=True)), kernels) for row in rows]
+    sentences = [views.reason_text(dict(zip(meta["columns"], row, strict=True)), kernels) for row in rows]
     if len(kernels) == 1:
         assert (columns["reason"] == views.ALONE).any() and not (columns["reason"] == views.COLD).any()
-        assert told[-1] == "Hilbert is the only kernel; the forecast is its own."
+        assert sentences[-1] == "Hilbert is the only kernel; the forecast is its own."
     else:
-        assert not (columns["reason"] == views.ALONE).any() and any("my mean" in text.lower() for text in told)
+        assert not (columns["reason"] == views.ALONE).any() and any("my mean" in text.lower() for text in sentences)
     assert set(map(str, columns["reason"].astype(int))) <= set(meta["phrases"])
 
 

@@ -33,26 +33,26 @@ def test_every_setting_fits_its_slider():
 
 @pytest.mark.parametrize("name", list(SETTINGS))
 def test_ends_of_the_slider_are_ends_of_the_range(name):
-    seen: dict[str, float] = {}
-    row = SettingRow(setting(name), lambda **values: seen.update(values))
+    values: dict[str, float] = {}
+    row = SettingRow(setting(name), values.update)
     low, high = row.setting.low, row.setting.high
     row.slider.value = 10.0**row.slider.max if is_wide(row.setting) else row.slider.max
-    assert seen[name] == pytest.approx(high, rel=5e-3)
+    assert values[name] == pytest.approx(high, rel=5e-3)
     row.slider.value = 10.0**row.slider.min if is_wide(row.setting) else row.slider.min
-    assert seen[name] == pytest.approx(low, rel=5e-3, abs=1e-12)
+    assert values[name] == pytest.approx(low, rel=5e-3, abs=1e-12)
 
 
 def test_slider_values_are_written_as_a_person_would():
-    seen: dict[str, float] = {}
-    row = SettingRow(setting("cusum_k"), lambda **values: seen.update(values))
+    values: dict[str, float] = {}
+    row = SettingRow(setting("cusum_k"), values.update)
     row.slider.value = 0.30000000000000004
-    assert seen == {"cusum_k": 0.3} and row.box.value == 0.3
-    row = SettingRow(setting("cusum_target_arl"), lambda **values: seen.update(values))
+    assert values == {"cusum_k": 0.3} and row.box.value == 0.3
+    row = SettingRow(setting("cusum_target_arl"), values.update)
     row.slider.value = 1234.5678
-    assert seen["cusum_target_arl"] == 1230.0
-    row = SettingRow(setting("grace_period_steps"), lambda **values: seen.update(values))
+    assert values["cusum_target_arl"] == 1230.0
+    row = SettingRow(setting("grace_period_steps"), values.update)
     row.slider.value = 49.7
-    assert seen["grace_period_steps"] == 50 and isinstance(seen["grace_period_steps"], int)
+    assert values["grace_period_steps"] == 50 and isinstance(values["grace_period_steps"], int)
 
 
 def test_a_value_out_of_range_is_explained_and_the_old_one_kept():
@@ -77,6 +77,6 @@ def test_showing_a_value_orders_nothing():
     SettingRow(setting("epsilon"), configure).show(0.5)
 
 
-@pytest.mark.parametrize(("asked", "step"), [(0.00975, 0.01), (0.245, 0.5), (0.005, 0.005), (0.02, 0.02), (1.0, 1.0)])
-def test_steps_are_round_numbers(asked, step):
-    assert slider_step(setting("cusum_k", step=asked)) == pytest.approx(step)
+@pytest.mark.parametrize(("wanted", "step"), [(0.00975, 0.01), (0.245, 0.5), (0.005, 0.005), (0.02, 0.02), (1.0, 1.0)])
+def test_steps_are_round_numbers(wanted, step):
+    assert slider_step(setting("cusum_k", step=wanted)) == pytest.approx(step)

@@ -15,7 +15,7 @@ from uspnb.widgets.tuning_trials import (
     HEADER_LENGTH,
     TrialFrames,
     board_words,
-    common,
+    count_common,
     status_words,
     trial_rows,
     verdict_words,
@@ -79,7 +79,7 @@ def test_only_what_changed_is_sent():
     changed[3, 1] = 1  # a trial that was running has ended
     assert sent(changed) == (0, 3, 3)
     assert sent(changed, reset=True) == (1, 0, 6)
-    assert common(rows, rows[:0]) == 0 and common(rows, rows) == 6
+    assert count_common(rows, rows[:0]) == 0 and count_common(rows, rows) == 6
 
 
 def test_the_words_name_importance_best_and_failures():
@@ -89,10 +89,10 @@ def test_the_words_name_importance_best_and_failures():
     assert [(bar["name"], bar["share"]) for bar in board["importance"]["bars"]] == [("cusum_k", 0.75)]
     first, second = board["best"]["rows"]
     assert first["change"] == pytest.approx(0.64) and first["meaning"] and second["change"] is None
-    assert "22.2 % better" in board["best"]["told"] and board["best"]["better"]
+    assert "22.2 % better" in board["best"]["sentence"] and board["best"]["better"]
     assert board["failures"] == {"total": 1, "rows": [{"number": 2, "reason": "the losses are <not finite>"}]}
     worse = board_words(ds, trial_rows(ds)[1], campaign_status(best_value=0.9, best_params={"cusum_k": 0.5}))
-    assert not worse["best"]["better"] and "is the best so far" in worse["best"]["told"]
+    assert not worse["best"]["better"] and "is the best so far" in worse["best"]["sentence"]
     none = status_words(campaign_status(best_value=math.nan, default_value=math.nan, best_params={}))
     assert none["best_value"] is None and none["improvement"] is None  # JSON has no NaN
 

@@ -107,7 +107,7 @@ class AuditCheck(NamedTuple):
     head: str
 
     def text(self) -> str:
-        """The same as a sentence."""
+        """The result of the check as one sentence."""
         if not self.ok:
             return f"{self.lines} lines intact, NOT INTACT from line {self.first_bad_line} on: {self.reason}"
         torn = f", and {self.unfinished_bytes} bytes of an unfinished line" if self.unfinished_bytes else ""
@@ -175,20 +175,20 @@ class AuditLog:
         Raises:
             OSError: the log cannot be read.
         """
-        found: list[AuditRecord] = []
+        records: list[AuditRecord] = []
         torn, head = 0, START
         if not self.path.exists():
-            return found, AuditCheck(0, True, None, "", 0, head)
+            return records, AuditCheck(0, True, None, "", 0, head)
         try:
             for record in _records(self.path, 0):
-                found.append(record)
+                records.append(record)
                 head = record.hash
         except IntegrityError as error:
-            return found, AuditCheck(len(found), False, len(found) + 1, str(error), 0, head)
+            return records, AuditCheck(len(records), False, len(records) + 1, str(error), 0, head)
         with self.path.open("rb") as stream:
             stream.seek(-min(MAX_LINE_BYTES, os.fstat(stream.fileno()).st_size), os.SEEK_END)
             torn = len(stream.read().rpartition(b"\n")[2])
-        return found, AuditCheck(len(found), True, None, "", torn, head)
+        return records, AuditCheck(len(records), True, None, "", torn, head)
 
 
 def verify_audit(path: str | os.PathLike[str]) -> AuditCheck:

@@ -45,8 +45,8 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _add_config(parser: argparse.ArgumentParser, default: object) -> None:
-    told = "settings to print; the defaults if left out"
-    parser.add_argument("--config", type=Path, metavar="FILE.toml", default=default, help=told)
+    meaning = "settings to print; the defaults if left out"
+    parser.add_argument("--config", type=Path, metavar="FILE.toml", default=default, help=meaning)
 
 
 def _show(options: argparse.Namespace) -> int:
@@ -77,8 +77,8 @@ def _validate(options: argparse.Namespace) -> int:
 
     config = load_config(options.file)
     changed = [name for name, default in DEFAULTS.items() if getattr(config, name) != default]
-    told = f"{len(changed)} settings differ from their defaults{': ' if changed else ''}{', '.join(changed)}"
-    print(f"{options.file}: valid, {told}\nSHA-256 of the settings: {config_hash(config)}")
+    summary = f"{len(changed)} settings differ from their defaults{': ' if changed else ''}{', '.join(changed)}"
+    print(f"{options.file}: valid, {summary}\nSHA-256 of the settings: {config_hash(config)}")
     return INTACT
 
 
@@ -88,12 +88,12 @@ def _history(options: argparse.Namespace) -> int:
 
     place = MutationPlace(options.file, options.audit)
     records, check = place.log.read()
-    told = collect_history(place, records, checked_request("history", None, False, None))
+    history = collect_history(place, records, checked_request("history", None, False, None))
     if not records and check.ok:
         print(f"{options.file}: no changes; there is nothing in {place.log.path}")
         return INTACT
     rows = [("when", "trigger", "outcome", "changes")]
-    for record in told:
+    for record in history:
         what = " ".join(filter(None, (record.changes_text(), f"({record.reason})" if record.reason else "")))
         outcome = f"{record.outcome}, limit lifted" if record.override else record.outcome
         rows.append((record.time[:19].replace("T", " ") + "Z", record.trigger, outcome, what))

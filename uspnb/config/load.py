@@ -6,7 +6,6 @@ misspelt name, the nearest one that exists; all problems of a file are reported 
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -19,7 +18,7 @@ from tomlkit.exceptions import ParseError, TOMLKitError
 from ..errors import ConfigError
 from ..runtime.digest import sha256_bytes
 from .meta_schema import META_SECTION, read_settings
-from .schema import DECLARATIONS, SECTIONS, PredictorConfig, check_value, written_fields
+from .schema import DECLARATIONS, SECTIONS, PredictorConfig, check_value, unknown_name, written_fields
 
 _BARE_OR_QUOTED = r"""(?:[A-Za-z0-9_-]+|"[^"\n]*"|'[^'\n]*')"""
 _DOTTED = rf"{_BARE_OR_QUOTED}(?:[ \t]*\.[ \t]*{_BARE_OR_QUOTED})*"
@@ -60,9 +59,9 @@ class SourceLines:
 
     def duplicate(self) -> tuple[Entry, Entry] | None:
         """The first entry that repeats an earlier one, after that earlier one."""
-        seen: dict[tuple[str, str], Entry] = {}
+        first: dict[tuple[str, str], Entry] = {}
         for entry in self.entries:
-            earlier = seen.setdefault((entry.section, entry.key), entry)
+            earlier = first.setdefault((entry.section, entry.key), entry)
             if earlier is not entry:
                 return earlier, entry
         return None
@@ -186,8 +185,8 @@ def checked_tables(text: str, source: str) -> Tables:
             problems.append((_line_of(lines, section), f"{section} must be a section, written [{section}]"))
         elif section == META_SECTION:
             meta = dict(table)
-            told = read_settings(meta).problems
-            problems += [(_line_in(lines, section, key), f"{what} in section [{section}]") for key, what in told]
+            faults = read_settings(meta).problems
+            problems += [(_line_in(lines, section, key), f"{what} in section [{section}]") for key, what in faults]
         else:
             for key, value in table.items():
                 problem = _problem_of(section, key, value)
@@ -213,9 +212,9 @@ def config_to_toml(config: PredictorConfig, *, every: bool = False) -> str:
     Raises:
         ConfigError: a field holds an array or a traced value, which no file can hold.
     """
-    blocks, told = [], DECLARATIONS if every else written_fields(config)
+    blocks, names = [], DECLARATIONS if every else written_fields(config)
     for section in SECTIONS:
-        rows = [f"{name} = {toml_value(config, name)}" for name in fields_of(section) if name in told]
+        rows = [f"{name} = {toml_value(config, name)}" for name in fields_of(section) if name in names]
         blocks.append("\n".join([f"[{section}]", *rows]))
     return "\n\n".join(blocks) + "\n"
 
@@ -254,20 +253,24 @@ def read_text(path: Path) -> str:
     return text_of(read_content(path), os.fspath(path))
 
 
+def unreadable(path: Path) -> str | None:
+    """Why no configuration can be read from a path, None where there is a file."""
+    if path.is_dir():
+        return f"{path}: is a folder, not a configuration file; name the TOML file in it"
+    if not path.exists():
+        return f"{path}: no such configuration file; `python -m uspnb.config.template` prints one with every default"
+    return None if path.is_file() else f"{path}: is not a regular file"
+
+
 def read_content(path: Path) -> bytes:
     """The bytes of a configuration file.
 
     Raises:
         ConfigError: there is none, or it is a folder, cannot be read or is too large.
     """
-    if path.is_dir():
-        raise ConfigError(f"{path}: is a folder, not a configuration file; name the TOML file in it")
-    if not path.exists():
-        raise ConfigError(
-            f"{path}: no such configuration file; `python -m uspnb.config.template` prints one with every default"
-        )
-    if not path.is_file():
-        raise ConfigError(f"{path}: is not a regular file")
+    problem = unreadable(path)
+    if problem is not None:
+        raise ConfigError(problem)
     try:
         data = path.read_bytes() if path.stat().st_size <= LARGEST_FILE_BYTES else None
     except OSError as error:
@@ -327,11 +330,8 @@ def _misplaced_section(section: str) -> str:
     return _unknown("section", section, (*SECTIONS, META_SECTION))
 
 
-def _unknown(what: str, name: str, known: Iterable[str]) -> str:
-    known = list(known)
-    near = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.6)
-    remedy = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(known))}"
-    return f"unknown {what} {name!r} ({remedy})"
+def _unknown(what: str, name: str, names: Iterable[str]) -> str:
+    return unknown_name(what, name, names, f"known: {', '.join(sorted(names))}")
 
 
 def configuration(tables: Tables, source: str, *, exists: bool = False, **overrides: Any) -> PredictorConfig:

@@ -7,14 +7,13 @@ Each setting is declared once, as in `schema`.  A range is not declared anew: `c
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple, TypeAlias
 
 from ..errors import ConfigError
 from ..runtime.words import columns_table
-from .schema import DECLARATIONS, DEFAULTS, Declaration, Search, checked_scalar
+from .schema import DECLARATIONS, DEFAULTS, Declaration, Search, checked_scalar, unknown_name
 
 META_SECTION = "meta_optimization"
 META_ABOUT = "how a tuning campaign runs, and over which ranges; the step never sees them"
@@ -80,8 +79,8 @@ class MetaOptimizationConfig:
     ranges: Mapping[str, Range] = dataclasses.field(default_factory=dict)
 
     def __init__(self, ranges: Mapping[str, Any] | None = None, **settings: Any) -> None:
-        given = {**_flat(ranges or {}), **settings}
-        read = read_settings(given)
+        table = {**_flat(ranges or {}), **settings}
+        read = read_settings(table)
         if read.problems:
             raise ConfigError("\n".join(problem for _, problem in read.problems))
         for name, default in META_DEFAULTS.items():
@@ -101,10 +100,10 @@ class MetaOptimizationConfig:
 
     def __getattr__(self, name: str) -> Any:
         # Reached only for what is no field: NAME_min, NAME_max, NAME_step.
-        found = None if name.startswith("__") else _edge_of(name)
-        if found is None:
+        target = None if name.startswith("__") else _edge_of(name)
+        if target is None:
             raise AttributeError(f"MetaOptimizationConfig has no setting {name!r}")
-        field, edge = found
+        field, edge = target
         return self.range_of(field)[edge]
 
     def __hash__(self) -> int:
@@ -227,10 +226,10 @@ def _edge_of(key: str) -> tuple[str, int] | None:
 
 
 def _add_edge(edges: dict[str, dict[int, tuple[str, Any]]], key: str, value: Any) -> None:
-    found = _edge_of(key)
-    if found is None:
+    target = _edge_of(key)
+    if target is None:
         raise ConfigError(_unknown("key", key, [*META_DECLARATIONS, *_keys_of_ranges()]))
-    name, place = found
+    name, place = target
     earlier = edges.setdefault(name, {}).setdefault(place, (key, value))
     if earlier[0] != key:
         raise ConfigError(f"{key} and {earlier[0]} are two names of one setting; keep one")
@@ -262,15 +261,10 @@ def _keys_of_ranges() -> list[str]:
     return [f"{name}{edge}" for name in tuned_fields() for edge in _EDGES]
 
 
-def _unknown(what: str, name: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.6)
+def _unknown(what: str, name: str, names: list[str]) -> str:
     settings = ", ".join(sorted(META_DECLARATIONS))
-    remedy = (
-        f"did you mean {near[0]!r}?"
-        if near
-        else f"known: {settings}, and NAME_min, NAME_max, NAME_step of a tuned field"
-    )
-    return f"unknown {what} {name!r} ({remedy})"
+    remedy = f"known: {settings}, and NAME_min, NAME_max, NAME_step of a tuned field"
+    return unknown_name(what, name, names, remedy)
 
 
 def _span(span: Range) -> str:

@@ -28,7 +28,7 @@ from .audit import (
 )
 from .load import Tables, checked_tables, configuration, parse_config, read_content, text_of
 from .mutation_place import MutationPlace, Request, checked_request, find_backup, pending, unusable
-from .mutation_policy import refused_name, too_far
+from .mutation_policy import refused_name, too_far, too_often
 from .rewriting import with_values
 from .schema import DECLARATIONS, DEFAULTS, PredictorConfig, checked_scalar
 
@@ -76,11 +76,11 @@ class Mutation:
         )
 
     def text(self) -> str:
-        """The same as a sentence."""
-        told = self.record.changes_text() or "nothing changed"
-        kept = f"; before: {self.backup.name}" if self.backup is not None else ""
+        """The mutation as one sentence."""
+        changes = self.record.changes_text() or "nothing changed"
+        copy = f"; before: {self.backup.name}" if self.backup is not None else ""
         noticed = f" ({self.record.reason})" if self.record.reason else ""
-        return f"{self.path}: {self.outcome.replace('_', ' ')}: {told}{kept}{noticed}"
+        return f"{self.path}: {self.outcome.replace('_', ' ')}: {changes}{copy}{noticed}"
 
     def _repr_html_(self) -> str:
         rows = [(name, repr(old), repr(new)) for name, (old, new) in self.changes.items()]
@@ -175,8 +175,8 @@ def _checked_backup(
 ) -> tuple[bytes, Changes]:
     """The content of a backup that is a valid configuration, and what differs from the file as it is."""
     new = read_content(source)
-    made = [record.before for record in records if record.backup == source.name]
-    if made and sha256_bytes(new) not in made:
+    hashes = [record.before for record in records if record.backup == source.name]
+    if hashes and sha256_bytes(new) not in hashes:
         raise ConfigMutationError(f"{source}: was changed since it was made, by its SHA-256 in the audit log")
     named = os.fspath(source)
     wanted = configuration(checked_tables(text_of(new, named), named), named, exists=True)
@@ -203,8 +203,6 @@ __all__ = [
     "rollback",
     "verify_audit",
 ]
-
-HOUR_NS = 3600 * 10**9
 
 
 def mutate_config(
@@ -261,20 +259,21 @@ def mutate_config(
         records = place.recover(request.now_ns)
         content, text, tables = _present(place, request)
         present = sha256_bytes(content)
-        told, problems = _judge(configuration(tables, place.named), changes, max_relative_change, override_limit)
-        if told or problems:
-            problems += _limits(records, request, rate_limit_per_hour, min_stability_ticks, ticks_since_last)
+        pairs, problems = _judge(configuration(tables, place.named), changes, max_relative_change, override_limit)
+        if pairs or problems:
+            accepted = (record.time_ns for record in records if record.outcome == ACCEPTED)
+            problems += too_often(accepted, request.now_ns, rate_limit_per_hour, ticks_since_last, min_stability_ticks)
         if problems:
-            raise place.refused(request, "; ".join(problems), changes=told, before=present, after=present)
-        if not told:
+            raise place.refused(request, "; ".join(problems), changes=pairs, before=present, after=present)
+        if not pairs:
             record = place.note(request, UNCHANGED, before=present, after=present)
             return Mutation(False, place.target, present, present, None, UNCHANGED, record, place.log.path)
         try:
-            written = with_values(text, tables, {name: pair[1] for name, pair in told.items()}, place.named)
+            written = with_values(text, tables, {name: pair[1] for name, pair in pairs.items()}, place.named)
         except ConfigMutationError as error:
-            raise place.refused(request, str(error), changes=told, before=present, after=present) from error
+            raise place.refused(request, str(error), changes=pairs, before=present, after=present) from error
         mark = codecs.BOM_UTF8 if content.startswith(codecs.BOM_UTF8) else b""
-        record, copy = place.replace(request, ACCEPTED, content, mark + written.encode(), told, backup=backup)
+        record, copy = place.replace(request, ACCEPTED, content, mark + written.encode(), pairs, backup=backup)
     return Mutation(True, place.target, record.before, record.after, copy, ACCEPTED, record, place.log.path)
 
 
@@ -376,18 +375,6 @@ def _judge(
         if far is not None:
             problems.append(f"{far}; go in smaller steps, or lift the limit with override_limit=True")
     return judged, problems
-
-
-def _limits(
-    records: list[AuditRecord], request: Request, per_hour: int, stable_ticks: int, ticks: int | None
-) -> list[str]:
-    problems = []
-    recent = sum(r.outcome == ACCEPTED and r.time_ns > request.now_ns - HOUR_NS for r in records)
-    if recent >= per_hour:
-        problems.append(f"{recent} changes in the last hour, at most {per_hour} are allowed; try again later")
-    if ticks is not None and ticks < stable_ticks:
-        problems.append(f"{ticks} ticks since the last change, at least {stable_ticks} must lie between two")
-    return problems
 
 
 def _check_limits(share: float, per_hour: int, stable_ticks: int, ticks: int | None) -> None:

@@ -27,6 +27,7 @@ from .audit import (
     iso_time,
     plain_json,
 )
+from .load import unreadable
 
 LONGEST_TRIGGER = 200
 LONGEST_DETAILS = 16_384
@@ -93,19 +94,19 @@ class Backup(NamedTuple):
 
 
 def latest_backup(target: Path) -> Path:
-    """Where the newest copy lies."""
+    """Path of the newest copy."""
     return target.with_name(f"{target.name}.bak")
 
 
 def backups_of(target: Path) -> list[Backup]:
     """The copies with a time, the newest first."""
     name = re.compile(rf"{re.escape(target.name)}\.bak\.(\d{{8}}T\d{{6}}\.\d{{9}}Z)(?:-(\d+))?")
-    found = []
+    backups = []
     for entry in os.scandir(target.parent):
         match = name.fullmatch(entry.name)
         if match and entry.is_file():
-            found.append(Backup(target.with_name(entry.name), match[1], int(match[2] or 0)))
-    return sorted(found, key=lambda backup: (backup.stamp, backup.repeat), reverse=True)
+            backups.append(Backup(target.with_name(entry.name), match[1], int(match[2] or 0)))
+    return sorted(backups, key=lambda backup: (backup.stamp, backup.repeat), reverse=True)
 
 
 def make_backup(target: Path, content: bytes, now_ns: int) -> Path:
@@ -155,25 +156,26 @@ def find_backup(target: Path, present: str, which: str | None, records: list[Aud
         ConfigMutationError: there is none, or several.
         OSError: a copy cannot be read.
     """
-    found = backups_of(target)
+    backups = backups_of(target)
     latest = latest_backup(target)
     if which is None:
-        for path in [*(backup.path for backup in found), *([latest] if latest.is_file() else [])]:
+        for path in [*(backup.path for backup in backups), *([latest] if latest.is_file() else [])]:
             if sha256_bytes(path.read_bytes()) != present:
                 return path
         raise ConfigMutationError(f"{target}: there is no backup that differs from the present file")
-    if which in (latest.name, *(backup.path.name for backup in found)) and target.with_name(which).is_file():
+    if which in (latest.name, *(backup.path.name for backup in backups)) and target.with_name(which).is_file():
         return target.with_name(which)
-    meant = _of_time(found, which) or _of_hash(found, which)
+    meant = _of_time(backups, which) or _of_hash(backups, which)
     contents = {backup.hash(): backup.path for backup in reversed(meant)}
     if len(contents) == 1:
         return next(iter(contents.values()))
     if contents:
         names = ", ".join(backup.path.name for backup in meant[:5])
         raise ConfigMutationError(f"{which!r} means {len(meant)} backups of {target.name}: {names}; name one of them")
-    known = any(_is_hash(which) and hashed.startswith(which.lower()) for r in records for hashed in (r.before, r.after))
-    why = "that content is in the history, but no backup of it is kept" if known else "there is no such backup"
-    newest = ", ".join(backup.path.name for backup in found[:5]) or "none"
+    hashes = (hashed for record in records for hashed in (record.before, record.after))
+    is_recorded = _is_hash(which) and any(hashed.startswith(which.lower()) for hashed in hashes)
+    why = "that content is in the history, but no backup of it is kept" if is_recorded else "there is no such backup"
+    newest = ", ".join(backup.path.name for backup in backups[:5]) or "none"
     raise ConfigMutationError(f"{target}: {which!r}: {why}; the newest backups: {newest}")
 
 
@@ -366,8 +368,8 @@ class MutationPlace:
             done = self.log.append(done)
         except OSError as error:
             # The change stands and its intent is on disk: the next call finds it and adds the missing line.
-            told = f"the log did not take the line of the outcome ({os_reason(error)}); the next call adds it"
-            done = dataclasses.replace(done, reason=told)
+            problem = f"the log did not take the line of the outcome ({os_reason(error)}); the next call adds it"
+            done = dataclasses.replace(done, reason=problem)
         prune_backups(self.target)
         return done, copy
 
@@ -403,12 +405,9 @@ def os_reason(error: OSError) -> str:
 
 def unusable(path: Path) -> str | None:
     """Why a configuration file cannot be changed whatever its content, None where it can."""
-    if path.is_dir():
-        return f"{path}: is a folder, not a configuration file; name the TOML file in it"
-    if not path.exists():
-        return f"{path}: no such configuration file; `python -m uspnb.config.template` prints one with every default"
-    if not path.is_file():
-        return f"{path}: is not a regular file"
+    problem = unreadable(path)
+    if problem is not None:
+        return problem
     # Permission bits do not bind the superuser, but they say what the owner wants.
     if not stat.S_IMODE(path.stat().st_mode) & 0o222 or not os.access(path, os.W_OK):
         return f"{path}: is read-only; make it writable (chmod u+w) if it may be changed automatically"
@@ -430,6 +429,6 @@ def _damaged(log: Path, error: IntegrityError) -> str:
 
 
 def _write_error(named: str, error: OSError, state: str) -> ConfigWriteError:
-    made = ConfigWriteError(f"{named} cannot be changed: {os_reason(error)}; {state}")
-    made.errno = error.errno
-    return made
+    refusal = ConfigWriteError(f"{named} cannot be changed: {os_reason(error)}; {state}")
+    refusal.errno = error.errno
+    return refusal

@@ -6,15 +6,16 @@ a discrete field, a share of everything else.  Source: seed 002, section 21.2.
 
 from __future__ import annotations
 
-import difflib
 import math
+from collections.abc import Iterable
 from typing import Any
 
 from .meta_schema import META_DECLARATIONS, META_SECTION, is_range_key
-from .schema import DECLARATIONS, DEFAULTS, HOST_SECTIONS, Search
+from .schema import DECLARATIONS, DEFAULTS, HOST_SECTIONS, Search, unknown_name
 
 # A grid of more levels than these is a scale: the share of the value decides, as for any other number.
 MOST_LEVELS = 10
+HOUR_NS = 3600 * 10**9
 # Sizes of networks, which go by powers of two (seed 003, V-CRIT-6): one doubling is one level.
 DOUBLED = ("dgm_width_size",)
 
@@ -24,8 +25,7 @@ def refused_name(name: str) -> str | None:
     if name not in DECLARATIONS:
         if name in META_DECLARATIONS or is_range_key(name):
             return f"{name} stands in section [{META_SECTION}], which is never changed automatically"
-        near = difflib.get_close_matches(name.lower(), DECLARATIONS, n=1, cutoff=0.6)
-        return f"unknown configuration key {name!r}" + (f" (did you mean {near[0]!r}?)" if near else "")
+        return unknown_name("configuration key", name, DECLARATIONS)
     about = DECLARATIONS[name]
     if about.section in HOST_SECTIONS:
         return f"{name} stands in section [{about.section}], which is never changed automatically"
@@ -65,6 +65,25 @@ def too_far(name: str, old: Any, new: Any, share: float) -> str | None:
         reach = max(reach, 1) if isinstance(default, int) else reach
         fits, most = abs(new - old) <= reach * (1 + 1e-9), f"{reach:.6g}, {share:.0%}"
     return None if fits else f"{name} from {old!r} to {new!r} is more than {most} in one change"
+
+
+def too_often(changed_ns: Iterable[int], now_ns: int, per_hour: int, ticks: int | None, stable_ticks: int) -> list[str]:
+    """Why it is too early for another change; empty where it is not.
+
+    Args:
+        changed_ns: when there were changes before [ns].
+        now_ns: the time of this one [ns].
+        per_hour: changes in the last hour at the most.
+        ticks: since the last change; None is not judged [ticks].
+        stable_ticks: ticks that must lie between two changes [ticks].
+    """
+    problems = []
+    recent = sum(then > now_ns - HOUR_NS for then in changed_ns)
+    if recent >= per_hour:
+        problems.append(f"{recent} changes in the last hour, at most {per_hour} are allowed; try again later")
+    if ticks is not None and ticks < stable_ticks:
+        problems.append(f"{ticks} ticks since the last change, at least {stable_ticks} must lie between two")
+    return problems
 
 
 def _level_too_far(name: str, old: Any, new: Any, choices: tuple[str, ...]) -> str | None:

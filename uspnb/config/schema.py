@@ -9,8 +9,10 @@ one `vmap`; a *host* field steers files, logs and the service around the step an
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import math
 import numbers
+from collections.abc import Iterable
 from typing import Any, Literal
 
 import jax
@@ -67,6 +69,13 @@ class Declaration:
     search: Search | None = None
     locked: bool = False
     added: bool = False
+
+
+def unknown_name(what: str, name: str, names: Iterable[str], remedy: str = "") -> str:
+    """That there is nothing of this name, with the nearest one that there is, else the remedy."""
+    near = difflib.get_close_matches(name.lower(), list(names), n=1, cutoff=0.6)
+    remedy = f"did you mean {near[0]!r}?" if near else remedy
+    return f"unknown {what} {name!r}" + (f" ({remedy})" if remedy else "")
 
 
 SECTIONS: dict[str, str] = {
@@ -268,8 +277,8 @@ class PredictorConfig:
             rows.append((field.name, repr(getattr(self, field.name)), repr(field.default), about.section, meaning))
         head = ("field", "value", "default", "section", "meaning")
         own = columns_table("", head, [rows[i] for i in changed]) if changed else ""
-        told = f"{len(changed)} of {len(rows)} fields changed from their defaults"
-        return own + folded("PredictorConfig", told, columns_table("", head, rows, changed))
+        caption = f"{len(changed)} of {len(rows)} fields changed from their defaults"
+        return own + folded("PredictorConfig", caption, columns_table("", head, rows, changed))
 
 
 DECLARATIONS: dict[str, Declaration] = {
@@ -282,7 +291,7 @@ TRACED_FIELDS: tuple[str, ...] = tuple(n for n, about in DECLARATIONS.items() if
 
 
 def written_fields(config: PredictorConfig) -> tuple[str, ...]:
-    """Fields that a stored form of the configuration names: all but those added later that stand at their default."""
+    """Fields that a stored form of the configuration names: all but those added later that have their default."""
     return tuple(n for n, about in DECLARATIONS.items() if not about.added or getattr(config, n) != DEFAULTS[n])
 
 

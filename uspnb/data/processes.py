@@ -209,17 +209,17 @@ def regime_switching_autoregression(
     phi, constant, deviation = np.asarray(regimes, float).T
     noise, switch = rng.standard_normal(n), rng.random(n) < switch_probability
     state = np.cumsum(switch) % 2
-    x, told, oracle, belief = np.zeros(n), np.zeros(n), np.zeros(n), np.array([0.5, 0.5])
+    x, conditional, oracle, belief = np.zeros(n), np.zeros(n), np.zeros(n), np.array([0.5, 0.5])
     for t in range(n):
         mean = constant + phi * x[t - 1] if t else np.zeros(2)
         belief = belief + switch_probability * (belief[::-1] - belief)
-        told[t], oracle[t] = mean[state[t]], belief @ mean
-        x[t] = told[t] + deviation[state[t]] * noise[t]
+        conditional[t], oracle[t] = mean[state[t]], belief @ mean
+        x[t] = conditional[t] + deviation[state[t]] * noise[t]
         score = np.log(belief) - np.log(deviation) - 0.5 * ((x[t] - mean) / deviation) ** 2
         belief = np.exp(score - score.max())
         belief = np.maximum(belief / belief.sum(), 1e-300)
     known = {"regimes": tuple(map(tuple, regimes)), "switch_probability": switch_probability,
-             "oracle_given_regime": told}  # fmt: skip
+             "oracle_given_regime": conditional}  # fmt: skip
     changes = tuple((np.flatnonzero(np.diff(state)) + 1).tolist())
     return Path("regime_switching_autoregression", x, oracle, known, changes, state)
 

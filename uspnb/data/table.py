@@ -318,7 +318,8 @@ def _is_data(head: Cells, second: Cells) -> bool:
         return False
     for cell, below in zip(head, second, strict=True):
         for judge in (is_number, is_date, is_time_of_day):
-            if judge(below) and not judge(cell) and (cell.lower() not in MISSING or not cell):
+            missing = cell.lower() in MISSING and (judge is is_number or cell != "")
+            if judge(below) and not judge(cell) and not missing:
                 return False
     return True
 

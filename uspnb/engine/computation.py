@@ -1,9 +1,10 @@
-"""What turns ticks into rows: the protocol that a track drives, and the computation of one series."""
+"""What turns ticks into rows: what a track drives, and the computation of one series."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,48 +20,56 @@ from ..predictor.universal import clock_forgotten
 from ..sources import Ticks
 
 
-@runtime_checkable
-class Computation(Protocol):
+class Computation(ABC):
     """States of one series or of several assets, moved on by ticks; no clock, no thread, no record of its own.
 
     A track calls every method from the worker's thread, but for `states`, which any thread may call.
 
-    Attributes:
-        config: the settings of the next tick.
-        layout: of a full packed row.
-        columns: where each field stands in a row that `advance` gives.
-        shape: of such a row: (width,) for one series, (asset, width) for several.
+    Args:
+        config: settings; the default configuration where left out.
         assets: how many series; a track of one has values of shape (time,), of several (time, asset).
+
+    Attributes:
         most: ticks that `advance` takes at once.
         workers: processes that compute.
-        depth: of the log-signature.
     """
 
-    most: int
-    workers: int
+    most = SERIES_LENGTH
+    workers = 1
+
+    def __init__(self, config: PredictorConfig | None, assets: int = 1) -> None:
+        self._functional, self.assets = FunctionalPredictor(config), assets
 
     @property
-    def config(self) -> PredictorConfig: ...
+    def config(self) -> PredictorConfig:
+        """The settings of the next tick."""
+        return self._functional.config
 
     @property
-    def layout(self) -> Layout: ...
+    def layout(self) -> Layout:
+        """Layout of a full packed row."""
+        return self._functional.layout
 
     @property
-    def columns(self) -> Mapping[str, slice]: ...
+    def columns(self) -> dict[str, slice]:
+        """Where each field stands in a row that `advance` gives."""
+        return row_columns(self.layout)
 
     @property
-    def shape(self) -> tuple[int, ...]: ...
+    def shape(self) -> tuple[int, ...]:
+        """Of such a row: (width,) for one series, (asset, width) for several."""
+        return (self.layout.width,)
 
     @property
-    def assets(self) -> int: ...
+    def depth(self) -> int:
+        """Depth of the log-signature in use."""
+        return self.config.log_sig_depth
 
-    @property
-    def depth(self) -> int: ...
-
+    @abstractmethod
     def prepare(self) -> None:
         """Compile and load what `advance` needs, which may take many seconds; no state is touched."""
-        ...
 
+    @abstractmethod
     def advance(self, ticks: Ticks, now_ns: Int[np.ndarray, "time"]) -> Float[np.ndarray, "time *shape"]:
         """Move the state on by at most `most` ticks.
 
@@ -71,57 +80,57 @@ class Computation(Protocol):
         Returns:
             A row for each tick.
         """
-        ...
 
     def full_rows(self, rows: Float[np.ndarray, "time width"]) -> Float[np.ndarray, "time full"]:
         """Rows of one series with every column of `layout`; what was left out is NaN, or 0 in flags and counters."""
-        ...
+        return rows
 
+    @abstractmethod
     def keep(self) -> Any:
         """A handle of the present state for `put` and `states`.
 
         It costs next to nothing and stays good as long as somebody holds it: the worker takes one after every batch.
         Lanes in other processes give a token, keep the state while the token lives, and drop it afterwards.
         """
-        ...
 
-    def put(self, kept: Any) -> None:
-        """Go back to a state that was kept, under the settings of now."""
-        ...
+    @abstractmethod
+    def put(self, handle: Any) -> None:
+        """Go back to the state of a handle, under the settings of now."""
 
-    def states(self, kept: Any) -> tuple[PredictorState, int]:
+    @abstractmethod
+    def states(self, handle: Any) -> tuple[PredictorState, int]:
         """The state behind a handle as snapshots and stores hold it, and the depth of its log-signature.
 
         Several assets are stacked along a leading axis.  Any thread may ask.
         """
-        ...
 
+    @abstractmethod
     def cold(self, depth: int | None = None) -> PredictorState:
         """The state that it begins with, of the same shapes as `states` gives; of a depth of the log-signature."""
-        ...
 
+    @abstractmethod
     def take(self, state: PredictorState, held: int | None = None, depth: int | None = None) -> None:
         """Go on from a state of `states`, which was written at depth `held` by one that computed at `depth`."""
-        ...
 
     def configure(self, config: PredictorConfig) -> None:
         """Settings for the next tick; fields that set shapes stay."""
-        ...
+        if config is not self.config:
+            self._functional = FunctionalPredictor(config)
 
+    @abstractmethod
     def forget_clock(self) -> None:
         """Let the next tick carry any timestamp."""
-        ...
 
     def shed(self, latency_ns: float, interval_ns: float, tick: int, *, jittery: bool) -> bool:
         """Choose the log-signature's depth by the load; whether it changed.  Never without load shedding."""
-        ...
+        return False
 
+    @abstractmethod
     def close(self) -> None:
         """Let go of processes and programs; a second call does nothing."""
-        ...
 
 
-class Kept(NamedTuple):
+class SeriesHandle(NamedTuple):
     """The state of one series, held by reference.
 
     Attributes:
@@ -135,7 +144,7 @@ class Kept(NamedTuple):
     saved: Callable[[], tuple[PredictorState, int]] | None = None
 
 
-class SeriesComputation:
+class SeriesComputation(Computation):
     """One series through the compiled scan, the one that `backtest` uses.
 
     Args:
@@ -144,39 +153,17 @@ class SeriesComputation:
         shedding: whether the log-signature's depth follows the load.
     """
 
-    most, assets, workers = SERIES_LENGTH, 1, 1
-
     def __init__(
         self, config: PredictorConfig | None = None, state: PredictorState | None = None, *, shedding: bool = False
     ) -> None:
-        self._functional = FunctionalPredictor(config)
-        self._switch = DepthSwitch(self._functional.config) if shedding else None
+        super().__init__(config)
+        self._switch = DepthSwitch(self.config) if shedding else None
         self._state = state
 
     @property
     def functional(self) -> FunctionalPredictor:
         """The predictor of the next tick."""
         return self._functional if self._switch is None else self._switch.functional
-
-    @property
-    def config(self) -> PredictorConfig:
-        """The settings of the next tick."""
-        return self._functional.config
-
-    @property
-    def layout(self) -> Layout:
-        """Layout of a row."""
-        return self._functional.layout
-
-    @property
-    def columns(self) -> dict[str, slice]:
-        """Where each field stands in a row."""
-        return row_columns(self.layout)
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Of a row."""
-        return (self.layout.width,)
 
     @property
     def depth(self) -> int:
@@ -204,25 +191,21 @@ class SeriesComputation:
         self._state, rows = self.functional.advance(self.state, buffer, len(ticks.values))
         return rows
 
-    def full_rows(self, rows: Float[np.ndarray, "time width"]) -> Float[np.ndarray, "time width"]:
-        """The rows themselves."""
-        return rows
-
-    def keep(self) -> Kept:
+    def keep(self) -> SeriesHandle:
         """The present state, by reference."""
         if self._switch is None:
-            return Kept(self.state)
-        return Kept(self.state, self._switch.moment(), self._switch.whole(self.state))
+            return SeriesHandle(self.state)
+        return SeriesHandle(self.state, self._switch.moment(), self._switch.whole(self.state))
 
-    def put(self, kept: Kept) -> None:
+    def put(self, handle: SeriesHandle) -> None:
         """Go back to a state that was kept."""
-        self._state = kept.state
-        if self._switch is not None and kept.shedding is not None:
-            self._switch.go_back(kept.shedding)
+        self._state = handle.state
+        if self._switch is not None and handle.shedding is not None:
+            self._switch.go_back(handle.shedding)
 
-    def states(self, kept: Kept) -> tuple[PredictorState, int]:
+    def states(self, handle: SeriesHandle) -> tuple[PredictorState, int]:
         """The state at the highest depth that it ever had, and that depth."""
-        return (kept.state, self.config.log_sig_depth) if kept.saved is None else kept.saved()
+        return (handle.state, self.config.log_sig_depth) if handle.saved is None else handle.saved()
 
     def cold(self, depth: int | None = None) -> PredictorState:
         """The state that a series begins with."""
@@ -237,12 +220,10 @@ class SeriesComputation:
         self._state = state
 
     def configure(self, config: PredictorConfig) -> None:
-        """Settings for the next tick."""
-        if config is self.config:
-            return
-        self._functional = FunctionalPredictor(config)
-        if self._switch is not None:
+        """See `Computation.configure`; the depth switch has them too."""
+        if config is not self.config and self._switch is not None:
             self._switch.configure(config)
+        super().configure(config)
 
     def forget_clock(self) -> None:
         """Let the next tick carry any timestamp."""

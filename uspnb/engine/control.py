@@ -17,7 +17,6 @@ import numpy as np
 from ..array_types import Float
 from ..config.schema import PredictorConfig
 from ..errors import DomainError
-from ..model.records import OperatingMode
 from ..persistence.snapshots import Loaded, SnapshotFolder, SnapshotStatus, Where, Written, load_state
 from ..runtime.arguments import (
     check_choice,
@@ -121,7 +120,7 @@ class Control:
         """Pause if it runs, run if it does not."""
 
         def toggle() -> None:
-            runs = any(track.standing.active and not track.standing.silent for track in self._worker.tracks)
+            runs = any(track.playback.active and not track.playback.silent for track in self._worker.tracks)
             for track in self._worker.tracks:
                 (Track.pause if runs else Track.run)(track)
 
@@ -167,23 +166,23 @@ class Control:
         self._send(lambda track: track.seek(tick))
 
     def mark(self, label: Any = "") -> Mark:
-        """Keep the state after the ticks that are done, to `restore` it later; a used label is made new.
+        """Remember the state after the ticks that are done, to `restore` it later; a used label is made new.
 
         Raises:
             DomainError: nothing is processed yet or it is just going back, no text, or 64 marks are kept already.
         """
         self._refuse_closed()
         label = check_text("label", label)
-        kept = {}
+        checkpoints = {}
         for track in self._worker.tracks:
             if track.latest is None:
                 raise DomainError("there is no state to mark yet, or it is just going back; run, step or wait first")
-            kept[track.number, track.source_number] = track.latest.checkpoint
+            checkpoints[track.number, track.source_number] = track.latest.checkpoint
         marks = self._shared.marks
         label = label or f"mark {next(self._shared.numbers)}"
         if len(marks) >= MOST_MARKS and label not in marks:
             raise DomainError(f"{MOST_MARKS} marks are kept at the most; use the label of one that may be replaced")
-        mark = Mark(label, sum(checkpoint.tick for checkpoint in kept.values()), now_text(), kept)
+        mark = Mark(label, sum(one.tick for one in checkpoints.values()), now_text(), checkpoints)
         marks.pop(label, None)
         marks[label] = mark
         return mark
@@ -201,14 +200,15 @@ class Control:
         Raises:
             DomainError: no such mark, or one of another engine or source.
         """
-        label, marks = mark.label if isinstance(mark, Mark) else mark, self._shared.marks
-        found = mark if isinstance(mark, Mark) else marks.get(mark) if isinstance(mark, str) else None
-        if found is None:
-            known = ", ".join(map(repr, marks)) or "none"
-            raise DomainError(f"there is no mark {label!r}; there are: {known}")
-        if found.kept.keys() != {(track.number, track.source_number) for track in self._worker.tracks}:
-            raise DomainError(f"mark {found.label!r} belongs to another session or another source of this one")
-        self._send(lambda track: track.restore(found.label, found.kept[track.number, track.source_number]))
+        marks = self._shared.marks
+        if not isinstance(mark, Mark):
+            if not isinstance(mark, str) or mark not in marks:
+                raise DomainError(f"there is no mark {mark!r}; there are: {', '.join(map(repr, marks)) or 'none'}")
+            mark = marks[mark]
+        label, checkpoints = mark.label, mark.checkpoints
+        if checkpoints.keys() != {(track.number, track.source_number) for track in self._worker.tracks}:
+            raise DomainError(f"mark {label!r} belongs to another session or another source of this one")
+        self._send(lambda track: track.restore(label, checkpoints[track.number, track.source_number]))
 
     def configure(self, **settings: Any) -> None:
         """Change traced settings from the next tick on, without a recompilation.
@@ -275,7 +275,7 @@ class Control:
             "seek": lambda: self.seek(read_json_number(value)),
             "restore": lambda: self.restore(value),
             "mark": lambda: self.mark("" if value is None else value),
-            "configure": lambda: self.configure(**_named(value)),
+            "configure": lambda: self.configure(**_read_settings(value)),
         }
         if not isinstance(name, str) or name not in commands:
             raise DomainError(f"unknown command {name!r}; known are {', '.join(commands)}")
@@ -312,9 +312,9 @@ class Control:
         with worker.changed:
             if not worker.changed.wait_for(reached, seconds):
                 status = worker.status
-                told = f": {status.message}" if status.message else ""
+                reason = f": {status.message}" if status.message else ""
                 raise TimeoutError(
-                    f"after {seconds:g} s the {self._noun} is {status.phase} at tick {status.ticks}{told}"
+                    f"after {seconds:g} s the {self._noun} is {status.phase} at tick {status.ticks}{reason}"
                 )
             return worker.status
 
@@ -363,12 +363,12 @@ class Control:
             OSError: the disk does not take it; what was there before is untouched.
         """
         track, moment = self._only, self._moment()
-        return track.keeper.save(path, track.kept_config(), payload_of(moment, track.timeline.computation)).path
+        return track.keeper.save(path, track.snapshot_config(), payload_of(moment, track.timeline.computation)).path
 
     def save_snapshot_nonblocking(self, path: Where | None = None) -> Future[Written]:
         """`save_snapshot` in a thread of its own; neither the engine nor the caller waits for a disk."""
         track, moment = self._only, self._moment()
-        return track.keeper.submit(path, track.kept_config(), payload_of(moment, track.timeline.computation))
+        return track.keeper.submit(path, track.snapshot_config(), payload_of(moment, track.timeline.computation))
 
     def snapshot_status(self) -> SnapshotStatus | None:
         """How the snapshots without waiting stand, None before the first."""
@@ -412,22 +412,7 @@ class Control:
     @property
     def status(self) -> Status:
         """The last published status; never waits."""
-        return self._worker.status if self._owner is None else self._own_status(self._only)
-
-    def _own_status(self, track: Track) -> Status:
-        status = track.status()
-        if self._place is None:
-            return status
-        row, columns = track.timeline.last_row, track.timeline.columns
-        alarms, rejected, faults = track.timeline.tally.of(self._place)
-        if row is not None:
-            mine = row[self._place]
-            flags = {name: bool(mine[columns[name].start] > 0) for name in ("degraded", "emergency")}
-            mode = OperatingMode.NAMES[int(mine[columns["operating_mode"].start])]
-            doubts = "emergency" if flags["emergency"] else "doubtful" if flags["degraded"] else "ok"
-            health = "fault" if status.error is not None else doubts
-            status = dataclasses.replace(status, mode=mode, health=health, **flags)
-        return dataclasses.replace(status, assets=1, alarms=alarms, rejected=rejected, faults=faults)
+        return self._worker.status if self._owner is None else self._only.status(self._place)
 
     @property
     def config(self) -> PredictorConfig:
@@ -520,19 +505,18 @@ class Control:
 
     @property
     def _only(self) -> Track:
-        """The track whose readings are given."""
-        if self._track is None:
-            named = ", ".join(map(str, self.series[:5])) + (", ..." if len(self.series) > 5 else "")
-            raise DomainError(f"there are {len(self.series)} series; open one of them first: {named}")
-        return self._track
+        """The track of the readings."""
+        return self._chosen(self._track is not None)
 
     @property
     def _one(self) -> Track:
-        """The track, where the readings are those of a single series."""
-        if self._only.assets is not None and self._place is None:
-            named = ", ".join(map(str, self.series[:5])) + (", ..." if len(self.series) > 5 else "")
-            raise DomainError(f"there are {len(self.series)} series; open one of them first: {named}")
-        return self._only
+        """The track of the readings, which are of a single series."""
+        return self._chosen(self._track is not None and (self._track.assets is None or self._place is not None))
+
+    def _chosen(self, is_chosen: bool) -> Track:
+        if self._track is None or not is_chosen:
+            raise DomainError(f"there are {len(self.series)} series; open one of them first: {named(self.series)}")
+        return self._track
 
     @property
     def _pick(self) -> tuple[int, ...]:
@@ -556,7 +540,7 @@ class Control:
 
     def past_view_rows(self, first: int, stop: int) -> tuple[int, Float[np.ndarray, "tick column"]]:
         """As `view_rows`, but older ticks are read from the archive, the newest 50,000 of those asked for."""
-        return self._viewed(*self._one.timeline.recording.seen(int(first), int(stop), self._pick))
+        return self._viewed(*self._one.timeline.recording.read_view(int(first), int(stop), self._pick))
 
     def _viewed(self, first: int, rows: np.ndarray, stamps: np.ndarray) -> tuple[int, np.ndarray]:
         track = self._one
@@ -635,7 +619,12 @@ class Control:
         return pairs_table(f"uspnb {self._noun.title()}", rows)
 
 
-def _named(value: Any) -> dict[str, Any]:
+def named(series: tuple[Any, ...]) -> str:
+    """The first five of some series, for a message."""
+    return ", ".join(map(str, series[:5])) + (", ..." if len(series) > 5 else "")
+
+
+def _read_settings(value: Any) -> dict[str, Any]:
     """Settings by name, as a front end sends them."""
     if not isinstance(value, dict) or not all(isinstance(name, str) for name in value):
         raise DomainError(f"settings = {value!r:.80} must be a mapping of names to numbers")

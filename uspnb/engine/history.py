@@ -147,14 +147,14 @@ class History:
             group[name].resize((self.ticks - self.oldest, *group[name].shape[1:]))
 
     def _write_report(self, target: Path) -> Path:
-        from ..plots.report_file import checked_target, write_report
+        from ..plots.report_file import checked_target, run_report
 
         target = checked_target(target)
         start = max(self.oldest, self.ticks - MOST_REPORT_TICKS)
         ds = self.window(start, self.ticks)
         name = self._labels.name or "session"
         title = name if start == self.oldest else f"{name}: the last {self.ticks - start:,} of {self.ticks:,} ticks"
-        return write_report(ds, None, target, title)
+        return run_report(ds, title=title).write(target)
 
 
 def _write_window(ds: xr.Dataset, folder: Path, start: int) -> None:

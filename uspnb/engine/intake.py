@@ -343,10 +343,10 @@ class Intake:
 
     def _check(self, stamp_ns: int) -> None:
         if self.last_stamp_ns is not None and stamp_ns != self.last_stamp_ns:
-            there, known = (np.datetime64(stamp, "ns") for stamp in (stamp_ns, self.last_stamp_ns))
+            there, expected = (np.datetime64(stamp, "ns") for stamp in (stamp_ns, self.last_stamp_ns))
             raise DomainError(
                 f"{self.name}: tick {self.position:,} of the source is of {there}, but the snapshot knows it as of "
-                f"{known}; give the source that it was taken from, or --fresh to begin anew"
+                f"{expected}; give the source that it was taken from, or --fresh to begin anew"
             )
 
 

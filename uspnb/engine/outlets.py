@@ -6,6 +6,7 @@ A session, a fleet and a service switch the same ones on.
 from __future__ import annotations
 
 import dataclasses
+import statistics
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -23,7 +24,7 @@ from .timeline import Timeline
 
 INTERVALS = 15
 DUMPED_TICKS = 256
-TOLD = ("kurtosis", "dgm_entropy", "adaptive_threshold", "alarm", "mode_collapse_warning", "distance_to_collapse")
+BRIEF = ("kurtosis", "dgm_entropy", "adaptive_threshold", "alarm", "mode_collapse_warning", "distance_to_collapse")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,7 +109,7 @@ class Aftermath:
         """Follow the load with the log-signature's depth, after ticks that came live; whether it changed."""
         computation = self._timeline.computation
         before = computation.depth
-        interval = computation.config.tick_interval_ns or _median(self._intervals)
+        interval = computation.config.tick_interval_ns or statistics.median_high(self._intervals or [0])
         if not computation.shed(self.meter.latency_ewma_ns, interval, tick, jittery=self.meter.degraded):
             return False
         what = "lowered" if computation.depth < before else "raised"
@@ -161,7 +162,7 @@ def numbers_of(row: np.ndarray | None, columns: Mapping[str, slice]) -> dict[str
     """What snapshots and dumps say of the last tick of a series; nothing before the first."""
     if row is None or row.ndim != 1:
         return {}
-    return {name: float(row[columns[name].start]) for name in TOLD if name in columns}
+    return {name: float(row[columns[name].start]) for name in BRIEF if name in columns}
 
 
 def names_of_columns(columns: Mapping[str, slice], width: int) -> list[str]:
@@ -171,11 +172,6 @@ def names_of_columns(columns: Mapping[str, slice], width: int) -> list[str]:
         count = place.stop - place.start
         names[place] = [name] if count == 1 else [f"{name}[{i}]" for i in range(count)]
     return names
-
-
-def _median(values: deque[int]) -> float:
-    ordered = sorted(values)
-    return float(ordered[len(ordered) // 2]) if ordered else 0.0
 
 
 def whole_number(value: float) -> Any:

@@ -14,14 +14,91 @@ import numpy as np
 
 from ..array_types import Float, Int
 from ..errors import DomainError, IntegrityError
-from ..model.packing import Ring
 
+FIRST_ROWS = 256
 SMALLEST_RING = 256
 LARGEST_RING = 10_000_000
 MOST_SPILLED_AT_ONCE = 4096
-MOST_SEEN = 50_000
+MOST_VIEWED = 50_000
 ROWS_PER_CHUNK = 4096
 NUMBERS_PER_CHUNK = 2**20
+
+
+class Ring:
+    """Rows of float64 with a timestamp each, numbered from the first that was ever appended; holds no lock.
+
+    Args:
+        limit: most rows that are kept.
+        shape: of one row, or its length.
+        begin: number of the first row.
+
+    Attributes:
+        first, count: rows `first` to `count` are here; `count` is the number of the next one.
+    """
+
+    def __init__(self, limit: int, shape: int | tuple[int, ...], begin: int = 0) -> None:
+        self.limit, self.shape = limit, (shape,) if isinstance(shape, int) else tuple(shape)
+        self.first = self.count = begin
+        self._rows = np.empty((min(limit, FIRST_ROWS), *self.shape))
+        self._stamps = np.empty(len(self._rows), np.int64)
+
+    def append(self, rows: Float[np.ndarray, "time *shape"], stamps: Int[np.ndarray, "time"]) -> None:
+        """Add rows; of more than the limit the first ones are only counted."""
+        self._grow(self.count - self.first + len(rows))
+        beyond = max(len(rows) - self.limit, 0)
+        if beyond:
+            rows, stamps, self.count = rows[beyond:], stamps[beyond:], self.count + beyond
+        coming, capacity = len(rows), len(self._rows)
+        place = self.count % capacity
+        ahead = min(coming, capacity - place)
+        self._rows[place : place + ahead], self._rows[: coming - ahead] = rows[:ahead], rows[ahead:]
+        self._stamps[place : place + ahead], self._stamps[: coming - ahead] = stamps[:ahead], stamps[ahead:]
+        self.count += coming
+        self.first = max(self.first, self.count - capacity)
+
+    def cut(self, count: int) -> None:
+        """Forget the rows from number `count` on."""
+        self.count, self.first = count, min(self.first, count)
+
+    def span(self, start: int, stop: int) -> tuple[int, int]:
+        """The part of rows `start` to `stop` that is here."""
+        stop = max(self.first, min(stop, self.count))
+        return min(max(start, self.first), stop), stop
+
+    def read(self, start: int, stop: int, pick: tuple[Any, ...] = ()) -> tuple[np.ndarray, np.ndarray]:
+        """Copies of rows that are here, oldest first, and their timestamps.
+
+        Args:
+            start, stop: as `span` gives them.
+            pick: index of the axes of a row, all of it where left out.
+        """
+        capacity, count = len(self._rows), max(stop - start, 0)
+        place = start % capacity
+        ahead = min(count, capacity - place)
+        parts = (slice(place, place + ahead), slice(count - ahead))
+        if count == ahead:
+            return self._rows[(parts[0], *pick)].copy(), self._stamps[parts[0]].copy()
+        rows = np.concatenate([self._rows[(part, *pick)] for part in parts])
+        return rows, np.concatenate([self._stamps[part] for part in parts])
+
+    def last(self) -> Float[np.ndarray, "*shape"] | None:
+        """The newest row itself, no copy; None where there is none."""
+        return self._rows[(self.count - 1) % len(self._rows)] if self.count > self.first else None
+
+    def stamp(self, number: int) -> int | None:
+        """Timestamp of a row [ns since 1970 UTC], None where it is not here."""
+        return int(self._stamps[number % len(self._stamps)]) if self.first <= number < self.count else None
+
+    def _grow(self, needed: int) -> None:
+        capacity = len(self._rows)
+        if needed <= capacity or capacity >= self.limit:
+            return
+        longer = min(self.limit, max(2 * capacity, needed))
+        rows, stamps = np.empty((longer, *self.shape)), np.empty(longer, np.int64)
+        numbers = np.arange(self.first, self.count)
+        rows[numbers % longer] = self._rows[numbers % capacity]
+        stamps[numbers % longer] = self._stamps[numbers % capacity]
+        self._rows, self._stamps = rows, stamps
 
 
 @runtime_checkable
@@ -47,19 +124,17 @@ class Recording:
         limit: rows of the ring.
         shape: of a row: (width,) or (asset, width), or the width alone.
         archive: takes the older rows, None for none.
-        begin: tick of the first row.
 
     Attributes:
+        begin: tick of the first row.
         count: tick of the next row.
         revision: how often rows were cut away.
     """
 
-    def __init__(
-        self, limit: int, shape: int | tuple[int, ...], archive: Archive | None = None, begin: int = 0
-    ) -> None:
-        self.limit, self.begin, self._archive = limit, begin, archive
-        self._ring = Ring(limit, shape, begin)
-        self.spilled, self.revision = begin, 0
+    def __init__(self, limit: int, shape: int | tuple[int, ...], archive: Archive | None = None) -> None:
+        self.limit, self._archive = limit, archive
+        self._ring = Ring(limit, shape)
+        self.begin = self.spilled = self.revision = 0
         self._lock, self._disk = threading.Lock(), threading.Lock()
 
     def start(self, begin: int) -> None:
@@ -148,14 +223,14 @@ class Recording:
             start, stop = self._ring.span(start, stop)
             return start, *self._ring.read(start, stop, pick)
 
-    def seen(self, start: int, stop: int, pick: tuple[Any, ...] = ()) -> tuple[int, np.ndarray, np.ndarray]:
-        """The rows start..stop as a view wants them: from the archive too, the newest `MOST_SEEN` of them.
+    def read_view(self, start: int, stop: int, pick: tuple[Any, ...] = ()) -> tuple[int, np.ndarray, np.ndarray]:
+        """The rows start..stop as a view wants them: from the archive too, the newest `MOST_VIEWED` of them.
 
         Returns:
             The tick of the first of them, rows and timestamps; fewer where history was cut meanwhile.
         """
         stop = min(stop, self.count)
-        start = max(start, stop - MOST_SEEN, self.oldest)
+        start = max(start, stop - MOST_VIEWED, self.oldest)
         if start < self.first:
             with contextlib.suppress(DomainError, IntegrityError):
                 return start, *self.read(start, stop, pick)
@@ -214,7 +289,7 @@ class ArchiveFolder:
     """
 
     def __init__(self, folder: Any, names: tuple[str, ...]) -> None:
-        self.kept = folder is not None
+        self.is_named = folder is not None
         self._names = names
         self._folder = _checked(Path(folder)) if folder is not None else None
         self._group: Any = None
@@ -246,7 +321,7 @@ class ArchiveFolder:
             DomainError: the temporary folder is gone because the session is closed.
             IntegrityError: something removed the rows from the disk.
         """
-        if self._group is None or (self.closed and not self.kept):
+        if self._group is None or (self.closed and not self.is_named):
             raise DomainError(
                 "the older ticks were in a temporary archive that was removed when the session was closed; read "
                 "history() before close(), or name a folder with Session(archive=...)"
@@ -258,15 +333,24 @@ class ArchiveFolder:
             raise IntegrityError(f"ticks {start} to {stop} are no longer in the archive {self._folder}")
         return rows, np.asarray(stamps)
 
-    def describe(self, attributes: dict[str, Any]) -> None:
-        """Write what the rows are beside them, if there are any."""
-        if self._group is not None:
-            self._group.update_attributes(attributes)
+    def complete(self, recording: Recording, attributes: dict[str, Any]) -> None:
+        """The end of a track: a named folder gets the rows that it lacks and what they are, a temporary one goes.
+
+        Raises:
+            OSError: the disk does not take the rows.
+        """
+        try:
+            if self.is_named:
+                recording.spill_all()
+                if self._group is not None:
+                    self._group.update_attributes(attributes)
+        finally:
+            self.close()
 
     def close(self) -> None:
         """Remove a temporary folder; a named one stays and can still be read."""
         self.closed = True
-        if not self.kept and self._folder is not None:
+        if not self.is_named and self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
 
     def _opened(self, shape: tuple[int, ...]) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from ..config.schema import PredictorConfig
@@ -98,7 +99,7 @@ class Session(Control):
                 snapshots=snapshots,
                 store=store,
             )
-            track = Track(timeline, opened, labels, options=options, ended=_Ending(held, folder))
+            track = Track(timeline, opened, labels, options=options, ended=partial(_end, held, folder))
             if snapshots or store is not None:
                 track.resume()
         except BaseException:
@@ -142,33 +143,26 @@ class Session(Control):
         self._send(lambda track: track.attach(opened, labels))
 
 
-class _Ending:
+def _end(predictor: UniversalPredictor | None, folder: ArchiveFolder, track: Track) -> None:
     """What becomes of the predictor and of the archive when a session ends; called by its worker."""
+    try:
+        if predictor is not None:
+            _give_back(predictor, track)
+    finally:
+        folder.complete(track.timeline.recording, track.about())
 
-    def __init__(self, predictor: UniversalPredictor | None, folder: ArchiveFolder) -> None:
-        self._predictor, self._folder = predictor, folder
 
-    def __call__(self, track: Track) -> None:
-        try:
-            if self._predictor is not None:
-                self._give_back(self._predictor, track)
-            if self._folder.kept:
-                track.timeline.recording.spill_all()
-                self._folder.describe({"events": track.events.all(), "name": track.labels.name})
-        finally:
-            self._folder.close()
-
-    def _give_back(self, predictor: UniversalPredictor, track: Track) -> None:
-        timeline = track.timeline
-        try:
-            while timeline.behind:
-                track.recompute()
-            computation = timeline.computation
-            assert isinstance(computation, SeriesComputation)
-            rows, stamps = timeline.recording.read(max(0, timeline.ticks - predictor.history_limit), timeline.ticks)
-            predictor.release(computation.functional, computation.state, rows, stamps, grid=track.labels.grid)
-        finally:
-            predictor.let_go()
+def _give_back(predictor: UniversalPredictor, track: Track) -> None:
+    timeline = track.timeline
+    try:
+        while timeline.behind:
+            track.recompute()
+        computation = timeline.computation
+        assert isinstance(computation, SeriesComputation)
+        rows, stamps = timeline.recording.read(max(0, timeline.ticks - predictor.history_limit), timeline.ticks)
+        predictor.release(computation.functional, computation.state, rows, stamps, grid=track.labels.grid)
+    finally:
+        predictor.let_go()
 
 
 def labels_of(source: Source, name: str = "", units: str = "") -> Labels:

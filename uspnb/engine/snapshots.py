@@ -8,7 +8,7 @@ import os
 import threading
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,6 +20,7 @@ from ..errors import ConfigError, DomainError, UspnbError
 from ..model.state import PredictorState
 from ..persistence.snapshots import (
     Assets,
+    Loaded,
     Progress,
     SnapshotFolder,
     config_from,
@@ -46,7 +47,7 @@ class Moment(NamedTuple):
 
     Attributes:
         checkpoint: the state, with the engine's tick.
-        seen: ticks of the source that the state has seen.
+        source_ticks: ticks of the source that the state has seen.
         position: ticks taken from the present content of the source.
         stamp_ns: timestamp of the last tick [ns since 1970 UTC], None where nobody knows.
         source: what the series is called.
@@ -59,7 +60,7 @@ class Moment(NamedTuple):
     """
 
     checkpoint: Checkpoint
-    seen: int
+    source_ticks: int
     position: int
     stamp_ns: int | None
     source: str
@@ -86,40 +87,20 @@ def payload_of(
     def make() -> dict[str, Any]:
         if settle is not None:  # a restart goes on after this snapshot: nobody would write what is on its way now
             settle()
-        state, depth = computation.states(moment.checkpoint.kept)
+        state, depth = computation.states(moment.checkpoint.handle)
         stamp = int(np.max(state.gate.last_timestamp_ns)) if moment.stamp_ns is None else moment.stamp_ns
         tally = moment.checkpoint.tally
         extra: dict[str, Any] = {"position": moment.position, "depth": moment.depth, "emergency": moment.emergency}
-        progress = Progress(moment.seen, moment.source, stamp, extra | ({} if tally is None else tally.extra()))
+        progress = Progress(moment.source_ticks, moment.source, stamp, extra | ({} if tally is None else tally.extra()))
         config = dataclasses.replace(moment.config, log_sig_depth=depth)
         assets = None
         if moment.assets is not None:
             assets = Assets(moment.assets, {} if tally is None else tally.by_asset())
         numbers = numbers_of(moment.row, computation.columns)
-        made = snapshot_of(state, config, progress=progress, telemetry=numbers, timestamp_ns=taken_ns, assets=assets)
-        return made | {"backlog": dict(moment.backlog._asdict())} if moment.backlog.values.size else made
+        payload = snapshot_of(state, config, progress=progress, telemetry=numbers, timestamp_ns=taken_ns, assets=assets)
+        return payload | ({"backlog": dict(moment.backlog._asdict())} if moment.backlog.values.size else {})
 
     return make
-
-
-class Resumed(NamedTuple):
-    """A state from the disk.
-
-    Attributes:
-        state: S_t.
-        depth: of its log-signature.
-        progress: what surrounded it.
-        path: the file.
-        backlog: ticks that were accepted and not finished.
-        by_asset: what is kept of each asset beside its state.
-    """
-
-    state: PredictorState
-    depth: int
-    progress: Progress
-    path: Path
-    backlog: Ticks
-    by_asset: Mapping[str, np.ndarray]
 
 
 def resumed(
@@ -127,8 +108,8 @@ def resumed(
     config: PredictorConfig,
     like: Callable[[int], PredictorState],
     assets: tuple[str, ...] | None = None,
-) -> Resumed | None:
-    """The newest valid state of a folder, None where there is none.
+) -> tuple[Loaded, Ticks] | None:
+    """The newest valid state of a folder and the ticks that were accepted and not finished; None where there is none.
 
     Args:
         folder: of one track.
@@ -142,23 +123,24 @@ def resumed(
     """
     with warnings.catch_warnings():  # a service tells its log
         warnings.simplefilter("ignore", UserWarning)
-        found = folder.newest_valid()
-    if found is None:
+        snapshot = folder.newest_valid()
+    if snapshot is None:
         if folder.paths():
             raise DomainError(
                 f"none of the {len(folder.paths())} snapshots in {folder.folder} is whole; --fresh puts them aside and "
                 "begins anew"
             )
         return None
-    for path, reason in found.skipped:
+    for path, reason in snapshot.skipped:
         _log.warning("%s cannot be used: %s; the one before it is", path.name, reason)
-    then = config_from(found.payload)
-    _refuse_other(then, config, found.path)
-    progress = progress_from(found.payload)
+    then = config_from(snapshot.payload)
+    _refuse_other(then, config, snapshot.path)
+    progress = progress_from(snapshot.payload)
     if progress is None:
-        raise DomainError(f"{found.path} does not say how far its source was; it was not written by an engine")
-    state, by_asset = states_from(found.payload, like(then.log_sig_depth), assets)
-    return Resumed(state, then.log_sig_depth, progress, found.path, _backlog_of(found.payload, found.path), by_asset)
+        raise DomainError(f"{snapshot.path} does not say how far its source was; it was not written by an engine")
+    state, by_asset = states_from(snapshot.payload, like(then.log_sig_depth), assets)
+    backlog = _backlog_of(snapshot.payload, snapshot.path)
+    return Loaded(snapshot.path, state, progress, then, {}, by_asset), backlog
 
 
 def _backlog_of(payload: dict[str, Any], path: Path) -> Ticks:
@@ -190,10 +172,10 @@ def _refuse_other(then: PredictorConfig, now: PredictorConfig, path: Path) -> No
     free = _FREE | ({"log_sig_depth"} if now.load_shedding and then.log_sig_depth in DEPTHS else frozenset())
     differing = [name for name in STATIC_FIELDS if name not in free and getattr(then, name) != getattr(now, name)]
     if differing:
-        told = ", ".join(f"{name} was {getattr(then, name)!r} and is {getattr(now, name)!r}" for name in differing[:5])
+        named = ", ".join(f"{name} was {getattr(then, name)!r} and is {getattr(now, name)!r}" for name in differing[:5])
         raise ConfigError(
-            f"{path.name} was taken under other structural settings ({told}); set them as they were, or --fresh to put "
-            "the snapshots aside and begin anew"
+            f"{path.name} was taken under other structural settings ({named}); set them as they were, or --fresh to "
+            "put the snapshots aside and begin anew"
         )
 
 
@@ -218,7 +200,7 @@ class StoredStates:
         self._computation, self._names = computation, list(names)
         self._versions = np.zeros(len(self._names), np.int64)
         self.condition: str | None = None
-        self.saved = self.seen = 0
+        self.saved = self.ticks = 0
         self._waiting: Moment | None = None
         self._changed = threading.Condition()
         self._busy = self._closed = False
@@ -234,8 +216,8 @@ class StoredStates:
         if not self._versions.any():
             return 0
         self._computation.take(states if self._several else jax.tree.map(lambda leaf: leaf[0], states))
-        self.seen = int(np.max(np.asarray(states.ticks)))
-        return self.seen
+        self.ticks = int(np.max(np.asarray(states.ticks)))
+        return self.ticks
 
     def offer(self, moment: Moment) -> None:
         """Have the state of a moment written; returns at once."""
@@ -273,15 +255,15 @@ class StoredStates:
     def _save(self, moment: Moment) -> None:
         if self.condition is not None and self.condition.startswith("another"):
             return
-        states, _ = self._computation.states(moment.checkpoint.kept)
+        states, _ = self._computation.states(moment.checkpoint.handle)
         if not self._several:
             states = jax.tree.map(lambda leaf: np.asarray(leaf)[None], states)
-        told = self._states.save(self._names, states, self._versions)
-        self._versions = told.versions
-        if told.conflicts:
-            named = ", ".join(told.conflicts[:5])
+        saved = self._states.save(self._names, states, self._versions)
+        self._versions = saved.versions
+        if saved.conflicts:
+            named = ", ".join(saved.conflicts[:5])
             self.condition = f"another writer has the stored states of {named}; nothing more is written over them"
         else:
-            self.condition = f"states wait for the store: {told.problem}" if told.pending else None
-            self.saved += not told.pending
-            self.seen = self.seen if told.pending else moment.seen
+            self.condition = f"states wait for the store: {saved.problem}" if saved.pending else None
+            self.saved += not saved.pending
+            self.ticks = self.ticks if saved.pending else moment.source_ticks

@@ -93,13 +93,13 @@ class Mark:
         label: what it is called.
         tick: ticks that had been processed then.
         time: when it was made (UTC, ISO 8601).
-        kept: a checkpoint of each track, by the numbers of the track and of its source.
+        checkpoints: one of each track, by the numbers of the track and of its source.
     """
 
     label: str
     tick: int
     time: str
-    kept: dict[tuple[int, int], Any] = dataclasses.field(default_factory=dict, repr=False, compare=False)
+    checkpoints: dict[tuple[int, int], Any] = dataclasses.field(default_factory=dict, repr=False, compare=False)
 
     def as_dict(self) -> dict[str, Any]:
         """Label, tick and time, as JSON can hold them."""
@@ -115,12 +115,12 @@ class EventLog:
     """The newest `MOST_EVENTS` events beside the ticks, oldest first; any thread may add and read.
 
     Args:
-        told: called with the kind and the text of every event, in the thread that adds it.
+        listener: called with the kind and the text of every event, in the thread that adds it.
     """
 
-    def __init__(self, told: Callable[[str, str], object] | None = None) -> None:
+    def __init__(self, listener: Callable[[str, str], object] = lambda kind, text: None) -> None:
         self._events: deque[dict[str, Any]] = deque(maxlen=MOST_EVENTS)
-        self._lock, self._told = threading.Lock(), told
+        self._lock, self._listener = threading.Lock(), listener
 
     def add(self, tick: int, kind: str, text: str) -> None:
         """Keep one event.
@@ -133,8 +133,7 @@ class EventLog:
         """
         with self._lock:
             self._events.append({"time": now_text(), "tick": tick, "kind": kind, "text": text})
-        if self._told is not None:
-            self._told(kind, text)
+        self._listener(kind, text)
 
     def all(self) -> list[dict[str, Any]]:
         """Copies of the events, oldest first."""
@@ -142,16 +141,16 @@ class EventLog:
             return [dict(event) for event in self._events]
 
 
-class Standing:
+class Playback:
     """What a track was asked to do, and what keeps it from doing so; owned by the worker.
 
     Attributes:
-        playing: it is to run until told otherwise.
+        playing: it is to run until the next command.
         steps: ticks that it is to process before it stands still.
         goal: tick that it is to reach at full speed, None for none.
         silent: it waits for a source that has not said anything for long.
         finished: the source has no more ticks.
-        begun: it was ever asked for anything.
+        begun: a command has ever come.
         faulted: it cannot go on by itself.
         message: why it stands so; "" where nothing is to be said.
         error: what stopped it, None where nothing did.

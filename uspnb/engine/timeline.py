@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import bisect
+import operator
 import threading
 from collections import deque
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -25,84 +26,55 @@ FIRST_STRIDE = 512
 MOST_CHANGES = 1000
 MOST_ALARMS = 10_000
 ALARM_CHARTS = (*CHART_NAMES, "level_release")
+_tick_of = operator.attrgetter("tick")
 
 
-@runtime_checkable
-class Tally(Protocol):
-    """What is counted from the first tick on: `SeriesTally` for one series, a fleet's has scores by asset."""
+class Tally:
+    """Alarms and refused ticks since the first tick of one series; `FleetTally` counts, and scores, by asset."""
+
+    def __init__(self, alarms: int = 0, rejected: int = 0) -> None:
+        self.counts: dict[str, Any] = {"alarms": alarms, "rejected": rejected, "faults": 0}
 
     @property
     def alarms(self) -> int:
         """Ticks that raised an alarm, over all assets."""
-        ...
+        return int(np.sum(self.counts["alarms"]))
 
     @property
     def rejected(self) -> int:
         """Ticks that the gate refused, over all assets."""
-        ...
+        return int(np.sum(self.counts["rejected"]))
 
     @property
     def faults(self) -> int:
-        """Values that were no numbers, over all assets."""
-        ...
-
-    def add(self, first: int, rows: np.ndarray, columns: Mapping[str, slice]) -> None:
-        """Count the rows of the ticks from `first` on."""
-        ...
-
-    def copy(self) -> Tally:
-        """One that counts on from here by itself."""
-        ...
+        """Values that were no numbers, over all assets; none of one series."""
+        return int(np.sum(self.counts["faults"]))
 
     def of(self, place: int) -> tuple[int, int, int]:
         """Alarms, refused ticks and faults of one asset."""
-        ...
-
-    def extra(self) -> dict[str, int]:
-        """What a snapshot keeps of it."""
-        ...
-
-    def by_asset(self) -> dict[str, np.ndarray]:
-        """What a snapshot keeps of each asset, arrays along the assets; nothing of one series."""
-        ...
-
-    def begun(self, extra: Mapping[str, Any]) -> Tally:
-        """A new one that goes on from what a snapshot kept."""
-        ...
-
-
-class SeriesTally:
-    """Alarms and refused ticks of one series."""
-
-    faults = 0
-
-    def __init__(self, alarms: int = 0, rejected: int = 0) -> None:
-        self.alarms, self.rejected = alarms, rejected
+        alarms, rejected, faults = (int(np.ravel(self.counts[n])[place]) for n in ("alarms", "rejected", "faults"))
+        return alarms, rejected, faults
 
     def add(self, first: int, rows: np.ndarray, columns: Mapping[str, slice]) -> None:
-        """Count rows."""
-        self.alarms += int(np.count_nonzero(rows[:, columns["alarm"].start]))
-        self.rejected += int(np.count_nonzero(rows[:, columns["rejected"].start]))
-
-    def copy(self) -> SeriesTally:
-        """One that counts on from here."""
-        return SeriesTally(self.alarms, self.rejected)
-
-    def of(self, place: int) -> tuple[int, int, int]:
-        """Alarms, refused ticks and faults."""
-        return self.alarms, self.rejected, self.faults
+        """Count the rows of the ticks from `first` on."""
+        for count, column in (("alarms", "alarm"), ("rejected", "rejected")):
+            self.counts[count] += int(np.count_nonzero(rows[:, columns[column].start]))
 
     def extra(self) -> dict[str, int]:
-        """What a snapshot keeps."""
+        """What a snapshot holds of all assets together."""
         return {"alarms": self.alarms, "rejected": self.rejected}
 
     def by_asset(self) -> dict[str, np.ndarray]:
-        """Nothing."""
+        """What a snapshot holds of each asset, arrays along the assets; nothing of one series."""
         return {}
 
-    def begun(self, extra: Mapping[str, Any]) -> SeriesTally:
-        """A new one that goes on from what a snapshot kept."""
-        return SeriesTally(*(int(extra.get(name, 0)) for name in ("alarms", "rejected")))
+    def begun(self, extra: Mapping[str, Any]) -> Tally:
+        """A new one that goes on from what a snapshot holds; what is not there begins anew."""
+        return Tally(*(int(extra.get(name, 0)) for name in ("alarms", "rejected")))
+
+    def copy(self) -> Tally:
+        """One that counts on from here by itself."""
+        return self.begun({**self.extra(), **self.by_asset()})
 
 
 class Checkpoint(NamedTuple):
@@ -110,12 +82,12 @@ class Checkpoint(NamedTuple):
 
     Attributes:
         tick: ticks processed.
-        kept: the computation's handle of the state after them.
+        handle: the computation's handle of the state after them.
         tally: counts up to there, None for none.
     """
 
     tick: int
-    kept: Any
+    handle: Any
     tally: Tally | None = None
 
 
@@ -132,40 +104,40 @@ class Checkpoints:
     def __init__(self, most: int = MOST_CHECKPOINTS, stride: int = FIRST_STRIDE) -> None:
         self.most, self.stride = most, stride
         self._first_stride = stride
-        self._kept: list[Checkpoint] = []
+        self._checkpoints: list[Checkpoint] = []
 
     def __len__(self) -> int:
-        return len(self._kept)
+        return len(self._checkpoints)
 
     @property
     def first(self) -> int:
         """The earliest tick that one can go back to."""
-        return self._kept[0].tick if self._kept else 0
+        return self._checkpoints[0].tick if self._checkpoints else 0
 
     def restart(self, first: Checkpoint) -> None:
         """Forget all; `first` is where one can go back to from now on."""
-        self._kept, self.stride = [first], self._first_stride
+        self._checkpoints, self.stride = [first], self._first_stride
 
     def due(self, tick: int) -> bool:
         """Whether the last one is a stride away."""
-        return not self._kept or tick - self._kept[-1].tick >= self.stride
+        return not self._checkpoints or tick - self._checkpoints[-1].tick >= self.stride
 
     def offer(self, checkpoint: Checkpoint) -> None:
         """Keep it if it is due."""
         if not self.due(checkpoint.tick):
             return
-        self._kept.append(checkpoint)
-        if len(self._kept) > self.most:
-            self._kept = self._kept[::2]
+        self._checkpoints.append(checkpoint)
+        if len(self._checkpoints) > self.most:
+            self._checkpoints = self._checkpoints[::2]
             self.stride *= 2
 
     def before(self, tick: int) -> Checkpoint:
         """The latest one at or before a tick; there must be one."""
-        return self._kept[bisect.bisect_right(self._kept, tick, key=lambda kept: kept.tick) - 1]
+        return self._checkpoints[bisect.bisect_right(self._checkpoints, tick, key=_tick_of) - 1]
 
     def cut(self, tick: int) -> None:
         """Forget those after a tick."""
-        del self._kept[bisect.bisect_right(self._kept, tick, key=lambda kept: kept.tick) :]
+        del self._checkpoints[bisect.bisect_right(self._checkpoints, tick, key=_tick_of) :]
 
 
 class SettingsRecord:
@@ -303,7 +275,7 @@ class Timeline:
         self.alarms, self.columns = AlarmLog(computation.columns), computation.columns
         self.checkpoints = Checkpoints() if checkpoints is None else checkpoints
         self.settings = SettingsRecord(computation.config)
-        self.tally: Tally = SeriesTally() if tally is None else tally
+        self.tally = Tally() if tally is None else tally
         self.position = recording.count
         self.last_row: Float[np.ndarray, "*shape"] | None = None
         self._anew: list[tuple[np.ndarray, np.ndarray]] = []
@@ -385,14 +357,14 @@ class Timeline:
         to be computed anew."""
         self._cut_record(tick)
         none_left = self.recording.oldest == tick > self.checkpoints.first
-        kept = self.checkpoints.before(tick - 1 if none_left else tick)  # so that there is a last row to be seen
-        self._anew, self._lost = [], self.recording.oldest > max(kept.tick, tick - self.recording.limit)
-        self._put(kept)
+        checkpoint = self.checkpoints.before(tick - 1 if none_left else tick)  # so that there is a last row to be seen
+        self._anew, self._lost = [], self.recording.oldest > max(checkpoint.tick, tick - self.recording.limit)
+        self._put(checkpoint)
 
-    def restore(self, kept: Checkpoint) -> None:
-        """End the record at a state that was kept, and take that state."""
-        self._cut_record(kept.tick)
-        self._put(kept)
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """End the record at a state of the past, and take that state."""
+        self._cut_record(checkpoint.tick)
+        self._put(checkpoint)
 
     def configure(self, config: PredictorConfig) -> None:
         """Settings for the ticks from here on."""
@@ -419,10 +391,10 @@ class Timeline:
         self.checkpoints.cut(tick)
         self.settings.cut(tick)
 
-    def _put(self, kept: Checkpoint) -> None:
-        self.computation.put(kept.kept)
-        self.position = kept.tick
-        if kept.tally is not None:
-            self.tally = kept.tally.copy()
+    def _put(self, checkpoint: Checkpoint) -> None:
+        self.computation.put(checkpoint.handle)
+        self.position = checkpoint.tick
+        if checkpoint.tally is not None:
+            self.tally = checkpoint.tally.copy()
         if not self.behind:  # while it lagged behind it computed under settings of the past
             self.computation.configure(self.settings.current)

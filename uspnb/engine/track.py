@@ -25,7 +25,7 @@ from ..sources import Source, SourceFault
 from .intake import NOTHING, Intake, Pace, Rate, Taken, portion_after
 from .outlets import Aftermath, Outlets
 from .snapshots import Moment, StoredStates, payload_of, resumed, set_aside
-from .status import EventLog, Labels, Standing, Status
+from .status import EventLog, Labels, Playback, Status
 from .timeline import Checkpoint, Timeline
 
 COMPILING = (
@@ -109,7 +109,7 @@ class Track:
         name: str = "",
         options: TrackOptions | None = None,
         events: EventLog | None = None,
-        ended: Callable[[Track], None] | None = None,
+        ended: Callable[[Track], object] = lambda track: None,
     ) -> None:
         self.timeline, self.labels, self.options = timeline, labels, options or TrackOptions()
         self.number, self.source_number = next(_numbers), 0
@@ -118,7 +118,7 @@ class Track:
         self.events, self._named = (EventLog(), False) if events is None else (events, True)
         self.intake = Intake(self.name, source, retry=self.options.retry, clock=self.options.clock)
         self.base = self.resumed_at = 0
-        self.standing, self.pace, self.rate = Standing(), Pace(self.options.speed), Rate()
+        self.playback, self.pace, self.rate = Playback(), Pace(self.options.speed), Rate()
         names = (self.name,) if assets is None else tuple(map(str, assets))
         self.aftermath = Aftermath(self.options.outlets, timeline, names, self.name, self.tell)
         self.keeper = SnapshotKeeper()
@@ -154,7 +154,7 @@ class Track:
         return self.timeline.ticks
 
     @property
-    def seen(self) -> int:
+    def source_ticks(self) -> int:
         """Ticks of the source that were processed."""
         return self.timeline.ticks - self.base
 
@@ -166,10 +166,10 @@ class Track:
     @property
     def folder(self) -> SnapshotFolder:
         """Where snapshots go that name no file."""
-        config = self.kept_config()
+        config = self.snapshot_config()
         return SnapshotFolder(config.snapshot_path, config.snapshot_retention, config.snapshot_compression)
 
-    def kept_config(self) -> PredictorConfig:
+    def snapshot_config(self) -> PredictorConfig:
         """The settings, with the track's own folder as `snapshot_path`."""
         return dataclasses.replace(self.config, snapshot_path=str(series_folder(self.config, self.name)))
 
@@ -179,19 +179,19 @@ class Track:
         stored = None if self.stored is None else self.stored.condition
         return {
             "snapshots": (None if snapshots is None else snapshots.condition) or stored,
-            "sources": self.intake.condition or self.standing.error,
+            "sources": self.intake.condition or self.playback.error,
         }
 
-    def status(self) -> Status:
-        """How it stands."""
-        timeline, standing, source = self.timeline, self.standing, self.source
-        flags = {name: timeline.last(name) for name in ("degraded", "emergency")}
-        counts = {name: 0 if flag is None else int(np.count_nonzero(flag > 0)) for name, flag in flags.items()}
-        if self.assets is None:
-            counts = {name: bool(count) for name, count in counts.items()}
-        mode = timeline.last("operating_mode")
-        doubts = "emergency" if counts["emergency"] else "doubtful" if counts["degraded"] else "ok"
-        tally = timeline.tally
+    def status(self, place: int | None = None) -> Status:
+        """How it stands; of one of its assets where a place is given."""
+        timeline, playback, source, tally = self.timeline, self.playback, self.source, self.timeline.tally
+        one = self.assets is None or place is not None
+        here = slice(None) if place is None else slice(place, place + 1)
+        last = {name: timeline.last(name) for name in ("degraded", "emergency", "operating_mode")}
+        degraded, emergency, modes = (np.zeros(1) if v is None else np.atleast_1d(v)[here] for v in last.values())
+        counts = [bool(np.any(flags > 0)) if one else int(np.sum(flags > 0)) for flags in (degraded, emergency)]
+        alarms, rejected, faults = (tally.alarms, tally.rejected, tally.faults) if place is None else tally.of(place)
+        doubts = "emergency" if counts[1] else "doubtful" if counts[0] else "ok"
         return Status(
             phase=self._phase(),
             message=self._message(),
@@ -199,32 +199,37 @@ class Track:
             total=None if source.length is None else self.base + source.length,
             waiting=source.waiting + self.intake.backlog.values.size,
             speed=self.pace.speed,
-            rate=self.rate.value if standing.active else 0.0,
-            alarms=tally.alarms,
-            rejected=tally.rejected,
-            mode=OperatingMode.NAMES[0 if mode is None else int(np.ravel(mode)[0])],
-            health="fault" if standing.error is not None else doubts,
+            rate=self.rate.value if playback.active else 0.0,
+            alarms=alarms,
+            rejected=rejected,
+            mode=OperatingMode.NAMES[int(modes[0])],
+            degraded=counts[0],
+            emergency=counts[1],
+            health="fault" if playback.error is not None else doubts,
             source=source.name or type(source).__name__,
-            error=standing.error,
+            error=playback.error,
             revision=timeline.recording.revision,
-            assets=timeline.computation.assets,
+            assets=1 if one else timeline.computation.assets,
             workers=timeline.computation.workers,
-            faults=tally.faults,
-            **counts,
+            faults=faults,
         )
 
     def _phase(self) -> str:
-        if self.standing.active and not self.prepared:
+        if self.playback.active and not self.prepared:
             return "starting"
-        return self.standing.phase(self.timeline.behind > 0)
+        return self.playback.phase(self.timeline.behind > 0)
 
     def _message(self) -> str:
-        standing = self.standing
-        if standing.active and not self.prepared:
+        playback = self.playback
+        if playback.active and not self.prepared:
             return COMPILING
-        if self.timeline.behind and not standing.faulted:
+        if self.timeline.behind and not playback.faulted:
             return f"going back to tick {self.timeline.ticks}"
-        return standing.message if standing.goal is None else f"going on to tick {standing.goal}"
+        return playback.message if playback.goal is None else f"going on to tick {playback.goal}"
+
+    def about(self) -> dict[str, Any]:
+        """What an archive says of its rows: the events beside them, and the name of the series."""
+        return {"events": self.events.all(), "name": self.labels.name}
 
     def tell(self, kind: str, text: str) -> None:
         """Note an event at the present tick; any thread may."""
@@ -251,34 +256,40 @@ class Track:
             ConfigError, DomainError, OSError, StoreUnavailableError: what is kept does not fit; nothing was changed.
         """
         computation = self.timeline.computation
-        found = None
+        snapshot = None
         if self.options.snapshots and not fresh:
-            found = resumed(self.folder, self.config, computation.cold, self._asset_names)
+            snapshot = resumed(self.folder, self.config, computation.cold, self._asset_names)
         elif self.options.snapshots and (aside := set_aside(self.folder.folder)) is not None:
             self.tell("restore", f"begins anew; its snapshots lie in {aside}")
-        ticks = 0 if found is None else found.progress.ticks
-        extra: Mapping[str, Any] = {} if found is None else {**found.progress.extra, **found.by_asset}
-        if found is not None:
+        ticks, extra = 0, {}
+        if snapshot is not None:
+            loaded, backlog = snapshot
+            ticks, extra = loaded.progress.ticks, self._take_state(loaded)
             position = int(extra.get("position", ticks))
-            self.intake.resume(position, found.progress.last_timestamp_ns, found.backlog)
-            computation.take(found.state, found.depth, int(extra.get("depth", found.depth)))
+            self.intake.resume(position, loaded.progress.last_timestamp_ns, backlog)
         if self.options.store is not None:
             stored = StoredStates(self.options.store, computation, self.aftermath.names, self.options.store_prefix)
             self.stored = stored
             before = computation.keep()
-            kept = stored.take()
-            if kept > ticks and not fresh:
-                ticks, extra, found = kept, {}, None
-                self.intake.resume(kept, None)
-            elif kept:
+            stored_ticks = stored.take()
+            if stored_ticks > ticks and not fresh:
+                ticks, extra, snapshot = stored_ticks, {}, None
+                self.intake.resume(ticks, None)
+            elif stored_ticks:
                 computation.put(before)
         if ticks:
             self.timeline.begin_at(ticks, extra)
             self._meet_emergency(bool(extra.get("emergency", False)))
             self.resumed_at = self._handed_over = ticks
-            where = "the store" if found is None else found.path.name
+            where = "the store" if snapshot is None else snapshot[0].path.name
             self.tell("restore", f"resumes after tick {ticks}, from {where}")
         return ticks > 0
+
+    def _take_state(self, loaded: Loaded) -> dict[str, Any]:
+        """Have the computation go on from a snapshot's state; what the snapshot holds beside it."""
+        extra, depth = {**loaded.progress.extra, **loaded.by_asset}, loaded.config.log_sig_depth
+        self.timeline.computation.take(loaded.state, depth, int(extra.get("depth", depth)))
+        return extra
 
     def _meet_emergency(self, emergency: bool) -> None:
         """Begin in an emergency or not, by asset where there are several, so that it is not dumped once more."""
@@ -300,27 +311,27 @@ class Track:
 
     def run(self) -> None:
         """Process ticks until told otherwise."""
-        if not self.standing.active or self.standing.silent:
+        if not self.playback.active or self.playback.silent:
             self._begin()
-        self.standing.ask(playing=True)
+        self.playback.ask(playing=True)
 
     def step(self, count: int) -> None:
         """Process so many more ticks, then stand still."""
-        self.standing.ask(steps=count)
+        self.playback.ask(steps=count)
         self._begin()
 
     def pause(self) -> None:
         """Stand still."""
-        self.standing.begun = True
-        self.standing.stand_still()
-        if not self.standing.faulted and not self.standing.finished:
-            self.standing.clear()
+        self.playback.begun = True
+        self.playback.stand_still()
+        if not self.playback.faulted and not self.playback.finished:
+            self.playback.clear()
 
     def seek(self, tick: int) -> None:
         """Go to a tick: forward by computing at full speed, back by a checkpoint."""
         done = self.timeline.ticks
         if tick > done:
-            self.standing.ask(goal=tick)
+            self.playback.ask(goal=tick)
             self._begin()
             return
         if tick < done:
@@ -328,19 +339,22 @@ class Track:
             self.tell("seek", f"went back from tick {done} to tick {tick}")
         self._moved()
 
-    def restore(self, label: str, kept: Checkpoint) -> None:
+    def restore(self, label: str, checkpoint: Checkpoint) -> None:
         """Go to a mark."""
-        done = self.timeline.ticks
-        if kept.tick <= done:
-            self.timeline.restore(kept)
-            self.tell("restore", f"went from tick {done} to mark {label!r} at tick {kept.tick}")
+        done, tick = self.timeline.ticks, checkpoint.tick
+        if tick <= done:
+            self.timeline.restore(checkpoint)
+            self.tell("restore", f"went from tick {done} to mark {label!r} at tick {tick}")
             self._moved()
         elif self.source.length is not None:
-            self.seek(kept.tick)
+            self.seek(tick)
         else:
-            told = f"mark {label!r} at tick {kept.tick} lies beyond the end of history, which was cut; it is gone"
-            self.standing.message = told
-            self.tell("restore", told)
+            self._refuse(f"mark {label!r} at tick {tick} lies beyond the end of history, which was cut; it is gone")
+
+    def _refuse(self, message: str) -> None:
+        """Stay where it is, although a command asks for another state."""
+        self.playback.message = message
+        self.tell("restore", message)
 
     def load(self, loaded: Loaded) -> None:
         """Go on from a snapshot; see `Control.load_snapshot`."""
@@ -350,13 +364,10 @@ class Track:
         done, ticks = timeline.ticks, loaded.progress.ticks
         where = f"the snapshot {loaded.path.name} of {loaded.progress.source or 'a series without a name'}"
         if not self._continues(loaded):
-            told = f"{where} was not taken: its last tick has another time than tick {ticks} of this source"
-            self.standing.message = told
-            self.tell("restore", told)
+            self._refuse(f"{where} was not taken: its last tick has another time than tick {ticks} of this source")
             return
         place, replayed = ticks + self.base, self.source.length is not None
-        extra, held = {**loaded.progress.extra, **loaded.by_asset}, loaded.config.log_sig_depth
-        computation.take(loaded.state, held, int(extra.get("depth", held)))
+        extra = self._take_state(loaded)
         if replayed and timeline.recording.oldest <= place <= done:
             timeline.restore(Checkpoint(place, computation.keep(), timeline.tally.begun(extra)))
         else:
@@ -374,7 +385,7 @@ class Track:
             return True
         source.seek(ticks - 1)
         last = source.take(1)
-        self.intake.seek(self.seen)
+        self.intake.seek(self.source_ticks)
         return last.values.size > 0 and int(last.stamps_ns[0]) == loaded.progress.last_timestamp_ns
 
     def configure(self, config: PredictorConfig, changes: Mapping[str, Any] | None = None) -> None:
@@ -382,7 +393,7 @@ class Track:
 
         Args:
             config: of the same static fields.
-            changes: what is told; found by comparison where left out.
+            changes: what the event names; all that differs from the present settings where left out.
         """
         if changes is None:
             before, names = self.config, (field.name for field in dataclasses.fields(config))
@@ -411,8 +422,8 @@ class Track:
             if old.time_is_grid or source.time_is_grid:
                 self.timeline.computation.forget_clock()
             self.timeline.restart_here()
-        self.standing.finished = False
-        self.standing.clear()
+        self.playback.finished = False
+        self.playback.clear()
         self._begin()
         self.tell("source", f"reads from {source.name or type(source).__name__} from here on")
 
@@ -423,10 +434,10 @@ class Track:
     def _moved(self) -> None:
         """The record ends elsewhere now: the source goes there too, and whatever was in the way is over."""
         if self.source.length is not None:
-            self.intake.seek(self.seen)
-        self.standing.begun, self.standing.finished = True, False
-        self.standing.goal, self.standing.steps = None, 0
-        self.standing.clear()
+            self.intake.seek(self.source_ticks)
+        self.playback.begun, self.playback.finished = True, False
+        self.playback.goal, self.playback.steps = None, 0
+        self.playback.clear()
         self._begin()
 
     def _begin(self) -> None:
@@ -446,13 +457,13 @@ class Track:
             alone: whether the worker has no other track, which may then take long batches.
         """
         try:
-            if self.standing.active and not self.prepared:
+            if self.playback.active and not self.prepared:
                 self.prepare()
                 return True
-            if self.timeline.behind and not self.standing.faulted:
+            if self.timeline.behind and not self.playback.faulted:
                 self.recompute()
                 return True
-            return self.standing.active and self.process(self._due(alone)) > 0
+            return self.playback.active and self.process(self._due(alone)) > 0
         except Exception as error:  # whatever it is, a person must see it and the thread must live on
             text = "".join(traceback.format_exception(error)).strip()
             self.fail(text.splitlines()[-1], "fault", dead=True, event=text)
@@ -465,7 +476,7 @@ class Track:
         self.intake.seek(self.timeline.position - self.base)
         self.timeline.recompute(self.source.take(self.timeline.portion_behind()))
         if not self.timeline.behind:
-            self.intake.seek(self.seen)
+            self.intake.seek(self.source_ticks)
             self._begin()
 
     def process(self, most: int) -> int:
@@ -473,7 +484,7 @@ class Track:
         if most == 0:
             return 0
         if self._interval:  # a batch ends where a snapshot is due
-            most = min(most, self._interval - self.seen % self._interval)
+            most = min(most, self._interval - self.source_ticks % self._interval)
         began_ns = time.perf_counter_ns()
         taken = self._take(min(most, self.timeline.computation.most))
         if taken is None:
@@ -488,11 +499,11 @@ class Track:
         self._portion = min(portion_after(took_ns / 1e9, self._portion), self.timeline.computation.most)
         self._count(len(rows))
         if self.aftermath.needed:
-            self.aftermath.after(taken, rows, self.seen - len(rows) + 1, took_ns)
-        if self._interval and self.seen % self._interval == 0:
+            self.aftermath.after(taken, rows, self.source_ticks - len(rows) + 1, took_ns)
+        if self._interval and self.source_ticks % self._interval == 0:
             self.hand_over()
         if taken.live and self.aftermath.needed:
-            self.aftermath.shed(self.seen)
+            self.aftermath.shed(self.source_ticks)
         self._observe(Advance(self, first, taken, rows))
         return len(rows)
 
@@ -503,46 +514,46 @@ class Track:
             self.process(most)
         except Exception as error:
             self.fail(f"{type(error).__name__}: {error}", "fault", dead=True)
-        return self.intake.waiting > 0 and not self.standing.faulted
+        return self.intake.waiting > 0 and not self.playback.faulted
 
     def fail(self, message: str, kind: str, *, dead: bool, event: str = "") -> None:
         """Stand still because of something; the next `run` has the source take up again what had broken."""
-        self.standing.fail(message, dead)
+        self.playback.fail(message, dead)
         self.intake.started = False
         self.tell(kind, event or message)
 
     def patience_s(self) -> float | None:
         """Seconds to sleep unless woken, None for as long as it takes; tells when a source has become silent."""
-        standing, silence_s = self.standing, self.options.silence_s
-        retry_s = self.intake.wait_s() if standing.active else None
+        playback, silence_s = self.playback, self.options.silence_s
+        retry_s = self.intake.wait_s() if playback.active else None
         if retry_s is not None:
             return retry_s
-        if not standing.active or (self._starved and (silence_s is None or not self.source.live)):
+        if not playback.active or (self._starved and (silence_s is None or not self.source.live)):
             return None
         if not self._starved:
             return self.pace.wait_s()
         left = self._last_tick_s + (silence_s or 0.0) - time.monotonic()
-        if standing.silent or left > 0:
-            return None if standing.silent else left
-        standing.silent = True
-        standing.message = f"no tick for {silence_s:g} s; it goes on by itself with the next one"
-        self.tell("silence", standing.message)
+        if playback.silent or left > 0:
+            return None if playback.silent else left
+        playback.silent = True
+        playback.message = f"no tick for {silence_s:g} s; it goes on by itself with the next one"
+        self.tell("silence", playback.message)
         return 0.0
 
     @property
     def _interval(self) -> int:
-        kept = self.options.snapshots or self.options.store is not None
-        return self.config.snapshot_interval_steps if kept else 0
+        is_saved = self.options.snapshots or self.options.store is not None
+        return self.config.snapshot_interval_steps if is_saved else 0
 
     def _due(self, alone: bool) -> int:
         """How many ticks to take now."""
-        standing = self.standing
+        playback = self.playback
         most = self._portion if alone else min(self._portion, SHARED_PORTION)
         most = min([most, *(every for _, every in self.observers if every is not None)])
-        if standing.goal is not None:
-            return min(most, standing.goal - self.timeline.ticks)
-        if standing.steps:
-            return min(most, standing.steps)
+        if playback.goal is not None:
+            return min(most, playback.goal - self.timeline.ticks)
+        if playback.steps:
+            return min(most, playback.steps)
         if self.source.live:
             return most
         due = self.pace.due(most)
@@ -561,8 +572,8 @@ class Track:
             if not self.intake.started:
                 self.fail(str(error), "fault", dead=True)
                 return None
-            told = f"the archive of older ticks cannot be written ({error.strerror or error})"
-            self.fail(f"{told}; free some space, then run() again: nothing is lost", "archive", dead=False)
+            message = f"the archive of older ticks cannot be written ({error.strerror or error})"
+            self.fail(f"{message}; free some space, then run() again: nothing is lost", "archive", dead=False)
             return None
         if taken is None:
             self._starved = True
@@ -570,14 +581,14 @@ class Track:
         return taken
 
     def _count(self, done: int) -> None:
-        ticks, standing = self.timeline.ticks, self.standing
+        ticks, playback = self.timeline.ticks, self.playback
         self._last_tick_s, self._starved = time.monotonic(), False
-        if standing.silent:
-            standing.silent, standing.message = False, ""
+        if playback.silent:
+            playback.silent, playback.message = False, ""
             self.tell("silence", "ticks come again")
         self.rate.did(ticks)
-        sought = standing.goal is not None
-        standing.counted(done, ticks)
+        sought = playback.goal is not None
+        playback.counted(done, ticks)
         if sought:
             self.pace.rebase(self.pace.speed)
         else:
@@ -586,9 +597,9 @@ class Track:
 
     def _check_end(self) -> None:
         if self.intake.failed:
-            self.standing.fail(self.intake.condition or "the source is at its end", dead=True)
+            self.playback.fail(self.intake.condition or "the source is at its end", dead=True)
         elif self.intake.finished:
-            self.standing.end()
+            self.playback.end()
 
     def _observe(self, advance: Advance) -> None:
         for entry in list(self.observers):
@@ -608,7 +619,7 @@ class Track:
         emergency = timeline.last("emergency")
         return Moment(
             timeline.here(),
-            self.seen,
+            self.source_ticks,
             self.intake.position,
             timeline.recording.stamp(timeline.ticks - 1),
             self.labels.name,
@@ -628,33 +639,31 @@ class Track:
             again: whether to ask once more for the same one: it was not written, or there is a backlog to keep.
         """
         moment = self._moment()
-        if moment is None or (self.seen == self._handed_over and not again):
+        if moment is None or (self.source_ticks == self._handed_over and not again):
             return
-        self._handed_over = self.seen
+        self._handed_over = self.source_ticks
         if self.options.snapshots:
             make = payload_of(moment, self.timeline.computation, self.options.outlets.settle)
-            self.keeper.submit(None, self.kept_config(), make)
+            self.keeper.submit(None, self.snapshot_config(), make)
         if self.stored is not None:
             self.stored.offer(moment)
 
     def end(self) -> None:
         """Stand still for good; what was computed stays readable."""
-        acts = (self.standing.stand_still, self._last_states, self._told_end, self.source.close, self._let_go)
+        acts = (
+            self.playback.stand_still, self._save_last, lambda: self._ended(self), self.source.close, self._let_go
+        )  # fmt: skip
         for act in acts:
             try:
                 act()
             except Exception as error:  # a file or a predictor that cannot be given back: the others still are
                 self.tell("fault", f"at the close: {type(error).__name__}: {error}")
 
-    def _last_states(self) -> None:
+    def _save_last(self) -> None:
         if self.options.snapshots or self.stored is not None:
             while self.timeline.behind:
                 self.recompute()
             self.hand_over()
-
-    def _told_end(self) -> None:
-        if self._ended is not None:
-            self._ended(self)
 
     def _let_go(self) -> None:
         if self.stored is not None:

@@ -148,7 +148,7 @@ def reason_text(row: Mapping[str, float], kernels: Sequence[str]) -> str:
     target = [float(row[f"target_weight_{name}"]) for name in kernels]
     order = sorted(range(len(weight)), key=lambda k: -weight[k])
     pairs = zip(target, weight, strict=True)
-    missing = [wanted - has if math.isfinite(wanted - has) else -math.inf for wanted, has in pairs]
+    missing = [wanted - share if math.isfinite(wanted - share) else -math.inf for wanted, share in pairs]
     wanted = max(range(len(missing)), key=missing.__getitem__)
     chart = int(row["alarm_chart"])
     called = [kernel_label(name) for name in kernels]

@@ -59,12 +59,11 @@ class Publisher:
     """Calls every subscriber after a change, from one thread of its own, never from the one that computes.
 
     Args:
-        failed: told the reason when a subscriber raised and was dropped.
-        name: of the thread.
+        failed: takes the reason when a subscriber raised and was dropped.
     """
 
-    def __init__(self, failed: Callable[[str], None], name: str = "uspnb-publisher") -> None:
-        self._failed, self._name = failed, name
+    def __init__(self, failed: Callable[[str], None]) -> None:
+        self._failed = failed
         self._callbacks: list[Command] = []
         self._lock = threading.Lock()
         self._changed = threading.Event()
@@ -80,7 +79,7 @@ class Publisher:
         with self._lock:
             self._callbacks.append(callback)
             if self._thread is None and not self._closing:
-                self._thread = threading.Thread(target=self._publish, name=self._name, daemon=True)
+                self._thread = threading.Thread(target=self._publish, name="uspnb-publisher", daemon=True)
                 self._thread.start()
         self._changed.set()
 
@@ -96,7 +95,7 @@ class Publisher:
             self._changed.set()
 
     def close(self) -> None:
-        """Tell everybody a last time, then end the thread."""
+        """Call all a last time, then end the thread."""
         self._closing = True
         self._changed.set()
 
@@ -275,8 +274,7 @@ class Worker(Generic[Turned]):
 def joined(every: Sequence[Status]) -> Status:
     """One status of several tracks: sums, the liveliest phase, the worst health, the first message and error."""
     phases = {status.phase for status in every}
-    totals = [status.total for status in every]
-    known = [total for total in totals if total is not None]
+    totals = [status.total for status in every if status.total is not None]
 
     def total(name: str) -> int:
         return sum(getattr(status, name) for status in every)
@@ -288,7 +286,7 @@ def joined(every: Sequence[Status]) -> Status:
         phase=next(phase for phase in PRECEDENCE if phase in phases),
         message=first("message"),
         ticks=total("ticks"),
-        total=sum(known) if len(known) == len(totals) else None,
+        total=sum(totals) if len(totals) == len(every) else None,
         waiting=total("waiting"),
         speed=every[0].speed,
         rate=sum(status.rate for status in every),

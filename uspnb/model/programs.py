@@ -128,9 +128,9 @@ def run_candidates(
 
     def one(own: Array, state: PredictorState, tick: Observation) -> tuple[PredictorState, Array]:
         new, result = orchestrate_step(joined(static, own), state, tick)
-        told = result.telemetry
-        ratio = jnp.max(told.chart_statistic / told.chart_threshold)
-        return new, jnp.stack([told.prediction, told.scale, told.lower, told.upper, ratio])
+        telemetry = result.telemetry
+        ratio = jnp.max(telemetry.chart_statistic / telemetry.chart_threshold)
+        return new, jnp.stack([telemetry.prediction, telemetry.scale, telemetry.lower, telemetry.upper, ratio])
 
     def advance(states: PredictorState, tick: Observation) -> tuple[PredictorState, Array]:
         return jax.vmap(one)(knobs, states, tick)

@@ -108,8 +108,8 @@ class ProcessState:
 
     def _repr_html_(self) -> str:
         rows = {"magnitude": self.magnitude, "time (UTC)": np.datetime64(self.timestamp_ns, "ns")}
-        told = {"tag": self.state_tag, "dispersion proxy": self.dispersion_proxy}
-        return pairs_table("ProcessState", rows | {name: value for name, value in told.items() if value is not None})
+        optional = {"tag": self.state_tag, "dispersion proxy": self.dispersion_proxy}
+        return pairs_table("ProcessState", rows | {n: value for n, value in optional.items() if value is not None})
 
 
 class OperatingMode:

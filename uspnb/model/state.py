@@ -200,24 +200,27 @@ class KernelStates(Mapping[str, PyTree]):
 
     As a pytree its members go by their places, in that order: the paths of the leaves are those that states of stores
     have been described by since there were four kernels without a choice.
+
+    Attributes:
+        by_name: the same as a dict, which is not to be changed.
     """
 
-    __slots__ = ("_states",)
+    __slots__ = ("by_name",)
 
     def __init__(self, states: Mapping[str, PyTree] | Iterable[tuple[str, PyTree]] = ()) -> None:
-        self._states = dict(states)
+        self.by_name = dict(states)
 
     def __getitem__(self, name: str) -> PyTree:
-        return self._states[name]
+        return self.by_name[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._states)
+        return iter(self.by_name)
 
     def __len__(self) -> int:
-        return len(self._states)
+        return len(self.by_name)
 
     def __repr__(self) -> str:
-        return f"KernelStates({self._states!r})"
+        return f"KernelStates({self.by_name!r})"
 
     def replace(self, **states: PyTree) -> KernelStates:
         """With other states of some kernels that are there.
@@ -225,14 +228,14 @@ class KernelStates(Mapping[str, PyTree]):
         Raises:
             KeyError: one is not.
         """
-        if unknown := states.keys() - self._states.keys():
+        if unknown := states.keys() - self.by_name.keys():
             raise KeyError(f"there is no state of {', '.join(sorted(unknown))}")
-        return KernelStates(self._states | states)
+        return KernelStates(self.by_name | states)
 
     def tree_flatten_with_keys(self) -> tuple[list[tuple[Any, PyTree]], tuple[str, ...]]:
         """Members with their places, and the names."""
-        members = [(jax.tree_util.SequenceKey(k), state) for k, state in enumerate(self._states.values())]
-        return members, tuple(self._states)
+        members = [(jax.tree_util.SequenceKey(k), state) for k, state in enumerate(self.by_name.values())]
+        return members, tuple(self.by_name)
 
     @classmethod
     def tree_unflatten(cls, names: tuple[str, ...], states: Iterable[PyTree]) -> KernelStates:

@@ -192,7 +192,7 @@ def _source(data: pd.DataFrame) -> ColumnDataSource:
 
 def _summary(data: pd.DataFrame, theme: str) -> Div:
     attrs = data.attrs
-    told = {
+    tags = {
         "has_times": data["time"].dtype.kind == "M",
         "scale": attrs["scale"],
         "unit": f" {attrs['unit']}" if attrs["unit"] else "",
@@ -203,8 +203,8 @@ def _summary(data: pd.DataFrame, theme: str) -> Div:
         "below to zoom.</span></p>",
     }
     styles: Any = {"color": THEMES[theme]["text"], "background": THEMES[theme]["background"], "font-size": "13px"}
-    text = f"{told['before']}{told['whole']}{told['after']}"
-    return Div(text=text, name="selection", tags=[told], styles=styles, sizing_mode="stretch_width", syncable=False)
+    text = f"{tags['before']}{tags['whole']}{tags['after']}"
+    return Div(text=text, name="selection", tags=[tags], styles=styles, sizing_mode="stretch_width", syncable=False)
 
 
 def _brush(boxed: list[Any], figures: list[Any], about: Div, ticks: ColumnDataSource, theme: str) -> None:

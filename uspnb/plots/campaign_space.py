@@ -14,13 +14,13 @@ from ..runtime.words import number
 from .campaign_trials import (
     BEST,
     DEFAULT,
-    STATES,
     ParameterAxis,
     colour_bar,
-    mark_size,
     nothing_to_draw,
     parameter_axes,
+    ring,
     shown_range,
+    state_marks,
     tooltip_points,
     trial_texts,
     trials_data,
@@ -131,12 +131,12 @@ def _marked(data: ParallelData, raw: np.ndarray, label: str, colour: str, dash: 
     at = np.arange(len(data.axes))
     places = np.array([float(axis.place(np.array(value))) for axis, value in zip(data.axes, raw, strict=True)])
     line: Any = hv.Curve((at, places), *dims, label=label)
-    told = {
+    texts = {
         "parameter": [axis.name for axis in data.axes],
         label: [axis.text(float(value)) for axis, value in zip(data.axes, raw, strict=True)],
         "range": [f"{axis.text(axis.low)} to {axis.text(axis.high)}{', log' * axis.log}" for axis in data.axes],
     }
-    marks = tooltip_points(at, places, dims, label, told, marker="circle", size=7, color=colour, show_legend=False)
+    marks = tooltip_points(at, places, dims, label, texts, marker="circle", size=7, color=colour, show_legend=False)
     return [line.opts(color=colour, line_width=3.0, line_dash=dash, backend="bokeh"), marks]
 
 
@@ -190,20 +190,15 @@ def tuning_slice_plot(
     setting, value = hv.Dimension("setting", label=axis.name), hv.Dimension("value", label=data.attrs["metric"])
     low, high = shown_range(data["value"].to_numpy(dtype=np.float64))
     up = np.minimum(data["value"].to_numpy(), high - 0.03 * (high - low))
-    parts: list[Any] = []
-    for state, (marker, colour) in STATES.items():
-        rows = np.flatnonzero(data["state"] == state)
-        if len(rows):
-            at = data.iloc[rows]
-            told = {axis.name: [axis.text(float(v)) for v in at["setting"]]} | trial_texts(at)
-            look = {"marker": marker, "size": mark_size(data), "color": colour, "fill_alpha": 0.55}
-            parts.append(tooltip_points(at["setting"], up[rows], [setting, value], state, told, **look))
+
+    def texts(at: pd.DataFrame) -> dict[str, list[str]]:
+        return {axis.name: [axis.text(float(v)) for v in at["setting"]]} | trial_texts(at)
+
+    parts = state_marks(data, "setting", up, [setting, value], texts)
     for name, colour in (("default", DEFAULT), ("best", BEST)):
         row = data.attrs[name]
         if row >= 0:
-            ring: Any = hv.Points(([data["setting"].iloc[row]], [up[row]]), [setting, value], label=name)
-            look = {"marker": "circle", "size": 14, "fill_alpha": 0.0, "line_width": 2.4, "color": colour}
-            parts.append(ring.opts(**look, backend="bokeh"))
+            parts.append(ring([data["setting"].iloc[row]], [up[row]], [setting, value], name, colour))
     options = figure_options(theme, "", height) | {"default_tools": ["box_zoom", "save", "reset"], "active_tools": []}
     options |= {"xlabel": axis.name, "ylabel": data.attrs["metric"] if labelled else "", "show_legend": legend}
     options |= {"min_width": 240, "logx": axis.log}

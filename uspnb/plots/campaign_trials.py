@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,7 +13,7 @@ import xarray as xr
 
 from ..errors import DomainError
 from ..runtime.words import number
-from .drawing import BOX, LINE, hv
+from .drawing import BOX, LINE, hv, panel
 from .style import ALARM, FORECAST, OBSERVED, ONSET, THEMES, check_theme, figure_options
 
 # marker and colour of a trial by how it ended: told apart by shape as well
@@ -56,8 +56,8 @@ class ParameterAxis(NamedTuple):
 
     def text(self, value: float) -> str:
         """A value as a reader wants it."""
-        known = self.labels and np.isfinite(value)
-        return self.labels[int(value)] if known else number(value)
+        is_choice = self.labels and np.isfinite(value)
+        return self.labels[int(value)] if is_choice else number(value)
 
 
 def trials_data(ds: xr.Dataset) -> pd.DataFrame:
@@ -90,10 +90,10 @@ def trials_data(ds: xr.Dataset) -> pd.DataFrame:
 def parameter_axes(ds: xr.Dataset, constants: bool = False) -> list[ParameterAxis]:
     """The parameters of a campaign, the important ones first; those that never varied only where `constants`."""
     names = [str(name) for name in ds["parameter"].values]
-    made = [_axis(ds, row, name) for row, name in enumerate(names) if f"param_{name}" in ds]
+    axes = [_axis(ds, row, name) for row, name in enumerate(names) if f"param_{name}" in ds]
     if not constants:
-        made = [axis for axis in made if len(np.unique(axis.values[np.isfinite(axis.values)])) > 1]
-    return sorted(made, key=lambda axis: -axis.importance if np.isfinite(axis.importance) else 1.0)
+        axes = [axis for axis in axes if len(np.unique(axis.values[np.isfinite(axis.values)])) > 1]
+    return sorted(axes, key=lambda axis: -axis.importance if np.isfinite(axis.importance) else 1.0)
 
 
 def _axis(ds: xr.Dataset, row: int, name: str) -> ParameterAxis:
@@ -103,8 +103,8 @@ def _axis(ds: xr.Dataset, row: int, name: str) -> ParameterAxis:
     column = ds[f"param_{name}"]
     values, labels = _numbers(column.values)
     ends = [] if labels else [about("low"), about("high")]
-    seen = [value for value in (*ends, *values.tolist()) if np.isfinite(value)] or [np.nan]
-    low, high = min(seen), max(seen)
+    finite = [value for value in (*ends, *values.tolist()) if np.isfinite(value)] or [np.nan]
+    low, high = min(finite), max(finite)
     log = bool(column.attrs.get("log", False)) and low > 0
     return ParameterAxis(name, values, low, high, log, labels, about("importance"))
 
@@ -126,11 +126,11 @@ def shown_range(values: np.ndarray) -> tuple[float, float]:
 
     One hopeless candidate's loss would press all others flat; it is drawn at the upper edge instead.
     """
-    known = values[np.isfinite(values)]
-    if not len(known):
+    finite = values[np.isfinite(values)]
+    if not len(finite):
         return 0.0, 1.0
-    low, most = float(known.min()), float(np.quantile(known, 0.8))
-    high = min(float(known.max()), low + 3.0 * (most - low)) if most > low else float(known.max())
+    low, most = float(finite.min()), float(np.quantile(finite, 0.8))
+    high = min(float(finite.max()), low + 3.0 * (most - low)) if most > low else float(finite.max())
     margin = 0.07 * (high - low) or 0.07 * abs(high) or 1.0
     return low - margin, high + margin
 
@@ -151,7 +151,7 @@ def trial_texts(data: pd.DataFrame) -> dict[str, list[str]]:
 def tooltip_points(
     across: Any, up: Any, dims: Sequence[Any], label: str, texts: Mapping[str, Sequence[str]], **look: Any
 ) -> Any:
-    """Marks that each tell, as text, what stands behind them."""
+    """Marks whose tooltips show texts, each a row of them."""
     columns = {f"told{i}": list(column) for i, column in enumerate(texts.values())}
     lines = "".join(LINE.format(html.escape(text), name) for text, name in zip(texts, columns, strict=True))
     names = [dim.name if isinstance(dim, hv.Dimension) else dim for dim in dims]
@@ -160,6 +160,35 @@ def tooltip_points(
     # of marks with the same tooltip HoloViews lets only the first answer to the pointer
     tooltip = f"<div data-marks='{html.escape(label)}'>{BOX.format(lines)}</div>"
     return marks.opts(tools=["hover"], hover_tooltips=tooltip, backend="bokeh", **look)
+
+
+def state_marks(
+    data: pd.DataFrame, column: str, up: np.ndarray, dims: Sequence[Any], texts: Callable[[pd.DataFrame], Any]
+) -> list[Any]:
+    """The trials as marks with tooltips, one kind of mark for each way to end that occurs.
+
+    Args:
+        data: one row per trial.
+        column: what stands across.
+        up: what stands upwards, one per row.
+        dims: the two dimensions.
+        texts: makes the tooltips of some rows.
+    """
+    parts = []
+    for state, (marker, colour) in STATES.items():
+        rows = np.flatnonzero(data["state"] == state)
+        if len(rows):  # the legend names no mark that is not there
+            at = data.iloc[rows]
+            look = {"marker": marker, "size": mark_size(data), "color": colour, "fill_alpha": 0.55, "line_width": 1.4}
+            parts.append(tooltip_points(at[column], up[rows], dims, state, texts(at), **look))
+    return parts
+
+
+def ring(across: Any, up: Any, dims: Sequence[Any], label: str, colour: str) -> hv.Points:
+    """A ring around one trial."""
+    points: Any = hv.Points((across, up), list(dims), label=label)
+    look = {"marker": "circle", "size": 14, "fill_alpha": 0.0, "line_width": 2.2, "color": colour}
+    return points.opts(**look, backend="bokeh")
 
 
 def nothing_to_draw(theme: str, title: str, height: int = 90) -> hv.Overlay:
@@ -177,7 +206,7 @@ def _without_grid(plot: Any, element: Any) -> None:
 
 
 def mark_size(data: pd.DataFrame) -> int:
-    """Smaller marks where there are many."""
+    """Diameter of a mark [pixels]: smaller where there are many."""
     return 7 if len(data) <= 200 else 5
 
 
@@ -213,21 +242,19 @@ def tuning_history_plot(data: pd.DataFrame, theme: str = "light", last: bool = T
     low, high = shown_range(data["value"].to_numpy(dtype=np.float64))
     edge = high - 0.03 * (high - low)
     parts = [*_lines(data, value), *_marks(data, value, edge)]
-    options = figure_options(theme, f"Trials{_remarks(data, high)}", height, last)
-    options["xlabel"] = "trial" if last else ""
-    figure: Any = hv.Overlay(parts)
     ends = (-0.5, float(data["trial"].max()) + 0.5) if len(data) else (-0.5, 0.5)
-    return figure.opts(ylabel=data.attrs["metric"], xlim=ends, ylim=(low, high), **options)
+    look = {"ylabel": data.attrs["metric"], "xlim": ends, "ylim": (low, high)}
+    return panel(parts, theme, f"Trials{_remarks(data, high)}", height, last, "trial", **look)
 
 
 def _remarks(data: pd.DataFrame, high: float) -> str:
     above, row = int((data["value"] > high).sum()), data.attrs["default"]
-    told = [f"{above} above the range shown"] * bool(above)
+    remarks = [f"{above} above the range shown"] * bool(above)
     if row >= 0 and data["value"].iloc[row] > high:
-        told.append(f"the default's {number(float(data['value'].iloc[row]))} among them")
+        remarks.append(f"the default's {number(float(data['value'].iloc[row]))} among them")
     if data.attrs["best"] < 0:
-        told.append("none is complete")
-    return f": {', '.join(told)}" if told else ""
+        remarks.append("none is complete")
+    return f": {', '.join(remarks)}" if remarks else ""
 
 
 def _lines(data: pd.DataFrame, value: hv.Dimension) -> list[Any]:
@@ -248,20 +275,11 @@ def _lines(data: pd.DataFrame, value: hv.Dimension) -> list[Any]:
 
 
 def _marks(data: pd.DataFrame, value: hv.Dimension, edge: float) -> list[Any]:
-    known = np.minimum(data["value"].fillna(edge).to_numpy(dtype=np.float64), edge)
-    parts: list[Any] = []
-    for state, (marker, colour) in STATES.items():
-        rows = np.flatnonzero(data["state"] == state)
-        if not len(rows):  # the legend names no mark that is not there
-            continue
-        at = data.iloc[rows]
-        look = {"marker": marker, "size": mark_size(data), "color": colour, "fill_alpha": 0.55, "line_width": 1.4}
-        parts.append(tooltip_points(at["trial"], known[rows], ["trial", value], state, trial_texts(at), **look))
+    heights = np.minimum(data["value"].fillna(edge).to_numpy(dtype=np.float64), edge)
+    parts = state_marks(data, "trial", heights, ["trial", value], trial_texts)
     if data.attrs["best"] >= 0:
         at = data.iloc[[data.attrs["best"]]]
-        ring = hv.Points((at["trial"], at["value"]), ["trial", value], label="best")
-        look = {"marker": "circle", "size": 14, "fill_alpha": 0.0, "line_width": 2.2, "color": BEST}
-        parts.append(ring.opts(**look, backend="bokeh"))
+        parts.append(ring(at["trial"], at["value"], ["trial", value], "best", BEST))
     return parts or [hv.Points([], ["trial", value]).opts(backend="bokeh")]
 
 
@@ -305,11 +323,11 @@ def tuning_importance_plot(data: pd.DataFrame, theme: str = "light") -> hv.Overl
     """The figure of `tuning_importance_data`: one bar per parameter, the evaluator in the title."""
     evaluator = f" ({data.attrs['evaluator']})" if data.attrs["evaluator"] else ""
     if data.empty:
-        told = textwrap.shorten(f"Importance is not known: {data.attrs['note']}", 110, placeholder=" ...")
-        return nothing_to_draw(theme, told)
+        words = textwrap.shorten(f"Importance is not known: {data.attrs['note']}", 110, placeholder=" ...")
+        return nothing_to_draw(theme, words)
     shown = data.iloc[::-1]  # the first bar stands lowest
     share = hv.Dimension("importance", label="share of the importance")
-    told = "".join(LINE.format(text, name) for text, name in (("parameter", "parameter"), ("importance", "told")))
+    words = "".join(LINE.format(text, name) for text, name in (("parameter", "parameter"), ("importance", "told")))
     frame = shown.assign(told=[f"{value:.1%}" for value in shown["importance"]])
     bars: Any = hv.Bars(frame, "parameter", [share, "told"]).opts(
         color=FORECAST,
@@ -319,7 +337,7 @@ def tuning_importance_plot(data: pd.DataFrame, theme: str = "light") -> hv.Overl
         default_tools=TOOLS,
         active_tools=[],
         tools=["hover"],
-        hover_tooltips=BOX.format(told),
+        hover_tooltips=BOX.format(words),
         backend="bokeh",
     )
     options = figure_options(theme, f"Importance of the parameters{evaluator}", 70 + ROW_HEIGHT * len(data))

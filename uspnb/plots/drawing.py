@@ -18,6 +18,7 @@ from holoviews.util import extension
 from IPython.core.getipython import get_ipython
 
 from ..runtime.words import moment, number
+from .style import ALARM, OBSERVED, figure_options
 
 # The backend alone: a notebook's `hv.extension` would put megabytes of script into the cell that happens to import
 # this, be it only to write a report.  There the script comes with the first figure that is shown, by the first
@@ -44,6 +45,51 @@ def show_inline(figure: Any) -> tuple[dict[str, Any], dict[str, Any]]:
 
 for kind in (hv.Layout, hv.Overlay):
     hv.Store.set_display_hook("html+js", kind, show_inline)
+
+
+def line(
+    across: Any, up: Any, vertical: hv.Dimension, label: str, colour: str, width: float = 1.4, **look: Any
+) -> hv.Curve:
+    """A line over the time axis."""
+    curve: Any = hv.Curve((across, up), "time", vertical, label=label)
+    return curve.opts(color=colour, line_width=width, backend="bokeh", **look)
+
+
+def level_line(data: pd.DataFrame, level: float, vertical: hv.Dimension, label: str) -> hv.Curve:
+    """A dashed line at one height, from the first time to the last."""
+    return line(data["time"].iloc[[0, -1]], [level, level], vertical, label, OBSERVED, line_dash="dashed")
+
+
+def alarm_marks(across: Any, up: Any, vertical: hv.Dimension, label: str = "alarm", colour: str = ALARM) -> hv.Points:
+    """Triangles that point at ticks."""
+    marks: Any = hv.Points((across, up), ["time", vertical], label=label)
+    return marks.opts(marker="inverted_triangle", size=9, color=colour, backend="bokeh")
+
+
+def panel(
+    parts: Sequence[Any], theme: str, title: str, height: int, last: bool, across: str = "time", **look: Any
+) -> hv.Overlay:
+    """Parts over one another as one figure.
+
+    Args:
+        parts: what is drawn, the lowest first.
+        theme, title, height, last: as of `figure_options`.
+        across: label of the time axis, which only the last figure of a column carries.
+        look: further options of the figure.
+    """
+    overlay: Any = hv.Overlay(parts)
+    return overlay.opts(**figure_options(theme, title, height, last) | {"xlabel": across if last else ""} | look)
+
+
+def stacked(figures: Sequence[Any]) -> hv.Layout:
+    """Figures above one another; zooming the time axis of one zooms all."""
+    layout: Any = hv.Layout(figures).cols(1)
+    return layout.opts(shared_axes=True, merge_tools=True, sizing_mode="stretch_width", backend="bokeh")
+
+
+def yes_or_no(flags: Any) -> list[str]:
+    """Flags as text."""
+    return ["yes" if flag else "no" for flag in flags]
 
 
 MOST_HOVERS = 1500
@@ -88,9 +134,9 @@ def hover_line(
     level: Any = pd.Series(height, dtype=np.float64).replace([np.inf, -np.inf], np.nan).ffill().bfill()
     frame = pd.DataFrame({"time": times, vertical.name: level.to_numpy()} | columns)
     lines = "".join(LINE.format(html.escape(label), name) for label, name in zip(labels, columns, strict=True))
-    line: Any = hv.Curve(frame, "time", [vertical, *columns])
+    unseen: Any = hv.Curve(frame, "time", [vertical, *columns])
     # alpha 0 draws nothing and still answers; mode "vline" with a line answers with its nearest vertex alone
-    return line.opts(
+    return unseen.opts(
         alpha=0.0,
         tools=["hover"],
         hover_tooltips=BOX.format(lines),
@@ -108,8 +154,8 @@ def with_unit(values: Any, unit: str) -> list[str]:
 
 def with_ends(lower: Any, upper: Any, unit: str) -> list[str]:
     """Intervals as text, with their unit."""
-    known = np.isfinite(np.asarray(lower)) & np.isfinite(np.asarray(upper))
-    pairs = zip(with_unit(lower, ""), with_unit(upper, unit), known, strict=True)
+    finite = np.isfinite(np.asarray(lower)) & np.isfinite(np.asarray(upper))
+    pairs = zip(with_unit(lower, ""), with_unit(upper, unit), finite, strict=True)
     return [f"{low} to {high}" if k else "not known" for low, high, k in pairs]
 
 
@@ -131,17 +177,17 @@ def thin_lines(frame: pd.DataFrame, columns: Sequence[str], most: int = MOST_POI
         return frame.filter(["time", *columns])
     bins = most // 2
     size = -(-len(frame) // bins)
-    made = {"time": _bin_times(frame["time"].to_numpy(), size)}
+    thinned = {"time": _bin_times(frame["time"].to_numpy(), size)}
     for name in columns:
         rows = _binned(frame[name].to_numpy(dtype=np.float64), size)
-        known = np.isfinite(rows)
-        least = np.where(known, rows, np.inf)
-        largest = np.where(known, rows, -np.inf)
+        finite = np.isfinite(rows)
+        least = np.where(finite, rows, np.inf)
+        largest = np.where(finite, rows, -np.inf)
         low_first = least.argmin(axis=1) <= largest.argmax(axis=1)
-        low = np.where(known.any(axis=1), least.min(axis=1), np.nan)
-        high = np.where(known.any(axis=1), largest.max(axis=1), np.nan)
-        made[name] = np.stack([np.where(low_first, low, high), np.where(low_first, high, low)], axis=1).ravel()
-    return pd.DataFrame(made)
+        low = np.where(finite.any(axis=1), least.min(axis=1), np.nan)
+        high = np.where(finite.any(axis=1), largest.max(axis=1), np.nan)
+        thinned[name] = np.stack([np.where(low_first, low, high), np.where(low_first, high, low)], axis=1).ravel()
+    return pd.DataFrame(thinned)
 
 
 def thin_band(frame: pd.DataFrame, lower: str, upper: str, most: int = MOST_POINTS) -> pd.DataFrame:
@@ -156,12 +202,12 @@ def thin_band(frame: pd.DataFrame, lower: str, upper: str, most: int = MOST_POIN
         np.where(np.isfinite(high), high, -np.inf).max(axis=1),
     )
     empty = np.isinf(low) | np.isinf(high)
-    made = {
+    thinned = {
         "time": frame["time"].to_numpy()[::size],
         lower: np.where(empty, np.nan, low),
         upper: np.where(empty, np.nan, high),
     }
-    return pd.DataFrame(made)
+    return pd.DataFrame(thinned)
 
 
 def thin_means(frame: pd.DataFrame, columns: Sequence[str], most: int = MOST_POINTS) -> pd.DataFrame:
@@ -171,8 +217,8 @@ def thin_means(frame: pd.DataFrame, columns: Sequence[str], most: int = MOST_POI
     size = -(-len(frame) // most)
     starts = np.arange(0, len(frame), size)
     rows = np.diff(starts, append=len(frame))
-    made = {name: np.add.reduceat(frame[name].to_numpy(dtype=np.float64), starts) / rows for name in columns}
-    return pd.DataFrame({"time": frame["time"].to_numpy()[::size]} | made)
+    means = {name: np.add.reduceat(frame[name].to_numpy(dtype=np.float64), starts) / rows for name in columns}
+    return pd.DataFrame({"time": frame["time"].to_numpy()[::size]} | means)
 
 
 def _binned(values: np.ndarray, size: int) -> np.ndarray:

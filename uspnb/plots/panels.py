@@ -10,7 +10,22 @@ import xarray as xr
 
 from ..model.kernels.registry import kernel_colour
 from ..runtime.words import moment, number
-from .drawing import hover_line, hover_rows, hv, thin_band, thin_lines, thin_means, with_ends, with_unit
+from .drawing import (
+    alarm_marks,
+    hover_line,
+    hover_rows,
+    hv,
+    level_line,
+    line,
+    panel,
+    stacked,
+    thin_band,
+    thin_lines,
+    thin_means,
+    with_ends,
+    with_unit,
+    yes_or_no,
+)
 from .style import (
     ALARM,
     CHART_COLOURS,
@@ -18,7 +33,6 @@ from .style import (
     OBSERVED,
     ONSET,
     check_theme,
-    figure_options,
     label,
     one_series,
     spans,
@@ -55,39 +69,31 @@ def forecast_plot(data: pd.DataFrame, theme: str = "light", last: bool = True, h
         hv.Area((band["time"], band["lower"], band["upper"]), "time", [value, "upper"], label=interval).opts(
             color=FORECAST, alpha=0.25, line_alpha=0, backend="bokeh"
         ),
-        hv.Curve((lines["time"], lines["observation"]), "time", value, label="observation").opts(
-            color=OBSERVED, line_width=1.5, backend="bokeh"
-        ),
-        hv.Curve((lines["time"], lines["prediction"]), "time", value, label="forecast").opts(
-            color=FORECAST, line_width=1.2, backend="bokeh"
-        ),
+        line(lines["time"], lines["observation"], value, "observation", OBSERVED, 1.5),
+        line(lines["time"], lines["prediction"], value, "forecast", FORECAST, 1.2),
         hv.Points((at_onset.index.to_numpy(), at_onset.to_numpy()), ["time", value], label="change began").opts(
             marker="diamond", size=9, fill_alpha=0, line_width=1.6, color=ONSET, backend="bokeh"
         ),
-        hv.Points((alarms["time"], alarms["observation"]), ["time", value], label="alarm").opts(
-            marker="inverted_triangle", size=9, color=ALARM, backend="bokeh"
-        ),
+        alarm_marks(alarms["time"], alarms["observation"], value),
         _tooltips(data, value, interval),
     ]
     parts = [part for part in parts if len(part)]  # the legend names no mark that is not there
-    options = figure_options(theme, "Forecast", height, last)
-    options["xlabel"] = data.attrs["xlabel"] if last else ""
-    figure: Any = hv.Overlay(parts)
-    return figure.opts(ylabel=data.attrs["ylabel"], ylim=value_range(data), **options)
+    look = {"ylabel": data.attrs["ylabel"], "ylim": value_range(data)}
+    return panel(parts, theme, "Forecast", height, last, data.attrs["xlabel"], **look)
 
 
 def _tooltips(data: pd.DataFrame, value: hv.Dimension, interval: str) -> hv.Curve:
     rows = hover_rows(len(data), data["alarm"].to_numpy())
     at, unit = data.iloc[rows], data.attrs["unit"]
     began = zip(at["alarm"], at["onset_time"], strict=True)
-    told = {
+    texts = {
         "observation": with_unit(at["observation"], unit),
         "forecast": with_unit(at["prediction"], unit),
         interval: with_ends(at["lower"], at["upper"], unit),
         "alarm": [(f"yes, change began {moment(t)}" if pd.notna(t) else "yes") if flag else "no" for flag, t in began],
     }
     height = np.where(np.isfinite(at["observation"]), at["observation"], at["prediction"])
-    return hover_line(data, rows, height, told, value)
+    return hover_line(data, rows, height, texts, value)
 
 
 def value_range(
@@ -98,8 +104,8 @@ def value_range(
     The first intervals of a run are wide because little is known; they would press everything else flat.
     """
     shares = [("observation", 0.0), ("observation", 1.0), *((n, 0.04) for n in lower), *((n, 0.96) for n in upper)]
-    known = ((data[name].to_numpy(), share) for name, share in shares)
-    ends = [float(np.quantile(v[np.isfinite(v)], share)) for v, share in known if np.isfinite(v).any()]
+    columns = ((data[name].to_numpy(), share) for name, share in shares)
+    ends = [float(np.quantile(v[np.isfinite(v)], share)) for v, share in columns if np.isfinite(v).any()]
     if not ends or not np.isfinite(max(ends) - min(ends)):
         return None, None
     margin = 0.05 * (max(ends) - min(ends)) or 1.0
@@ -137,12 +143,9 @@ def weights_plot(
     ]
     rows = hover_rows(len(data), np.zeros(len(data), bool))
     shares = data[kernels].to_numpy(dtype=np.float64)[rows]
-    told = {name.replace("_", " "): [f"{v:.1%}" for v in shares[:, i]] for i, name in enumerate(kernels)}
-    parts.append(hover_line(data, rows, np.full(len(rows), 0.5), told, share))
-    options = figure_options(theme, title, height, last)
-    options["xlabel"] = data.attrs.get("xlabel", "time") if last else ""
-    figure: Any = hv.Overlay(parts)
-    return figure.opts(ylabel="weight", ylim=(0, 1), **options)
+    texts = {name.replace("_", " "): [f"{v:.1%}" for v in shares[:, i]] for i, name in enumerate(kernels)}
+    parts.append(hover_line(data, rows, np.full(len(rows), 0.5), texts, share))
+    return panel(parts, theme, title, height, last, data.attrs.get("xlabel", "time"), ylabel="weight", ylim=(0, 1))
 
 
 def holder_data(ds: xr.Dataset, asset: Any = None) -> pd.DataFrame:
@@ -164,15 +167,10 @@ def holder_plot(data: pd.DataFrame, theme: str = "light", last: bool = True, hei
     """The figure of `holder_data`."""
     exponent = hv.Dimension("exponent", label="Holder exponent")
     lines = thin_lines(data, ["exponent"])
-    ends = data["time"].iloc[[0, -1]]
     threshold = data.attrs["threshold"]
     parts: list[Any] = [
-        hv.Curve((lines["time"], lines["exponent"]), "time", exponent, label="exponent").opts(
-            color=FORECAST, line_width=1.4, backend="bokeh"
-        ),
-        hv.Curve((ends, [threshold] * 2), "time", exponent, label=f"rough below {threshold:g}").opts(
-            color=OBSERVED, line_dash="dashed", line_width=1.4, backend="bokeh"
-        ),
+        line(lines["time"], lines["exponent"], exponent, "exponent", FORECAST),
+        level_line(data, threshold, exponent, f"rough below {threshold:g}"),
     ]
     shaded = spans(data["time"].to_numpy(), data["emergency"].to_numpy())
     if len(shaded):
@@ -180,20 +178,16 @@ def holder_plot(data: pd.DataFrame, theme: str = "light", last: bool = True, hei
         parts.insert(0, emergency.opts(color=ALARM, alpha=0.2, line_alpha=0, backend="bokeh"))
     rows = hover_rows(len(data), np.zeros(len(data), bool))
     exponents = data["exponent"].to_numpy()[rows]
-    told = {
+    texts = {
         "Holder exponent": [number(float(v)) for v in exponents],
         "rough below": [f"{threshold:g}"] * len(rows),
-        "emergency": ["yes" if flag else "no" for flag in data["emergency"].to_numpy()[rows]],
+        "emergency": yes_or_no(data["emergency"].to_numpy()[rows]),
     }
-    parts.append(hover_line(data, rows, exponents, told, exponent))
-    options = figure_options(theme, "Roughness of the path", height, last)
-    options["xlabel"] = data.attrs["xlabel"] if last else ""
-    seen = np.append(data["exponent"].to_numpy()[np.isfinite(data["exponent"])], threshold)
-    margin = 0.05 + 0.05 * float(np.ptp(seen))
-    figure: Any = hv.Overlay(parts)
-    return figure.opts(
-        ylabel="Holder exponent", ylim=(float(seen.min()) - margin, float(seen.max()) + margin), **options
-    )
+    parts.append(hover_line(data, rows, exponents, texts, exponent))
+    shown = np.append(data["exponent"].to_numpy()[np.isfinite(data["exponent"])], threshold)
+    margin = 0.05 + 0.05 * float(np.ptp(shown))
+    look = {"ylabel": "Holder exponent", "ylim": (float(shown.min()) - margin, float(shown.max()) + margin)}
+    return panel(parts, theme, "Roughness of the path", height, last, data.attrs["xlabel"], **look)
 
 
 def charts_data(ds: xr.Dataset, asset: Any = None) -> pd.DataFrame:
@@ -217,31 +211,17 @@ def charts_plot(data: pd.DataFrame, theme: str = "light", last: bool = True, hei
     lines = thin_lines(data, names)
     alarms = data.loc[data["alarm"], "time"].to_numpy()
     parts: list[Any] = [
-        hv.Curve((lines["time"], lines[name]), "time", share, label=name).opts(
-            color=CHART_COLOURS.get(name, OBSERVED), line_width=1.2, backend="bokeh"
-        )
-        for name in names
+        line(lines["time"], lines[name], share, name, CHART_COLOURS.get(name, OBSERVED), 1.2) for name in names
     ]
-    parts.append(
-        hv.Curve((data["time"].iloc[[0, -1]], [1.0, 1.0]), "time", share, label="threshold").opts(
-            color=OBSERVED, line_dash="dashed", line_width=1.4, backend="bokeh"
-        )
-    )
+    parts.append(level_line(data, 1.0, share, "threshold"))
     if len(alarms):  # the legend names no mark that is not there
-        parts.append(
-            hv.Points((alarms, np.ones(len(alarms))), ["time", share], label="alarm").opts(
-                marker="inverted_triangle", size=9, color=ALARM, backend="bokeh"
-            )
-        )
+        parts.append(alarm_marks(alarms, np.ones(len(alarms)), share))
     rows = hover_rows(len(data), data["alarm"].to_numpy())
     shares = data[names].to_numpy(dtype=np.float64)[rows]
-    told = {name: [f"{number(float(v))} of its threshold" for v in shares[:, i]] for i, name in enumerate(names)}
-    told["alarm"] = ["yes" if flag else "no" for flag in data["alarm"].to_numpy()[rows]]
-    parts.append(hover_line(data, rows, np.fmax.reduce(shares, axis=1), told, share))
-    options = figure_options(theme, "Alarm charts", height, last)
-    options["xlabel"] = data.attrs["xlabel"] if last else ""
-    figure: Any = hv.Overlay(parts)
-    return figure.opts(ylabel="sum / threshold", **options)
+    texts = {name: [f"{number(float(v))} of its threshold" for v in shares[:, i]] for i, name in enumerate(names)}
+    texts["alarm"] = yes_or_no(data["alarm"].to_numpy()[rows])
+    parts.append(hover_line(data, rows, np.fmax.reduce(shares, axis=1), texts, share))
+    return panel(parts, theme, "Alarm charts", height, last, data.attrs["xlabel"], ylabel="sum / threshold")
 
 
 def overview(ds: xr.Dataset, theme: str = "light", asset: Any = None) -> hv.Layout:
@@ -262,5 +242,4 @@ def overview(ds: xr.Dataset, theme: str = "light", asset: Any = None) -> hv.Layo
         holder_plot(holder_data(ds, asset), theme, last=False),
         charts_plot(charts_data(ds, asset), theme, last=True),
     ]
-    layout: Any = hv.Layout(figures).cols(1)
-    return layout.opts(shared_axes=True, merge_tools=True, sizing_mode="stretch_width", backend="bokeh")
+    return stacked(figures)

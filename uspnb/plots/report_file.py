@@ -211,45 +211,16 @@ def report(
         DomainError: an unknown theme or asset, a folder in place of the file, or no folder to write to.
     """
     if path is not None:
-        return write_report(ds, comparison, path, title, theme, asset)
-    checked_theme(theme)
-    return Report(report_html(ds, comparison, title, theme, asset), _heading(ds, title))
-
-
-def write_report(
-    ds: xr.Dataset,
-    comparison: xr.Dataset | None,
-    path: Any,
-    title: str = "",
-    theme: str = "auto",
-    asset: Any = None,
-) -> Path:
-    """Write the report of a run to one HTML file that appears whole or not at all.
-
-    Args:
-        ds: a result of `backtest` or `history`.
-        comparison: a result of `compare`, None to leave it out.
-        path: the file; its folder must exist.
-        title: heading of the page; by default the title of the Dataset.
-        theme: "light", "dark", or "auto" to follow the reader's setting.
-        asset: which asset of several the figures show; the first where it is left out.
-
-    Returns:
-        The absolute path of the file.
-
-    Raises:
-        DomainError: an unknown theme or asset, a folder in place of the file, or no folder to write to.
-    """
-    target = checked_target(path, theme)
-    write_atomic(target, report_html(ds, comparison, title, theme, asset))
-    return target
+        checked_target(path, theme)
+    page = run_report(ds, comparison, title, theme, asset)
+    return page if path is None else page.write(path)
 
 
 def checked_target(path: Any, theme: str = "auto") -> Path:
     """The absolute path of a report that could be written there, so that a long run need not fail at its end.
 
     Raises:
-        DomainError: as `write_report`.
+        DomainError: as `report`.
     """
     target = Path(path).absolute()
     checked_theme(theme)
@@ -270,14 +241,11 @@ def checked_theme(theme: str) -> None:
         raise DomainError(f"theme {theme!r} is not one of 'auto', 'light', 'dark'")
 
 
-def _heading(ds: xr.Dataset, title: str) -> str:
-    return title or str(ds.attrs.get("title", "uspnb run"))
-
-
-def report_html(
-    ds: xr.Dataset, comparison: xr.Dataset | None, title: str = "", theme: str = "auto", asset: Any = None
-) -> str:
-    """The text of the page that `write_report` writes."""
+def run_report(
+    ds: xr.Dataset, comparison: xr.Dataset | None = None, title: str = "", theme: str = "auto", asset: Any = None
+) -> Report:
+    """The report of a run, not yet written; arguments and failures as of `report`."""
+    checked_theme(theme)
     # drawing libraries take a second to import; who only reads tables does not wait for them
     from bokeh.models import Div
     from jinja2 import Template
@@ -299,7 +267,8 @@ def report_html(
         "place": places["run"],
     }
     verdict = comparison.attrs["verdict"] if comparison is not None else ""
-    return page_html(_heading(ds, title), verdict, Template(RUN).render(variables), drawing, theme)
+    heading = title or str(ds.attrs.get("title", "uspnb run"))
+    return Report(page_html(heading, verdict, Template(RUN).render(variables), drawing, theme), heading)
 
 
 def drawn(figures: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
@@ -365,12 +334,12 @@ def _settings(ds: xr.Dataset) -> str:
 
 
 def _versions(ds: xr.Dataset) -> dict[str, str]:
-    made = {name.removeprefix("version_"): str(v) for name, v in ds.attrs.items() if name.startswith("version_")}
-    made |= {
+    versions = {name.removeprefix("version_"): str(v) for name, v in ds.attrs.items() if name.startswith("version_")}
+    versions |= {
         "computed on": f"{ds.attrs['platform']}, {ds.attrs['dtype']}",
         "configuration (SHA-256)": str(ds.attrs["config_sha256"]),
         "last tick": moment(ds["time"].values[-1]),
     }
     if ds.attrs.get("notes"):
-        made["read as"] = str(ds.attrs["notes"])
-    return made
+        versions["read as"] = str(ds.attrs["notes"])
+    return versions

@@ -24,7 +24,7 @@ def alarm_table(ds: xr.Dataset) -> pd.DataFrame:
     rows = np.argwhere(ds["alarm"].values)
     at = tuple(rows.T)
     times = ds["time"].values
-    made = {
+    columns = {
         "time": times[at[0]],
         "chart": [names[int(code) - first] for code in ds["alarm_chart"].values[at]],
         "began": _began(times, onset_rows(ds)[at]),
@@ -32,8 +32,8 @@ def alarm_table(ds: xr.Dataset) -> pd.DataFrame:
         "forecast": ds["prediction"].values[at],
     }
     if "asset" in ds.dims:
-        made["asset"] = ds["asset"].values[at[1]]
-    return pd.DataFrame(made)
+        columns["asset"] = ds["asset"].values[at[1]]
+    return pd.DataFrame(columns)
 
 
 def _began(times: np.ndarray, onset: np.ndarray) -> pd.Series:

@@ -140,7 +140,7 @@ def time_label(ds: xr.Dataset) -> str:
 
 
 def spans(times: np.ndarray, flags: np.ndarray) -> pd.DataFrame:
-    """Start and end of each run of rows in which a flag stands."""
+    """Start and end of each run of rows in which a flag is true."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], flags.astype(bool), [False]])))
     starts, ends = edges[::2], np.minimum(edges[1::2], len(times) - 1)
     return pd.DataFrame({"start": times[starts], "end": times[ends]})

@@ -9,9 +9,23 @@ import pandas as pd
 import xarray as xr
 
 from ..errors import DomainError
-from .drawing import hover_line, hover_rows, hv, thin_band, thin_lines, with_ends, with_unit
+from .drawing import (
+    alarm_marks,
+    hover_line,
+    hover_rows,
+    hv,
+    level_line,
+    line,
+    panel,
+    stacked,
+    thin_band,
+    thin_lines,
+    with_ends,
+    with_unit,
+    yes_or_no,
+)
 from .panels import value_range, weights_data, weights_plot
-from .style import OBSERVED, check_theme, figure_options, label, one_series, time_label, unit_of
+from .style import OBSERVED, check_theme, label, one_series, time_label, unit_of
 
 FIRST, SECOND = "#2f86c8", "#e69f00"
 NAMES = ("a", "b")
@@ -70,47 +84,43 @@ def two_forecasts_plot(data: pd.DataFrame, theme: str = "light", last: bool = Tr
     first, second = data.attrs["names"]
     shown = (("observation", "observation", OBSERVED), ("prediction_a", first, FIRST), ("prediction_b", second, SECOND))
     for column, name, colour in shown:
-        curve = hv.Curve((lines["time"], lines[column]), "time", value, label=name)
-        parts.append(curve.opts(color=colour, line_width=1.4, backend="bokeh"))
+        parts.append(line(lines["time"], lines[column], value, name, colour))
     parts.append(_tooltips(data, value))
-    options = figure_options(theme, "Forecasts of both runs", height, last)
-    options["xlabel"] = data.attrs["xlabel"] if last else ""
-    figure: Any = hv.Overlay(parts)
-    return figure.opts(ylabel=data.attrs["ylabel"], **options)
+    look = {"ylabel": data.attrs["ylabel"]}
+    return panel(parts, theme, "Forecasts of both runs", height, last, data.attrs["xlabel"], **look)
 
 
 def _tooltips(data: pd.DataFrame, value: hv.Dimension) -> hv.Curve:
     rows = hover_rows(len(data), (data["alarm_a"] | data["alarm_b"]).to_numpy())
     at, unit = data.iloc[rows], data.attrs["unit"]
-    told = {"observation": with_unit(at["observation"], unit)}
+    texts = {"observation": with_unit(at["observation"], unit)}
     for run, name in zip(NAMES, data.attrs["names"], strict=True):
-        told[f"forecast of {name}"] = with_unit(at[f"prediction_{run}"], unit)
-        told[f"interval of {name}"] = with_ends(at[f"lower_{run}"], at[f"upper_{run}"], unit)
-        told[f"alarm of {name}"] = ["yes" if flag else "no" for flag in at[f"alarm_{run}"]]
-    return hover_line(data, rows, at["observation"].to_numpy(), told, value)
+        texts[f"forecast of {name}"] = with_unit(at[f"prediction_{run}"], unit)
+        texts[f"interval of {name}"] = with_ends(at[f"lower_{run}"], at[f"upper_{run}"], unit)
+        texts[f"alarm of {name}"] = yes_or_no(at[f"alarm_{run}"])
+    return hover_line(data, rows, at["observation"].to_numpy(), texts, value)
 
 
 def error_difference_plot(data: pd.DataFrame, theme: str = "light", last: bool = True, height: int = 170) -> hv.Overlay:
     """The sum so far of the difference of the absolute errors, from `two_runs_data`; where it falls, a is better."""
     first, second = data.attrs["names"]
-    unit, total = data.attrs["unit"], hv.Dimension("difference", label="sum of differences")
-    lines = thin_lines(data, ["error_difference"])
-    ends = data["time"].iloc[[0, -1]]
+    title, unit = f"|error of {first}| - |error of {second}|, summed", data.attrs["unit"]
+    parts = _sum_of_differences(data, "error_difference", unit, f"falls where {first} is better")
+    look = {"ylabel": f"sum [{unit}]" if unit else "sum"}
+    return panel(parts, theme, title, height, last, data.attrs["xlabel"], **look)
+
+
+def _sum_of_differences(data: pd.DataFrame, column: str, unit: str, meaning: str) -> list[Any]:
+    """The sum so far of a difference of losses, and the level at which both runs are equal."""
+    total = hv.Dimension("difference", label="sum of differences")
+    lines = thin_lines(data, [column])
     rows = hover_rows(len(data), np.zeros(len(data), bool))
-    height_at = data["error_difference"].to_numpy()[rows]
-    parts: list[Any] = [
-        hv.Curve((ends, [0.0, 0.0]), "time", total, label="equal").opts(
-            color=OBSERVED, line_dash="dashed", line_width=1.4, backend="bokeh"
-        ),
-        hv.Curve(
-            (lines["time"], lines["error_difference"]), "time", total, label=f"falls where {first} is better"
-        ).opts(color=FIRST, line_width=1.4, backend="bokeh"),
-        hover_line(data, rows, height_at, {"so far": with_unit(height_at, unit)}, total),
+    sums = data[column].to_numpy()[rows]
+    return [
+        level_line(data, 0.0, total, "equal"),
+        line(lines["time"], lines[column], total, meaning, FIRST),
+        hover_line(data, rows, sums, {"so far": with_unit(sums, unit)}, total),
     ]
-    options = figure_options(theme, f"|error of {first}| - |error of {second}|, summed", height, last)
-    options["xlabel"] = data.attrs["xlabel"] if last else ""
-    figure: Any = hv.Overlay(parts)
-    return figure.opts(ylabel=f"sum [{unit}]" if unit else "sum", **options)
 
 
 def two_alarms_plot(data: pd.DataFrame, theme: str = "light", last: bool = True, height: int = 130) -> hv.Overlay:
@@ -119,22 +129,18 @@ def two_alarms_plot(data: pd.DataFrame, theme: str = "light", last: bool = True,
     ends = data["time"].iloc[[0, -1]]
     parts: list[Any] = []
     for run, name, colour, at in zip(NAMES, data.attrs["names"], (FIRST, SECOND), (1.0, 0.0), strict=True):
-        parts.append(hv.Curve((ends, [at, at]), "time", lane).opts(color=OBSERVED, line_width=0.8, backend="bokeh"))
+        parts.append(line(ends, [at, at], lane, "", OBSERVED, 0.8))
         alarms = data.loc[data[f"alarm_{run}"], "time"].to_numpy()
-        marks = hv.Points((alarms, np.full(len(alarms), at)), ["time", lane], label=f"alarm of {name}")
-        parts.append(marks.opts(marker="inverted_triangle", size=9, color=colour, backend="bokeh"))
+        parts.append(alarm_marks(alarms, np.full(len(alarms), at), lane, f"alarm of {name}", colour))
     rows = hover_rows(len(data), (data["alarm_a"] | data["alarm_b"]).to_numpy())
-    flags = {run: data[f"alarm_{run}"].to_numpy()[rows] for run in NAMES}
-    told = {
-        f"alarm of {name}": ["yes" if flag else "no" for flag in flags[run]]
+    texts = {
+        f"alarm of {name}": yes_or_no(data[f"alarm_{run}"].to_numpy()[rows])
         for run, name in zip(NAMES, data.attrs["names"], strict=True)
     }
-    parts.append(hover_line(data, rows, np.full(len(rows), 0.5), told, lane))
-    options = figure_options(theme, "Alarms of both runs", height, last)
-    options["xlabel"] = data.attrs["xlabel"] if last else ""
-    figure: Any = hv.Overlay(parts)
+    parts.append(hover_line(data, rows, np.full(len(rows), 0.5), texts, lane))
     # the legend names the lanes: a long name beside the axis would push this panel out of line with the others
-    return figure.opts(ylabel="", yticks=[(1.0, ""), (0.0, "")], ylim=(-0.5, 1.5), **options)
+    look = {"ylabel": "", "yticks": [(1.0, ""), (0.0, "")], "ylim": (-0.5, 1.5)}
+    return panel(parts, theme, "Alarms of both runs", height, last, data.attrs["xlabel"], **look)
 
 
 def compare_runs(
@@ -165,8 +171,7 @@ def compare_runs(
         shares = shares[shares["time"].isin(data["time"])]
         shares.attrs = {"xlabel": data.attrs["xlabel"]}
         figures.append(weights_plot(shares, theme, last, title=f"Weights of {name}"))
-    layout: Any = hv.Layout(figures).cols(1)
-    return layout.opts(shared_axes=True, merge_tools=True, sizing_mode="stretch_width", backend="bokeh")
+    return stacked(figures)
 
 
 TUNED_NAMES = ("tuned", "default")
@@ -194,25 +199,11 @@ def squared_difference_plot(
     data: pd.DataFrame, theme: str = "light", last: bool = True, height: int = 190
 ) -> hv.Overlay:
     """The sum so far of the difference of the squared errors, from `best_against_default_data`."""
-    total = hv.Dimension("difference", label="sum of differences")
     unit = f"({data.attrs['unit']})^2" if data.attrs["unit"] else ""
-    lines = thin_lines(data, ["squared_difference"])
-    rows = hover_rows(len(data), np.zeros(len(data), bool))
-    height_at = data["squared_difference"].to_numpy()[rows]
-    shown = (lines["time"], lines["squared_difference"])
-    parts: list[Any] = [
-        hv.Curve((data["time"].iloc[[0, -1]], [0.0, 0.0]), "time", total, label="equal").opts(
-            color=OBSERVED, line_dash="dashed", line_width=1.4, backend="bokeh"
-        ),
-        hv.Curve(shown, "time", total, label="falls where the tuned settings are better").opts(
-            color=FIRST, line_width=1.6, backend="bokeh"
-        ),
-        hover_line(data, rows, height_at, {"so far": with_unit(height_at, unit)}, total),
-    ]
-    options = figure_options(theme, "Squared error of tuned - squared error of default, summed", height, last)
-    options["xlabel"] = data.attrs["xlabel"] if last else ""
-    figure: Any = hv.Overlay(parts)
-    return figure.opts(ylabel=f"{total.label} [{unit}]" if unit else total.label, **options)
+    title = "Squared error of tuned - squared error of default, summed"
+    parts = _sum_of_differences(data, "squared_difference", unit, "falls where the tuned settings are better")
+    look = {"ylabel": f"sum of differences [{unit}]" if unit else "sum of differences"}
+    return panel(parts, theme, title, height, last, data.attrs["xlabel"], **look)
 
 
 def best_against_default(
@@ -237,5 +228,4 @@ def best_against_default(
         forecasts.opts(ylim=shown, title="Forecasts of the tuned and the default settings", backend="bokeh"),
         squared_difference_plot(data, theme),
     ]
-    layout: Any = hv.Layout(figures).cols(1)
-    return layout.opts(shared_axes=True, merge_tools=True, sizing_mode="stretch_width", backend="bokeh")
+    return stacked(figures)

@@ -122,8 +122,8 @@ def backtest_many(
         def advance_bar(call: int) -> None:
             bar.update()
 
-        found = _here(calls, advance_bar) if client is None else _there(checked_client(client), calls, advance_bar)
-    ended = dict(zip(named, found, strict=True))
+        ran = _here(calls, advance_bar) if client is None else _there(checked_client(client), calls, advance_bar)
+    ended = dict(zip(named, ran, strict=True))
     reasons = {name: outcome.reason for name, outcome in ended.items() if outcome.reason}
     results = {name: outcome.value for name, outcome in ended.items() if not outcome.reason}
     if reasons:
@@ -132,20 +132,20 @@ def backtest_many(
 
 
 def _here(calls: list[tuple[Any, PredictorConfig]], ended: Callable[[int], None]) -> list[Outcome]:
-    found = []
+    results = []
     for k, call in enumerate(calls):
         try:
-            found.append(Outcome(_replayed(*call), "", False))
+            results.append(Outcome(_replayed(*call), "", False))
         except (ArithmeticError, MemoryError, RuntimeError, ValueError) as error:
-            found.append(Outcome(None, f"{type(error).__name__}: {error}", False))
+            results.append(Outcome(None, f"{type(error).__name__}: {error}", False))
         ended(k)
-    return found
+    return results
 
 
 def _there(client: Client, calls: list[tuple[Any, PredictorConfig]], ended: Callable[[int], None]) -> list[Outcome]:
-    found = outcomes(client, _replayed, calls, ended)
+    results = outcomes(client, _replayed, calls, ended)
     # Whoever else died on that worker, this one is tried once more with nothing beside it.
-    return [alone(client, _replayed, call) if one.killed else one for call, one in zip(calls, found, strict=True)]
+    return [alone(client, _replayed, call) if one.killed else one for call, one in zip(calls, results, strict=True)]
 
 
 def _replayed(series: Any, config: PredictorConfig) -> xr.Dataset:

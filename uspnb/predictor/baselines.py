@@ -115,15 +115,15 @@ def with_interval(y: Float[np.ndarray, "time asset"], mean: Float[np.ndarray, "t
         error = np.abs(y - mean)
         error = np.where(np.isfinite(error), error, np.nan)
         for t in range(total):
-            known = np.isfinite(deviation)
+            scaled = np.isfinite(deviation)
             scale[t] = deviation
             half[t] = quantile(1.0 - np.clip(alpha, LEAST_MISS, 0.5) / 2.0) * deviation
             e = error[t]
-            seen = np.isfinite(e)
-            alpha = alpha + np.where(known & seen, CONFORMAL_RATE * ((1.0 - level) - (e > half[t])), 0.0)
+            scored = np.isfinite(e)
+            alpha = alpha + np.where(scaled & scored, CONFORMAL_RATE * ((1.0 - level) - (e > half[t])), 0.0)
             # hypot, not a sum of squares: 1e300 squared overflows
             moved = np.hypot(np.sqrt(1 - SCALE_RATE) * deviation, np.sqrt(SCALE_RATE) * e)
-            deviation = np.where(seen, np.where(known, moved, e), deviation)
+            deviation = np.where(scored, np.where(scaled, moved, e), deviation)
         return Forecast(mean, scale, mean - half, mean + half)
 
 

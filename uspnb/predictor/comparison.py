@@ -115,7 +115,7 @@ def _usable(y: np.ndarray, forecasts: dict[str, Forecast], start: int) -> np.nda
     return usable
 
 
-def _scores(y: np.ndarray, f: Forecast, level: float) -> Float[np.ndarray, "metric"]:
+def score_forecast(y: np.ndarray, f: Forecast, level: float) -> Float[np.ndarray, "metric"]:
     error = y - f.mean
     largest = float(np.max(np.abs(error), initial=0.0)) or 1.0
     inside = (y >= f.lower) & (y <= f.upper)
@@ -142,7 +142,7 @@ def _dataset(
         errors = {}
         for i, (name, f) in enumerate(forecasts.items()):
             part = Forecast(*(array[rows, a] for array in (f.mean, f.scale, f.lower, f.upper)))
-            score[i, :, a] = _scores(y[rows, a], part, level)
+            score[i, :, a] = score_forecast(y[rows, a], part, level)
             errors[name] = y[rows, a] - part.mean
         # errors are scaled before they are squared: the test does not depend on the unit, and 1e300 would overflow
         unit = float(score[:, 0, a].max()) or 1.0
@@ -229,11 +229,11 @@ def _difference(ratio: float) -> str:
 
 def _against(ds: xr.Dataset, rival: str) -> str:
     ratio, p = _ratio(ds, rival, "rmse"), float(ds["dm_p_value"].sel(forecaster=rival))
-    told = "last value" if rival == "last_value" else "a recursive autoregression (the best rival here)"
+    rival_name = "last value" if rival == "last_value" else "a recursive autoregression (the best rival here)"
     if not p < SIGNIFICANT:
-        lead, tail = f"uspnb and {told} cannot be told apart by squared error", "is not significant"
+        lead, tail = f"uspnb and {rival_name} cannot be told apart by squared error", "is not significant"
     else:
-        lead, tail = f"uspnb {'beats' if ratio < 1.0 else 'loses to'} {told}", "is significant"
+        lead, tail = f"uspnb {'beats' if ratio < 1.0 else 'loses to'} {rival_name}", "is significant"
     p_text = "no p value, the errors agree" if math.isnan(p) else ("p < 0.0001" if p < 1e-4 else f"p = {p:.2g}")
     interval = _difference(_ratio(ds, rival, "interval_score"))
     return (
@@ -260,10 +260,10 @@ def _verdict_over_assets(ds: xr.Dataset) -> str:
         ratios = np.array([_ratio(part, rival, "rmse") for part in parts])
         scores = np.array([_ratio(part, rival, "interval_score") for part in parts])
         clear = ds["dm_p_value"].sel(forecaster=rival).values < SIGNIFICANT
-        told = "last value" if rival == "last_value" else "a recursive autoregression"
+        label = "last value" if rival == "last_value" else "a recursive autoregression"
         sentences.append(
-            f"Against {told}, uspnb's RMSE is {_difference(float(np.median(ratios)))} in the median of {assets} assets "
-            f"and its interval score {_difference(float(np.median(scores)))}; it is significantly better on "
+            f"Against {label}, uspnb's RMSE is {_difference(float(np.median(ratios)))} in the median of {assets} "
+            f"assets and its interval score {_difference(float(np.median(scores)))}; it is significantly better on "
             f"{int((clear & (ratios < 1)).sum())} and significantly worse on {int((clear & (ratios > 1)).sum())} "
             "(Diebold-Mariano at 5 %)."
         )

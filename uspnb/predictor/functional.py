@@ -26,7 +26,6 @@ from ..model.programs import (
     run_batch,
     run_series,
     static_part,
-    trace_count,
     traced_part,
 )
 from ..model.records import Observation, PredictionResult, ProcessState
@@ -34,8 +33,6 @@ from ..model.state import PredictorState
 from ..runtime import enable_compilation_cache, platform
 from ..runtime.arguments import check_whole
 from ..runtime.machine import refuse_after_fork
-
-__all__ = ["FunctionalPredictor", "observations", "scan_chunks", "shard_assets", "tagged", "trace_count"]
 
 LONGEST_CHUNK = 256
 SHORTEST_CHUNK = 16
@@ -243,6 +240,13 @@ def tagged(result: PredictionResult, tick: ProcessState | Observation) -> Predic
     return result if tag is None else dataclasses.replace(result, request_id=tag)
 
 
+def placed_beside(leaf: Any, tree: Any) -> Any:
+    """A tree on the device of a leaf.  Bound to a device only where that is: else it would be another program."""
+    if isinstance(leaf, jax.Array) and leaf.committed:
+        return jax.device_put(tree, leaf.sharding)
+    return jax.tree.map(jnp.asarray, tree)
+
+
 def chunk_length(assets: int | None) -> int:
     """Ticks per compiled call: the series program's own length, or fewer for many assets, so that memory is bounded."""
     if assets is None:
@@ -251,19 +255,12 @@ def chunk_length(assets: int | None) -> int:
     return 1 << (bounded.bit_length() - 1)
 
 
-def shard_assets(tree: Any, axis: int = 0) -> Any:
-    """Spread arrays with an asset axis over the devices, where there are several and they divide it evenly."""
+def shard_assets(tree: Any) -> Any:
+    """Spread arrays along their first axis over the devices, where there are several and they divide it evenly."""
     devices = jax.devices()
-    leaves = jax.tree.leaves(tree)
-    if len(devices) < 2 or leaves[0].shape[axis] % len(devices):
+    if len(devices) < 2 or jax.tree.leaves(tree)[0].shape[0] % len(devices):
         return tree
-    mesh = Mesh(np.array(devices), ("asset",))
-
-    def place(leaf: Any) -> Any:
-        spec = PartitionSpec(*(["asset" if k == axis else None for k in range(leaf.ndim)]))
-        return jax.device_put(leaf, NamedSharding(mesh, spec))
-
-    return jax.tree.map(place, tree)
+    return jax.device_put(tree, NamedSharding(Mesh(np.array(devices), ("asset",)), PartitionSpec("asset")))
 
 
 def scan_chunks(

@@ -46,13 +46,13 @@ class Reload(NamedTuple):
 
     def text(self) -> str:
         """The same as a sentence."""
-        told = ", ".join(f"{name} = {new!r} (was {old!r})" for name, (old, new) in self.changed.items())
+        changes = ", ".join(f"{name} = {new!r} (was {old!r})" for name, (old, new) in self.changed.items())
         parts = [
             f"{what}: {', '.join(names)}"
             for what, names in (("kept", self.kept), ("fitted", self.fitted), ("begun anew", self.renewed))
             if names
         ]
-        return f"{told}; {'; '.join(parts)}"
+        return f"{changes}; {'; '.join(parts)}"
 
 
 class ConfigReloadablePredictor(UniversalPredictor):
@@ -144,18 +144,18 @@ def carried(
     remeant |= {name for name in fresh.kernels if set(kernel_entry(name).meaning) & set(changed)}
     if tuple(old.kernels) != tuple(fresh.kernels):
         remeant |= {"weight", "forecast", "score"}  # one entry for each kernel, in their order
-    kept, fitted, renewed = [], [], []
+    unchanged, fitted, renewed = [], [], []
     blocks: dict[str, Any] = {}
     for name in PredictorState._fields:
         if name in ("frame", "kernels") or (name == "score" and name not in remeant):
             continue
         same = _shapes(getattr(old, name)) == _shapes(getattr(fresh, name)) and name not in remeant
-        (kept if same else renewed).append(name)
+        (unchanged if same else renewed).append(name)
         blocks[name] = getattr(old if same else fresh, name)
     window, residuals = len(fresh.frame.window), len(fresh.score.residuals)
-    (kept if window == len(old.frame.window) else fitted).append("window")
+    (unchanged if window == len(old.frame.window) else fitted).append("window")
     if "score" not in remeant:
-        (kept if residuals == len(old.score.residuals) else fitted).append("residual statistics")
+        (unchanged if residuals == len(old.score.residuals) else fitted).append("residual statistics")
     # A longer window knows no more ticks than the shorter one held.
     held = len(old.frame.window)
     count = old.frame.count if window <= held else jnp.minimum(old.frame.count, held)
@@ -166,12 +166,12 @@ def carried(
     for name, after in fresh.kernels.items():
         before = old.kernels.get(name)
         same = before is not None and _shapes(before) == _shapes(after) and name not in remeant
-        (kept if same else renewed).append(name)
+        (unchanged if same else renewed).append(name)
         kernels[name] = before if same else after
     blocks["kernels"] = KernelStates(kernels)
     # No two leaves may share an array, because a caller may donate them.
     state = jax.tree.map(jnp.array, PredictorState(**blocks))
-    return state, tuple(kept), tuple(fitted), tuple(renewed)
+    return state, tuple(unchanged), tuple(fitted), tuple(renewed)
 
 
 def _resized(ring: Float[Array, "old"], length: int, filling: Any) -> Float[Array, "new"]:

@@ -65,7 +65,7 @@ def _onset(telemetry: Telemetry) -> np.ndarray:
 
 def _coordinates(telemetry: Telemetry, series: Series, kernels: tuple[str, ...]) -> dict[str, Any]:
     long_name = "time (UTC)" if series.has_times else "tick"
-    made: dict[str, Any] = {
+    coordinates: dict[str, Any] = {
         "time": (
             "time",
             series.time_coordinate,
@@ -76,13 +76,13 @@ def _coordinates(telemetry: Telemetry, series: Series, kernels: tuple[str, ...])
         "mode": ("mode", np.arange(np.shape(telemetry.koopman_frequency)[-1]), {"long_name": "spectral mode"}),
     }
     if series.assets is not None:
-        made["asset"] = ("asset", list(series.assets), {"long_name": "asset"})
-    return made
+        coordinates["asset"] = ("asset", list(series.assets), {"long_name": "asset"})
+    return coordinates
 
 
 def _provenance(series: Series, config: PredictorConfig) -> dict[str, Any]:
     text = _config_text(config)
-    made = {
+    attributes = {
         "title": f"uspnb run of {series.name}" if series.name else "uspnb run",
         "config": text,
         "config_sha256": sha256_bytes(text.encode()),
@@ -91,7 +91,7 @@ def _provenance(series: Series, config: PredictorConfig) -> dict[str, Any]:
         "platform": runtime.platform(),
         "notes": "; ".join(series.notes),
     }
-    return made | {f"version_{name}": version for name, version in versions().items()}
+    return attributes | {f"version_{name}": version for name, version in versions().items()}
 
 
 def _config_text(config: PredictorConfig) -> str:

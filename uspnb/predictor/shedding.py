@@ -13,29 +13,12 @@ from ..config.schema import PredictorConfig
 from ..errors import DomainError
 from ..model.kernels.registry import shedding_kernel
 from ..model.state import PredictorState
-from .functional import FunctionalPredictor
+from .functional import FunctionalPredictor, placed_beside
 
 DEPTHS = (2, 3, 5)
 
 
-class Switched(NamedTuple):
-    """One change of the depth.
-
-    Attributes:
-        tick: ticks judged before it.
-        before, after: the depths.
-    """
-
-    tick: int
-    before: int
-    after: int
-
-    def __str__(self) -> str:
-        what = "lowered" if self.after < self.before else "raised"
-        return f"log-signature depth {what} from {self.before} to {self.after} after {self.tick} ticks"
-
-
-class _Kept(NamedTuple):
+class _Block(NamedTuple):
     """The kernel's state when its depth was lowered, on the host; `ticks` judged and `accepted` by then."""
 
     kernel: Any
@@ -55,13 +38,12 @@ class DepthSwitch:
     Args:
         config: settings; `log_sig_depth` is where it begins, on the largest of the three depths that does not exceed
             it.  `shed_above`, `restore_below`, `shedding_min_steps` and `log_sig_forgetting` are read too.
-        on_switch: told of every change, in the thread that made it.
 
     Raises:
         DomainError: no kernel of the configuration has a depth.
     """
 
-    def __init__(self, config: PredictorConfig, on_switch: Callable[[Switched], None] | None = None) -> None:
+    def __init__(self, config: PredictorConfig) -> None:
         entry = shedding_kernel(config)
         if entry is None:
             raise DomainError(
@@ -71,10 +53,8 @@ class DepthSwitch:
         self._name, self._truncated = entry.name, cast(Any, entry.kernel).truncate_depth
         self.configure(config)
         self.depth = max(depth for depth in DEPTHS if depth <= config.log_sig_depth)
-        self._on_switch = on_switch
-        self._kept: dict[int, _Kept] = {}
+        self._set_aside: dict[int, _Block] = {}
         self._changed_at: int | None = None
-        self.switches = 0
 
     @property
     def functional(self) -> FunctionalPredictor:
@@ -135,17 +115,13 @@ class DepthSwitch:
         own = _on_host(state.kernels[self._name])
         if depth < self.depth:
             # A new dict each time: a snapshot that is not written yet holds the one of its own tick.
-            self._kept = self._kept | {self.depth: _Kept(own, ticks, accepted)}
+            self._set_aside = self._set_aside | {self.depth: _Block(own, ticks, accepted)}
             moved = self._truncated(self.functional.config, own, depth)
         else:
-            moved = self._raised(own, self._kept, depth, ticks, accepted)
-            self._kept = {known: block for known, block in self._kept.items() if known > depth}
-        change = Switched(ticks, self.depth, depth)
+            moved = self._raised(own, self._set_aside, depth, ticks, accepted)
+            self._set_aside = {higher: block for higher, block in self._set_aside.items() if higher > depth}
         self.depth, self._changed_at = depth, ticks
-        self.switches += 1
-        if self._on_switch is not None:
-            self._on_switch(change)
-        return state._replace(kernels=state.kernels.replace(**{self._name: _beside(state.ticks, moved)}))
+        return state._replace(kernels=state.kernels.replace(**{self._name: placed_beside(state.ticks, moved)}))
 
     def whole(self, state: PredictorState) -> Callable[[], tuple[PredictorState, int]]:
         """What makes, later and in any thread, the state at the highest depth that it ever had, for a snapshot.
@@ -156,31 +132,31 @@ class DepthSwitch:
         Returns:
             A function that gives the state, whose leaves may be NumPy's, and its depth.
         """
-        kept, depth = self._kept, self.depth
+        blocks, depth = self._set_aside, self.depth
 
-        def made() -> tuple[PredictorState, int]:
-            full = max(kept, default=depth)
+        def make() -> tuple[PredictorState, int]:
+            full = max(blocks, default=depth)
             if full <= depth:
                 return state, depth
             own = _on_host(state.kernels[self._name])
-            raised = self._raised(own, kept, full, int(state.ticks), int(state.frame.count))
+            raised = self._raised(own, blocks, full, int(state.ticks), int(state.frame.count))
             return state._replace(kernels=state.kernels.replace(**{self._name: raised})), full
 
-        return made
+        return make
 
     def resume(self, state: PredictorState, held: int, depth: int) -> PredictorState:
         """Take up a state of `whole` again, which has depth `held`, at the depth that it was at."""
         self.at(held)
-        self.depth, self._kept, self._changed_at = held, {}, None
+        self.depth, self._set_aside, self._changed_at = held, {}, None
         return self.switch(state, depth)
 
-    def moment(self) -> tuple[int, dict[int, _Kept], int | None]:
+    def moment(self) -> tuple[int, dict[int, _Block], int | None]:
         """What `go_back` needs to stand here again; nothing is copied."""
-        return self.depth, self._kept, self._changed_at
+        return self.depth, self._set_aside, self._changed_at
 
-    def go_back(self, moment: tuple[int, dict[int, _Kept], int | None]) -> None:
+    def go_back(self, moment: tuple[int, dict[int, _Block], int | None]) -> None:
         """Stand where `moment` was taken; the state of then goes with it."""
-        self.depth, self._kept, self._changed_at = moment
+        self.depth, self._set_aside, self._changed_at = moment
 
     def configure(self, config: PredictorConfig) -> None:
         """Other traced settings for the ticks to come, at the depth of now."""
@@ -189,16 +165,16 @@ class DepthSwitch:
             depth: FunctionalPredictor(dataclasses.replace(config, log_sig_depth=depth)) for depth in DEPTHS
         }
 
-    def _raised(self, own: Any, aside: dict[int, _Kept], depth: int, ticks: int, accepted: int) -> Any:
+    def _raised(self, own: Any, aside: dict[int, _Block], depth: int, ticks: int, accepted: int) -> Any:
         """The kernel's state at a higher depth: the learned block inside the one set aside, or inside zeros."""
-        fitting = min((known for known in aside if known >= depth), default=None)
+        fitting = min((higher for higher in aside if higher >= depth), default=None)
         if fitting is None:
             cold: Any = self._functionals[depth].init_state().kernels[self._name]
-            kept = _Kept(_on_host(cold), ticks, accepted)
+            block = _Block(_on_host(cold), ticks, accepted)
         else:
             whole = aside[fitting]
-            kept = whole._replace(kernel=self._truncated(self._functionals[fitting].config, whole.kernel, depth))
-        return _embedded(own, kept, ticks, accepted, float(self.config.log_sig_forgetting))
+            block = whole._replace(kernel=self._truncated(self._functionals[fitting].config, whole.kernel, depth))
+        return _embedded(own, block, ticks, accepted, float(self.config.log_sig_forgetting))
 
 
 def _on_host(kernel: Any) -> Any:
@@ -206,20 +182,13 @@ def _on_host(kernel: Any) -> Any:
     return jax.tree.map(np.asarray, kernel)
 
 
-def _beside(leaf: Any, kernel: Any) -> Any:
-    """The kernel on the device of a leaf.  Bound to a device only where that is: else it would be another program."""
-    if isinstance(leaf, jax.Array) and leaf.committed:
-        return jax.device_put(kernel, leaf.sharding)
-    return jax.tree.map(jax.numpy.asarray, kernel)
-
-
-def _embedded(own: Any, kept: _Kept, ticks: int, accepted: int, forgetting: float) -> Any:
-    """`own` at the depth of `kept`: its block leads, the rest is what was kept and has been forgotten since."""
-    size, whole = own.features.shape[0], kept.kernel
-    decay = forgetting ** (accepted - kept.accepted)
+def _embedded(own: Any, block: _Block, ticks: int, accepted: int, forgetting: float) -> Any:
+    """`own` at the depth of `block`: its block leads, the rest is what was kept and has been forgotten since."""
+    size, whole = own.features.shape[0], block.kernel
+    decay = forgetting ** (accepted - block.accepted)
     gram, moment = decay * np.asarray(whole.ridge.gram), decay * np.asarray(whole.ridge.moment)
     gram[:size, :size], moment[:size] = own.ridge.gram, own.ridge.moment
     # The coordinates of the waiting forecast are known only where no tick has come since.
-    features = np.array(whole.features) if ticks == kept.ticks else np.zeros(whole.features.shape)
+    features = np.array(whole.features) if ticks == block.ticks else np.zeros(whole.features.shape)
     features[:size] = own.features
     return own._replace(ridge=own.ridge._replace(gram=gram, moment=moment), features=features)

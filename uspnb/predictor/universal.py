@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import time
 import warnings
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
@@ -16,7 +17,7 @@ import numpy as np
 from ..array_types import Float, Int
 from ..config.schema import PredictorConfig
 from ..errors import DomainError, FrequencyWarning, StalenessWarning
-from ..model.packing import Ring, unpack
+from ..model.packing import unpack
 from ..model.records import PredictionResult, ProcessState
 from ..model.state import INTERVALS_KEPT, PredictorState
 from ..persistence.snapshots import (
@@ -77,11 +78,12 @@ class UniversalPredictor:
         telemetry: TelemetryBuffer | None = None,
         asset: str = "series",
     ) -> None:
-        history_limit = check_whole("history_limit", history_limit, 1, unit="ticks")
+        limit = check_whole("history_limit", history_limit, 1, unit="ticks")
         self._functional = FunctionalPredictor(config)
         self._clock = clock
         self._layout = self._functional.layout
-        self._ring = Ring(history_limit, self._layout.width)
+        self._limit, self._counted = limit, 0
+        self._history: deque[tuple[np.ndarray, int]] = deque(maxlen=limit)  # rows and timestamps
         self._state = self._functional.init_state()
         self._doubts = {StalenessWarning: False, FrequencyWarning: False}
         self._grid_in_history = False
@@ -105,9 +107,9 @@ class UniversalPredictor:
             DomainError: its schema version cannot be read.
             OSError: it cannot be read.
         """
-        made = UniversalPredictor(config_from(read_snapshot(path)), **rest)
-        made.load_snapshot(path)
-        return made
+        predictor = UniversalPredictor(config_from(read_snapshot(path)), **rest)
+        predictor.load_snapshot(path)
+        return predictor
 
     @property
     def functional(self) -> FunctionalPredictor:
@@ -122,7 +124,7 @@ class UniversalPredictor:
     @property
     def history_limit(self) -> int:
         """Ticks that `history()` can give back."""
-        return self._ring.limit
+        return self._limit
 
     @property
     def config(self) -> PredictorConfig:
@@ -223,8 +225,10 @@ class UniversalPredictor:
         from .results import to_dataset
 
         with self._turn:
-            rows, stamps = self._ring.read(self._ring.first, self._ring.count)
-            first, last = self._ring.count - len(rows), self._last
+            held, last = list(self._history), self._last
+            first = self._counted - len(held)
+        rows = np.array([row for row, _ in held])
+        stamps = np.array([stamp for _, stamp in held], np.int64)
         results = unpack(rows, self._layout)
         telemetry = results.telemetry
         when = stamps.astype("datetime64[ns]") if not self._grid_in_history else np.arange(first, first + len(rows))
@@ -282,8 +286,7 @@ class UniversalPredictor:
             self._state = loaded.state
             if only is None:
                 self._ticks = int(loaded.state.ticks)
-                self._ring = Ring(self._ring.limit, self._layout.width)
-                self._last = None
+                self._forget_history()
                 self._doubts = {k: bool(loaded.progress.extra.get(k.__name__, False)) for k in self._doubts}
                 self._grid_in_history = bool(loaded.progress.extra.get("grid", False))
         return loaded
@@ -363,7 +366,7 @@ class UniversalPredictor:
         self._state = clock_forgotten(state) if grid and len(rows) else state
         if len(rows):
             self._grid_in_history = self._grid_in_history or grid
-            self._ring.append(rows, stamps)
+            self._remember(rows, stamps)
             self._ticks = int(state.ticks)
             self._last = unpack(rows[-1], self._layout)
 
@@ -385,8 +388,7 @@ class UniversalPredictor:
         self._functional, self._state = functional, state
         if functional.layout != self._layout:
             self._layout = functional.layout
-            self._ring = Ring(self._ring.limit, self._layout.width)
-            self._last = None
+            self._forget_history()
 
     def _refuse_while_held(self, what: str) -> None:
         if self._held_by:
@@ -395,8 +397,17 @@ class UniversalPredictor:
                 "predictor of your own"
             )
 
+    def _remember(self, rows: np.ndarray, stamps: np.ndarray) -> None:
+        # A copy: of a long scan only the rows that are remembered stay in memory.
+        self._history.extend(zip(rows[-self._limit :].copy(), stamps[-self._limit :].tolist(), strict=True))
+        self._counted += len(rows)
+
+    def _forget_history(self) -> None:
+        self._history.clear()
+        self._counted, self._last = 0, None
+
     def _record(self, rows: np.ndarray, stamps: np.ndarray) -> None:
-        self._ring.append(rows, stamps)
+        self._remember(rows, stamps)
         if self._telemetry is not None:
             self._telemetry.emit(self._asset, self._ticks + 1, rows, stamps)
         self._ticks += len(rows)
@@ -422,7 +433,7 @@ class UniversalPredictor:
     def _repr_html_(self) -> str:
         held = f", held by {self._held_by}" if self._held_by else ""
         last = "" if self._last is None else self._last._repr_html_()
-        return headline("UniversalPredictor", f"{self._ring.count} ticks seen{held}") + last + self.config._repr_html_()
+        return headline("UniversalPredictor", f"{self._counted} ticks seen{held}") + last + self.config._repr_html_()
 
 
 def clock_forgotten(state: PredictorState) -> PredictorState:

@@ -107,7 +107,7 @@ def outcomes(
         UspnbError: the scheduler was lost, or all workers were and none came back.
         TypeError: an argument cannot be sent to another process.
     """
-    found: list[Outcome] = [Outcome(None, "", False)] * len(calls)
+    results: list[Outcome] = [Outcome(None, "", False)] * len(calls)
     waiting = collections.deque(enumerate(calls))
     running: dict[Future, int] = {}
     try:
@@ -119,17 +119,17 @@ def outcomes(
             for future in first_done(client, list(running)):
                 call = running.pop(future)
                 with _connected():
-                    found[call] = _outcome(future)
+                    results[call] = _outcome(future)
                 # What a dying worker still holds for somebody would be computed again.
                 future.release()
-                if isinstance(found[call].value, Lacks):
+                if isinstance(results[call].value, Lacks):
                     waiting.appendleft((call, whole(call)))
                 else:
                     ended(call)
     finally:
         if running and client.status == "running":
             client.cancel(list(running))
-    return found
+    return results
 
 
 def alone(client: Client, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Outcome:
@@ -181,5 +181,5 @@ def _outcome(future: Future) -> Outcome:
     except Exception as error:  # whatever the task raised is how it ended
         if future.status != "error":
             raise
-        told = error.__cause__ if str(error).startswith(UNREADABLE) and error.__cause__ else error
-        return Outcome(None, f"{type(told).__name__}: {told}", False)
+        cause = error.__cause__ if str(error).startswith(UNREADABLE) and error.__cause__ else error
+        return Outcome(None, f"{type(cause).__name__}: {cause}", False)

@@ -255,9 +255,9 @@ def _whole_lines(descriptor: int, length: int) -> int:
     while end > 0:
         start = max(0, end - _BLOCK)
         os.lseek(descriptor, start, os.SEEK_SET)
-        found = os.read(descriptor, end - start).rfind(b"\n")
-        if found >= 0:
-            return start + found + 1
+        place = os.read(descriptor, end - start).rfind(b"\n")
+        if place >= 0:
+            return start + place + 1
         end = start
     return 0
 
@@ -317,10 +317,10 @@ def shown(line: bytes | str) -> str:
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    made = dict(pairs)
-    if len(made) != len(pairs):
+    members = dict(pairs)
+    if len(members) != len(pairs):
         raise ValueError("a name stands twice")
-    return made
+    return members
 
 
 def _finite(text: str) -> float:
@@ -435,7 +435,7 @@ class Writer:
         return future
 
     def status(self) -> WriterStatus:
-        """How it fares."""
+        """Pieces that are pending, and those dropped, written and failed so far."""
         with self._changed:
             return self._status._replace(pending=len(self._waiting) + self._writing)
 

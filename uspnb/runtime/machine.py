@@ -139,8 +139,8 @@ def _flag_values(flags: str) -> dict[str, str]:
     """Name and value of each flag; one without a value is switched on, and 1 and 0 are other words for it."""
     values: dict[str, str] = {}
     for flag in flags.split():
-        name, told, value = flag.lstrip("-").partition("=")
-        value = value.lower() if told else "true"
+        name, sign, value = flag.lstrip("-").partition("=")
+        value = value.lower() if sign else "true"
         on_off = DETERMINISTIC_FLAGS.get(name) in ("true", "false")
         values[name] = {"1": "true", "0": "false"}.get(value, value) if on_off else value
     return values

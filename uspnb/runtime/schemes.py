@@ -48,7 +48,7 @@ class SchemeRegistry:
         self._openers[scheme] = check_function("opener", opener, "give a function of the address and its options")
 
     def find(self, address: str) -> Callable[..., Any] | None:
-        """What opens an address of a user's scheme, None where nobody brought one."""
+        """The opener of an address of a registered scheme, None where there is none."""
         scheme, colon, _ = address.partition(":")
         scheme = scheme.lower()
         if not colon or scheme in self._shipped or not _SCHEME.fullmatch(scheme):
@@ -58,7 +58,7 @@ class SchemeRegistry:
                 self.register(scheme, point.load())
         return self._openers.get(scheme)
 
-    def known(self) -> tuple[str, ...]:
+    def schemes(self) -> tuple[str, ...]:
         """The schemes that can be opened, the package's own first."""
         brought = {*self._openers, *metadata.entry_points(group=self._group).names}
         return (*self._shipped, *sorted(brought - {*self._shipped}))
@@ -77,7 +77,7 @@ class SchemeRegistry:
         return opened
 
 
-def call_with_options(make: Callable[..., Any], given: Sequence[Any], options: Mapping[str, Any], what: str) -> Any:
+def call_with_options(make: Callable[..., Any], arguments: Sequence[Any], options: Mapping[str, Any], what: str) -> Any:
     """Call a function with its first arguments and with options that a user named.
 
     Args:
@@ -89,10 +89,10 @@ def call_with_options(make: Callable[..., Any], given: Sequence[Any], options: M
     Raises:
         DomainError: an option that the function does not take; the message lists those that it takes.
     """
-    parameters = list(inspect.signature(make).parameters.values())[len(given) :]
-    known = [one.name for one in parameters if one.kind is not inspect.Parameter.VAR_KEYWORD]
-    odd = [name for name in options if name not in known]
-    if odd and len(known) == len(parameters):
-        told = f"its options are {', '.join(known)}" if known else "it takes no options"
-        raise DomainError(f"{what} has no option {odd[0]!r}; {told}")
-    return make(*given, **options)
+    parameters = list(inspect.signature(make).parameters.values())[len(arguments) :]
+    names = [one.name for one in parameters if one.kind is not inspect.Parameter.VAR_KEYWORD]
+    odd = [name for name in options if name not in names]
+    if odd and len(names) == len(parameters):
+        remedy = f"its options are {', '.join(names)}" if names else "it takes no options"
+        raise DomainError(f"{what} has no option {odd[0]!r}; {remedy}")
+    return make(*arguments, **options)

@@ -86,7 +86,7 @@ def setting(value: Any) -> str:
 
 
 def one_line(text: Any) -> str:
-    """Text of somebody else's as one line of printable characters."""
+    """Foreign text as one line of printable characters."""
     return "".join(c if c.isprintable() else "?" for c in " ".join(str(text).split()))
 
 

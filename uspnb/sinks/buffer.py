@@ -224,7 +224,7 @@ def merged(batches: list[Batch], columns: Mapping[str, slice]) -> tuple[list[Rec
             refused.append((batch, f"records of {batch.asset!r} could not be read: {error}"))
             continue
         parts.setdefault(batch.asset, []).append(Records(batch.asset, batch.first_tick, stamps, rows, columns))
-    return [joined for found in parts.values() for joined in _joined(found)], refused
+    return [joined for pieces in parts.values() for joined in _joined(pieces)], refused
 
 
 def _joined(parts: list[Records]) -> list[Records]:

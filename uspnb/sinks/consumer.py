@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 from ..errors import DomainError
 from .buffer import Batch, BufferCounts, TelemetryBuffer, merged
-from .lanes import Drain, Guarded, Lane, ProcessLane, ThreadLane
+from .lanes import Drain, Guarded, Lane, Selection
+from .process import ProcessWriter
 from .sinks import SHIPPED, FileSink, Sink, SinkStatus, check_sink
 
 
@@ -71,11 +72,18 @@ class Consumer:
         self._direct = {sink.name: Guarded(sink) for sink in sinks if not isinstance(sink, FileSink)}
         self._order = names
         self._lanes: list[Lane] = []
+        self._process: ProcessWriter | None = None
         movable = [sink for sink in files if process and sink.order()["kind"] in SHIPPED]
         if movable:
-            self._lanes.append(ProcessLane(movable, columns, buffer.maxlen, period_s, most))
-        alone = [sink for sink in files if sink not in movable]
-        self._lanes += [ThreadLane(sink, columns, buffer.maxlen, period_s, most) for sink in alone]
+            selection = Selection(tuple(field for sink in movable for field in sink.fields()), columns)
+            self._process = ProcessWriter(movable, selection.columns)
+            self._process.revive()
+            name = "uspnb-telemetry-process"
+            self._lanes.append(Lane(name, self._process, selection, buffer.maxlen, period_s, most))
+        for sink in files:
+            if sink not in movable:
+                selection, name = Selection(sink.fields(), columns), f"uspnb-telemetry-{sink.name}"
+                self._lanes.append(Lane(name, Guarded(sink), selection, buffer.maxlen, period_s, most))
         self._refused = 0
         self._refusal: str | None = None
         self._drain = Drain(buffer, self._deliver, self._finish, "uspnb-telemetry", period_s, most)
@@ -109,20 +117,19 @@ class Consumer:
         return all([lane.join(deadline) for lane in self._lanes]) and done
 
     def status(self) -> ConsumerStatus:
-        """How it fares."""
-        found = {name: sink.status() for name, sink in self._direct.items()}
+        """Counts of the buffer, and records written and lost by each sink."""
+        statuses = {name: sink.status() for name, sink in self._direct.items()}
         for lane in self._lanes:
-            found.update(lane.statuses())
-        lost, told = self._refused, self._refusal
-        process = next((lane for lane in self._lanes if isinstance(lane, ProcessLane)), None)
+            statuses.update(lane.statuses())
+        for name in self._order:
+            status = statuses[name]
+            lost, condition = status.lost + self._refused, status.condition or self._refusal
+            statuses[name] = SinkStatus(status.written, lost, condition)
         return ConsumerStatus(
             self._buffer.counts(),
-            {
-                name: SinkStatus(found[name].written, found[name].lost + lost, found[name].condition or told)
-                for name in self._order
-            },
-            0 if process is None else process.restarts,
-            None if process is None else process.pid,
+            {name: statuses[name] for name in self._order},
+            0 if self._process is None else self._process.restarts,
+            None if self._process is None else self._process.pid,
         )
 
     def _deliver(self, batches: list[Batch]) -> None:

@@ -6,7 +6,7 @@ import json
 import sys
 from typing import Any
 
-from .metric_list import METRICS, MetricSpec
+from .metric_list import MetricSpec, metric_specs
 
 COLUMNS, HEIGHT = 3, 8
 WIDTH = 24 // COLUMNS
@@ -22,8 +22,8 @@ def dashboard() -> dict[str, Any]:
         What `json.dumps` writes; Grafana's schema version 39 (Grafana 10.2 and later read it).
     """
     panels: list[dict[str, Any]] = []
-    line = 0
-    for group in dict.fromkeys(spec.group for spec in METRICS):
+    line, specs = 0, metric_specs()
+    for group in dict.fromkeys(spec.group for spec in specs):
         panels.append(
             {
                 "id": len(panels) + 1,
@@ -35,7 +35,7 @@ def dashboard() -> dict[str, Any]:
             }
         )
         line += 1
-        members = [spec for spec in METRICS if spec.group == group]
+        members = [spec for spec in specs if spec.group == group]
         for i, spec in enumerate(members):
             panels.append(_panel(spec, len(panels) + 1, (i % COLUMNS) * WIDTH, line + HEIGHT * (i // COLUMNS)))
         line += HEIGHT * -(-len(members) // COLUMNS)
@@ -80,8 +80,8 @@ def _queries(spec: MetricSpec) -> list[tuple[str, str]]:
     if spec.kind == "counter":
         return [(f"rate({spec.name}_total{chosen}[$__rate_interval])", legend)]
     if spec.kind == "histogram":
-        kept = ", ".join(("le", *spec.labels))
-        buckets = f"sum by ({kept}) (rate({spec.name}_bucket{chosen}[$__rate_interval]))"
+        labels = ", ".join(("le", *spec.labels))
+        buckets = f"sum by ({labels}) (rate({spec.name}_bucket{chosen}[$__rate_interval]))"
         return [
             (f"histogram_quantile({share}, {buckets})", f"p{share[2:]} {legend}") for share in ("0.50", "0.95", "0.99")
         ]
@@ -93,14 +93,14 @@ def _source_variable() -> dict[str, Any]:
 
 
 def _asset_variable() -> dict[str, Any]:
-    asked = "label_values(predictor_ticks_total, asset)"
+    query = "label_values(predictor_ticks_total, asset)"
     return {
         "name": "asset",
         "label": "Series",
         "type": "query",
         "datasource": _SOURCE,
-        "query": {"query": asked, "refId": "series"},
-        "definition": asked,
+        "query": {"query": query, "refId": "series"},
+        "definition": query,
         "refresh": 2,
         "multi": True,
         "includeAll": True,

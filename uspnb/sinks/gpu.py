@@ -7,7 +7,7 @@ import threading
 from typing import NamedTuple
 
 _log = logging.getLogger(__name__)
-_told = threading.Event()
+_reported = threading.Event()
 
 
 class GpuReading(NamedTuple):
@@ -65,6 +65,6 @@ class GpuMemory:
 
     def _is_absent(self, reason: str) -> None:
         self.absence = f"GPU memory is not measured: {reason}"
-        if not _told.is_set():
-            _told.set()
+        if not _reported.is_set():
+            _reported.set()
             _log.info(self.absence)

@@ -125,7 +125,7 @@ class JitterMeter:
         return self._interval_ewma
 
     def reading(self) -> JitterReading:
-        """Everything the meter shows; sorts the window, so ask when somebody looks and not at every tick."""
+        """Everything the meter shows; sorts the window, so call it when it is shown, not at every tick."""
         latencies, jitters = sorted(self._latencies), sorted(self._jitters)
         return JitterReading(
             self._ticks,
@@ -149,12 +149,12 @@ class JitterMeter:
             self._jitters[place] = jitter
         self._above += jitter > self.bound_ns
         self._above_calm += jitter > self._calm_ns
-        known = len(self._jitters)
-        if known < LEAST_TICKS:
+        count = len(self._jitters)
+        if count < LEAST_TICKS:
             return
         # P95 is the entry of rank ceil(0.95 n); it is above a bound if fewer than that many are not.
         above = self._above_calm if self._degraded else self._above
-        self._degraded = known - above < _rank(known, 95)
+        self._degraded = count - above < _rank(count, 95)
 
 
 def nearest_rank(ordered: list[int], percent: int) -> float:

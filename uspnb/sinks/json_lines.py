@@ -67,8 +67,8 @@ class JsonLinesSink:
             condition = None
         except OSError as error:
             condition = f"telemetry cannot be written to {self.folder}: {error.strerror or error}"
-        kept, lost, _ = self._status
-        self._status = SinkStatus(kept + done, lost + len(lines) - done, condition)
+        written, lost, _ = self._status
+        self._status = SinkStatus(written + done, lost + len(lines) - done, condition)
 
     def flush(self) -> None:
         """Nothing waits here: every write goes to the system at once."""
@@ -79,15 +79,15 @@ class JsonLinesSink:
             if self._file is not None:
                 self._file.close()
         except OSError as error:
-            told = f"the last telemetry may not have reached {self.folder}: {error.strerror or error}"
-            self._status = self._status._replace(condition=told)
+            problem = f"the last telemetry may not have reached {self.folder}: {error.strerror or error}"
+            self._status = self._status._replace(condition=problem)
         self._file = None
         if self._lock is not None:
             self._lock.release()
             self._lock = None
 
     def status(self) -> SinkStatus:
-        """How it fares."""
+        """Records written and lost, and what keeps the disk from taking them."""
         return self._status
 
     def order(self) -> dict[str, object]:
@@ -148,10 +148,10 @@ def read_records(folder: str | os.PathLike[str], name: str = "telemetry") -> Ite
 
 def _numbered(folder: Path, name: str) -> list[tuple[int, Path]]:
     pattern = re.compile(re.escape(name) + r"_(\d{8,18})\.jsonl")
-    found = []
+    files = []
     if folder.is_dir():
         for path in folder.iterdir():
             match = pattern.fullmatch(path.name)
             if match:
-                found.append((int(match[1]), path))
-    return sorted(found)
+                files.append((int(match[1]), path))
+    return sorted(files)

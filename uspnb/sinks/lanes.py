@@ -6,14 +6,13 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping
-from typing import Protocol
 
 import numpy as np
 
 from .buffer import Batch, TelemetryBuffer, merged
 from .process import ProcessWriter
 from .records import Records
-from .sinks import FileSink, Sink, SinkStatus
+from .sinks import Sink, SinkStatus
 
 WAIT_S = 0.5
 LAST_WAIT_S = 2.0
@@ -118,17 +117,32 @@ class Guarded:
             self._condition = f"the sink {self._sink.name!r} raised {_last_line(error)}"
 
     def flush(self) -> None:
-        """Pass it on."""
+        """Flush the sink."""
         self._safely(self._sink.flush)
 
     def close(self) -> None:
-        """Pass it on."""
+        """Close the sink."""
         self._safely(self._sink.close)
 
     def status(self) -> SinkStatus:
         """The sink's own status, with what was lost to exceptions."""
         status = self._sink.status()
         return SinkStatus(status.written, status.lost + self._lost, self._condition or status.condition)
+
+    def statuses(self) -> dict[str, SinkStatus]:
+        """`status` by the sink's name, as a `ProcessWriter` gives that of several."""
+        return {self._sink.name: self.status()}
+
+    def revive(self) -> None:
+        """Nothing can die here."""
+
+    def settled(self) -> bool:
+        """Whatever was written is dealt with."""
+        return True
+
+    def abandon(self) -> bool:
+        """Whether it could be ended at once: a thread cannot."""
+        return False
 
     def _safely(self, call: Callable[[], None]) -> None:
         try:
@@ -139,30 +153,6 @@ class Guarded:
 
 def _last_line(error: Exception) -> str:
     return traceback.format_exception_only(error)[-1].strip()
-
-
-class Lane(Protocol):
-    """What a consumer knows of a lane."""
-
-    def emit(self, records: Records) -> None:
-        """Hand records over; never waits."""
-        ...
-
-    def close(self) -> None:
-        """Write what is left, then end."""
-        ...
-
-    def settle(self, deadline_s: float) -> bool:
-        """Wait until what was handed over is written or lost, at most until that time of `time.monotonic()`."""
-        ...
-
-    def join(self, deadline_s: float) -> bool:
-        """Wait for the end, at most until then; whether it came by itself."""
-        ...
-
-    def statuses(self) -> dict[str, SinkStatus]:
-        """Status of each sink by name."""
-        ...
 
 
 class Selection:
@@ -187,22 +177,22 @@ class Selection:
         buffer.emit(records.asset, records.first_tick, records.rows[:, self._places], records.stamps_ns)
 
 
-class ThreadLane:
-    """A file sink behind a buffer and a thread.
+class Lane:
+    """Sinks that may be slow, behind a buffer of their own and a thread that hands them what is emitted.
 
     Args:
-        sink: what is written to.
-        columns: of the rows that come.
-        maxlen: records that may wait.
-        period_s, most: as in `Drain`.
+        name: of the thread.
+        target: what is written to: one sink of this process, or the process that has several.
+        selection: the columns that are written.
+        maxlen: records that may wait; what they drop is lost to all sinks.
+        period_s, most: as of `Drain`.
     """
 
-    def __init__(self, sink: FileSink, columns: Mapping[str, slice], maxlen: int, period_s: float, most: int) -> None:
-        self._name, self._sink = sink.name, Guarded(sink)
-        self._selection = Selection(sink.fields(), columns)
-        self._buffer = TelemetryBuffer(maxlen)
-        name = f"uspnb-telemetry-{sink.name}"
-        self._drain = Drain(self._buffer, self._deliver, self._sink.close, name, period_s, most)
+    def __init__(
+        self, name: str, target: Guarded | ProcessWriter, selection: Selection, maxlen: int, period_s: float, most: int
+    ) -> None:
+        self._target, self._selection, self._buffer = target, selection, TelemetryBuffer(maxlen)
+        self._drain = Drain(self._buffer, self._deliver, target.close, name, period_s, most, target.revive)
 
     def emit(self, records: Records) -> None:
         """Hand records over; never waits."""
@@ -213,96 +203,30 @@ class ThreadLane:
         self._drain.close()
 
     def settle(self, deadline_s: float) -> bool:
-        """Wait until what was handed over is written or lost."""
-        return self._drain.settle(deadline_s)
-
-    def join(self, deadline_s: float) -> bool:
-        """Wait for the end; whether it came."""
-        return self._drain.join(deadline_s - time.monotonic())
-
-    def statuses(self) -> dict[str, SinkStatus]:
-        """Status of the sink; what its buffer dropped is lost."""
-        return {self._name: _with_drops(self._sink.status(), self._buffer)}
-
-    def _deliver(self, batches: list[Batch]) -> None:
-        stretches, _ = merged(batches, self._selection.columns)
-        for records in stretches:
-            self._sink.write(records)
-        self._sink.flush()
-
-
-class ProcessLane:
-    """File sinks in a process of their own, behind one buffer and a thread that feeds the pipe.
-
-    Args:
-        sinks: what to make there.
-        columns: of the rows that come.
-        maxlen: records that may wait at this end.
-        period_s, most: as in `Drain`.
-    """
-
-    def __init__(
-        self, sinks: list[FileSink], columns: Mapping[str, slice], maxlen: int, period_s: float, most: int
-    ) -> None:
-        self._selection = Selection(tuple(field for sink in sinks for field in sink.fields()), columns)
-        self._buffer = TelemetryBuffer(maxlen)
-        self._writer = ProcessWriter(sinks, self._selection.columns)
-        self._writer.revive()
-        self._drain = Drain(
-            self._buffer,
-            self._deliver,
-            self._writer.close,
-            "uspnb-telemetry-process",
-            period_s,
-            most,
-            self._writer.revive,
-        )
-
-    @property
-    def restarts(self) -> int:
-        """How often the process was started again."""
-        return self._writer.restarts
-
-    @property
-    def pid(self) -> int | None:
-        """Number of the process."""
-        return self._writer.pid
-
-    def emit(self, records: Records) -> None:
-        """Hand records over; never waits."""
-        self._selection.emit(self._buffer, records)
-
-    def close(self) -> None:
-        """Send what is left, then let the process end."""
-        self._drain.close()
-
-    def settle(self, deadline_s: float) -> bool:
-        """Wait until the process has dealt with what was handed over."""
+        """Wait until what was handed over is written or lost, at most until that time of `time.monotonic()`."""
         if not self._drain.settle(deadline_s):
             return False
-        while not self._writer.settled():
+        while not self._target.settled():
             if time.monotonic() >= deadline_s:
                 return False
             time.sleep(0.005)
         return True
 
     def join(self, deadline_s: float) -> bool:
-        """Wait for the end; a process that takes longer is killed."""
+        """Wait for the end, at most until then; whether it came by itself.  A process that takes longer is killed."""
         if self._drain.join(deadline_s - time.monotonic()):
             return True
-        self._writer.abandon()
-        self._drain.join(LAST_WAIT_S)
+        if self._target.abandon():
+            self._drain.join(LAST_WAIT_S)
         return False
 
     def statuses(self) -> dict[str, SinkStatus]:
-        """Status of each sink; what the buffer dropped is lost to all."""
-        return {name: _with_drops(status, self._buffer) for name, status in self._writer.statuses().items()}
+        """Status of each sink by name."""
+        dropped = self._buffer.dropped
+        return {name: one._replace(lost=one.lost + dropped) for name, one in self._target.statuses().items()}
 
     def _deliver(self, batches: list[Batch]) -> None:
         stretches, _ = merged(batches, self._selection.columns)
         for records in stretches:
-            self._writer.write(records)
-
-
-def _with_drops(status: SinkStatus, buffer: TelemetryBuffer) -> SinkStatus:
-    return SinkStatus(status.written, status.lost + buffer.dropped, status.condition)
+            self._target.write(records)
+        self._target.flush()

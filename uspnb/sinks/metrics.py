@@ -6,7 +6,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -15,68 +15,23 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from ..config.schema import DEFAULTS
 from ..errors import DomainError
 from ..model.fields import ALARM_NAMES, MODE_NAMES
+from ..persistence.snapshots import SnapshotStatus
 from ..runtime.arguments import check_whole
 from .gpu import GpuReading
 from .jitter import JitterReading
-from .metric_list import DOUBTS, METRICS, PARTS, REJECTIONS
+from .metric_list import DOUBTS, PARTS, REJECTIONS, depth_metric, metric_specs
 from .records import Records
 from .sinks import SinkStatus
 
 OTHER = "other"
 MOST_REMEMBERED = 100_000
-# Gauges that show a field of the last row.
-SHOWN = {
-    "predictor_holder_exponent": "holder_exponent",
-    "predictor_cusum_drift": "cusum_drift",
-    "predictor_adaptive_threshold": "adaptive_threshold",
-    "predictor_kurtosis": "kurtosis",
-    "predictor_volatility": "volatility",
-    "predictor_transport_cost": "transport_cost",
-    "predictor_free_energy": "free_energy",
-    "predictor_dgm_entropy": "dgm_entropy",
-    "predictor_distance_to_collapse": "distance_to_collapse",
-    "predictor_mode_collapse_warning": "mode_collapse_warning",
-}
+# Fields of the last row that gauges show.
+SHOWN = tuple(spec.field for spec in metric_specs() if spec.field)
 # What a row's flags count towards, by metric and flag.
 REASONS = (
     *(("predictor_rejections", reason) for reason in REJECTIONS),
     *(("predictor_doubtful_ticks", reason) for reason in DOUBTS),
 )
-
-
-@runtime_checkable
-class SnapshotState(Protocol):
-    """What `Metrics.set_snapshot` reads of a snapshot writer's status."""
-
-    @property
-    def pending(self) -> int:
-        """Snapshots that wait."""
-        ...
-
-    @property
-    def dropped(self) -> int:
-        """Snapshots that made room for newer ones."""
-        ...
-
-    @property
-    def saved(self) -> int:
-        """Snapshots on disk."""
-        ...
-
-    @property
-    def failed(self) -> int:
-        """Snapshots that could not be written."""
-        ...
-
-    @property
-    def last_saved_ns(self) -> int | None:
-        """When the last one was written [ns since 1970 UTC]."""
-        ...
-
-    @property
-    def last_seconds(self) -> float:
-        """How long it took [s]."""
-        ...
 
 
 class Metrics:
@@ -106,22 +61,18 @@ class Metrics:
         self.registry = CollectorRegistry() if registry is None else registry
         self._most, self._kernels, self._clock_ns = assets, tuple(kernels), clock_ns
         self._lock = threading.Lock()
-        self._known: set[str] = set()
+        self._named: set[str] = set()
         self._beyond: set[str] = set()
-        self._seen: dict[tuple[str, str], float] = {}  # cumulative counts that were told before
+        self._counted: dict[tuple[str, str], float] = {}  # cumulative counts up to the last look
+        self._depth = depth_metric(self._kernels)
         self._collectors: dict[str, Any] = {}
         self._children: dict[tuple[str, tuple[str, ...]], Any] = {}
         self._plan: RowPlan | None = None
-        for spec in METRICS:
-            if spec.kind == "histogram":
-                made: Any = Histogram(
-                    spec.name, spec.meaning, spec.labels, registry=self.registry, buckets=spec.buckets
-                )
-            else:
-                made = (Counter if spec.kind == "counter" else Gauge)(
-                    spec.name, spec.meaning, spec.labels, registry=self.registry
-                )
-            self._collectors[spec.name] = made
+        kinds: dict[str, Any] = {"counter": Counter, "gauge": Gauge, "histogram": Histogram}
+        for spec in metric_specs(self._kernels):
+            buckets = {"buckets": spec.buckets} if spec.buckets else {}
+            collector = kinds[spec.kind](spec.name, spec.meaning, spec.labels, registry=self.registry, **buckets)
+            self._collectors[spec.name] = collector
 
     # ticks
 
@@ -140,8 +91,8 @@ class Metrics:
             return
         label, plan = self._label(asset), self._planned(columns)
         self._counter("predictor_ticks", label, amount=len(rows))
-        found = np.count_nonzero(rows[:, plan.flags], axis=0).tolist()
-        for (name, reason), count in zip(REASONS, found, strict=True):
+        counts = np.count_nonzero(rows[:, plan.flags], axis=0).tolist()
+        for (name, reason), count in zip(REASONS, counts, strict=True):
             self._counter(name, label, reason, amount=count)
         self._count_alarms(label, rows, plan)
         self._count_emergencies(asset, label, rows[:, plan.emergency] != 0)
@@ -171,12 +122,12 @@ class Metrics:
         self._gauge("predictor_jitter_degraded", label, value=float(reading.degraded))
 
     def set_depth(self, asset: str, depth: int) -> None:
-        """Show the depth of the log-signature, and count a change of it."""
+        """Show the depth of the kernel that load shedding may lower, and count a change of it."""
         label = self._label(asset)
         before = self._swap(("depth", asset), depth)
         self._counter("predictor_depth_switches", label, amount=int(before is not None and before != depth))
-        if label != OTHER:
-            self._gauge("predictor_log_signature_depth", label, value=depth)
+        if label != OTHER and self._depth is not None:
+            self._gauge(self._depth.name, label, value=depth)
 
     # around the ticks
 
@@ -204,7 +155,7 @@ class Metrics:
             raise DomainError(f"part = {part!r} is none of {', '.join(PARTS)}; label values are a closed list")
         self._gauge("predictor_condition", part, value=float(condition is not None))
 
-    def set_snapshot(self, asset: str, status: SnapshotState) -> None:
+    def set_snapshot(self, asset: str, status: SnapshotStatus) -> None:
         """Show a snapshot writer's status; call it at each look, counts are differences to the last one."""
         label = self._label(asset)
         for name, count in (("saved", status.saved), ("failed", status.failed), ("dropped", status.dropped)):
@@ -268,8 +219,8 @@ class Metrics:
         self._counter("predictor_emergencies", label, amount=int(entered))
 
     def _show_last(self, label: str, row: np.ndarray, plan: RowPlan) -> None:
-        for name, value in zip(SHOWN, row[plan.last].tolist(), strict=True):
-            self._gauge(name, label, value=value)
+        for field, value in zip(SHOWN, row[plan.last].tolist(), strict=True):
+            self._gauge(f"predictor_{field}", label, value=value)
         for kernel, weight in zip(self._kernels, row[plan.weight].tolist(), strict=True):
             self._gauge("predictor_kernel_weight", label, kernel, value=weight)
         for code, mode in enumerate(MODE_NAMES):
@@ -280,10 +231,10 @@ class Metrics:
     def _label(self, asset: str) -> str:
         """The label value of a series: its name, or `OTHER` where there are too many."""
         with self._lock:
-            if asset in self._known:
+            if asset in self._named:
                 return asset
-            if len(self._known) < self._most and asset != OTHER:
-                self._known.add(asset)
+            if len(self._named) < self._most and asset != OTHER:
+                self._named.add(asset)
                 return asset
             # Bounded as well: what matters beyond is that there are many.
             if len(self._beyond) < 100 * self._most:
@@ -313,7 +264,7 @@ class Metrics:
             child.observe(value / 1e9)
 
     def _cumulative(self, name: str, count: int, *labels: str, key: str = "") -> int:
-        """Advance a counter to a count that somebody else keeps; how much it grew."""
+        """Advance a counter to a count from elsewhere, and return by how much it grew."""
         before = self._swap((name, key or "".join(labels)), count)
         # Less than before: whoever counts was made anew and began at 0.
         grown = count if before is None or count < before else count - int(before)
@@ -322,10 +273,10 @@ class Metrics:
 
     def _swap(self, key: tuple[str, str], value: float) -> float | None:
         with self._lock:
-            if key not in self._seen and len(self._seen) >= MOST_REMEMBERED:
+            if key not in self._counted and len(self._counted) >= MOST_REMEMBERED:
                 return value  # nothing is known of it, so nothing of it is counted
-            before = self._seen.get(key)
-            self._seen[key] = value
+            before = self._counted.get(key)
+            self._counted[key] = value
             return before
 
 
@@ -348,7 +299,7 @@ def row_plan(columns: Mapping[str, slice]) -> RowPlan:
     return RowPlan(
         columns,
         [at[reason] for _, reason in REASONS],
-        [at[field] for field in SHOWN.values()],
+        [at[field] for field in SHOWN],
         columns["weight"],
         at["alarm"],
         at["alarm_chart"],

@@ -69,12 +69,12 @@ class ParityLog:
         self._lock: FileLock | None = None
         self._lines = 0
         self._waiting: deque[dict[str, Any]] = deque()
-        self._seen = self._lost = 0
+        self._ticks = self._lost = 0
         self._condition: str | None = None
 
     def write(self, records: Records) -> None:
         """Add a line for each of these ticks whose number is a multiple of the interval."""
-        self._seen += len(records)
+        self._ticks += len(records)
         if self.interval == 0:
             return
         skipped = -records.first_tick % self.interval
@@ -85,7 +85,7 @@ class ParityLog:
 
     def observe(self, asset: str, tick: int, weights: Float[np.ndarray, "kernel"], cost: float) -> None:
         """Add the line of one tick, whatever its number."""
-        self._seen += 1
+        self._ticks += 1
         self._queue(asset, tick, np.asarray(weights, np.float64), np.array([cost], np.float64))
         self.flush()
 
@@ -118,9 +118,9 @@ class ParityLog:
         self._waiting.clear()
 
     def status(self) -> SinkStatus:
-        """How it fares; ticks between two lines count as written."""
+        """Ticks written and lost; ticks between two lines count as written."""
         waiting = len(self._waiting)
-        return SinkStatus(self._seen - self._lost - waiting, self._lost, self._condition)
+        return SinkStatus(self._ticks - self._lost - waiting, self._lost, self._condition)
 
     def order(self) -> dict[str, object]:
         """What another process needs to make the same log."""

@@ -115,23 +115,23 @@ class Comparison(NamedTuple):
 
     @property
     def equal(self) -> bool:
-        """Whether both logs tell of the same ticks and every exact hash agrees."""
+        """Whether both logs have the same ticks and every exact hash agrees."""
         return self.first_exact is None and not (self.only_a or self.only_b or self.contradicted) and self.compared > 0
 
     def text(self) -> str:
-        """Sentences for a person."""
-        told = [
+        """The comparison, one sentence a line."""
+        sentences = [
             f"{self.compared} ticks stand in both logs, {self.only_a} only in the first, "
             f"{self.only_b} only in the second.",
             self._sentence("Exactly", "exact", self.first_exact),
             *(self._sentence(f"To {d} digits", str(d), tick) for d, tick in self.first_rounded.items()),
         ]
         if self.repeated:
-            told.append(f"{self.repeated} ticks stand twice in a log, with the same hashes: its run went back.")
+            sentences.append(f"{self.repeated} ticks stand twice in a log, with the same hashes: its run went back.")
         for log, asset, tick in self.contradicted[:MOST_SHOWN]:
             which = "first" if log == "a" else "second"
-            told.append(f"The {which} log contradicts itself at tick {tick} of {asset!r}.")
-        return "\n".join(told)
+            sentences.append(f"The {which} log contradicts itself at tick {tick} of {asset!r}.")
+        return "\n".join(sentences)
 
     def _sentence(self, how: str, key: str, first: int | None) -> str:
         if first is None:
@@ -201,10 +201,10 @@ def _read(path: str | os.PathLike[str], which: str) -> _Log:
 
 def _differences(a: dict[str, Any], b: dict[str, Any]) -> dict[str, str]:
     """What differs between two lines, by "exact" or the number of digits."""
-    found = {"exact": _what(*((line["exact"]["weights"], line["exact"]["cost"]) for line in (a, b)))}
+    differences = {"exact": _what(*((line["exact"]["weights"], line["exact"]["cost"]) for line in (a, b)))}
     for digits in a["rounded"].keys() & b["rounded"].keys():
-        found[digits] = _what(a["rounded"][digits], b["rounded"][digits])
-    return {name: what for name, what in found.items() if what}
+        differences[digits] = _what(a["rounded"][digits], b["rounded"][digits])
+    return {name: what for name, what in differences.items() if what}
 
 
 def _what(a: Any, b: Any) -> str:

@@ -105,12 +105,16 @@ class ProcessWriter:
         if self._child is not None:
             self._bury(expected=True)
 
-    def abandon(self) -> None:
+    def abandon(self) -> bool:
         """End the process at once, from any thread: `write` and `close` come back."""
         self._abandoned.set()
         child = self._child
         if child is not None:
             child.kill()
+        return True
+
+    def flush(self) -> None:
+        """Nothing waits at this end."""
 
     def statuses(self) -> dict[str, SinkStatus]:
         """Status of each sink, over all processes so far."""

@@ -50,18 +50,15 @@ class Sink(Protocol):
 
     def write(self, records: Records) -> None:
         """Take records in; what cannot be written is counted as lost, not raised."""
-        ...
 
     def flush(self) -> None:
         """Let what was written reach its place."""
-        ...
 
     def close(self) -> None:
         """Finish; nothing is written afterwards."""
-        ...
 
     def status(self) -> SinkStatus:
-        """How it fares."""
+        """Records written and lost, and what keeps the sink from working."""
         ...
 
 
@@ -153,6 +150,6 @@ def check_sink(sink: Any) -> Sink:
     """
     lacking = [name for name in ("name", "write", "flush", "close", "status") if not hasattr(sink, name)]
     if lacking or isinstance(sink, type):
-        told = "is a class that was not called" if isinstance(sink, type) else f"has no {' and no '.join(lacking)}"
-        raise DomainError(f"{sink!r:.80} is no sink: it {told}; see uspnb.sinks.Sink")
+        problem = "is a class that was not called" if isinstance(sink, type) else f"has no {' and no '.join(lacking)}"
+        raise DomainError(f"{sink!r:.80} is no sink: it {problem}; see uspnb.sinks.Sink")
     return sink

@@ -100,7 +100,6 @@ class Source(Protocol):
         Raises:
             DomainError: the source was closed.
         """
-        ...
 
     def take(self, most: int) -> Ticks:
         """Up to `most` ticks that are here now, maybe none.
@@ -116,8 +115,6 @@ class Source(Protocol):
         Raises:
             DomainError: the source cannot be replayed, or has no such tick.
         """
-        ...
 
     def close(self) -> None:
         """End the reader; what was read may still be taken.  A second call does nothing."""
-        ...

@@ -185,8 +185,8 @@ class CsvTailSource(ReadingSource):
                 value, stamp_ns = ticks[place]
                 yield Tick(float(value), int(stamp_ns))
             elif reason or place in read.faults:
-                told = f"line {number} was left out: {reason or read.faults[place]}"
-                yield SourceFault(self.name, told, shown(text))
+                message = f"line {number} was left out: {reason or read.faults[place]}"
+                yield SourceFault(self.name, message, shown(text))
 
 
 class _Lines:
@@ -237,7 +237,7 @@ def _changed(file: BinaryIO, path: Path, last: bytes) -> str:
         return "was replaced by another file"
     place = file.tell()
     file.seek(place - len(last))
-    found = file.read(len(last))
-    if len(found) < len(last):
+    content = file.read(len(last))
+    if len(content) < len(last):
         return f"became shorter: {os.fstat(file.fileno()).st_size:,} bytes where {place:,} were read"
-    return "" if found == last else "was written anew"
+    return "" if content == last else "was written anew"

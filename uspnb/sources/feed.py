@@ -66,7 +66,7 @@ class FeedSource(BufferedSource):
             self._wake()
 
     def start(self, wake: Callable[[], None]) -> None:
-        """Begin to tell of ticks; see `Source.start`."""
+        """Have `wake` called for every tick; see `Source.start`."""
         if self._closed:
             raise DomainError("the source was closed; open a new one")
         self._wake = wake

@@ -152,7 +152,6 @@ class Transport(Protocol):
 
     def interrupt(self) -> None:
         """Make `blocks` end soon; from any thread."""
-        ...
 
     def __enter__(self) -> Transport: ...
 
@@ -295,31 +294,31 @@ class HttpLines:
 
 
 def _status(code: int) -> str:
-    told = {
+    texts = {
         401: "the server wants credentials; set USPNB_SOURCE_TOKEN, or USPNB_SOURCE_USER and USPNB_SOURCE_PASSWORD",
         403: "the server refuses these credentials",
         404: "the server has nothing at this address",
     }
     if 300 <= code < 400:
         return f"the server answered {code}: the address has moved; give the new one"
-    return f"the server answered {code}: {told.get(code, 'give an address that streams lines')}"
+    return f"the server answered {code}: {texts.get(code, 'give an address that streams lines')}"
 
 
 def why(error: BaseException) -> str:
     """What went wrong, from the innermost operating system error; libraries put whole addresses into their texts."""
     if isinstance(error, TimeoutError) and not error.strerror:
         return "no answer in time"
-    seen: list[BaseException] = []
+    visited: list[BaseException] = []
     queue: list[BaseException] = [error]
     while queue:
         one = queue.pop(0)
-        if one in seen:
+        if one in visited:
             continue
-        seen.append(one)
+        visited.append(one)
         if isinstance(one, http.client.IncompleteRead):
             return "the server went away in mid-stream"
         if isinstance(one, OSError) and one.strerror:
             return one.strerror
         related = (one.__cause__, one.__context__, getattr(one, "reason", None), *one.args)
         queue.extend(other for other in related if isinstance(other, BaseException))
-    return type(seen[-1]).__name__
+    return type(visited[-1]).__name__

@@ -77,8 +77,8 @@ def register_source(scheme: str, opener: Callable[..., Source]) -> None:
     _REGISTRY.register(scheme, opener)
 
 
-def _open_with(make: Any, options: dict[str, Any], *given: Any) -> Source:
-    return call_with_options(make, given, options, "this source")
+def _open_with(make: Any, options: dict[str, Any], *arguments: Any) -> Source:
+    return call_with_options(make, arguments, options, "this source")
 
 
 def _kind(module: str, name: str) -> Any:
@@ -95,7 +95,7 @@ def _address(url: str, name: str = "", units: str = "", capacity: int = 100_000,
     scheme = url.partition("://")[0].lower()
     if scheme not in SCHEMES:
         raise DomainError(
-            f"an address that begins with {scheme}:// is not read; use one of {', '.join(_REGISTRY.known())}, or "
+            f"an address that begins with {scheme}:// is not read; use one of {', '.join(_REGISTRY.schemes())}, or "
             "register the scheme with uspnb.sources.register_source"
         )
     return _kind("lines", "LineSource")(url, name=name, units=units, capacity=capacity, live=live)
@@ -180,8 +180,8 @@ def _one_variable(ds: Any, asset: Any) -> Any:
         return array
     labels = array["asset"].values.tolist()
     if asset not in labels:
-        asked = "" if asset is None else f"no asset {asset!r}, but "
-        raise DomainError(f"the Dataset has {asked}the assets {', '.join(map(str, labels[:10]))}; name one with asset=")
+        wish = "" if asset is None else f"no asset {asset!r}, but "
+        raise DomainError(f"the Dataset has {wish}the assets {', '.join(map(str, labels[:10]))}; name one with asset=")
     return array.sel(asset=asset)
 
 

@@ -278,7 +278,7 @@ class ReadingSource(BufferedSource):
 
 
 def _nobody() -> None:
-    """Who is woken before `start`."""
+    """The callback before `start` gives one."""
 
 
 def error_text(error: BaseException) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..config.mutation import Mutation
-from ..engine.status import EventLog, Standing, Status
+from ..engine.status import EventLog, Playback, Status
 from ..engine.worker import Worker
 from ..errors import DomainError
 from ..runtime.arguments import check_whole
@@ -31,7 +31,7 @@ class CampaignTrack:
         batches: evaluates the next batch when it is asked for the next status.
         steps: batches after which it stands still; None to run to its end.
         events: where it notes what happens.
-        told: called, by the worker's thread, after every batch and every change of state.
+        notify: called, by the worker's thread, after every batch and every change of state.
 
     Attributes:
         done: batches of this run.
@@ -46,31 +46,31 @@ class CampaignTrack:
         batches: Iterator[CampaignStatus],
         steps: int | None,
         events: EventLog,
-        told: Callable[[], None],
+        notify: Callable[[], None],
     ) -> None:
-        self.optimizer, self.events, self.standing = optimizer, events, Standing()
-        self._batches, self._told = batches, told
+        self.optimizer, self.events, self.playback = optimizer, events, Playback()
+        self._batches, self._notify = batches, notify
         self.done = 0
         self.begun = self.ended = self.paused = self._at_end = False
         self.error: BaseException | None = None
-        self.standing.ask(playing=steps is None, steps=steps or 0)
+        self.playback.ask(playing=steps is None, steps=steps or 0)
 
     def connect(self, wake: Callable[[], None]) -> None:
-        """A campaign waits for nobody but its commands."""
+        """Nothing to connect: only commands wake a campaign."""
 
     def status(self) -> Status:
-        """Batches as an engine counts ticks."""
-        phase = "finished" if self.ended else self.standing.phase(behind=False)
+        """Phase, with evaluated batches as the count of ticks."""
+        phase = "finished" if self.ended else self.playback.phase(behind=False)
         return Status(phase, ticks=self.done)
 
     def turn(self, *, alone: bool = True) -> bool:
         """Evaluate the next batch where one is wanted; whether anything was done."""
         if self.ended:
             return False
-        going = self.standing.active or self._at_end or self.optimizer.stopping.is_set()
+        going = self.playback.active or self._at_end or self.optimizer.stopping.is_set()
         if self.paused == going or not self.begun:  # it begins, or goes on
             self.begun, self.paused = True, not going
-            self._told()
+            self._notify()
         if not going:
             return False
         try:
@@ -81,20 +81,20 @@ class CampaignTrack:
             self._end(error)
         else:
             self.done += 1
-            self.standing.counted(1, self.done)
+            self.playback.counted(1, self.done)
             self._at_end = status.trials >= status.target
-            self.paused = not (self.standing.active or self._at_end or self.optimizer.stopping.is_set())
-            self._told()
+            self.paused = not (self.playback.active or self._at_end or self.optimizer.stopping.is_set())
+            self._notify()
         return True
 
     def step(self, batches: int, done_before: int) -> None:
         """Stand still after so many more batches; of those of a campaign that ran the running batch was the first."""
-        ran = self.standing.playing
+        ran = self.playback.playing
         more = max(batches - (self.done - done_before), 0) if ran else batches
         if more:
-            self.standing.ask(steps=more)
+            self.playback.ask(steps=more)
         else:
-            self.standing.stand_still()
+            self.playback.stand_still()
 
     def patience_s(self) -> float | None:
         """Only a command wakes it."""
@@ -105,13 +105,13 @@ class CampaignTrack:
         self.events.add(self.done, kind, event or message)
 
     def end(self) -> None:
-        """The worker ends: with the campaign, or before it where nobody waits for it any more."""
+        """The worker ended: with the campaign, or before it at a shutdown."""
 
     def _end(self, error: BaseException | None) -> None:
         self.error, self.ended, self.paused = error, True, False
         if error is not None:
             self.events.add(self.done, "fault", f"{type(error).__name__}: {error}")
-        self._told()
+        self._notify()
 
 
 class AsyncMetaOptimizer:
@@ -182,11 +182,11 @@ class AsyncMetaOptimizer:
 
     def pause(self) -> None:
         """Hold after the running batch."""
-        self._send(lambda track: track.standing.stand_still())
+        self._send(lambda track: track.playback.stand_still())
 
     def resume(self) -> None:
-        """Go on."""
-        self._send(lambda track: track.standing.ask(playing=True))
+        """Evaluate batches until the campaign ends."""
+        self._send(lambda track: track.playback.ask(playing=True))
 
     def step(self, batches: int = 1) -> None:
         """Run so many batches, then hold; begins a campaign that has not begun.
@@ -214,7 +214,7 @@ class AsyncMetaOptimizer:
         return self._log.all()
 
     def status(self) -> CampaignStatus:
-        """Where the campaign stands; returns at once."""
+        """State, counts of trials and best value; returns at once."""
         status = self.optimizer.status()
         if not self._active:
             return status
@@ -254,7 +254,7 @@ class AsyncMetaOptimizer:
     def save_study_async(self, path: str | os.PathLike[str]) -> Future[Path]:
         """Write the campaign as of its last batch, without waiting; see `BayesianMetaOptimizer.save_study`."""
         optimizer = self.optimizer
-        taken = optimizer.known() if self._active else None
+        taken = optimizer.last_image() if self._active else None
         return self._saves.submit(lambda: optimizer.save_image(path, optimizer.image() if taken is None else taken))
 
     def export_config_async(
@@ -287,8 +287,8 @@ class AsyncMetaOptimizer:
         """`BayesianMetaOptimizer.load_study` without waiting."""
 
         def load() -> AsyncMetaOptimizer:
-            given = {"progress": False} | settings
-            return cls(optimizer=BayesianMetaOptimizer.load_study(path, objective, **given), max_workers=max_workers)
+            options = {"progress": False} | settings
+            return cls(optimizer=BayesianMetaOptimizer.load_study(path, objective, **options), max_workers=max_workers)
 
         loading = _writer(1, 1)
         future = loading.submit(load)
@@ -361,9 +361,9 @@ class AsyncMetaOptimizer:
             except Exception as error:  # it is the subscriber's own code: whatever it raises must not end the campaign
                 with self._lock:
                     self._callbacks = [one for one in self._callbacks if one is not callback]
-                told = f"a subscriber raised {error!r}; it is no longer called"
-                self._log.add(self.optimizer.status().trials, "subscriber", told)
-                logging.getLogger(__name__).warning(told)
+                message = f"a subscriber raised {error!r}; it is no longer called"
+                self._log.add(self.optimizer.status().trials, "subscriber", message)
+                logging.getLogger(__name__).warning(message)
         if worker is not None and worker.tracks[0].ended:
             worker.close()
 

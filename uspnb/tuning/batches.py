@@ -22,10 +22,9 @@ from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
 from ..array_types import Bool, Float
 from ..config.meta_optimization import MetaOptimizationConfig
-from ..config.schema import PredictorConfig
 from ..errors import IntegrityError
 from .objective import Evaluation
-from .space import SearchSpace, decoded, default_params, structural_names
+from .space import SearchSpace, decoded, structural_names
 from .storage import Owner, Store, quiet_optuna
 
 WARMUP_FOLDS = 1
@@ -38,15 +37,12 @@ class Rules:
     Attributes:
         space: the parameters.
         defaults: the parameters of trial 0.
-        seed, n_startup_trials, multivariate, batch_size: of `MetaOptimizationConfig`.
+        meta: its seed, `n_startup_trials`, `multivariate` and `batch_size`.
     """
 
     space: dict[str, SearchSpace]
     defaults: dict[str, Any]
-    seed: int
-    n_startup_trials: int
-    multivariate: bool
-    batch_size: int
+    meta: MetaOptimizationConfig
 
     def sampler(self, number: int, held: Mapping[str, Any]) -> TPESampler:
         """The sampler of one trial; a fresh one for every number.
@@ -55,9 +51,9 @@ class Rules:
             number: of the trial.
             held: parameters that are not drawn.
         """
-        seed = int(np.random.SeedSequence([self.seed, number]).generate_state(1)[0])
+        seed = int(np.random.SeedSequence([self.meta.seed, number]).generate_state(1)[0])
         drawn = {name: one.distribution() for name, one in sorted(self.space.items()) if name not in held}
-        return _StaticSampler(drawn, self.n_startup_trials, self.multivariate, seed)
+        return _StaticSampler(drawn, self.meta.n_startup_trials, self.meta.multivariate, seed)
 
 
 class _StaticSampler(TPESampler):
@@ -71,12 +67,12 @@ class _StaticSampler(TPESampler):
         self._drawn = {name: one for name, one in drawn.items() if multivariate and not one.single()}
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        """What is drawn together."""
+        """The parameters that the estimator draws jointly."""
         return dict(self._drawn)
 
 
 class _Shared(dict[Any, Any]):
-    """A dict that nobody changes, so that a copy is the dict itself; Optuna copies every trial that it is given."""
+    """A dict that never changes, so that a copy is the dict itself; Optuna copies every trial that it gets."""
 
     def __deepcopy__(self, memo: Any) -> _Shared:
         return self
@@ -118,7 +114,7 @@ class Draws:
     def __init__(self, rules: Rules, earlier: Sequence[FrozenTrial]) -> None:
         self._rules = rules
         self._distributions = {name: one.distribution() for name, one in rules.space.items()}
-        pruner = MedianPruner(n_startup_trials=rules.n_startup_trials, n_warmup_steps=WARMUP_FOLDS)
+        pruner = MedianPruner(n_startup_trials=rules.meta.n_startup_trials, n_warmup_steps=WARMUP_FOLDS)
         self._study = quiet_study([trial for trial in earlier if trial.state != TrialState.WAITING], pruner)
         self._members: list[Trial] = []
         self._numbers: list[int] = []
@@ -127,19 +123,19 @@ class Draws:
         self._answers: dict[int, np.ndarray] = {}
         self.reports: list[dict[int, float]] = []
 
-    def draw(self, number: int, known: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    def draw(self, number: int, params: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """The parameters of the next member.
 
         Args:
             number: of the trial.
-            known: parameters that it has already.
+            params: those that it has already.
 
         Returns:
             Parameters as the sampler's distributions know them; `decoded` makes settings of them.
         """
-        if known is None:
-            known = self._rules.defaults if number == 0 else {}
-        held = {**self._structure, **known}
+        if params is None:
+            params = self._rules.defaults if number == 0 else {}
+        held = {**self._structure, **params}
         self._study.sampler = self._rules.sampler(number, held)
         if held:
             self._study.enqueue_trial(held)
@@ -176,13 +172,6 @@ class Draws:
         trial.report(value, fold)
         self.reports[place][fold] = value
         self._going[place] = self._numbers[place] == 0 or not trial.should_prune()
-
-
-def rules_of(space: dict[str, SearchSpace], base: PredictorConfig, meta: MetaOptimizationConfig) -> Rules:
-    """The rules of a campaign."""
-    return Rules(
-        space, default_params(space, base), meta.seed, meta.n_startup_trials, meta.multivariate, meta.batch_size
-    )
 
 
 class Batch(NamedTuple):
@@ -223,36 +212,36 @@ def next_batch(store: Store, rules: Rules, owner: Owner, target: int, fresh: boo
         if not left and not fresh:
             return None
         index = left[0].user_attrs["batch"] if left else _next_index(trials)
-        found = [trial for trial in trials if trial.user_attrs.get("batch") == index]
-        first = found[0].number if found else len(trials)
+        members = [trial for trial in trials if trial.user_attrs.get("batch") == index]
+        first = members[0].number if members else len(trials)
         draws = Draws(rules, trials[:first])
         numbers, candidates = [], []
-        for trial in found:
+        for trial in members:
             draws.draw(trial.number, trial.params)
             numbers.append(trial.number)
             if store.is_abandoned(trial):
                 store.storage.set_trial_user_attr(store.id_of(trial.number), "owner", owner.text())
-        for number in range(len(trials), _end(found, len(trials), rules, target)):
+        for number in range(len(trials), _end(members, len(trials), rules, target)):
             _add(store, rules, draws, number, index, owner)
             numbers.append(number)
         if not numbers:
             return None
         candidates = [draws.candidate(place) for place in range(len(numbers))]
-        return Batch(index, numbers, candidates, draws, bool(found))
+        return Batch(index, numbers, candidates, draws, bool(members))
 
 
 def _next_index(trials: Sequence[FrozenTrial]) -> int:
     return 1 + max((trial.user_attrs.get("batch", -1) for trial in trials), default=-1)
 
 
-def _end(found: Sequence[FrozenTrial], count: int, rules: Rules, target: int) -> int:
+def _end(members: Sequence[FrozenTrial], count: int, rules: Rules, target: int) -> int:
     """One past the last trial of a batch of which some members may be there.
 
     A batch is completed only where its asking was cut off: nothing of it is finished and nothing follows it.
     """
-    if found and (found[-1].number != count - 1 or any(trial.state.is_finished() for trial in found)):
+    if members and (members[-1].number != count - 1 or any(trial.state.is_finished() for trial in members)):
         return count
-    return max(count, min(count - len(found) + rules.batch_size, target))
+    return max(count, min(count - len(members) + rules.meta.batch_size, target))
 
 
 def _add(store: Store, rules: Rules, draws: Draws, number: int, index: int, owner: Owner) -> None:
@@ -280,19 +269,19 @@ def tell(store: Store, batch: Batch, evaluations: Sequence[Evaluation]) -> None:
             "return one for each"
         )
     with store.together():
-        for number, found, reports in zip(batch.numbers, evaluations, batch.draws.reports, strict=True):
-            _tell(store, number, found, reports)
+        for number, evaluation, reports in zip(batch.numbers, evaluations, batch.draws.reports, strict=True):
+            _tell(store, number, evaluation, reports)
 
 
-def _tell(store: Store, number: int, found: Evaluation, reports: dict[int, float]) -> None:
+def _tell(store: Store, number: int, evaluation: Evaluation, reports: dict[int, float]) -> None:
     trial_id = store.id_of(number)
     trial = store.storage.get_trial(trial_id)
     if trial.state.is_finished():
         return
-    value, reason = float(found.value), found.reason
+    value, reason = float(evaluation.value), evaluation.reason
     if not reason and not math.isfinite(value):
         reason = f"the value is {value}"
-    attributes = {"folds": _plain(found.folds), "seconds": float(found.seconds)} | (
+    attributes = {"folds": _plain(evaluation.folds), "seconds": float(evaluation.seconds)} | (
         {"reason": reason} if reason else {}
     )
     try:
@@ -303,7 +292,7 @@ def _tell(store: Store, number: int, found: Evaluation, reports: dict[int, float
             store.storage.set_trial_user_attr(trial_id, name, attribute)
         if reason:
             store.study.tell(number, state=TrialState.FAIL)
-        elif found.pruned:
+        elif evaluation.pruned:
             store.study.tell(number, state=TrialState.PRUNED)
         else:
             store.study.tell(number, value)

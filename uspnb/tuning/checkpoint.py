@@ -24,6 +24,7 @@ from optuna.distributions import distribution_to_json, json_to_distribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from ..config.load import config_hash
+from ..config.meta_optimization import MetaOptimizationConfig
 from ..config.schema import PredictorConfig
 from ..errors import DomainError, IntegrityError
 from ..runtime.digest import sha256_bytes
@@ -34,15 +35,13 @@ from .status import best_of, finished, value_of
 
 FORMAT = "uspnb campaign"
 VERSION = 1
+_SAMPLING = ("seed", "batch_size", "n_startup_trials", "multivariate")
 _WORDS = {
     "tier": "tier",
     "metric": "objective",
     "fingerprint": "series, folds or base settings (fingerprint)",
     "base": "base configuration",
-    "seed": "seed",
-    "batch_size": "batch_size",
-    "n_startup_trials": "n_startup_trials",
-    "multivariate": "multivariate",
+    **{name: name for name in _SAMPLING},
 }
 FOLDER_LOCK = ".checkpoints.lock"
 MAX_FILE_BYTES = 1 << 30
@@ -51,30 +50,19 @@ _LINES = b",\n"
 
 def identity_of(rules: Rules, tier: str, metric: str, fingerprint: str, base: PredictorConfig) -> dict[str, Any]:
     """A campaign's identity, as JSON holds it."""
-    made = {
+    identity = {
         "format": FORMAT,
         "version": VERSION,
         "tier": tier,
         "metric": metric,
         "fingerprint": fingerprint,
         "base": config_hash(base),
-        "seed": rules.seed,
-        "batch_size": rules.batch_size,
-        "n_startup_trials": rules.n_startup_trials,
-        "multivariate": rules.multivariate,
+        **{name: getattr(rules.meta, name) for name in _SAMPLING},
         "space": [
             [one.name, one.param_type, list(one.range), one.constraint, one.step] for one in rules.space.values()
         ],
     }
-    return json.loads(json.dumps(made))
-
-
-def space_of(identity: dict[str, Any]) -> dict[str, SearchSpace]:
-    """The search space that an identity describes."""
-    return {
-        name: SearchSpace(name, kind, tuple(bounds), constraint=constraint, step=step)
-        for name, kind, bounds, constraint, step in identity["space"]
-    }
+    return json.loads(json.dumps(identity))
 
 
 def check_same(ours: dict[str, Any], theirs: Any, place: str) -> None:
@@ -89,14 +77,14 @@ def check_same(ours: dict[str, Any], theirs: Any, place: str) -> None:
         DomainError: they differ; the message says in what.
     """
     check_version(theirs, place)
-    told = [
+    differences = [
         f"{word} {theirs.get(key)!r}, not {ours[key]!r}" for key, word in _WORDS.items() if theirs.get(key) != ours[key]
     ]
     if theirs.get("space") != ours["space"]:
-        told.append(f"search space: {_space_difference(ours['space'], theirs.get('space') or [])}")
-    if told:
+        differences.append(f"search space: {_space_difference(ours['space'], theirs.get('space') or [])}")
+    if differences:
         raise DomainError(
-            f"{place} holds another campaign ({'; '.join(told)}); give this one another study_name or storage"
+            f"{place} holds another campaign ({'; '.join(differences)}); give this one another study_name or storage"
         )
 
 
@@ -177,6 +165,17 @@ class _Head(NamedTuple):
     spaces: dict[str, Any]
 
 
+def settings_of(image: Image) -> dict[str, Any]:
+    """The arguments of an optimizer that goes on with a campaign."""
+    identity = image.identity
+    space = {
+        name: SearchSpace(name, kind, tuple(bounds), constraint=constraint, step=step)
+        for name, kind, bounds, constraint, step in identity["space"]
+    }
+    meta = MetaOptimizationConfig(**{name: identity[name] for name in _SAMPLING})
+    return {"search_space": space, "study_name": image.study_name, "tier": identity["tier"], "meta_config": meta}
+
+
 def write_checkpoint(path: str | os.PathLike[str], image: Image, texts: Texts | None = None) -> Path:
     """Write a campaign to a file and its checksum to `path.sha256`, so that at no moment the two disagree.
 
@@ -221,13 +220,13 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Image:
     """
     target = Path(path)
     sidecar = _sidecar(target)
-    for name, told in ((target, "checkpoint"), (sidecar, "checksum of the checkpoint")):
+    for name, what in ((target, "checkpoint"), (sidecar, "checksum of the checkpoint")):
         if not name.is_file():
-            raise FileNotFoundError(f"there is no file {name} ({told})")
+            raise FileNotFoundError(f"there is no file {name} ({what})")
         if name.stat().st_size > MAX_FILE_BYTES:
             raise IntegrityError(f"{name} has {name.stat().st_size} bytes; at most {MAX_FILE_BYTES} are read")
-    data, known = target.read_bytes(), sidecar.read_text(errors="replace").splitlines()
-    if sha256_bytes(data) not in [line.split()[0] for line in known if line.strip()]:
+    data, sums = target.read_bytes(), sidecar.read_text(errors="replace").splitlines()
+    if sha256_bytes(data) not in [line.split()[0] for line in sums if line.strip()]:
         raise IntegrityError(f"{target} does not match its checksum in {sidecar.name}: the file is damaged")
     try:
         outer = json.loads(data)
@@ -306,7 +305,7 @@ def _trial(row: dict[str, Any], spaces: dict[str, Any]) -> FrozenTrial:
     state = TrialState[row["state"]]
     # Without an owner: who loads a checkpoint goes on with what was running.
     attributes = {"params": row["params"]} | row["user_attrs"] | {"owner": ""}
-    made = create_trial(
+    trial = create_trial(
         state=state,
         value=row["value"],
         params=row["params"],
@@ -314,11 +313,11 @@ def _trial(row: dict[str, Any], spaces: dict[str, Any]) -> FrozenTrial:
         user_attrs=attributes,
         intermediate_values={int(step): value for step, value in row["intermediate_values"].items()},
     )
-    made.number = row["number"]
-    made.datetime_start = datetime.fromisoformat(row["began"]) if row["began"] else made.datetime_start
+    trial.number = row["number"]
+    trial.datetime_start = datetime.fromisoformat(row["began"]) if row["began"] else trial.datetime_start
     if state.is_finished() and row["ended"]:
-        made.datetime_complete = datetime.fromisoformat(row["ended"])
-    return made
+        trial.datetime_complete = datetime.fromisoformat(row["ended"])
+    return trial
 
 
 def _sidecar(path: Path) -> Path:
@@ -357,7 +356,7 @@ class Checkpoints:
         self._trials, self._best = len(finished(image.trials)), _best(image)
 
     def after_batch(self, image: Image, interval: int) -> None:
-        """Write what is due."""
+        """Write the checkpoint of an interval that is over, and that of a new best value."""
         count, best = len(finished(image.trials)), _best(image)
         if count // interval > self._trials // interval:
             self.write(image)

@@ -88,8 +88,8 @@ def _settings(options: argparse.Namespace) -> tuple[PredictorConfig, MetaOptimiz
     config, meta = PredictorConfig(), MetaOptimizationConfig()
     if options.config is not None:
         config, meta = load_config(options.config), load_meta_optimization_config(options.config)
-    given = {"n_folds": options.folds, "metric": options.metric}
-    return config, dataclasses.replace(meta, **{name: value for name, value in given.items() if value is not None})
+    chosen = {"n_folds": options.folds, "metric": options.metric}
+    return config, dataclasses.replace(meta, **{name: value for name, value in chosen.items() if value is not None})
 
 
 def _series(options: argparse.Namespace) -> Series:
@@ -128,7 +128,7 @@ def _optimizer(
 
 
 def _check_resuming(options: argparse.Namespace, optimizer: BayesianMetaOptimizer) -> None:
-    """A campaign that somebody began is gone on with only where that was asked for."""
+    """Refuse to go on with an earlier campaign without --resume."""
     status = optimizer.status()
     target = optimizer.limits(options.trials).target
     if status.trials and status.trials < target and not options.resume:

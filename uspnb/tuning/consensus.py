@@ -102,18 +102,19 @@ def judge(
         return None, _best_trial(space, trials, base_value, "the settings in force have no value on these ticks")
     middle = consensus(space, trials)
     of_best, of_middle = objective.compare_many([best, middle], base)
-    return _known(of_best.p_value), _recommended(middle, dict(base), of_middle)
+    return _nan_as_none(of_best.p_value), _recommended(middle, dict(base), of_middle)
 
 
-def _recommended(middle: dict[str, Any], base: dict[str, Any], found: Comparison) -> Recommendation:
-    p = _known(found.p_value)
+def _recommended(middle: dict[str, Any], base: dict[str, Any], comparison: Comparison) -> Recommendation:
+    p = _nan_as_none(comparison.p_value)
     if middle == base:
-        return Recommendation({}, found.value, 0.0, p, "the best trials are the settings in force")
-    told = f"the middle of the best trials is {found.improvement:+.2%} better on the folds than the settings in force"
-    told += "" if p is None else f" (p = {p:.2g})"
-    if found.improvement <= 0 or (p is not None and p > SIGNIFICANCE):
-        return Recommendation({}, found.value, found.improvement, p, f"{told}: they should stay")
-    return Recommendation(middle, found.value, found.improvement, p, told)
+        return Recommendation({}, comparison.value, 0.0, p, "the best trials are the settings in force")
+    gain = f"{comparison.improvement:+.2%} better on the folds"
+    sentence = f"the middle of the best trials is {gain} than the settings in force"
+    sentence += "" if p is None else f" (p = {p:.2g})"
+    if comparison.improvement <= 0 or (p is not None and p > SIGNIFICANCE):
+        return Recommendation({}, comparison.value, comparison.improvement, p, f"{sentence}: they should stay")
+    return Recommendation(middle, comparison.value, comparison.improvement, p, sentence)
 
 
 def _best_trial(
@@ -126,5 +127,5 @@ def _best_trial(
     return Recommendation(decoded(space, params), value, improvement, None, f"the best trial: {why}")
 
 
-def _known(p_value: float) -> float | None:
+def _nan_as_none(p_value: float) -> float | None:
     return None if math.isnan(p_value) else p_value

@@ -61,8 +61,8 @@ def results_dataset(image: Image, objective: Any, base: PredictorConfig, rules: 
         table[f"param_{name}"] = ("trial", _column(params, name, space[name]), unit, meaning)
     ds = xr.Dataset(
         {
-            name: (dims, values, {"units": units, "long_name": told})
-            for name, (dims, values, units, told) in table.items()
+            name: (dims, values, {"units": units, "long_name": long_name})
+            for name, (dims, values, units, long_name) in table.items()
         },
         coords={
             "trial": (
@@ -93,8 +93,8 @@ def importances(trials: Sequence[FrozenTrial], names: Sequence[str]) -> tuple[np
         return unknown, f"{len(complete)} complete trials are too few to weigh parameters; {LEAST_COMPLETE} are needed"
     if len({trial.value for trial in complete}) == 1:
         return unknown, "all complete trials have the same value"
-    found = get_param_importances(quiet_study(complete), evaluator=PedAnovaImportanceEvaluator())
-    return np.array([found.get(name, math.nan) for name in names], float), ""
+    shares = get_param_importances(quiet_study(complete), evaluator=PedAnovaImportanceEvaluator())
+    return np.array([shares.get(name, math.nan) for name in names], float), ""
 
 
 def _attributes(
@@ -142,8 +142,8 @@ def _column(params: Sequence[Mapping[str, Any]], name: str, one: SearchSpace) ->
 
 
 def _numbers(params: Mapping[str, Any], names: Sequence[str]) -> np.ndarray:
-    found = [params.get(name) for name in names]
-    return _floats(value if isinstance(value, (int, float)) else math.nan for value in found)
+    values = [params.get(name) for name in names]
+    return _floats(value if isinstance(value, (int, float)) else math.nan for value in values)
 
 
 def _floats(values: Any) -> np.ndarray:

@@ -67,15 +67,15 @@ class LaneRunner:
 
     def configs(self, candidates: Iterable[Mapping[str, Any]]) -> list[PredictorConfig | str]:
         """The settings of each candidate, or why it has none."""
-        made: list[PredictorConfig | str] = []
+        configs: list[PredictorConfig | str] = []
         for params in candidates:
             try:
-                made.append(dataclasses.replace(self.base, **params))
+                configs.append(dataclasses.replace(self.base, **params))
             except ConfigError as error:
-                made.append(str(error))
+                configs.append(str(error))
             except TypeError as error:
-                made.append(f"no setting of the predictor: {error}")
-        return made
+                configs.append(f"no setting of the predictor: {error}")
+        return configs
 
     def run(
         self,
@@ -113,13 +113,13 @@ class LaneRunner:
         configs: Sequence[PredictorConfig | str],
         lanes: Sequence[Lane],
         width: int,
-        kept: dict[tuple[int, int], PredictorState] | None,
+        states: dict[tuple[int, int], PredictorState] | None,
     ) -> dict[Lane, np.ndarray]:
         # What is missing to the width runs the last lane again; its rows are dropped.
         full = [*lanes, *[lanes[-1]] * (width - len(lanes))]
         knobs = np.stack([traced_part(_settings(configs, lane)) for lane in full])
         cold = _cold_state(static)
-        held = [(kept or {}).get((lane.candidate, lane.series), cold) for lane in full]
+        held = [(states or {}).get((lane.candidate, lane.series), cold) for lane in full]
         state: Any = jax.tree.map(lambda *leaves: np.stack(leaves), *held)
         if self._device is not None:
             state = jax.device_put(state, self._device)
@@ -130,10 +130,10 @@ class LaneRunner:
             state, block = run_candidates(static, knobs, state, self._block(full, offset, count), np.int64(count))
             blocks.append(np.asarray(block)[:count])
         rows = np.concatenate(blocks)
-        if kept is not None:
+        if states is not None:
             state = jax.tree.map(np.asarray, state)
             for k, lane in enumerate(lanes):
-                kept[lane.candidate, lane.series] = jax.tree.map(lambda leaf, k=k: leaf[k], state)
+                states[lane.candidate, lane.series] = jax.tree.map(lambda leaf, k=k: leaf[k], state)
         return {lane: rows[:, k] for k, lane in enumerate(lanes)}
 
     def _block(self, lanes: Sequence[Lane], offset: int, count: int) -> Observation:
@@ -264,12 +264,12 @@ class Walk:
                 for s, one in enumerate(self._task.tuned):
                     start = one.folds[k].train.start if not carried or k == 0 else one.folds[k].test.start
                     lanes[Lane(int(c), s, start, one.folds[k].test.stop)] = k
-        found = self._runner.run(self._configs, list(lanes), self._states if carried else None)
-        for lane, rows in found.items():
-            k, kept = lanes[lane], self._rows[lane.candidate, lane.series]
+        results = self._runner.run(self._configs, list(lanes), self._states if carried else None)
+        for lane, rows in results.items():
+            k, own = lanes[lane], self._rows[lane.candidate, lane.series]
             # Ticks that another fold's training replays keep the rows of the test that they belong to.
             first = lane.start if carried or k == 0 else self._task.tuned[lane.series].folds[k].test.start
-            kept[first : lane.stop] = rows[first - lane.start :]
+            own[first : lane.stop] = rows[first - lane.start :]
         for lane, k in sorted(lanes.items(), key=lambda item: item[1]):
             self._score(lane.candidate, k, lane.series)
 
@@ -321,9 +321,9 @@ class Walk:
     def means(self) -> Float[np.ndarray, "candidate"]:
         """The mean over the folds and series that each candidate has reached."""
         flat = self.values.reshape(len(self.values), -1)
-        known = np.isfinite(flat)
-        total = np.where(known, flat, 0.0).sum(axis=1)
-        return np.where(known.any(axis=1), total / np.maximum(known.sum(axis=1), 1), np.nan)
+        finite = np.isfinite(flat)
+        total = np.where(finite, flat, 0.0).sum(axis=1)
+        return np.where(finite.any(axis=1), total / np.maximum(finite.sum(axis=1), 1), np.nan)
 
     def prune(self, keep: np.ndarray) -> None:
         """Give up the candidates that the mask does not hold."""
@@ -360,11 +360,11 @@ class Walk:
         Args:
             seconds: the time that each is charged.
         """
-        found = []
+        evaluations = []
         for c, value in enumerate(self.means()):
             reason = self.reasons[c]
             if not reason and not math.isfinite(value):
                 reason = f"the value is {value}"
             value = math.nan if reason else float(value)
-            found.append(Evaluation(value, self.values[c], reason, bool(self._pruned[c]), seconds))
-        return found
+            evaluations.append(Evaluation(value, self.values[c], reason, bool(self._pruned[c]), seconds))
+        return evaluations

@@ -80,18 +80,18 @@ class FannedOut:
     def _tried(self, work: Callable[..., Any], *arguments: Any) -> Any:
         """What one worker does before all others, to see whether it can be done."""
         try:
-            told = alone(self._client, work, arguments)
+            outcome = alone(self._client, work, arguments)
         except TypeError as error:
             raise DomainError(
                 f"the objective cannot be sent to other processes ({error.__cause__ or error}); make it a function of "
                 "data that holds no lock, thread, open file or connection"
             ) from error
-        if told.reason:
+        if outcome.reason:
             raise DomainError(
-                f"the workers cannot load the objective ({told.reason}); install there what is installed here, in the "
-                "same versions"
+                f"the workers cannot load the objective ({outcome.reason}); install there what is installed here, in "
+                "the same versions"
             )
-        return told.value
+        return outcome.value
 
     def evaluate(self, candidates: Sequence[Candidate], *, keep: Keep | None = None) -> list[Evaluation]:
         """As `WalkForwardObjective.evaluate`, on a GPU up to rounding, as lanes are as many as a worker's share.
@@ -133,7 +133,7 @@ class FannedOut:
     def _done(self, work: Callable[..., list[Part] | Lacks], shares: Sequence[Share]) -> list[Part]:
         """The shares done; of one that fails each candidate is tried alone, so that no other fails with it."""
         began = time.perf_counter()
-        found: list[Part] = []
+        parts: list[Part] = []
         calls = [(self._name, None, share) for share in shares]
 
         def whole(call: int) -> tuple[Any, ...]:
@@ -141,14 +141,14 @@ class FannedOut:
 
         for share, outcome in zip(shares, outcomes(self._client, work, calls, whole=whole), strict=True):
             if not outcome.reason:
-                found += outcome.value
+                parts += outcome.value
                 continue
             for one in _singles(share):
                 again = outcome
                 if outcome.killed or len(share.candidates) > 1:
                     again = alone(self._client, work, (self._name, self._objective, one))
-                found += again.value or [_failed(one.parts[0], again.reason, time.perf_counter() - began)]
-        return found
+                parts += again.value or [_failed(one.parts[0], again.reason, time.perf_counter() - began)]
+        return parts
 
 
 def _singles(share: Share) -> list[Share]:
@@ -169,16 +169,16 @@ def hold(name: str, objective: Objective) -> None:
 
 def evaluate_whole(name: str, objective: Objective | None, share: Share) -> list[Part] | Lacks:
     """On a worker: candidates from start to end."""
-    objective = _known(name, objective)
+    objective = _held_or_sent(name, objective)
     if objective is None:
         return Lacks()
-    found = objective.evaluate(share.candidates)
-    return [Part(evaluation, evaluation.reason, {}, {}) for evaluation in found]
+    evaluations = objective.evaluate(share.candidates)
+    return [Part(evaluation, evaluation.reason, {}, {}) for evaluation in evaluations]
 
 
 def advance(name: str, objective: Objective | None, share: Share) -> list[Part] | Lacks:
-    """On a worker: candidates through some folds, from where they stand."""
-    objective = _known(name, objective)
+    """On a worker: run candidates through some folds, from the states in their parts."""
+    objective = _held_or_sent(name, objective)
     if objective is None:
         return Lacks()
     began = time.perf_counter()
@@ -187,14 +187,14 @@ def advance(name: str, objective: Objective | None, share: Share) -> list[Part] 
     for wave in share.waves:
         walk.advance(wave)
     spent = (time.perf_counter() - began) / len(share.candidates)
-    made = []
+    parts = []
     for part, before in zip(walk.parts(spent), share.parts, strict=True):
         seconds = before.evaluation.seconds + spent
-        made.append(part._replace(evaluation=part.evaluation._replace(seconds=seconds)))
-    return made
+        parts.append(part._replace(evaluation=part.evaluation._replace(seconds=seconds)))
+    return parts
 
 
-def _known(name: str, sent: Objective | None) -> Objective | None:
+def _held_or_sent(name: str, sent: Objective | None) -> Objective | None:
     if sent is not None:
         hold(name, sent)
         return sent

@@ -131,8 +131,8 @@ def _problem_of(line: bytes) -> str:
         log = json.loads(line)
     except ValueError:
         return "this is no JSON"
-    known = isinstance(log, dict) and isinstance(log.get("op_code"), int) and isinstance(log.get("worker_id"), str)
-    return "" if known else "this is no record of an Optuna journal"
+    is_record = isinstance(log, dict) and isinstance(log.get("op_code"), int) and isinstance(log.get("worker_id"), str)
+    return "" if is_record else "this is no record of an Optuna journal"
 
 
 def _line(log: dict[str, Any]) -> bytes:
@@ -153,15 +153,15 @@ def _last_byte(file: Any, end: int) -> bytes:
 
 def _cut(file: Any, end: int) -> int:
     """Cut a file behind its last newline; where that is."""
-    kept = end
-    while kept:
-        begin = max(kept - _BLOCK, 0)
+    stop = end
+    while stop:
+        begin = max(stop - _BLOCK, 0)
         file.seek(begin)
-        found = file.read(kept - begin).rfind(b"\n")
-        kept = begin if found < 0 else begin + found + 1
-        if found >= 0:
+        newline = file.read(stop - begin).rfind(b"\n")
+        stop = begin if newline < 0 else begin + newline + 1
+        if newline >= 0:
             break
-    if kept < end:
-        file.truncate(kept)
-    file.seek(kept)
-    return kept
+    if stop < end:
+        file.truncate(stop)
+    file.seek(stop)
+    return stop

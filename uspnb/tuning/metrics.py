@@ -64,7 +64,6 @@ class Metric(NamedTuple):
         summary: of a fold's losses.
         has_unit: whether it is in the input's units, so that several series are compared relative to their own step.
         paired: whether the mean of its losses is what it measures, so that two runs can be tested tick by tick.
-        squared: whether losses are in squared units.
     """
 
     name: str
@@ -73,7 +72,6 @@ class Metric(NamedTuple):
     summary: Callable[[np.ndarray], float] = _mean
     has_unit: bool = False
     paired: bool = True
-    squared: bool = False
 
 
 def _absolute(f: Forecasts) -> np.ndarray:
@@ -91,7 +89,7 @@ METRICS: dict[str, Metric] = {
     metric.name: metric
     for metric in (
         Metric("mase", "mean absolute scaled error", lambda f: _absolute(f) / f.unit),
-        Metric("rmse", "root mean squared error", lambda f: _absolute(f) ** 2, _root_mean, True, True, True),
+        Metric("rmse", "root mean squared error", lambda f: _absolute(f) ** 2, _root_mean, True),
         Metric("mape", "mean absolute percentage error", lambda f: 100.0 * np.abs((f.y - f.mean) / f.y)),
         Metric(
             "interval_score",
@@ -113,7 +111,7 @@ ALARM_DELAY = "alarm_delay"
 METRIC_NAMES = (*METRICS, ALARM_DELAY)
 
 
-def check_mape(y: np.ndarray, told: str) -> None:
+def check_mape(y: np.ndarray, name: str) -> None:
     """Refuse MAPE where it means nothing.
 
     Raises:
@@ -123,7 +121,7 @@ def check_mape(y: np.ndarray, told: str) -> None:
     typical, least = (float(np.median(finite)), float(finite.min())) if len(finite) else (0.0, 0.0)
     if typical == 0.0 or least < NEAR_ZERO * typical:
         raise DomainError(
-            f"MAPE divides by the observation, and {told} comes as close to zero as {least:g} (typical size "
+            f"MAPE divides by the observation, and {name} comes as close to zero as {least:g} (typical size "
             f"{typical:g}); use mase, rmse or crps"
         )
 
@@ -136,12 +134,12 @@ def alarm_level(ratio: np.ndarray, quiet: np.ndarray, rate: float) -> float:
         quiet: ticks that no labelled change lies before, within the horizon.
         rate: false alarms a tick that are allowed.
     """
-    known = np.where(np.isfinite(ratio), ratio, 0.0)
+    heights = np.where(np.isfinite(ratio), ratio, 0.0)
     allowed = rate * int(quiet.sum())
-    levels = np.unique(np.quantile(known[quiet], np.linspace(0.5, 1.0, 513))) if quiet.any() else np.array([1.0])
+    levels = np.unique(np.quantile(heights[quiet], np.linspace(0.5, 1.0, 513))) if quiet.any() else np.array([1.0])
 
     def crossings(level: float) -> int:
-        above = known >= level
+        above = heights >= level
         rises = above & ~np.concatenate([[False], above[:-1]])
         return int((rises & quiet).sum())
 
@@ -157,9 +155,9 @@ def alarm_delays(ratio: np.ndarray, changes: np.ndarray, level: float, horizon: 
     """Ticks from each labelled change to the first tick at or above the level; `horizon` where there is none within."""
     delays = np.full(len(changes), float(horizon))
     for k, change in enumerate(changes):
-        found = np.flatnonzero(ratio[change : change + horizon] >= level)
-        if len(found):
-            delays[k] = float(found[0])
+        hits = np.flatnonzero(ratio[change : change + horizon] >= level)
+        if len(hits):
+            delays[k] = float(hits[0])
     return delays
 
 
@@ -205,8 +203,8 @@ def delays_of_fold(ratio: np.ndarray, changes: np.ndarray, test: slice, rate: fl
     own = changes[(changes >= test.start) & (changes < test.stop)]
     if not len(own):
         return math.nan
-    seen = np.isfinite(ratio[: test.stop])
-    quiet = seen.copy()
+    finite = np.isfinite(ratio[: test.stop])
+    quiet = finite.copy()
     for change in changes[changes < test.stop]:
         quiet[change : change + horizon] = False
     level = alarm_level(ratio[: test.stop], quiet, rate)

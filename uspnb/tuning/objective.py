@@ -26,8 +26,6 @@ from .evaluation import Evaluation, LaneRunner, Task, Walk
 from .folds import Fold, prepared, single_series, walk_forward_split
 from .metrics import METRIC_NAMES, METRICS, check_mape, checked_changes
 
-__all__ = ["Comparison", "Evaluation", "Keep", "WalkForwardObjective"]
-
 # Whether candidates go on after a fold: (fold, running value of each candidate) -> mask.
 Keep = Callable[[int, np.ndarray], np.ndarray]
 
@@ -89,15 +87,16 @@ class WalkForwardObjective:
         self.metric, self.n_folds = metric, check_whole("n_folds", n_folds, 1)
         self.base_config = PredictorConfig() if base_config is None else base_config
         self.max_memory = max_memory or None
+        self._paired = metric in METRICS and METRICS[metric].paired
         named = single_series(series, times)
         folds = [walk_forward_split(len(one), self.n_folds, train_ratio, max_memory) for _, one in named]
         labels = checked_changes(changes, metric, [one for _, one in named], folds)
-        made = [prepared(name, one, f, c) for (name, one), f, c in zip(named, folds, labels, strict=True)]
+        tuned = [prepared(name, one, f, c) for (name, one), f, c in zip(named, folds, labels, strict=True)]
         if metric == "mape":
-            for one in made:
+            for one in tuned:
                 check_mape(one.series.values, one.name)
         self._task = Task(
-            tuple(made),
+            tuple(tuned),
             metric,
             self.n_folds,
             self.max_memory is None,
@@ -105,7 +104,7 @@ class WalkForwardObjective:
             check_number("false_alarm_rate", false_alarm_rate, above=0, below=0.5, unit="false alarms a tick"),
             check_whole("horizon", horizon, 1, unit="ticks"),
         )
-        self._runner = LaneRunner([one.series for one in made], self.base_config)
+        self._runner = LaneRunner([one.series for one in tuned], self.base_config)
 
     @property
     def series_names(self) -> tuple[str, ...]:
@@ -133,8 +132,8 @@ class WalkForwardObjective:
             "changes": [one.changes for one in self._task.tuned],
             "alarms": np.array([self._task.false_alarm_rate, float(self._task.horizon)]),
         }
-        told = f"{self.metric}\n{config_hash(self.base_config)}\n{sha256_pytree(parts)}"
-        return sha256_bytes(told.encode())
+        text = f"{self.metric}\n{config_hash(self.base_config)}\n{sha256_pytree(parts)}"
+        return sha256_bytes(text.encode())
 
     def __call__(self, params: Mapping[str, Any]) -> float:
         """The value of one candidate.
@@ -142,10 +141,10 @@ class WalkForwardObjective:
         Raises:
             DomainError: the candidate has no value; the message says why.
         """
-        found = self.evaluate([params])[0]
-        if found.reason:
-            raise DomainError(f"candidate {dict(params)!r}: {found.reason}")
-        return found.value
+        evaluation = self.evaluate([params])[0]
+        if evaluation.reason:
+            raise DomainError(f"candidate {dict(params)!r}: {evaluation.reason}")
+        return evaluation.value
 
     def evaluate(self, candidates: Sequence[Mapping[str, Any]], *, keep: Keep | None = None) -> list[Evaluation]:
         """The values of many candidates, in compiled calls over folds, candidates and series.
@@ -172,7 +171,7 @@ class WalkForwardObjective:
         return Walk(self._task, self._runner, candidates)
 
     def waves(self, pruning: bool) -> list[list[int]]:
-        """The folds that run side by side, in order: all of a limited memory where nothing is asked in between."""
+        """The folds that run side by side, in order: all of a limited memory where nothing is pruned in between."""
         every = list(range(self.n_folds))
         return [[k] for k in every] if pruning or self.max_memory is None else [every]
 
@@ -182,8 +181,7 @@ class WalkForwardObjective:
         Raises:
             DomainError: the metric has no losses of single ticks, or the candidate fails.
         """
-        metric = METRICS.get(self.metric)
-        if metric is None or not metric.paired:
+        if not self._paired:
             raise DomainError(f"{self.metric} has no losses of single ticks, so that nothing can be paired")
         return self._finished([params]).losses_of(0)
 
@@ -203,18 +201,16 @@ class WalkForwardObjective:
         """
         run = self._finished([*candidates, base])
         last, means = len(candidates), run.means()
-        metric = METRICS.get(self.metric)
-        paired = metric is not None and metric.paired
-        found = []
+        comparisons = []
         for c in range(last):
             a, b = float(means[c]), float(means[last])
             improvement = 1.0 - a / b if b > 0 else (0.0 if a == b else -math.inf)
             statistic, p_value = math.nan, math.nan
-            if paired:
+            if self._paired:
                 statistic, two_sided = diebold_mariano(run.losses_of(c), run.losses_of(last))
                 p_value = two_sided / 2.0 if statistic < 0 else 1.0 - two_sided / 2.0
-            found.append(Comparison(statistic, p_value, improvement, a))
-        return found
+            comparisons.append(Comparison(statistic, p_value, improvement, a))
+        return comparisons
 
     def _finished(self, candidates: Sequence[Mapping[str, Any]]) -> Walk:
         run = self.walk(candidates)
@@ -259,10 +255,10 @@ class CallableObjective:
         Raises:
             DomainError: the candidate has no value; the message says why.
         """
-        found = self.evaluate([params])[0]
-        if found.reason:
-            raise DomainError(f"candidate {dict(params)!r}: {found.reason}")
-        return found.value
+        evaluation = self.evaluate([params])[0]
+        if evaluation.reason:
+            raise DomainError(f"candidate {dict(params)!r}: {evaluation.reason}")
+        return evaluation.value
 
     def evaluate(self, candidates: Sequence[Mapping[str, Any]], *, keep: Keep | None = None) -> list[Evaluation]:
         """The values of candidates; there is one fold, so that `keep` is never asked."""
@@ -270,7 +266,7 @@ class CallableObjective:
 
     def _evaluated(self, params: dict[str, Any]) -> Evaluation:
         began = time.perf_counter()
-        value, reason = math.nan, ""
+        value = math.nan
         try:
             value, reason = _number(self.function(params))
         except Exception as error:  # it is the user's own code: whatever it raises is this candidate's failure only
@@ -278,16 +274,16 @@ class CallableObjective:
         return Evaluation(value, np.full((1, 1), value), reason, False, time.perf_counter() - began)
 
 
-def _number(found: Any) -> tuple[float, str]:
+def _number(output: Any) -> tuple[float, str]:
     """What a function returned as a finite number, or why it is none."""
-    if isinstance(found, np.ndarray) or (hasattr(found, "__array__") and not isinstance(found, (str, bytes))):
-        array = np.asarray(found)
+    if hasattr(output, "__array__"):
+        array = np.asarray(output)
         if array.ndim:
             return math.nan, f"the objective returned an array of shape {array.shape}; it must return one number"
-        found = array.item()
-    if isinstance(found, bool) or not isinstance(found, numbers.Real):
-        return math.nan, f"the objective returned {found!r:.80} ({type(found).__name__}); it must return one number"
-    value = float(found)
+        output = array.item()
+    if isinstance(output, bool) or not isinstance(output, numbers.Real):
+        return math.nan, f"the objective returned {output!r:.80} ({type(output).__name__}); it must return one number"
+    value = float(output)
     return (value, "") if math.isfinite(value) else (math.nan, f"the objective returned {value}")
 
 

@@ -7,6 +7,7 @@ import html
 import math
 import re
 import textwrap
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,7 +21,7 @@ from ..plots.report_file import checked_theme, drawn, page_html
 from ..plots.report_tables import html_pairs, html_table
 from ..runtime.words import change, counted, duration, number, one_line, probability, setting
 from .metrics import METRICS
-from .result import OptimizationResult, told_share
+from .result import OptimizationResult, share_text
 
 MOST_CELLS = 40
 MOST_REASONS = 12
@@ -51,7 +52,7 @@ Block = str | dict[str, str] | Table | Code
 
 
 class Section(NamedTuple):
-    """A heading, what stands below it, and the figures that the page shows there."""
+    """A heading, the blocks below it, and the names of its figures on the page."""
 
     title: str
     blocks: list[Block]
@@ -84,9 +85,9 @@ def read_campaign(ds: xr.Dataset, result: OptimizationResult) -> Campaign:
     for name in ("trial", "value", "state", "reason", "best_value"):
         if name not in ds.variables:
             raise DomainError(f"the Dataset has no variable {name!r}; pass the `results` of an optimizer")
-    known = str(ds.attrs.get("study_name", result.study_name))
-    if known != result.study_name:
-        raise DomainError(f"the results are of the campaign {known!r}, the result is of {result.study_name!r}")
+    study = str(ds.attrs.get("study_name", result.study_name))
+    if study != result.study_name:
+        raise DomainError(f"the results are of the campaign {study!r}, the result is of {result.study_name!r}")
     ds = ds.sortby("trial")
     value = ds["value"].values.astype(np.float64)
     complete = (ds["state"].values.astype(str) == "complete") & np.isfinite(value)
@@ -121,7 +122,7 @@ def verdict(campaign: Campaign) -> str:
         return f"No trial of {result.total_iterations} was better than the default configuration, which has {best}."
     tested = "" if result.p_value is None else f" (p = {probability(result.p_value)})"
     where = " on the same folds" if _folded(campaign.ds) else ""
-    share = "" if math.isnan(result.improvement) else f": {told_share(result.improvement)}{where}{tested}"
+    share = "" if math.isnan(result.improvement) else f": {share_text(result.improvement)}{where}{tested}"
     default = number(result.default_objective)
     return f"The best trial has {best} against {default} of the default configuration{share}."
 
@@ -129,13 +130,13 @@ def verdict(campaign: Campaign) -> str:
 def _about(campaign: Campaign) -> Section:
     ds, result, metric = campaign.ds, campaign.result, _metric(campaign)
     states = collections.Counter(ds["state"].values.astype(str).tolist())
-    told = [f"{states[name]} {name}" for name in ("complete", "pruned", "failed", "running") if states[name]]
+    counts = [f"{states[name]} {name}" for name in ("complete", "pruned", "failed", "running") if states[name]]
     title = METRICS[metric].title if metric in METRICS else ""
     pairs = {
         "name": one_line(result.study_name),
         "tier": result.tier,
         "metric": f"{metric} ({title}), lower is better" if title else f"{metric}, lower is better",
-        "trials": f"{ds.sizes['trial']}: {', '.join(told)}" if told else "none",
+        "trials": f"{ds.sizes['trial']}: {', '.join(counts)}" if counts else "none",
         "ended": f"{result.timestamp_utc}{', stopped early by patience' if result.early_stopped else ''}",
         "time in trials": duration(result.seconds),
     }
@@ -153,11 +154,15 @@ def _parameters(campaign: Campaign) -> Section:
     title, result = "Best parameters against the defaults", campaign.result
     if not result.best_params:
         return Section(title, ["No trial is complete, so that no parameters are the best."])
+    return Section(title, [_against_defaults(campaign, result.best_params, "best")], ("parallel", "slice"))
+
+
+def _against_defaults(campaign: Campaign, params: Mapping[str, Any], heading: str) -> Table:
     rows = []
-    for name in _by_importance(campaign.ds, list(result.best_params)):
-        best, default = result.best_params[name], _default_of(campaign, name, result.best_params[name])
-        rows.append((one_line(name), setting(default), setting(best), change(default, best)))
-    return Section(title, [Table(("parameter", "default", "best", "change"), rows)], ("parallel", "slice"))
+    for name in _by_importance(campaign.ds, list(params)):
+        value, default = params[name], _default_of(campaign, name, params[name])
+        rows.append((one_line(name), setting(default), setting(value), change(default, value)))
+    return Table(("parameter", "default", heading, "change"), rows)
 
 
 def _held_out(campaign: Campaign) -> Section:
@@ -172,7 +177,7 @@ def _held_out(campaign: Campaign) -> Section:
     else:
         blocks.append("The folds of the best and of the default's trial cannot be compared: one of them is not known.")
     if not math.isnan(result.improvement):
-        blocks.append(f"Improvement over the default configuration: {told_share(result.improvement)}.")
+        blocks.append(f"Improvement over the default configuration: {share_text(result.improvement)}.")
     blocks += [_tested(result), _biased(result)]
     return Section(title, blocks, ("forecasts",))
 
@@ -181,15 +186,10 @@ def _recommended(campaign: Campaign) -> Section:
     title, result = "Recommended", campaign.result
     if not result.recommendation:
         return Section(title, ["Nothing was examined beside the best trial."])
-    told = f"{result.recommendation[:1].upper()}{result.recommendation[1:]}."
+    sentence = f"{result.recommendation[:1].upper()}{result.recommendation[1:]}."
     if not result.recommended_params:
-        return Section(title, [told])
-    rows = []
-    for name in _by_importance(campaign.ds, list(result.recommended_params)):
-        chosen = result.recommended_params[name]
-        default = _default_of(campaign, name, chosen)
-        rows.append((one_line(name), setting(default), setting(chosen), change(default, chosen)))
-    return Section(title, [told, Table(("parameter", "default", "recommended", "change"), rows)])
+        return Section(title, [sentence])
+    return Section(title, [sentence, _against_defaults(campaign, result.recommended_params, "recommended")])
 
 
 def _folded(ds: xr.Dataset) -> bool:
@@ -219,9 +219,9 @@ def _fold_rows(campaign: Campaign, cells: np.ndarray) -> list[tuple[str, ...]]:
     """One row per fold and series (per fold, averaged over series, where those are many), then mean and spread."""
     folds, names = campaign.ds["fold"].values, [one_line(name) for name in campaign.ds["series"].values]
     if cells[0].size > MOST_CELLS:
-        known = np.isfinite(cells).all(axis=0)
-        count = known.sum(axis=1)
-        means = np.where(known, cells, 0.0).sum(axis=2) / np.maximum(count, 1)
+        finite = np.isfinite(cells).all(axis=0)
+        count = finite.sum(axis=1)
+        means = np.where(finite, cells, 0.0).sum(axis=2) / np.maximum(count, 1)
         cells = np.where(count > 0, means, np.nan)[:, :, None]
         names = [f"mean of {len(names)} series"]
     folded = [
@@ -256,16 +256,16 @@ def _folds_won(cells: np.ndarray) -> str:
 def _importance(campaign: Campaign) -> Section:
     ds, title = campaign.ds, "Importance of the parameters"
     shares = ds["importance"].values.astype(np.float64) if "importance" in ds else np.array([])
-    known = np.flatnonzero(np.isfinite(shares))
-    if not len(known):
+    finite = np.flatnonzero(np.isfinite(shares))
+    if not len(finite):
         note = one_line(ds.attrs.get("importance_note", "")) or "the trials are too few or too much alike"
         return Section(title, [f"Not known: {note}."])
     names = [str(name) for name in ds["parameter"].values]
-    order = known[np.argsort(-shares[known], kind="stable")]
+    order = finite[np.argsort(-shares[finite], kind="stable")]
     evaluator = one_line(ds.attrs.get("importance_evaluator", "")) or "an evaluator that was not recorded"
-    told = f"Share of the differences between trials that each parameter accounts for, by {evaluator}."
+    sentence = f"Share of the differences between trials that each parameter accounts for, by {evaluator}."
     rows = [(one_line(names[i]), f"{shares[i]:.1%}") for i in order]
-    return Section(title, [told, Table(("parameter", "importance"), rows)], ("importance",))
+    return Section(title, [sentence, Table(("parameter", "importance"), rows)], ("importance",))
 
 
 def _convergence(campaign: Campaign) -> Section:
@@ -277,8 +277,8 @@ def _convergence(campaign: Campaign) -> Section:
     rows = []
     for share in SHARES:
         at = max(math.ceil(share * trials), 1)
-        told = change(default, best[at - 1]) if math.isfinite(default) else "not known"
-        rows.append((f"{share:.0%} ({counted(at, 'trial')})", number(best[at - 1]), told))
+        gain = change(default, best[at - 1]) if math.isfinite(default) else "not known"
+        rows.append((f"{share:.0%} ({counted(at, 'trial')})", number(best[at - 1]), gain))
     since = trials - 1 - campaign.best
     blocks: list[Block] = [
         Table(("after", "best value", "against default"), rows),
@@ -315,8 +315,8 @@ def _applying(campaign: Campaign) -> Section:
     if not params:
         return Section(title, ["There is nothing to apply."])
     if not set(params) <= set(DECLARATIONS):
-        told = "The campaign's own objective has parameters of its own; read them from `result.best_params`."
-        return Section(title, [told])
+        sentence = "The campaign's own objective has parameters of its own; read them from `result.best_params`."
+        return Section(title, [sentence])
     export = 'result.export_to_toml("config.toml"'
     applying = Code((f"{export})", f"{export}, override_limit=True)   # if a value moves by over 50 %"))
     undoing = Code(("from uspnb.config.mutation import rollback", 'rollback("config.toml")'))
@@ -324,8 +324,8 @@ def _applying(campaign: Campaign) -> Section:
     stays = bool(campaign.result.recommendation) and not campaign.result.recommended_params
     first = 'The settings in force should stay; `which="best"` applies the best trial all the same. ' if stays else ""
     which = "what is recommended" if campaign.result.recommendation and not stays else "all of them"
-    told = f"{first}Write {which} to the file, which is copied first; the audit log gets a line:"
-    blocks: list[Block] = [told, applying]
+    sentence = f"{first}Write {which} to the file, which is copied first; the audit log gets a line:"
+    blocks: list[Block] = [sentence, applying]
     blocks += ["Undo that:", undoing, "The same in a shell:", Code(("uspnb config history", "uspnb config rollback"))]
     return Section(title, [*blocks, "Try the settings without any file:", trying])
 
@@ -335,8 +335,8 @@ def _by_importance(ds: xr.Dataset, names: list[str]) -> list[str]:
     shares: dict[str, float] = {}
     if "importance" in ds:
         shares = dict(zip(ds["parameter"].values.astype(str).tolist(), ds["importance"].values.tolist(), strict=True))
-    known = {name: share for name, share in shares.items() if math.isfinite(share)}
-    return sorted(names, key=lambda name: (-known.get(name, -1.0), name))
+    finite = {name: share for name, share in shares.items() if math.isfinite(share)}
+    return sorted(names, key=lambda name: (-finite.get(name, -1.0), name))
 
 
 def _default_of(campaign: Campaign, name: str, best: Any) -> Any:
@@ -414,15 +414,15 @@ def _figures(ds: xr.Dataset, theme: str, forecasts: tuple[xr.Dataset, xr.Dataset
 
     from .. import plots
 
-    made = {
+    figures = {
         "history": plots.tuning_history(ds, theme),
         "importance": plots.tuning_importance(ds, theme),
         "parallel": plots.tuning_parallel(ds, theme),
         "slice": plots.tuning_slice(ds, theme=theme),
     }
     if forecasts is not None:
-        made["forecasts"] = plots.best_against_default(*forecasts, theme)
-    return {name: hv.render(figure, backend="bokeh") for name, figure in made.items()}
+        figures["forecasts"] = plots.best_against_default(*forecasts, theme)
+    return {name: hv.render(figure, backend="bokeh") for name, figure in figures.items()}
 
 
 def _html_of(section: Section, places: dict[str, str]) -> str:
@@ -447,7 +447,7 @@ def _text_of(block: Block) -> str:
     if isinstance(block, Code):
         return "\n".join(f"    {line}" for line in block.lines)
     if isinstance(block, dict):
-        return _columns([(name, told) for name, told in block.items()], [False, False])
+        return _columns([(name, text) for name, text in block.items()], [False, False])
     return _wrapped(block)
 
 

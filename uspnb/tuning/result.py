@@ -101,14 +101,14 @@ class OptimizationResult(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _filled(cls, given: Any) -> Any:
+    def _filled(cls, values: Any) -> Any:
         """The improvement from the two values where it is left out."""
-        if not isinstance(given, Mapping) or "improvement" in given:
-            return given
-        best, default = given.get("best_objective"), given.get("default_objective")
+        if not isinstance(values, Mapping) or "improvement" in values:
+            return values
+        best, default = values.get("best_objective"), values.get("default_objective")
         if not (isinstance(best, (int, float)) and isinstance(default, (int, float))):
-            return given
-        return dict(given) | {"improvement": relative_improvement(best, default)}
+            return values
+        return dict(values) | {"improvement": relative_improvement(best, default)}
 
     @field_validator("improvement", "p_value", "recommended_improvement", "recommended_p_value", mode="before")
     @classmethod
@@ -166,8 +166,8 @@ class OptimizationResult(BaseModel):
     @model_validator(mode="after")
     def _consistent(self) -> OptimizationResult:
         if self.failed + self.pruned > self.total_iterations:
-            told = f"{self.failed} failed and {self.pruned} pruned trials are more than the {self.total_iterations}"
-            raise ValueError(f"{told} of total_iterations, which counts every trial")
+            problem = f"{self.failed} failed and {self.pruned} pruned trials are more than the {self.total_iterations}"
+            raise ValueError(f"{problem} of total_iterations, which counts every trial")
         return self
 
     def settings(self, which: Which = "recommended") -> dict[str, Any]:
@@ -254,29 +254,29 @@ class OptimizationResult(BaseModel):
         )
 
     def audit_details(self) -> dict[str, Any]:
-        """What the audit log tells of the campaign: plain values, None in place of NaN."""
+        """What the audit log records of the campaign: plain values, None in place of NaN."""
         names = ("study_name", "tier", "metric", "best_objective", "default_objective", "improvement", "p_value")
-        asked = ("recommendation", "recommended_objective", "recommended_improvement", "recommended_p_value")
+        advice = ("recommendation", "recommended_objective", "recommended_improvement", "recommended_p_value")
         counts = ("total_iterations", "failed", "pruned", "early_stopped", "timestamp_utc", "base_hash")
-        told = {name: getattr(self, name) for name in (*names, *counts, *asked)}
-        return {name: None if _is_nan(value) else value for name, value in told.items()}
+        values = {name: getattr(self, name) for name in (*names, *counts, *advice)}
+        return {name: None if _is_nan(value) else value for name, value in values.items()}
 
-    def _told(self) -> dict[str, Any]:
+    def _comparable(self) -> dict[str, Any]:
         return {name: "NaN" if _is_nan(v := getattr(self, name)) else v for name in type(self).model_fields}
 
     def __eq__(self, other: object) -> bool:
         """Whether both tell the same; what neither knows is the same."""
-        return self._told() == other._told() if isinstance(other, OptimizationResult) else NotImplemented
+        return self._comparable() == other._comparable() if isinstance(other, OptimizationResult) else NotImplemented
 
     def __hash__(self) -> int:
-        return hash(tuple(self._told().values()))
+        return hash(tuple(self._comparable().values()))
 
     def _repr_html_(self) -> str:
         rows: dict[str, Any] = {
             "tier": self.tier,
             f"best {self.metric or 'objective'}": self.best_objective,
             "default": self.default_objective,
-            "improvement": told_share(self.improvement),
+            "improvement": share_text(self.improvement),
             "p (paired, one-sided)": "no test" if self.p_value is None else self.p_value,
             "recommended": self.recommendation or "the best trial",
             "trials": f"{self.total_iterations}, {self.pruned} pruned, {self.failed} failed",
@@ -296,8 +296,8 @@ def relative_improvement(best: float, default: float) -> float:
     return 1.0 - best / default if math.isfinite(best) and math.isfinite(default) and default > 0 else math.nan
 
 
-def told_share(improvement: float) -> str:
-    """An improvement in words, so that nobody has to know its sign."""
+def share_text(improvement: float) -> str:
+    """An improvement as text: its size, and whether it is better or worse."""
     if math.isnan(improvement):
         return "not known"
     return f"{abs(improvement):.2%} {'better' if improvement >= 0 else 'worse'}" if improvement else "none"

@@ -35,7 +35,7 @@ class CampaignSignals:
         self._sheltered = self._evaluating = self._wanted = False
 
     def __enter__(self) -> CampaignSignals:
-        """Take the signals over."""
+        """Install the handlers."""
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM, CHECKPOINT):
                 # None: set by what is not Python, which could not be given back.
@@ -44,7 +44,7 @@ class CampaignSignals:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Give them back."""
+        """Restore the handlers of before, then act on signals that still wait."""
         for number, handler in self._before.items():
             signal.signal(number, handler)
         self._write_wanted()

@@ -54,18 +54,18 @@ class SearchSpace:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "range", tuple(self.range))
-        told = f"search space of {self.name!r}"
+        what = f"search space of {self.name!r}"
         if self.param_type not in PARAM_TYPES:
-            raise DomainError(f"{told}: type {self.param_type!r} is not one of {', '.join(PARAM_TYPES)}")
+            raise DomainError(f"{what}: type {self.param_type!r} is not one of {', '.join(PARAM_TYPES)}")
         if self.constraint not in (None, POWER_OF_TWO):
-            raise DomainError(f"{told}: constraint {self.constraint!r} is unknown; known is {POWER_OF_TWO!r}")
+            raise DomainError(f"{what}: constraint {self.constraint!r} is unknown; known is {POWER_OF_TWO!r}")
         if self.param_type == "categorical":
             if not self.range:
-                raise DomainError(f"{told}: there are no choices; name at least one")
+                raise DomainError(f"{what}: there are no choices; name at least one")
             return
-        _check_numbers(told, self)
+        _check_numbers(what, self)
         if self.constraint == POWER_OF_TWO and not _powers_of_two(self.range):
-            raise DomainError(f"{told}: no power of two lies in {self.range[0]} to {self.range[1]}")
+            raise DomainError(f"{what}: no power of two lies in {self.range[0]} to {self.range[1]}")
 
     @property
     def choices(self) -> tuple[Any, ...]:
@@ -109,20 +109,20 @@ class SearchSpace:
         return int(value) if self.param_type == "int" else float(value)
 
 
-def _check_numbers(told: str, one: SearchSpace) -> None:
+def _check_numbers(what: str, one: SearchSpace) -> None:
     kinds = (int,) if one.param_type == "int" else (int, float)
     if len(one.range) != 2 or any(isinstance(b, bool) or not isinstance(b, kinds) for b in one.range):
         wanted = "whole numbers" if one.param_type == "int" else "numbers"
-        raise DomainError(f"{told}: range {one.range!r} is not two {wanted} (low, high)")
+        raise DomainError(f"{what}: range {one.range!r} is not two {wanted} (low, high)")
     low, high = one.range
     if not (math.isfinite(low) and math.isfinite(high)) or not low <= high:
-        raise DomainError(f"{told}: range ({low!r}, {high!r}) is empty; the first must not be above the second")
+        raise DomainError(f"{what}: range ({low!r}, {high!r}) is empty; the first must not be above the second")
     if one.param_type == "log_uniform" and not low > 0:
-        raise DomainError(f"{told}: a logarithmic range must be above 0 and begins at {low!r}")
+        raise DomainError(f"{what}: a logarithmic range must be above 0 and begins at {low!r}")
     if one.step is not None and not (math.isfinite(one.step) and one.step > 0):
-        raise DomainError(f"{told}: step {one.step!r} must be above 0")
+        raise DomainError(f"{what}: step {one.step!r} must be above 0")
     if one.step is not None and (one.param_type == "log_uniform" or (one.param_type == "int" and one.step % 1)):
-        raise DomainError(f"{told}: step {one.step!r} does not fit type {one.param_type}")
+        raise DomainError(f"{what}: step {one.step!r} does not fit type {one.param_type}")
 
 
 def _powers_of_two(bounds: tuple[Any, ...]) -> tuple[int, ...]:

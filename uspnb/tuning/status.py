@@ -36,7 +36,7 @@ def params_of(trial: FrozenTrial) -> dict[str, Any]:
 
 
 def finished(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
-    """The trials that were told."""
+    """The trials that ended."""
     return [trial for trial in trials if trial.state.is_finished()]
 
 
@@ -53,7 +53,7 @@ def running_best(trials: Sequence[FrozenTrial]) -> Float[np.ndarray, "trial"]:
 
 
 def stale_for(trials: Sequence[FrozenTrial], delta: float) -> int:
-    """How many trials have been told since the last that improved the best value by more than `delta`."""
+    """Trials that ended since the last one that improved the best value by more than `delta`."""
     best, since = math.inf, 0
     for trial in finished(trials):
         since += 1
@@ -69,8 +69,8 @@ def recent_gain(trials: Sequence[FrozenTrial], window: int) -> float:
     if not len(best) or math.isnan(best[-1]):
         return math.nan
     before = best[max(len(best) - 1 - window, 0)]
-    known = best[~np.isnan(best)]
-    return float((known[0] if math.isnan(before) else before) - best[-1])
+    finite = best[~np.isnan(best)]
+    return float((finite[0] if math.isnan(before) else before) - best[-1])
 
 
 class CampaignStatus(NamedTuple):
@@ -106,16 +106,16 @@ def status_of(
     trials: Sequence[FrozenTrial], state: str = IDLE, target: int = 0, elapsed_s: float = 0.0, reason: str = ""
 ) -> CampaignStatus:
     """The status that trials add up to."""
-    told = [STATES[trial.state] for trial in trials]
+    states = [STATES[trial.state] for trial in trials]
     best = best_of(trials)
     done = {trial.user_attrs.get("batch") for trial in trials if trial.state.is_finished()}
     running = {trial.user_attrs.get("batch") for trial in trials if not trial.state.is_finished()}
     return CampaignStatus(
         state=state,
-        trials=len(told) - told.count("running"),
-        complete=told.count("complete"),
-        pruned=told.count("pruned"),
-        failed=told.count("failed"),
+        trials=len(states) - states.count("running"),
+        complete=states.count("complete"),
+        pruned=states.count("pruned"),
+        failed=states.count("failed"),
         target=target,
         best_value=math.nan if best is None else value_of(best),
         best_params={} if best is None else params_of(best),
@@ -159,24 +159,21 @@ def checked_limits(
         DomainError: a number of trials that is no whole number of at least 1, a deep campaign beyond its limit, a
             negative or non-finite delta or time.
     """
-    target = check_whole("n_trials", meta.n_trials if n_trials is None else n_trials, 1)
+
+    def chosen(name: str, limit: Any) -> Any:
+        return getattr(meta, name) if limit is None else limit
+
+    def whole(name: str, limit: Any) -> int:
+        return check_whole(name, chosen(name, limit), 1)
+
+    target = whole("n_trials", n_trials)
     most = meta.max_deep_tuning_iterations
     if tier == "deep" and target > most:
         raise DomainError(f"n_trials = {target} exceeds max_deep_tuning_iterations = {most} of tier deep")
     return Limits(
         target,
-        check_whole(
-            "checkpoint_interval", meta.checkpoint_interval if checkpoint_interval is None else checkpoint_interval, 1
-        ),
-        check_whole(
-            "early_stopping_patience",
-            meta.early_stopping_patience if early_stopping_patience is None else early_stopping_patience,
-            1,
-        ),
-        check_number(
-            "early_stopping_delta",
-            meta.early_stopping_delta if early_stopping_delta is None else early_stopping_delta,
-            0,
-        ),
-        check_number("timeout_s", meta.timeout_s if timeout_s is None else timeout_s, 0, unit="seconds"),
+        whole("checkpoint_interval", checkpoint_interval),
+        whole("early_stopping_patience", early_stopping_patience),
+        check_number("early_stopping_delta", chosen("early_stopping_delta", early_stopping_delta), 0),
+        check_number("timeout_s", chosen("timeout_s", timeout_s), 0, unit="seconds"),
     )

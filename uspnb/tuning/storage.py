@@ -55,7 +55,7 @@ class Owner(NamedTuple):
     run: str
 
     def text(self) -> str:
-        """As a trial's attribute holds it."""
+        """The owner as JSON, for a trial's attribute."""
         return json.dumps(self._asdict(), separators=(",", ":"))
 
 
@@ -131,7 +131,7 @@ class Store(abc.ABC):
         return contextlib.nullcontext()
 
     def id_of(self, number: int) -> int:
-        """What the storage calls a trial."""
+        """The storage's own number of a trial."""
         return self.storage.get_trial_id_from_study_id_trial_number(self._id, number)
 
     def trials(self) -> list[FrozenTrial]:
@@ -143,7 +143,7 @@ class Store(abc.ABC):
         return self.storage.get_study_user_attrs(self._id).get("uspnb", {})
 
     def set_identity(self, identity: dict[str, Any]) -> None:
-        """Say what campaign this is."""
+        """Write the campaign's identity into the study."""
         self.storage.set_study_user_attr(self._id, "uspnb", identity)
 
     def add(self, trial: FrozenTrial) -> None:
@@ -268,8 +268,8 @@ class DatabaseStore(Store):
         try:
             address = make_url(url)
         except ArgumentError as error:
-            told = re.sub(r":[^:@/]*@", ":***@", url)
-            raise DomainError(f"storage {told!r} is no address of a database ({error})") from error
+            masked = re.sub(r":[^:@/]*@", ":***@", url)
+            raise DomainError(f"storage {masked!r} is no address of a database ({error})") from error
         self._kind = address.get_backend_name()
         if self._kind not in DATABASES or (self._kind == "sqlite" and address.database in (None, "", ":memory:")):
             raise DomainError(
@@ -366,7 +366,7 @@ def _schema_turn(url: str, lock: FileLock | None) -> Iterator[None]:
         engine.dispose()
 
 
-def _connected(url: str, kind: str, told: str, lock: FileLock | None) -> RDBStorage:
+def _connected(url: str, kind: str, masked: str, lock: FileLock | None) -> RDBStorage:
     from sqlalchemy.exc import SQLAlchemyError
 
     waiting = {"connect_args": {"timeout": LOCK_TIMEOUT_S}} if kind == "sqlite" else {"pool_pre_ping": True}
@@ -376,9 +376,9 @@ def _connected(url: str, kind: str, told: str, lock: FileLock | None) -> RDBStor
             return RDBStorage(url, engine_kwargs=waiting, heartbeat_interval=HEARTBEAT_S, grace_period=GRACE_S)
     except ModuleNotFoundError as error:
         raise DomainError(
-            f"storage {told} needs the package {error.name}; install it with: pip install 'uspnb[cluster]'"
+            f"storage {masked} needs the package {error.name}; install it with: pip install 'uspnb[cluster]'"
         ) from error
     except ImportError as error:
-        raise DomainError(f"storage {told}: the driver cannot be loaded ({error})") from error
+        raise DomainError(f"storage {masked}: the driver cannot be loaded ({error})") from error
     except (SQLAlchemyError, RuntimeError) as error:
-        raise DomainError(f"storage {told} cannot be opened: {error}") from error
+        raise DomainError(f"storage {masked} cannot be opened: {error}") from error

@@ -20,7 +20,7 @@ from ..config.meta_optimization import MetaOptimizationConfig
 from ..config.schema import PredictorConfig
 from ..errors import DomainError
 from ..runtime.words import columns_table, pairs_table
-from .batches import next_batch, rules_of, tell
+from .batches import Rules, next_batch, tell
 from .checkpoint import (
     Checkpoints,
     Image,
@@ -29,14 +29,14 @@ from .checkpoint import (
     check_same,
     identity_of,
     read_checkpoint,
-    space_of,
+    settings_of,
     write_checkpoint,
 )
 from .consensus import Recommendation, judge
 from .objective import CallableObjective, objective_for
 from .result import OptimizationResult
 from .signals import CampaignSignals, Terminated
-from .space import checked_space, tier_space
+from .space import checked_space, default_params, tier_space
 from .status import (
     FAILED,
     FINISHED,
@@ -71,20 +71,11 @@ def _load_new(
     **settings: Any,
 ) -> Any:
     """`load_study` on the class."""
-    image = read_checkpoint(path)
-    known = image.identity
-    names = ("seed", "batch_size", "n_startup_trials", "multivariate")
-    made = cls(
-        space_of(known),
-        objective,
-        study_name=image.study_name,
-        tier=known["tier"],
-        meta_config=meta_config or MetaOptimizationConfig(**{name: known[name] for name in names}),
-        base_config=base_config,
-        **settings,
-    )
-    made.load_study(path)
-    return made
+    settings = settings_of(read_checkpoint(path)) | settings
+    settings["meta_config"] = meta_config or settings["meta_config"]
+    optimizer = cls(objective=objective, base_config=base_config, **settings)
+    optimizer.load_study(path)
+    return optimizer
 
 
 class BayesianMetaOptimizer:
@@ -140,7 +131,7 @@ class BayesianMetaOptimizer:
         own = isinstance(self.objective, CallableObjective)
         self.search_space = checked_space(space, fields_only=not own)
         self.base_config = base_config or getattr(self.objective, "base_config", None) or PredictorConfig()
-        self.rules = rules_of(self.search_space, self.base_config, self.meta_config)
+        self.rules = Rules(self.search_space, default_params(self.search_space, self.base_config), self.meta_config)
         self._place = self.meta_config.storage if storage is None else os.fspath(storage)
         # Checkpoints lie beside a journal that the user has named.
         beside = bool(self._place) and "://" not in self._place
@@ -155,7 +146,7 @@ class BayesianMetaOptimizer:
         )
         self._store: Store | None = None
         self._reader: Store | None = None
-        self._known: Sequence[FrozenTrial] = ()
+        self._trials: Sequence[FrozenTrial] = ()
         self._opening = threading.RLock()
         self._checkpoints = Checkpoints(self.folder)
         self._gone: set[str] = set()
@@ -246,13 +237,13 @@ class BayesianMetaOptimizer:
         self.opened()
         self._state, self._reason, self._began = RUNNING, "", time.monotonic()
         ended, reason = FAILED, "interrupted"
-        signals = CampaignSignals(lambda: self._checkpoints.write(self.known()))
+        signals = CampaignSignals(lambda: self._checkpoints.write(self.last_image()))
         try:
             with signals:
                 ended, reason = yield from self._batches(signals, evaluator, after_batch)
         except Terminated:
             ended, reason = STOPPED, "SIGTERM"
-            self._checkpoints.write(self.known())
+            self._checkpoints.write(self.last_image())
         except KeyboardInterrupt:
             ended = STOPPED
             raise
@@ -263,7 +254,7 @@ class BayesianMetaOptimizer:
             self._elapsed = time.monotonic() - self._began
             self._state, self._reason = ended, reason
             if ended == FAILED or reason in ("interrupted", "SIGTERM"):
-                self._dropped()
+                self._close_stores()
         if reason == "SIGTERM":
             signals.hand_on()
 
@@ -275,36 +266,31 @@ class BayesianMetaOptimizer:
         bar = tqdm(total=limits.target, unit="trial", desc=self.study_name, disable=not self._progress)
         with active_run() as owner, bar:
             with signals.sheltered():
-                self._known = store.trials()
-                self._checkpoints.begin(self.known())
+                self._trials = store.trials()
+                self._checkpoints.begin(self.last_image())
             while True:
-                self._show(bar)
+                bar.update(len(finished(self._trials)) - bar.n)
+                bar.set_postfix_str(f"best {self.best_value:.6g}", refresh=False)
                 if self.stopping.is_set():
                     return STOPPED, "stop was called"
                 if limits.timeout_s and time.monotonic() - self._began >= limits.timeout_s:
                     return STOPPED, f"the time limit of {limits.timeout_s:g} s is reached"
-                stale = stale_for(self._known, limits.delta) >= limits.patience
+                stale = stale_for(self._trials, limits.delta) >= limits.patience
                 with signals.sheltered():
                     batch = next_batch(store, self.rules, owner, limits.target, fresh=not stale)
                 if batch is None:
-                    told = f"no improvement in {limits.patience} trials" if stale else ""
-                    return FINISHED, told
+                    reason = f"no improvement in {limits.patience} trials" if stale else ""
+                    return FINISHED, reason
                 with store.beating(batch.numbers), signals.evaluating():
                     evaluations = evaluator.evaluate(batch.candidates, keep=batch.draws.keep)
                 with signals.sheltered():
                     tell(store, batch, evaluations)
-                    self._known = store.trials()
-                    self._checkpoints.after_batch(self.known(), limits.interval)
+                    self._trials = store.trials()
+                    self._checkpoints.after_batch(self.last_image(), limits.interval)
                 status = self.status()
                 if after_batch is not None:
                     after_batch(status)
                 yield status
-
-    def _show(self, bar: tqdm[Any]) -> None:
-        done = len(finished(self._known))
-        bar.update(done - bar.n)
-        best = self.best_value
-        bar.set_postfix_str(f"best {best:.6g}", refresh=False)
 
     @property
     def study(self) -> optuna.Study:
@@ -321,8 +307,8 @@ class BayesianMetaOptimizer:
         if self._state != RUNNING:
             with self._opening:
                 if self._store is not None or exists(self._place, self.study_name, self.folder):
-                    self._known = self.opened().trials()
-        return self._known
+                    self._trials = self.opened().trials()
+        return self._trials
 
     @property
     def best_params(self) -> dict[str, Any]:
@@ -347,7 +333,7 @@ class BayesianMetaOptimizer:
         return results_dataset(self.image(), self.objective, self.base_config, self.rules)
 
     def status(self) -> CampaignStatus:
-        """Where the campaign stands."""
+        """State, counts of trials and best value."""
         trials = self.trials
         elapsed = time.monotonic() - self._began if self._state == RUNNING else self._elapsed
         return status_of(trials, self._state, self._limits.target, elapsed, self._reason)
@@ -356,17 +342,17 @@ class BayesianMetaOptimizer:
         """The campaign at this moment; costs nothing while it runs."""
         return Image(self.study_name, self._identity, self.trials)
 
-    def known(self) -> Image:
+    def last_image(self) -> Image:
         """The campaign as it was last read, after a batch or when it was opened; costs nothing."""
-        return Image(self.study_name, self._identity, self._known)
+        return Image(self.study_name, self._identity, self._trials)
 
-    def limits(self, n_trials: int | None = None, **given: Any) -> Limits:
+    def limits(self, n_trials: int | None = None, **limits: Any) -> Limits:
         """What a call of `optimize` with these arguments keeps to.
 
         Raises:
             DomainError: one of them cannot be used.
         """
-        return checked_limits(self.meta_config, self.tier, self._target if n_trials is None else n_trials, **given)
+        return checked_limits(self.meta_config, self.tier, self._target if n_trials is None else n_trials, **limits)
 
     def result(self) -> OptimizationResult:
         """What was found so far.
@@ -404,8 +390,8 @@ class BayesianMetaOptimizer:
         """What `judge` says of the complete trials; made once for as many as there are."""
         complete = [(value_of(trial), params_of(trial)) for trial in trials if trial.state == TrialState.COMPLETE]
         if self._judged is None or self._judged[0] != len(complete):
-            made = judge(self.search_space, complete, self.rules.defaults, default, self.objective)
-            self._judged = (len(complete), *made)
+            verdict = judge(self.search_space, complete, self.rules.defaults, default, self.objective)
+            self._judged = (len(complete), *verdict)
         return self._judged[1:]
 
     def save_study(self, path: str | os.PathLike[str]) -> Path:
@@ -420,7 +406,7 @@ class BayesianMetaOptimizer:
         return self.save_image(path, self.image())
 
     def save_image(self, path: str | os.PathLike[str], image: Image) -> Path:
-        """`save_study` of an earlier moment."""
+        """`save_study` of an earlier image."""
         return write_checkpoint(path, image, self._checkpoints.texts)
 
     def _load_here(self, path: str | os.PathLike[str]) -> None:
@@ -475,23 +461,20 @@ class BayesianMetaOptimizer:
             if self._store is None:
                 store = open_store(self._place, self.study_name, self.folder)
                 try:
-                    self._claim(store)
+                    with store.turn():
+                        identity = store.identity()
+                        if identity or store.trials():
+                            check_same(self._identity, identity, f"{store.place}, study {self.study_name!r},")
+                        else:
+                            store.set_identity(self._identity)
                 except BaseException:
                     store.close()
                     raise
                 store.gone_hosts |= self._gone
-                self._store, self._known = store, store.trials()
+                self._store, self._trials = store, store.trials()
             return self._store
 
-    def _claim(self, store: Store) -> None:
-        with store.turn():
-            there = store.identity()
-            if there or store.trials():
-                check_same(self._identity, there, f"{store.place}, study {self.study_name!r},")
-            else:
-                store.set_identity(self._identity)
-
-    def _dropped(self) -> None:
+    def _close_stores(self) -> None:
         """Forget the storage; after an interruption what Optuna keeps of it in memory may be half-way."""
         with self._opening:
             for store in (self._store, self._reader):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -60,21 +61,19 @@ class Choice:
     make: Callable[[], Series]
 
 
-def _glucose() -> Series:
+def _read_glucose() -> Series:
     table = _sample("glucose").data
     return dataclasses.replace(read_series(table["glucose"].rename("blood glucose")), units="mg/dL")
 
 
-def _stock(name: str) -> Callable[[], Series]:
-    def make() -> Series:
-        table = getattr(_sample("stocks"), name)
-        dates = pd.DatetimeIndex(pd.to_datetime(table["date"]), tz="UTC")
-        prices = pd.Series(
-            np.asarray(table["adj_close"], dtype=float), dates, name=f"{name} closing price"
-        ).sort_index()
-        return dataclasses.replace(read_series(prices), units="USD")
+def _read_stock(name: str) -> Series:
+    return dataclasses.replace(read_series(_read_closes(name)), units="USD")
 
-    return make
+
+def _read_closes(name: str) -> pd.Series:
+    table = getattr(_sample("stocks"), name)
+    dates = pd.DatetimeIndex(pd.to_datetime(table["date"]), tz="UTC")
+    return pd.Series(np.asarray(table["adj_close"], dtype=float), dates, name=f"{name} closing price").sort_index()
 
 
 def _sample(module: str, instead: str = "choose a synthetic series") -> Any:
@@ -87,40 +86,37 @@ def _sample(module: str, instead: str = "choose a synthetic series") -> Any:
         ) from error
 
 
-def _synthetic(process: Callable[..., processes.Path], **settings: Any) -> Callable[[], Series]:
-    def make() -> Series:
-        path = process(SYNTHETIC_TICKS, seed=20260221, **settings)
-        return dataclasses.replace(read_series(path.values), name=path.name)
-
-    return make
+def _draw(process: Callable[..., processes.Path], **settings: Any) -> Series:
+    path = process(SYNTHETIC_TICKS, seed=20260221, **settings)
+    return dataclasses.replace(read_series(path.values), name=path.name)
 
 
-_REAL, _MADE = "Measured", "Synthetic, the truth known"
+_MEASURED, _DRAWN = "Measured", "Synthetic, the truth known"
 _SYNTHETIC: tuple[tuple[str, str, Callable[[], Series]], ...] = (
-    ("mean-shift", "Mean shifts by 2 standard deviations", _synthetic(processes.mean_shift, size=2.0, at=3_000)),
-    ("variance-shift", "Variance grows fourfold", _synthetic(processes.variance_shift, at=3_000)),
-    ("dependence-shift", "Dependence appears", _synthetic(processes.dependence_shift, at=3_000)),
-    ("holder-switch", "Path turns rough", _synthetic(processes.holder_switch, at=3_000)),
-    ("regimes", "Switching between two regimes", _synthetic(processes.regime_switching_autoregression)),
-    ("ornstein-uhlenbeck", "Mean reversion (Ornstein-Uhlenbeck)", _synthetic(processes.ornstein_uhlenbeck)),
-    ("jumps", "Diffusion with jumps", _synthetic(processes.jump_diffusion)),
-    ("garch", "Clustered volatility (GARCH)", _synthetic(processes.garch)),
-    ("rough", "Rough path (fractional Brownian motion)", _synthetic(processes.fractional_brownian_motion)),
-    ("sine", "Sine in noise", _synthetic(processes.sine_in_noise)),
+    ("mean-shift", "Mean shifts by 2 standard deviations", partial(_draw, processes.mean_shift, size=2.0, at=3_000)),
+    ("variance-shift", "Variance grows fourfold", partial(_draw, processes.variance_shift, at=3_000)),
+    ("dependence-shift", "Dependence appears", partial(_draw, processes.dependence_shift, at=3_000)),
+    ("holder-switch", "Path turns rough", partial(_draw, processes.holder_switch, at=3_000)),
+    ("regimes", "Switching between two regimes", partial(_draw, processes.regime_switching_autoregression)),
+    ("ornstein-uhlenbeck", "Mean reversion (Ornstein-Uhlenbeck)", partial(_draw, processes.ornstein_uhlenbeck)),
+    ("jumps", "Diffusion with jumps", partial(_draw, processes.jump_diffusion)),
+    ("garch", "Clustered volatility (GARCH)", partial(_draw, processes.garch)),
+    ("rough", "Rough path (fractional Brownian motion)", partial(_draw, processes.fractional_brownian_motion)),
+    ("sine", "Sine in noise", partial(_draw, processes.sine_in_noise)),
 )
 
 CHOICES: dict[str, Choice] = {
     choice.key: choice
     for choice in (
-        Choice(SEA, "Sea temperature, half-hourly", _REAL, demo_series),
-        Choice("glucose", "Blood glucose, every 5 minutes", _REAL, _glucose),
-        *(Choice(name.lower(), f"{name} stock, daily close", _REAL, _stock(name)) for name in STOCKS),
-        *(Choice(key, title, _MADE, make) for key, title, make in _SYNTHETIC),
+        Choice(SEA, "Sea temperature, half-hourly", _MEASURED, demo_series),
+        Choice("glucose", "Blood glucose, every 5 minutes", _MEASURED, _read_glucose),
+        *(Choice(name.lower(), f"{name} stock, daily close", _MEASURED, partial(_read_stock, name)) for name in STOCKS),
+        *(Choice(key, title, _DRAWN, make) for key, title, make in _SYNTHETIC),
     )
 }
 
 
-def grouped() -> dict[str, dict[str, str]]:
+def group_choices() -> dict[str, dict[str, str]]:
     """Titles and keys under their headings, as a chooser shows them."""
     groups: dict[str, dict[str, str]] = {}
     for choice in CHOICES.values():
@@ -128,7 +124,7 @@ def grouped() -> dict[str, dict[str, str]]:
     return groups
 
 
-def chosen(key: str) -> Choice:
+def find_choice(key: str) -> Choice:
     """The choice of that key.
 
     Raises:
@@ -194,7 +190,7 @@ def demo_table(assets: int = ASSETS, ticks: int = TICKS) -> pd.DataFrame:
     if not 10 <= assets <= 5000 or not 50 <= ticks <= 2000:
         raise DomainError(f"assets = {assets} and ticks = {ticks} must lie in 10 to 5000 and 50 to 2000")
     columns: dict[str, np.ndarray] = {}
-    for name, series in real_series().items():
+    for name, series in read_real_series().items():
         columns |= _stretches(name, series, round(SHARES[name] * assets), ticks)
     k = 0
     while len(columns) < assets:
@@ -205,31 +201,26 @@ def demo_table(assets: int = ASSETS, ticks: int = TICKS) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
-def real_series() -> dict[str, Any]:
+def read_real_series() -> dict[str, Any]:
     """The real series by name, each with its times.
 
     Raises:
         DomainError: bokeh_sampledata is not installed.
     """
-    sea, stocks, glucose = (
+    sea, _, glucose = (
         _sample(name, "name a table: --source table.csv") for name in ("sea_surface_temperature", "stocks", "glucose")
     )
-    closes: pd.DataFrame = stocks.data
-    made: dict[str, Any] = {
-        str(ticker): np.log(one.set_index(pd.DatetimeIndex(one["date"]))["adj_close"].astype(float))
-        for ticker, one in closes.groupby("ticker")
-        if ticker in SHARES
-    }
-    made["sea"] = sea.sea_surface_temperature["temperature"].astype(float)
-    made["glucose"] = pd.to_numeric(glucose.data["glucose"], errors="coerce").dropna().astype(float)
-    return {name: made[name] for name in SHARES}
+    real: dict[str, Any] = {name: np.log(_read_closes(name)) for name in STOCKS}
+    real["sea"] = sea.sea_surface_temperature["temperature"].astype(float)
+    real["glucose"] = pd.to_numeric(glucose.data["glucose"], errors="coerce").dropna().astype(float)
+    return {name: real[name] for name in SHARES}
 
 
 def _stretches(name: str, series: Any, count: int, ticks: int) -> dict[str, np.ndarray]:
     starts = np.unique(np.linspace(0, len(series) - ticks, count).astype(int))
-    values, made = series.to_numpy(), {}
+    values, stretches = series.to_numpy(), {}
     for start in starts:
         when = pd.Timestamp(series.index[start])
         label = f"{name} {when:%Y-%m-%d}"
-        made[f"{label} {when:%H:%M}" if label in made else label] = values[start : start + ticks]
-    return made
+        stretches[f"{label} {when:%H:%M}" if label in stretches else label] = values[start : start + ticks]
+    return stretches

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import math
 import threading
 from pathlib import Path
 from typing import Any
@@ -20,8 +19,10 @@ from uspnb.config.schema import DECLARATIONS, DEFAULTS, PredictorConfig
 from uspnb.data.samples import demo_series
 from uspnb.errors import DomainError
 from uspnb.predictor.backtest import backtest
+from uspnb.predictor.baselines import Forecast
+from uspnb.predictor.comparison import BURN_IN, METRICS, score_forecast
 from uspnb.predictor.results import load
-from uspnb.predictor.scores import diebold_mariano, gaussian_crps, interval_score
+from uspnb.predictor.scores import diebold_mariano
 
 from .wording import moment
 
@@ -29,15 +30,7 @@ DEMO_TICKS = 6_000
 DEMO, OTHER = "Sea temperature", "Sea temperature, quicker to forget"
 _computing = threading.Lock()
 NEEDED = ("observation", "prediction", "lower", "upper", "scale", "alarm", "alarm_chart", "change_onset", "weight")
-METRICS = {
-    "rmse": "root mean squared error",
-    "mae": "mean absolute error",
-    "interval": "interval score (Winkler)",
-    "crps": "continuous ranked probability score",
-    "coverage": "ticks inside the interval",
-    "width": "mean width of the interval",
-}
-BURN_IN = 300
+FORECAST = ("prediction", "scale", "lower", "upper")
 
 
 @functools.lru_cache(maxsize=4)
@@ -45,7 +38,7 @@ def _replayed(config: PredictorConfig) -> xr.Dataset:
     return backtest(demo_series(DEMO_TICKS), config, progress=False)
 
 
-def demonstration(name: str, config: PredictorConfig) -> xr.Dataset:
+def demonstrate(name: str, config: PredictorConfig) -> xr.Dataset:
     """One of the two runs of the demonstration, computed once per server; it takes some seconds."""
     if name == OTHER:
         config = dataclasses.replace(config, score_forgetting=0.9, cusum_target_arl=50_000.0)
@@ -53,17 +46,17 @@ def demonstration(name: str, config: PredictorConfig) -> xr.Dataset:
         return _replayed(config)
 
 
-def saved(path: Any, name: str = "") -> xr.Dataset:
+def load_run(path: Any, name: str = "") -> xr.Dataset:
     """A run that was saved.
 
     Raises:
         DomainError: nothing there, another suffix, or no run in it.
         IntegrityError: the archive is broken.
     """
-    return checked_run(load(path), name or Path(path).name)
+    return check_run(load(path), name or Path(path).name)
 
 
-def checked_run(ds: xr.Dataset, name: str) -> xr.Dataset:
+def check_run(ds: xr.Dataset, name: str) -> xr.Dataset:
     """A run of one series, or a refusal that says what is missing.
 
     Raises:
@@ -82,30 +75,21 @@ def checked_run(ds: xr.Dataset, name: str) -> xr.Dataset:
 
 def scores(ds: xr.Dataset, rows: np.ndarray) -> dict[str, float]:
     """Each of `METRICS` over some rows of a run."""
-    y, mean, scale, lower, upper = (
-        ds[name].values[rows].astype(np.float64) for name in ("observation", "prediction", "scale", "lower", "upper")
-    )
-    error = y - mean
-    largest = float(np.max(np.abs(error), initial=0.0)) or 1.0
-    return {
-        "rmse": largest * math.sqrt(float(np.mean((error / largest) ** 2))),
-        "mae": float(np.mean(np.abs(error))),
-        "interval": float(np.mean(interval_score(y, lower, upper, float(ds.attrs["confidence_level"])))),
-        "crps": float(np.mean(gaussian_crps(y, mean, scale))),
-        "coverage": float(np.mean((y >= lower) & (y <= upper))),
-        "width": float(np.mean(upper - lower)),
-    }
+    forecast = Forecast(*(ds[name].values[rows].astype(np.float64) for name in FORECAST))
+    observed = ds["observation"].values[rows].astype(np.float64)
+    level = float(ds.attrs["confidence_level"])
+    return dict(zip(METRICS, map(float, score_forecast(observed, forecast, level)), strict=True))
 
 
-def usable(ds: xr.Dataset) -> np.ndarray:
+def find_usable(ds: xr.Dataset) -> np.ndarray:
     """Ticks with a value and a whole forecast, after the burn-in."""
-    names = ("observation", "prediction", "scale", "lower", "upper")
-    rows = np.all([np.isfinite(ds[name].values.astype(np.float64)) for name in names], axis=0)
+    columns = (ds[name].values.astype(np.float64) for name in ("observation", *FORECAST))
+    rows = np.all([np.isfinite(column) for column in columns], axis=0)
     rows[: min(BURN_IN, len(rows) // 10)] = False
     return rows
 
 
-def compared(first: xr.Dataset, second: xr.Dataset) -> tuple[list[list[str]], str]:
+def compare_runs(first: xr.Dataset, second: xr.Dataset) -> tuple[list[list[str]], str]:
     """Rows of metric, first, second, difference, and a sentence that says what they mean.
 
     Raises:
@@ -115,7 +99,7 @@ def compared(first: xr.Dataset, second: xr.Dataset) -> tuple[list[list[str]], st
     a, b = first.isel(time=slice(0, ticks)), second.isel(time=slice(0, ticks))
     if not np.array_equal(a["observation"].values, b["observation"].values, equal_nan=True):
         raise DomainError("the two runs are of different series, so their scores say nothing about one another")
-    rows = usable(a) & usable(b)
+    rows = find_usable(a) & find_usable(b)
     if not rows.any():
         raise DomainError("the two runs share no tick that both have forecast; nothing can be scored")
     own, other = scores(a, rows), scores(b, rows)
@@ -123,6 +107,7 @@ def compared(first: xr.Dataset, second: xr.Dataset) -> tuple[list[list[str]], st
     for name, title in METRICS.items():
         share = name == "coverage"
         shown = [f"{v:.1%}" if share else f"{v:.5g}" for v in (own[name], other[name])]
+        title = title.removeprefix("share of ")
         table.append([title, *shown, _difference(own[name], other[name], share)])
     return table, _verdict(a, b, rows, int(rows.sum()))
 
@@ -155,18 +140,15 @@ def alarms_of(ds: xr.Dataset) -> list[dict[str, Any]]:
     names = str(ds["alarm_chart"].attrs["flag_meanings"]).split()
     first = int(np.asarray(ds["alarm_chart"].attrs["flag_values"])[0])
     times, onsets, charts = (ds[name].values for name in ("time", "change_onset", "alarm_chart"))
-    made = []
-    for tick in np.flatnonzero(ds["alarm"].values):
-        onset = onsets[tick]
-        made.append(
-            {
-                "tick": int(tick),
-                "time": moment(times[tick]),
-                "chart": names[int(charts[tick]) - first].replace("_", " "),
-                "began": moment(times[int(onset)]) if np.isfinite(onset) else "not known",
-            }
-        )
-    return made
+    return [
+        {
+            "tick": int(tick),
+            "time": moment(times[tick]),
+            "chart": names[int(charts[tick]) - first].replace("_", " "),
+            "began": moment(times[int(onsets[tick])]) if np.isfinite(onsets[tick]) else "not known",
+        }
+        for tick in np.flatnonzero(ds["alarm"].values)
+    ]
 
 
 def facts_at(ds: xr.Dataset, tick: int) -> list[list[str]]:

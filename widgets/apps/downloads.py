@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import shutil
 import tempfile
 import zipfile
 from pathlib import Path
@@ -20,16 +19,13 @@ _PIECE = 1 << 20
 
 
 class Downloads:
-    """Files that may be fetched, each under a name nobody can guess.
-
-    One folder per page; `close` removes it.
-    """
+    """One file at a time that may be fetched, under a name nobody can guess, in a folder that `close` removes."""
 
     offered: ClassVar[dict[str, Path]] = {}
 
     def __init__(self) -> None:
-        self._folder = Path(tempfile.mkdtemp(prefix="uspnb-export-"))
-        self._keys: list[str] = []
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._key = ""
 
     def write(self, session: Any, kind: str, stem: str) -> dict[str, str]:
         """Export a session and offer the file.
@@ -47,34 +43,28 @@ class Downloads:
         """
         if kind not in KINDS:
             raise DomainError(f"export {kind!r} is not one of {', '.join(KINDS)}")
-        self._clear()
-        target = session.export(self._folder / f"{stem}{kind}")
-        path = _zipped(Path(target)) if kind == ".zarr" else Path(target)
-        key = secrets.token_urlsafe(24)
-        self._keys.append(key)
-        self.offered[key] = path
-        return {"url": f"export/{key}/{path.name}", "name": path.name}
-
-    def _clear(self) -> None:
-        for key in self._keys:
-            self.offered.pop(key, None)
-        self._keys.clear()
-        shutil.rmtree(self._folder, ignore_errors=True)
-        self._folder.mkdir(parents=True, exist_ok=True)
+        self.close()
+        self._folder = tempfile.TemporaryDirectory(prefix="uspnb-export-", ignore_cleanup_errors=True)
+        target = Path(session.export(Path(self._folder.name) / f"{stem}{kind}"))
+        path = _zip(target) if kind == ".zarr" else target
+        self._key = secrets.token_urlsafe(24)
+        self.offered[self._key] = path
+        return {"url": f"export/{self._key}/{path.name}", "name": path.name}
 
     def close(self) -> None:
-        """Remove the files."""
-        self._clear()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        """Remove the file."""
+        self.offered.pop(self._key, None)
+        if self._folder is not None:
+            self._folder.cleanup()
 
 
-def _zipped(folder: Path) -> Path:
-    made = folder.with_name(folder.name + ".zip")
-    with zipfile.ZipFile(made, "w", zipfile.ZIP_STORED) as archive:  # the chunks are compressed already
+def _zip(folder: Path) -> Path:
+    archive_path = folder.with_name(folder.name + ".zip")
+    with zipfile.ZipFile(archive_path, "w", zipfile.ZIP_STORED) as archive:  # the chunks are compressed already
         for path in sorted(folder.rglob("*")):
             if path.is_file():
                 archive.write(path, path.relative_to(folder.parent))
-    return made
+    return archive_path
 
 
 class DownloadHandler(RequestHandler):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +15,16 @@ from uspnb import plots
 from uspnb.errors import IntegrityError, UspnbError
 
 from ..front_end import bundle
-from .comparing import DEMO, OTHER, alarms_of, compared, demonstration, facts_at, saved, settings_that_differ
-from .opening import Upload, styled
-from .page import Alarms, Element, Notice, ThemeLink, page, soon
+from .comparing import DEMO, OTHER, alarms_of, compare_runs, demonstrate, facts_at, load_run, settings_that_differ
+from .opening import Upload, style_widget
+from .page import WIDE, Alarms, AppPage, Element, page, schedule
 from .site import Site
 from .wording import MOST_ALARMS
 
-WIDTH = 2_000
+TICKS = 2_000
 NOBODY = "nothing"
 LEGEND_ROW = 20
 _LEAD = "Scrub through a finished run, select a stretch of it, compare two."
-_WIDE = {"sizing_mode": "stretch_width", "margin": 0}
 
 
 class Words(Element):
@@ -42,36 +40,25 @@ class Words(Element):
 
 
 class Span(Element):
-    """Which ticks are drawn, and the tick whose values are told; acts: window, tick."""
+    """Which ticks are drawn, and the tick whose values are listed; acts: window, tick."""
 
     kind = param.String(default="span", constant=True)
     ticks = param.Integer(default=0, doc="ticks of the run")
-    width = param.Integer(default=WIDTH, doc="ticks drawn")
-    tick = param.Integer(default=0, doc="the tick whose values are told")
+    width = param.Integer(default=TICKS, doc="ticks drawn")
+    tick = param.Integer(default=0, doc="the tick whose values are listed")
     start = param.Integer(default=0, doc="first tick drawn")
 
     _esm = bundle("explore")
 
 
-def explore_page(site: Site) -> pn.Template:
-    """The explore app for one visitor."""
-    made = ExplorePage(site)
-    site.on_page_end(made.close)
-    pn.state.onload(made.start)
-    return made.template()
-
-
-class ExplorePage:
-    """One visitor's page: the runs that were opened here, the one that is shown, the one beside it."""
+class ExplorePage(AppPage):
+    """The runs that a visitor has opened, the one that is shown, the one beside it."""
 
     def __init__(self, site: Site) -> None:
-        self.site = site
+        super().__init__(site)
         self.runs: dict[str, xr.Dataset | None] = {}
-        self._closed = False
-        self._document = pn.state.curdoc
-        self.theme, self.notice = ThemeLink(), Notice()
-        self.run = styled(pn.widgets.Select, name="Run", width=280)
-        self.other = styled(pn.widgets.Select, name="Compare with", width=280)
+        self.run = style_widget(pn.widgets.Select, name="Run", width=280)
+        self.other = style_widget(pn.widgets.Select, name="Compare with", width=280)
         self.upload = Upload(
             self._on_file,
             self.notice.refuse,
@@ -86,19 +73,19 @@ class ExplorePage:
         self.scores = Words(heading="Scores", visible=False)
         self.differing = Words(heading="Settings that differ", visible=False)
         self.others_alarms = Words(heading="Alarms of the other run", visible=False)
-        self._place = pn.Column(**_WIDE)
-        self._beside = pn.Column(self.scores, self.differing, self.others_alarms, **_WIDE)
-        self.run.param.watch(lambda event: self._guarded(self._choose), "value")
-        self.other.param.watch(lambda event: self._guarded(self._compare), "value")
-        self.theme.param.watch(lambda *events: self._guarded(self._draw), ["value", "narrow", "told"])
+        self._place = pn.Column(**WIDE)
+        self._beside = pn.Column(self.scores, self.differing, self.others_alarms, **WIDE)
+        self.run.param.watch(lambda event: self.guard(self._choose), "value")
+        self.other.param.watch(lambda event: self.guard(self._compare), "value")
+        self.theme.param.watch(lambda *events: self.guard(self._draw), ["value", "narrow", "certain"])
 
     def template(self) -> pn.Template:
         """The page."""
-        row = pn.FlexBox(self.run, self.other, self.upload, align_items="end", gap="10px 6px", **_WIDE)
+        row = pn.FlexBox(self.run, self.other, self.upload, align_items="end", gap="10px 6px", **WIDE)
         for part in (self.alarms, self.scores, self.differing, self.others_alarms):
             part.margin = (12, 0, 0, 0)
-        top = pn.Column(self.notice, self.span, **_WIDE)
-        side = pn.Column(self.values, self.alarms, **_WIDE)
+        top = pn.Column(self.notice, self.span, **WIDE)
+        side = pn.Column(self.values, self.alarms, **WIDE)
         return page(
             "explore", "Explore", _LEAD, self.theme, bar=row, main=[top, self._place], side=side, foot=self._beside
         )
@@ -107,33 +94,24 @@ class ExplorePage:
         """Open the first run once the page stands in the browser."""
         if self.site.app == "explore" and self.site.source is not None:
             path = Path(self.site.source)
-            self._guarded(lambda: self._add(path.name, saved(path)))
+            self.guard(lambda: self._add(path.name, load_run(path)))
         if not self.runs:
             self.runs = {DEMO: None, OTHER: None}
             self._offer(DEMO)
 
     def close(self) -> None:
         """The visitor has left."""
-        self._closed = True
+        super().close()
         self.upload.close()
         self.runs.clear()
 
-    def _guarded(self, act: Callable[[], None]) -> None:
-        try:
-            act()
-        except (UspnbError, OSError) as error:
-            self.notice.refuse(str(error))
-
     def _on_file(self, path: Path, name: str) -> None:
-        def read() -> None:
-            try:
-                self._add(name, saved(path, name))
-            except IntegrityError:
-                self.notice.refuse(f"{name} is not a netCDF file that uspnb has written")
-            except UspnbError as error:
-                self.notice.refuse(str(error).replace(str(path), name).replace(path.name, name))
-
-        self._guarded(read)
+        try:
+            self._add(name, load_run(path, name))
+        except IntegrityError:
+            self.notice.refuse(f"{name} is not a netCDF file that uspnb has written")
+        except (UspnbError, OSError) as error:
+            self.notice.refuse(str(error).replace(str(path), name).replace(path.name, name))
 
     def _add(self, name: str, ds: xr.Dataset) -> None:
         self.runs[name] = ds
@@ -144,7 +122,6 @@ class ExplorePage:
         """Show a run, and let every other one be set beside it."""
         again = self.run.value == name
         self.run.param.update(options=list(self.runs), value=name)
-        self.other.options = [NOBODY, *(run for run in self.runs if run != name)]
         if again:
             self._choose()
 
@@ -153,42 +130,41 @@ class ExplorePage:
         if name not in self.runs:
             return
         others = [NOBODY, *(run for run in self.runs if run != name)]
-        kept = self.other.value if self.other.value in others else NOBODY
-        self.other.param.update(options=others, value=kept)
+        self.other.param.update(options=others, value=self.other.value if self.other.value in others else NOBODY)
         ds = self.runs[name]
         if ds is None:
             self._compute(name)
             return
         ticks = ds.sizes["time"]
-        width = min(WIDTH, ticks)
+        width = min(TICKS, ticks)
         self.span.param.update(ticks=ticks, width=width, start=ticks - width, tick=ticks - 1)
-        found = alarms_of(ds)[::-1]
-        self.alarms.param.update(rows=found[:MOST_ALARMS], total=len(found))
+        alarms = alarms_of(ds)[::-1]
+        self.alarms.param.update(rows=alarms[:MOST_ALARMS], total=len(alarms))
         self.values.rows = facts_at(ds, ticks - 1)
         self._draw()
         self._compare()
 
     def _compute(self, name: str) -> None:
         """Replay a run of the demonstration aside, and come back to it when it is there."""
-        told = f"Computing {name!r}: compiling and replaying take some seconds the first time."
-        self.notice.tell(told)
+        message = f"Computing {name!r}: compiling and replaying take some seconds the first time."
+        self.notice.tell(message)
 
         def work() -> None:
             try:
-                ds, reason = demonstration(name, self.site.config), ""
+                ds, reason = demonstrate(name, self.site.config), ""
             except UspnbError as error:
                 ds, reason = None, str(error)
             if not self._closed:
-                soon(self._document, lambda: arrived(ds, reason))
+                schedule(self._document, lambda: arrived(ds, reason))
 
         def arrived(ds: xr.Dataset | None, reason: str) -> None:
             if ds is None:
                 self.notice.refuse(reason)
                 return
             self.runs[name] = ds
-            if self.notice.text == told:
+            if self.notice.text == message:
                 self.notice.tell("")
-            self._guarded(self._choose if self.run.value == name else self._compare)
+            self.guard(self._choose if self.run.value == name else self._compare)
 
         threading.Thread(target=work, name="uspnb-explore", daemon=True).start()
 
@@ -197,7 +173,7 @@ class ExplorePage:
 
     def _draw(self) -> None:
         ds = self._shown()
-        if ds is not None and self.theme.told:  # a picture takes a second; none is drawn on a guess
+        if ds is not None and self.theme.certain:  # a picture takes a second; none is drawn on a guess
             window = window_of(ds, self.span.start, self.span.width)
             figures = plots.linked(window, theme=self.theme.value).bokeh()
             if self.theme.narrow:
@@ -215,39 +191,39 @@ class ExplorePage:
         if second is None:
             self._compute(name)
             return
-        rows, verdict = compared(first, second)
+        rows, verdict = compare_runs(first, second)
         columns = [self.run.value, name]
         self.scores.param.update(columns=["score", *columns, "difference"], rows=rows, note=verdict, visible=True)
         differ = settings_that_differ(first, second)
-        told = "" if differ else "Every setting is the same."
-        self.differing.param.update(columns=["setting", *columns, "meaning"], rows=differ, note=told, visible=True)
-        found = alarms_of(second)[::-1]
-        told = f"{len(alarms_of(first)):,} alarms in {columns[0]}, {len(found):,} in {name}."
-        cells = [[f"{row['tick']:,}", row["time"], row["chart"], row["began"]] for row in found[:MOST_ALARMS]]
-        self.others_alarms.param.update(columns=["tick", "time", "chart", "began"], rows=cells, note=told, visible=True)
+        note = "" if differ else "Every setting is the same."
+        self.differing.param.update(columns=["setting", *columns, "meaning"], rows=differ, note=note, visible=True)
+        alarms = alarms_of(second)[::-1]
+        note = f"{len(alarms_of(first)):,} alarms in {columns[0]}, {len(alarms):,} in {name}."
+        cells = [[f"{row['tick']:,}", row["time"], row["chart"], row["began"]] for row in alarms[:MOST_ALARMS]]
+        self.others_alarms.param.update(columns=["tick", "time", "chart", "began"], rows=cells, note=note, visible=True)
 
-    def _act(self, asked: dict[str, Any]) -> None:
+    def _act(self, request: dict[str, Any]) -> None:
         """Follow the reader's sliders and clicks."""
         ds = self._shown()
         if ds is None:
             return
         ticks = ds.sizes["time"]
-        act = asked.get("act")
+        act = request.get("act")
         if act == "tick":
-            self.values.rows = facts_at(ds, min(max(0, int(asked["value"])), ticks - 1))
+            self.values.rows = facts_at(ds, min(max(0, int(request["value"])), ticks - 1))
             return
         if act == "window":
-            width = min(max(2, int(asked["width"])), ticks)
-            start = int(asked["start"])
+            width = min(max(2, int(request["width"])), ticks)
+            start = int(request["start"])
         elif act == "jump":
-            width, tick = self.span.width, min(max(0, int(asked["value"])), ticks - 1)
+            width, tick = self.span.width, min(max(0, int(request["value"])), ticks - 1)
             start = tick - width // 2
             self.values.rows = facts_at(ds, tick)
             self.span.tick = tick
         else:
             return
         self.span.param.update(width=width, start=min(max(0, start), ticks - width))
-        self._guarded(self._draw)
+        self.guard(self._draw)
 
 
 def window_of(ds: xr.Dataset, start: int, width: int) -> xr.Dataset:

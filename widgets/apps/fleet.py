@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -10,11 +11,10 @@ import panel as pn
 from uspnb.config.schema import PredictorConfig
 from uspnb.data.times import GRID_NOTE
 from uspnb.engine.fleet import Fleet
-from uspnb.errors import UspnbError
 
 from ..page_views import FleetPane, LivePane
 from .choices import open_fleet
-from .page import Notice, ThemeLink, page
+from .page import WIDE, AppPage, page
 
 if TYPE_CHECKING:
     from .site import Site
@@ -86,71 +86,43 @@ class SharedFleet:
             self._fleet.close()
 
 
-_shared: dict[int, SharedFleet] = {}
+class FleetPage(AppPage):
+    """The table of the server's fleet, and the series that a visitor has opened."""
 
-
-def fleet_page(site: Site) -> pn.Template:
-    """The fleet app for one visitor."""
-    if id(site) not in _shared:
-        mine = site.source if site.app == "fleet" else None
-        _shared[id(site)] = shared = SharedFleet(mine, site.config)
-
-        def end() -> None:
-            _shared.pop(id(site), None)
-            shared.close()
-
-        site.on_close(end)
-    made = FleetPage(_shared[id(site)])
-    site.on_page_end(made.close)
-    pn.state.onload(made.start)
-    return made.template()
-
-
-class FleetPage:
-    """One visitor's page: the table, and the series that is open.
-
-    Args:
-        shared: the fleet of the server.
-    """
-
-    def __init__(self, shared: SharedFleet) -> None:
-        self._shared = shared
-        self._entered = self._closed = False
+    def __init__(self, site: Site) -> None:
+        super().__init__(site)
+        source = site.source if site.app == "fleet" else None
+        self._shared: SharedFleet = site.hold("fleet", lambda: SharedFleet(source, site.config))
+        self._entered = False
         self.fleet: Fleet | None = None
         self.table: FleetPane | None = None
-        self.view: LivePane | None = None
-        self.theme, self.notice = ThemeLink(), Notice()
         self.back = pn.widgets.Button(name="Back to all series", stylesheets=[_BACK], margin=(0, 0, 8, 0))
-        self.back.on_click(lambda _: self.open(None))
-        column = {"sizing_mode": "stretch_width", "margin": 0}
-        self._table_place = pn.Column(**column, stylesheets=[_SIDE_BY_SIDE], min_height=TABLE_HEIGHT)
-        self._detail = pn.Column(**column, stylesheets=[_DETAIL], visible=False)
-        self._about = pn.pane.HTML("", **column)
-        self._body = pn.FlexBox(self._table_place, self._detail, gap="14px", align_items="flex-start", **column)
-        self.theme.param.watch(lambda event: self._dress(), "value")
+        self.back.on_click(lambda _: self.open_asset(None))
+        self._table_place = pn.Column(**WIDE, stylesheets=[_SIDE_BY_SIDE], min_height=TABLE_HEIGHT)
+        self._detail = pn.Column(**WIDE, stylesheets=[_DETAIL], visible=False)
+        self._about = pn.pane.HTML("", **WIDE)
+        self._body = pn.FlexBox(self._table_place, self._detail, gap="14px", align_items="flex-start", **WIDE)
 
     def template(self) -> pn.Template:
         """The page."""
-        main = pn.Column(self.notice, self._body, self._about, sizing_mode="stretch_width", margin=0)
+        main = pn.Column(self.notice, self._body, self._about, **WIDE)
         return page("fleet", "Fleet", _LEAD, self.theme, main=main)
 
     def start(self) -> None:
-        """Begin once the page stands in the browser."""
-        if self._closed or self._entered:
-            return
-        try:
-            self.fleet, about = self._shared.enter()
-        except UspnbError as error:
-            self.notice.refuse(str(error))
-            return
+        """Show the fleet, which runs from now on."""
+        if not self._closed and not self._entered:
+            self.guard(self._enter)
+
+    def _enter(self) -> None:
+        self.fleet, about = self._shared.enter()
         self._entered = True
         self.table = FleetPane(self.fleet, theme=self.theme.value, height=TABLE_HEIGHT - 100)
-        self.table.on_chosen(self.open)
+        self.table.on_chosen(self.open_asset)
         self._table_place.objects = [self.table]
-        told = " ".join([about, *(note for note in self.fleet.notes if note != GRID_NOTE)]).strip()
-        self._about.object = f'<p style="color:var(--muted);margin:10px 2px 0;max-width:110ch">{_escaped(told)}</p>'
+        text = " ".join([about, *(note for note in self.fleet.notes if note != GRID_NOTE)]).strip()
+        self._about.object = f'<p style="color:var(--muted);margin:10px 2px 0;max-width:110ch">{html.escape(text)}</p>'
 
-    def open(self, asset: Any) -> None:
+    def open_asset(self, asset: Any) -> None:
         """Show one series beside the table; None closes it."""
         if self.fleet is None or self.table is None:
             return
@@ -172,7 +144,7 @@ class FleetPage:
 
     def close(self) -> None:
         """The visitor has left."""
-        self._closed = True
+        super().close()
         for part in (self.view, self.table):
             if part is not None:
                 part.close()
@@ -181,10 +153,6 @@ class FleetPage:
             self._shared.leave()
 
     def _dress(self) -> None:
-        for part in (self.view, self.table):
-            if part is not None:
-                part.theme = self.theme.value
-
-
-def _escaped(text: str) -> str:
-    return text.replace("&", "&amp;").replace("<", "&lt;")
+        super()._dress()
+        if self.table is not None:
+            self.table.theme = self.theme.value

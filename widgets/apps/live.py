@@ -15,12 +15,11 @@ from uspnb.engine.session import Session
 from uspnb.errors import DomainError, UspnbError
 
 from ..page_views import LivePane
-from .choices import CHOICES, SEA, chosen
 from .downloads import KINDS, Downloads
 from .opening import Opening
-from .page import Alarms, Badges, Keeping, Notice, Sensitivity, ThemeLink, Transport, page, soon
+from .page import WIDE, Alarms, AppPage, Badges, Keeping, Sensitivity, Transport, page, schedule
 from .site import Site
-from .wording import alarm_rows, setting_rows, speeds, status_words
+from .wording import SPEEDS, alarm_rows, setting_rows, status_words
 
 SPEED = 100.0
 REFRESH_MS = 250
@@ -28,43 +27,29 @@ VIEW_HEIGHT = 600
 _LEAD = "What is predicted, which view of the process carries it, and when the process changed."
 
 
-def live_page(site: Site) -> pn.Template:
-    """The live app for one visitor."""
-    made = LivePage(site)
-    site.on_page_end(made.close)
-    pn.state.onload(made.start)
-    return made.template()
-
-
-class LivePage:
-    """One visitor's page: the session it looks at, the view of it, and the controls.
+class LivePage(AppPage):
+    """The session that a visitor looks at, the view of it, and the controls.
 
     A page owns its session, and closes it with itself, unless the server reads a live source; that one is shared.
     """
 
     def __init__(self, site: Site) -> None:
-        self.site = site
+        super().__init__(site)
         self.session: Session | None = None
-        self.view: LivePane | None = None
         self._title = ""
-        self._seen: dict[str, Any] = {}
-        self._closed = False
-        self._document = pn.state.curdoc
+        self._shown: dict[str, Any] = {}
         self._downloads = Downloads()
-        self.theme, self.notice = ThemeLink(), Notice()
         self.badges = Badges(margin=(0, 0, 10, 0))
-        self.transport = Transport(self._act, speeds=speeds())
+        self.transport = Transport(self._act, speeds=SPEEDS)
         self.alarms = Alarms(self._act)
         self.sensitivity = Sensitivity(self._act)
         self.keeping = Keeping(self._act, formats=list(KINDS.items()))
-        self._place = pn.Column(sizing_mode="stretch_width", margin=0, min_height=VIEW_HEIGHT)
-        self._settings_place = pn.Column(sizing_mode="stretch_width", margin=0)
-        self.opening = Opening(self._open_choice, self.open, self.notice, site.most_bytes)
-        self.theme.param.watch(lambda event: self._dress(), "value")
+        self._place = pn.Column(**WIDE, min_height=VIEW_HEIGHT)
+        self._settings_place = pn.Column(**WIDE)
+        self.opening = Opening(self)
 
     def template(self) -> pn.Template:
         """The page."""
-        column = {"sizing_mode": "stretch_width", "margin": 0}
         chooses = self.site.shared is None and self.site.source is None
         side = [self.transport, self.alarms, self.keeping]
         for part in side[1:]:
@@ -75,30 +60,22 @@ class LivePage:
             _LEAD,
             self.theme,
             bar=self.opening.layout if chooses else None,
-            main=pn.Column(self.notice, self.badges, self._place, **column),
-            side=pn.Column(*side, **column),
+            main=pn.Column(self.notice, self.badges, self._place, **WIDE),
+            side=pn.Column(*side, **WIDE),
             foot=self._settings_place,
         )
 
     def start(self) -> None:
-        """Begin once the page stands in the browser: what is only fetched, by a robot for one, computes nothing."""
+        """Show the server's source, or a series that the visitor may change for another."""
         if self._closed:
             return
-        try:
-            if self.site.shared is not None:
-                self._show(self.site.shared)
-            elif self.site.source is not None:
-                self._show(self.site.own_session(speed=SPEED))
-            else:
-                wanted = (pn.state.session_args or {}).get("series", [SEA.encode()])[0].decode(errors="replace")
-                self.opening.select(wanted if wanted in CHOICES else SEA)
-        except UspnbError as error:
-            self.notice.refuse(str(error))
+        if self.site.shared is not None:
+            self._show(self.site.shared)
+        elif self.site.source is not None:
+            self.guard(lambda: self._show(self.site.own_session(speed=SPEED)))
+        else:
+            self.opening.open_first()
         pn.state.add_periodic_callback(self.refresh, period=REFRESH_MS)
-
-    def _open_choice(self, key: str) -> None:
-        choice = chosen(key)
-        self.open(choice.make(), choice.title)
 
     def open(self, series: Any, title: str) -> None:
         """Replay a series in place of what is shown.
@@ -117,7 +94,7 @@ class LivePage:
         self.view = LivePane(session, theme=self.theme.value, height=VIEW_HEIGHT, sizing_mode="stretch_width")
         self.view.on_command(self._on_view_command)
         self._place.objects = [self.view]
-        self._seen = {}
+        self._shown = {}
         self.transport.param.update(seekable=session.seekable, paced=not session.live)
         self.sensitivity = Sensitivity(self._act, settings=setting_rows(session))
         self._settings_place.objects = [self.sensitivity]
@@ -133,63 +110,52 @@ class LivePage:
 
     def close(self) -> None:
         """The visitor has left."""
-        self._closed = True
+        super().close()
         self._leave()
         self.opening.close()
         self._downloads.close()
-
-    def _dress(self) -> None:
-        if self.view is not None:
-            self.view.theme = self.theme.value
 
     def refresh(self) -> None:
         """Bring badges, alarms, settings and marks up to what the session says now."""
         session = self.session
         if session is None or self._closed:
             return
-        status = status_words(session)
-        self._put(status=status)
+        self.badges.status = self.transport.status = status = status_words(session)
         alarms = (status["alarms"], status["revision"])
-        if self._seen.get("alarms") != alarms:
-            self._seen["alarms"] = alarms
+        if self._shown.get("alarms") != alarms:
+            self._shown["alarms"] = alarms
             self.alarms.param.update(rows=alarm_rows(session), total=status["alarms"])
-        if self._seen.get("config") is not session.config:
-            self._seen["config"] = session.config
+        if self._shown.get("config") is not session.config:
+            self._shown["config"] = session.config
             values = {setting.name: setting.value for setting in session.settings}
             self.sensitivity.param.update(values=values, code=session.settings_code())
-        marks = [{"key": mark.label, "text": f"{mark.label} (tick {mark.tick:,})"} for mark in session.marks]
-        if marks != self.keeping.marks:
-            self.keeping.marks = marks
-
-    def _put(self, status: dict[str, Any]) -> None:
-        if status != self.badges.status:
-            self.badges.status = status
-            self.transport.status = status
+        marks = session.marks
+        self.keeping.marks = [{"key": mark.label, "text": f"{mark.label} (tick {mark.tick:,})"} for mark in marks]
 
     def _on_view_command(self, name: str, value: Any = None) -> str:
         """The view's own buttons for an export and a snapshot; what is returned is shown in the view."""
         self._act({"act": {"export": "export", "snapshot": "mark"}[name], "value": value})
-        return self.notice.text if self.notice.kind == "error" else self.keeping.said
+        return self.notice.text if self.notice.kind == "error" else self.keeping.outcome
 
-    def _act(self, asked: dict[str, Any]) -> None:
+    def _act(self, request: dict[str, Any]) -> None:
         """Do what the reader asked for, or say why not."""
-        act = str(asked.get("act", ""))
+        act, value = str(request.get("act", "")), request.get("value")
         acts: dict[str, Callable[[Any], None]] = {
             "look": self._look,
             "jump": self._look,
             "newest": lambda value: self._follow(),
-            "seek": lambda value: self._command("seek", int(value)),
-            "speed": lambda value: self._command("speed", float(value) if value else None),
+            "seek": lambda value: self._running().command("seek", int(value)),
+            "speed": lambda value: self._running().command("speed", float(value) if value else None),
             "mark": self._mark,
-            "restore": lambda value: self._command("restore", str(value)),
+            "restore": lambda value: self._running().command("restore", str(value)),
             "export": self._export,
-            "defaults": lambda value: self._configure(_changed_back(self._running())),
+            "defaults": lambda value: self._reset(),
         }
         try:
             if act == "configure":
-                self._configure({str(asked.get("name")): asked.get("value")})
+                self._configure({str(request.get("name")): value})
             elif act in acts:
-                acts[act](asked.get("value"))
+                acts[act](value)
         except (UspnbError, ValueError, TypeError) as error:
             self.notice.refuse(str(error))
         else:
@@ -210,13 +176,9 @@ class LivePage:
         if self.view is not None:
             self.view.follow()
 
-    def _command(self, name: str, value: Any = None) -> None:
-        session = self._running()
-        session.command(name, value)
-
     def _mark(self, label: Any) -> None:
         mark = self._running().mark(str(label or "")[:40])
-        self.keeping.said = f"Kept as {mark.label}."
+        self.keeping.outcome = f"Kept as {mark.label}."
 
     def _configure(self, changes: dict[str, Any]) -> None:
         session = self._running()
@@ -229,25 +191,27 @@ class LivePage:
             return
         self.sensitivity.wrong = ""
 
+    def _reset(self) -> None:
+        settings = self._running().settings
+        self._configure({one.name: one.default for one in settings if one.value != one.default})
+
     def _export(self, kind: Any) -> None:
         session, kind = self._running(), str(kind or ".nc")
         if self.keeping.busy:
             raise DomainError("an export is being written already; wait for it")
-        self.keeping.param.update(busy=True, said="Writing the export...")
+        self.keeping.param.update(busy=True, outcome="Writing the export...")
         arguments = (session, kind, _file_stem(self._title or session.title))
         threading.Thread(target=self._write_export, args=arguments, name="uspnb-page-export").start()
 
     def _write_export(self, session: Session, kind: str, stem: str) -> None:
         try:
-            offer, said = self._downloads.write(session, kind, stem), ""
+            download = self._downloads.write(session, kind, stem)
+            outcome = f"{download['name']} is ready."
         except (UspnbError, OSError) as error:
-            offer, said = {}, f"The export failed: {error}"
-
-        def tell() -> None:
-            self.keeping.param.update(busy=False, said=said or f"{offer['name']} is ready.", download=offer)
-
+            download, outcome = {}, f"The export failed: {error}"
         if not self._closed:
-            soon(self._document, tell)
+            news = {"busy": False, "outcome": outcome, "download": download}
+            schedule(self._document, lambda: self.keeping.param.update(**news))
 
 
 def _number(session: Session, name: str, value: Any) -> Any:
@@ -260,10 +224,6 @@ def _number(session: Session, name: str, value: Any) -> Any:
         raise DomainError(f"{name} = {value!r} is not a number; write it like 0.5") from None
     whole = isinstance(DEFAULTS[name], int) and number.is_integer()
     return int(number) if whole else number
-
-
-def _changed_back(session: Session) -> dict[str, Any]:
-    return {setting.name: setting.default for setting in session.settings if setting.value != setting.default}
 
 
 def _file_stem(title: str) -> str:

@@ -5,35 +5,34 @@ A file is taken in pieces, bounded in size, and read with errors in plain words;
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import re
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import panel as pn
 import param
 
-from uspnb.data.csv import read_csv
+from uspnb.data.csv import find_separator, read_csv, split_line
 from uspnb.data.series import Series
-from uspnb.errors import DomainError, UspnbError
+from uspnb.errors import DomainError
 
 from ..front_end import bundle
-from .choices import grouped
-from .page import FOLDER, Notice
+from .choices import CHOICES, SEA, find_choice, group_choices
+from .page import FOLDER, WIDE, AppPage, Part
+from .site import MOST_BYTES
 
-MOST_BYTES = 50_000_000
 PIECE = 1_000_000
 _HEAD_BYTES = 65_536
-FOUND = "found by itself"
-MOST_KEPT = 5
+AUTOMATIC = "found by itself"
+MOST_OPENED = 5
 _FILE = "file:"
 _WIDGET_STYLE = [(FOLDER / "widgets.css").read_text(encoding="utf-8")]
 
 
-class Upload(pn.custom.JSComponent):
+class Upload(Part):
     """A place to choose or drop a file.
 
     The browser refuses a file above `most_bytes` before it reads it; the server counts for itself and refuses what
@@ -52,13 +51,12 @@ class Upload(pn.custom.JSComponent):
     received = param.Dict(default={}, doc="id of the upload, bytes that have come, and whether to stop")
 
     _esm = bundle("upload")
-    _stylesheets: ClassVar[list[Any]] = [FOLDER / "elements.css"]
 
     def __init__(self, on_file: Callable[[Path, str], None], on_refusal: Callable[[str], None], **params: Any) -> None:
         self._on_file, self._on_refusal = on_file, on_refusal
         self._content = bytearray()
         self._id = ""
-        super().__init__(**{"sizing_mode": "stretch_width", "margin": 0} | params)
+        super().__init__(**params)
 
     def _handle_msg(self, data: Any) -> None:
         try:
@@ -159,8 +157,7 @@ def choose(table: Table, time: str | None, value: str) -> Series:
 def header(content: bytes) -> tuple[str, ...]:
     """Names in the first line of a CSV file."""
     first = content[:_HEAD_BYTES].decode("utf-8-sig", errors="replace").partition("\n")[0].rstrip("\r")
-    separator = max(",;\t", key=first.count)
-    return tuple(cell.strip() for cell in next(csv.reader([first], delimiter=separator), ()) if cell.strip())
+    return tuple(cell.strip() for cell in split_line(first, find_separator(first)) if cell.strip())
 
 
 def _plain(error: DomainError, path: Path, name: str) -> str:
@@ -170,112 +167,99 @@ def _plain(error: DomainError, path: Path, name: str) -> str:
     return re.sub(r"; name one with --value.*", "", text)
 
 
-def styled(kind: Any, **settings: Any) -> Any:
+def style_widget(kind: Any, **settings: Any) -> Any:
     """A widget of Panel in the page's colours."""
     return kind(stylesheets=_WIDGET_STYLE, **{"margin": (0, 10, 0, 0)} | settings)
 
 
 class Opening:
-    """The row above a view.
+    """The row above a view: a chooser of series, an upload, and the columns of a file.
 
     Args:
-        on_choice: called with the key of a series on offer.
-        on_series: called with an uploaded series and its title.
-        notice: where refusals are shown.
-        most_bytes: largest upload.
+        page: shows what is chosen.
         open_words: what the button says that takes the columns of a file.
     """
 
-    def __init__(
-        self,
-        on_choice: Callable[[str], None],
-        on_series: Callable[[Any, str], None],
-        notice: Notice,
-        most_bytes: int,
-        open_words: str = "Predict this column",
-    ) -> None:
-        self._on_choice, self._on_series, self._notice = on_choice, on_series, notice
+    def __init__(self, page: AppPage, open_words: str = "Predict this column") -> None:
+        self._page = page
         self._table: Table | None = None
         self._opened: dict[str, Series] = {}
         self._selecting = False
-        self.chooser = styled(pn.widgets.Select, name="Series", groups=grouped(), width=300)
-        self.chooser.param.watch(lambda event: self._chosen(), "value")
+        self.chooser = style_widget(pn.widgets.Select, name="Series", groups=group_choices(), width=300)
+        self.chooser.param.watch(lambda event: self._choose(), "value")
         self.upload = Upload(
-            self._on_file, notice.refuse, label="or open a CSV file", accept=".csv,.tsv,.txt", most_bytes=most_bytes
+            lambda path, name: page.guard(lambda: self._read(path, name)),
+            page.notice.refuse,
+            label="or open a CSV file",
+            accept=".csv,.tsv,.txt",
+            most_bytes=page.site.most_bytes,
+            sizing_mode=None,
         )
-        self.value = styled(pn.widgets.Select, name="Column of values", width=190)
-        self.time = styled(pn.widgets.Select, name="Column of times", width=190)
-        self.open = styled(pn.widgets.Button, name=open_words, margin=(19, 0, 0, 0))
-        self.open.on_click(lambda event: self._guarded(self._open_columns))
+        self.value = style_widget(pn.widgets.Select, name="Column of values", width=190)
+        self.time = style_widget(pn.widgets.Select, name="Column of times", width=190)
+        self.open = style_widget(pn.widgets.Button, name=open_words, margin=(19, 0, 0, 0))
+        self.open.on_click(lambda event: page.guard(self._open_columns))
         self.columns = pn.FlexBox(
             self.value, self.time, self.open, visible=False, margin=(8, 0, 0, 0), sizing_mode="stretch_width"
         )
-        row = pn.FlexBox(
-            self.chooser, self.upload, align_items="end", gap="10px 6px", margin=0, sizing_mode="stretch_width"
-        )
-        self.upload.param.update(sizing_mode=None, margin=0)
-        self.layout = pn.Column(row, self.columns, sizing_mode="stretch_width", margin=0)
+        row = pn.FlexBox(self.chooser, self.upload, align_items="end", gap="10px 6px", **WIDE)
+        self.layout = pn.Column(row, self.columns, **WIDE)
 
-    def select(self, key: str) -> None:
-        """Choose a series on offer and open it."""
-        self._selecting = True
-        self.chooser.value = key
-        self._selecting = False
-        self._guarded(lambda: self._on_choice(key))
+    def open_first(self) -> None:
+        """Open the series that the page's address names, the sea temperature where it names none."""
+        named = (pn.state.session_args or {}).get("series", [SEA.encode()])[0].decode(errors="replace")
+        key = named if named in CHOICES else SEA
+        self._select(key)
+        self._page.guard(lambda: self._open(key))
 
     def close(self) -> None:
         """Forget what was uploaded."""
         self.upload.close()
         self._opened.clear()
 
-    def _chosen(self) -> None:
+    def _select(self, key: str) -> None:
+        """Have the chooser show a series that is being opened."""
+        self._selecting = True
+        self.chooser.value = key
+        self._selecting = False
+
+    def _choose(self) -> None:
         if not self._selecting:
             self.columns.visible = False
-            self._guarded(lambda: self._open(self.chooser.value))
+            self._page.guard(lambda: self._open(self.chooser.value))
 
     def _open(self, key: str) -> None:
         if key in self._opened:
-            self._on_series(self._opened[key], key.removeprefix(_FILE))
+            self._page.open(self._opened[key], key.removeprefix(_FILE))
         else:
-            self._on_choice(key)
+            choice = find_choice(key)
+            self._page.open(choice.make(), choice.title)
 
-    def _keep(self, series: Series, title: str) -> None:
+    def _add(self, series: Series, title: str) -> None:
         """Open an uploaded series, and offer it beside the others from now on."""
-        self._on_series(series, title)
+        self._page.open(series, title)
         self._opened[_FILE + title] = series
-        while len(self._opened) > MOST_KEPT:
+        while len(self._opened) > MOST_OPENED:
             del self._opened[next(iter(self._opened))]
-        files = {key.removeprefix(_FILE): key for key in self._opened}
         self._selecting = True
-        self.chooser.groups = {**grouped(), "Opened here": files}
-        self.chooser.value = _FILE + title
-        self._selecting = False
-
-    def _guarded(self, act: Callable[[], None]) -> None:
-        try:
-            act()
-        except UspnbError as error:
-            self._notice.refuse(str(error))
-
-    def _on_file(self, path: Path, name: str) -> None:
-        self.columns.visible = False
-        self._guarded(lambda: self._read(path, name))
+        self.chooser.groups = {**group_choices(), "Opened here": {key.removeprefix(_FILE): key for key in self._opened}}
+        self._select(_FILE + title)
 
     def _read(self, path: Path, name: str) -> None:
+        self.columns.visible = False
         self._table = table = open_table(path, name)
         names = list(table.columns)
         if len(names) > 1:
             self.value.param.update(options=names, value=names[-1])
-            self.time.param.update(options=[FOUND, *names], value=FOUND)
+            self.time.param.update(options=[AUTOMATIC, *names], value=AUTOMATIC)
             self.columns.visible = True
         if table.series is None:
-            self._notice.tell(table.reason + ".")
+            self._page.notice.tell(table.reason + ".")
         else:
-            self._keep(table.series, name)
+            self._add(table.series, name)
 
     def _open_columns(self) -> None:
         if self._table is None:
             return
-        time = None if self.time.value == FOUND else self.time.value
-        series = choose(self._table, time, self.value.value)
-        self._keep(series, f"{self._table.name}: {self.value.value}")
+        time = None if self.time.value == AUTOMATIC else self.time.value
+        self._add(choose(self._table, time, self.value.value), f"{self._table.name}: {self.value.value}")

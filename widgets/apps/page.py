@@ -10,19 +10,34 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import panel as pn
 import param
 
+from uspnb.errors import UspnbError
+
 from ..front_end import bundle
 from .reach import APPS
+
+if TYPE_CHECKING:
+    from .site import Site
 
 FOLDER = Path(__file__).parent
 STATIC_FILES = ("page.css", "page.js", "icon.svg")
 THEMES = ("light", "dark")
+WIDE: dict[str, Any] = {"sizing_mode": "stretch_width", "margin": 0}
 
 Act = Callable[[dict[str, Any]], None]
+
+
+class Part(pn.custom.JSComponent):
+    """A part of a page with the page's styles, as wide as its place."""
+
+    _stylesheets: ClassVar[list[Any]] = [FOLDER / "elements.css"]
+
+    def __init__(self, **params: Any) -> None:
+        super().__init__(**WIDE | params)
 
 
 class ThemeLink(pn.custom.JSComponent):
@@ -30,7 +45,7 @@ class ThemeLink(pn.custom.JSComponent):
 
     value = param.Selector(default="light", objects=list(THEMES), doc="the colours that the page shows now")
     narrow = param.Boolean(default=False, doc="whether the page is at most 600 pixels wide")
-    told = param.Boolean(default=False, doc="whether the page has said so, or all this is a guess yet")
+    certain = param.Boolean(default=False, doc="whether the page has said so, or all this is a guess yet")
 
     _esm = """
     export function render({ model }) {
@@ -38,7 +53,7 @@ class ThemeLink(pn.custom.JSComponent):
       const tell = () => {
         model.value = document.documentElement.dataset.theme;
         model.narrow = narrow.matches;
-        model.told = true;
+        model.certain = true;
       };
       window.addEventListener("uspnb-theme", tell);
       narrow.addEventListener("change", tell);
@@ -49,11 +64,11 @@ class ThemeLink(pn.custom.JSComponent):
 
     def __init__(self, **params: Any) -> None:
         # the cookie of an earlier visit spares the page a redraw
-        known = (pn.state.cookies or {}).get("uspnb_theme", "light")
-        super().__init__(value=known if known in THEMES else "light", width=0, height=0, margin=0, **params)
+        cookie = (pn.state.cookies or {}).get("uspnb_theme", "light")
+        super().__init__(value=cookie if cookie in THEMES else "light", width=0, height=0, margin=0, **params)
 
 
-class Notice(pn.custom.JSComponent):
+class Notice(Part):
     """One plain sentence for the reader: an error, or what a page is doing; empty shows nothing."""
 
     text = param.String(doc="the sentence")
@@ -73,10 +88,6 @@ class Notice(pn.custom.JSComponent):
       return box;
     }
     """
-    _stylesheets: ClassVar[list[Any]] = [FOLDER / "elements.css"]
-
-    def __init__(self, **params: Any) -> None:
-        super().__init__(**{"sizing_mode": "stretch_width", "margin": 0} | params)
 
     def tell(self, text: str) -> None:
         """Show a sentence."""
@@ -111,14 +122,14 @@ def page(
         bar: a row above both.
         foot: what stands below the content, and on narrow screens below the side.
     """
-    made = pn.Template((FOLDER / "page.html").read_text(encoding="utf-8"))
+    template = pn.Template((FOLDER / "page.html").read_text(encoding="utf-8"))
     parts = {"bar": bar, "side": side, "foot": foot}
     for number, part in enumerate(main if isinstance(main, Sequence) else [main]):
         parts[f"main_{number}"] = part
     for name, part in parts.items():
         if part is not None:
-            made.add_panel(name, part)
-    made.add_panel("theme", theme)
+            template.add_panel(name, part)
+    template.add_panel("theme", theme)
     variables = {
         "app": app,
         "apps": {name: words[0] for name, words in APPS.items()},
@@ -128,15 +139,58 @@ def page(
         "apple_icon": "",
     }
     for name, value in variables.items():
-        made.add_variable(name, value)
-    return made
+        template.add_variable(name, value)
+    return template
 
 
-def soon(document: Any, act: Callable[[], None]) -> None:
+def schedule(document: Any, act: Callable[[], object]) -> None:
     """Have a page do something on its own thread, called from any other; nothing where the page has gone meanwhile."""
     # Bokeh takes a document apart when its page is left, whoever still holds it
     with contextlib.suppress(AttributeError):
         document.add_next_tick_callback(act)
+
+
+class AppPage:
+    """One visitor's page of an app, until the visitor leaves or the server ends.
+
+    An app's own has `template()`, which lays it out, and `start()`, called once it stands in the browser, so that what
+    is only fetched, by a robot for one, computes nothing.
+
+    Args:
+        site: the server.
+    """
+
+    def __init__(self, site: Site) -> None:
+        self.site, self.theme, self.notice = site, ThemeLink(), Notice()
+        #: the view of a session or of a campaign, while there is one
+        self.view: Any = None
+        self._closed = False
+        self._document = pn.state.curdoc
+        self.theme.param.watch(lambda event: self._dress(), "value")
+
+    def open(self, series: Any, title: str) -> None:
+        """Show a series in place of what is shown, where an app shows one.
+
+        Raises:
+            DomainError: it is no series.
+        """
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """The visitor has left."""
+        self._closed = True
+
+    def guard(self, act: Callable[[], None]) -> None:
+        """Do something, or tell the reader why it was not done."""
+        try:
+            act()
+        except (UspnbError, OSError) as error:
+            self.notice.refuse(str(error))
+
+    def _dress(self) -> None:
+        """Follow the reader's choice of colours."""
+        if self.view is not None:
+            self.view.theme = self.theme.value
 
 
 def error_page(app: str, text: str) -> pn.Template:
@@ -144,17 +198,16 @@ def error_page(app: str, text: str) -> pn.Template:
     return page(app, APPS[app][0], "", ThemeLink(), main=Notice(text=text, kind="error"))
 
 
-class Element(pn.custom.JSComponent):
-    """What all of them share: the script, the styles, and where the reader's acts go."""
+class Element(Part):
+    """What the controls share: the script, and where the reader's acts go."""
 
     kind = param.String(doc="which function of controls.js draws it")
 
     _esm = bundle("controls")
-    _stylesheets: ClassVar[list[Any]] = [FOLDER / "elements.css"]
 
     def __init__(self, on_act: Act | None = None, **params: Any) -> None:
         self._on_act = on_act
-        super().__init__(**{"sizing_mode": "stretch_width", "margin": 0} | params)
+        super().__init__(**params)
 
     def _handle_msg(self, data: Any) -> None:
         if self._on_act is not None and isinstance(data, dict):
@@ -203,5 +256,5 @@ class Keeping(Element):
     marks = param.List(default=[], doc="dicts of key and text")
     formats = param.List(default=[], doc="pairs of the kind that comes back and the text of its button")
     busy = param.Boolean(default=False, doc="whether an export is being written")
-    said = param.String(default="", doc="what became of the last act")
+    outcome = param.String(default="", doc="what became of the last act")
     download = param.Dict(default={}, doc="url and name of a file that the browser fetches now")

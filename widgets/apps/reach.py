@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 
 from uspnb.errors import DomainError
 from uspnb.runtime.arguments import check_whole
+from uspnb.runtime.credentials import is_loopback
 
 LOOPBACK = "127.0.0.1"
 APPS: dict[str, tuple[str, str]] = {
@@ -34,13 +34,3 @@ def check_reach(app: str, address: str, port: int, password: str | None) -> None
             f"address {address} can be reached from other machines, and no password is set; name the environment "
             f"variable that holds one, --password-env NAME, or serve on this machine alone, --address {LOOPBACK}"
         )
-
-
-def is_loopback(address: str) -> bool:
-    """Whether an address is one that only this machine can use."""
-    if address == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(address).is_loopback
-    except ValueError:
-        return False

@@ -27,12 +27,13 @@ from tornado.websocket import WebSocketClosedError
 from uspnb import runtime
 from uspnb.config.schema import PredictorConfig
 from uspnb.errors import DomainError, UspnbError
+from uspnb.runtime.credentials import is_loopback
 
 from .downloads import DownloadHandler
-from .opening import MOST_BYTES, PIECE
+from .opening import PIECE
 from .page import FOLDER, STATIC_FILES, error_page
-from .reach import APPS, LOOPBACK, check_reach, is_loopback
-from .site import Site
+from .reach import APPS, LOOPBACK, check_reach
+from .site import MOST_BYTES, Site
 
 PAGE_LIFETIME_MS = 10_000
 CHECK_MS = 1_000
@@ -107,7 +108,7 @@ def serve(
     site.start_source()
     try:
         server = build(site, port=port, address=address, allow_origin=allow_origin, password=password)
-        _run(server, site, app, address, open_browser, seconds, announce)
+        _run(server, site, open_browser, seconds, announce)
     finally:
         site.close()
 
@@ -121,10 +122,10 @@ def build(site: Site, *, port: int, address: str, allow_origin: Sequence[str] = 
     # pages fetch every script from this server, none from elsewhere
     bokeh_settings.resources = "server"
     port = port or _free_port(address)
-    made: list[Any] = []
+    server: Any = None
 
     def pages() -> int:
-        return sum(len(made[0].get_sessions(f"/{name}")) for name in APPS) if made else 0
+        return sum(len(server.get_sessions(f"/{name}")) for name in APPS) if server else 0
 
     guarded: dict[str, Any] = {name: _guarded(name, site) for name in APPS}
     signing: dict[str, Any] = (
@@ -152,7 +153,6 @@ def build(site: Site, *, port: int, address: str, allow_origin: Sequence[str] = 
         )
     except OSError as error:
         raise DomainError(_why_not(error, address, port)) from None
-    made.append(server)
     return server
 
 
@@ -191,7 +191,10 @@ def _guarded(app: str, site: Site) -> Callable[[], pn.Template]:
     def make() -> pn.Template:
         try:
             module = importlib.import_module(f".{app}", __package__)
-            return getattr(module, f"{app}_page")(site)
+            page = getattr(module, f"{app.capitalize()}Page")(site)
+            site.on_page_end(page.close)
+            pn.state.onload(page.start)
+            return page.template()
         except UspnbError as error:
             return error_page(app, str(error))
         except Exception:  # whatever went wrong, a visitor gets a page that says so, and the log the details
@@ -203,15 +206,7 @@ def _guarded(app: str, site: Site) -> Callable[[], pn.Template]:
     return make
 
 
-def _run(
-    server: Any,
-    site: Site,
-    app: str,
-    address: str,
-    open_browser: bool,
-    seconds: float | None,
-    announce: Callable[[str], None],
-) -> None:
+def _run(server: Any, site: Site, open_browser: bool, seconds: float | None, announce: Callable[[str], None]) -> None:
     loop: IOLoop = server.io_loop
     warm = threading.Thread(target=_warm_up, args=(site,), name="uspnb-warm-up", daemon=True)
 
@@ -224,8 +219,9 @@ def _run(
     left = _LeftVisitors()
     logging.getLogger("asyncio").addFilter(left)
     server.start()
+    address = server.address
     shown = LOOPBACK if address in ("0.0.0.0", "::") else f"[{address}]" if ":" in address else address
-    url = f"http://{shown}:{server.port}/{app}"
+    url = f"http://{shown}:{server.port}/{site.app}"
     announce(f"uspnb is served at {url} (end with Ctrl-C)")
     if open_browser:
         loop.call_later(0.3, lambda: webbrowser.open(url))

@@ -14,7 +14,7 @@ from uspnb.config.schema import PredictorConfig
 from uspnb.engine.session import Session
 from uspnb.sources.opening import open_source
 
-from .opening import MOST_BYTES
+MOST_BYTES = 50_000_000
 
 
 @dataclasses.dataclass
@@ -25,11 +25,12 @@ class Site:
         app: which app `source` is meant for.
         config: settings of every predictor that a page starts.
         config_path: the file that they came from, which the tune app may change; None where there is none.
-        source: what the server was told to show, None for the pages' own choice; anything that `open_source` takes, a
+        source: what the server shows, None for the pages' own choice; anything that `open_source` takes, a
             saved run for `explore`, or a `Session` that runs already.
         source_options: how to open it.
         most_bytes: largest file that a page may be handed.
         warm: set once the programs of a session are compiled.
+        shared: the session of a live source, None where every page replays for itself.
     """
 
     app: str = "live"
@@ -39,9 +40,17 @@ class Site:
     most_bytes: int = MOST_BYTES
     warm: threading.Event = dataclasses.field(default_factory=threading.Event)
     config_path: Path | None = None
+    shared: Session | None = None
     _closing: list[Callable[[], None]] = dataclasses.field(default_factory=list)
     _pages: list[Callable[[Any], None]] = dataclasses.field(default_factory=list)
-    _shared: Session | None = None
+    _held: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    def hold(self, name: str, make: Callable[[], Any]) -> Any:
+        """What all pages of an app share: made for the first of them, closed with the server."""
+        if name not in self._held:
+            self._held[name] = shared = make()
+            self.on_close(shared.close)
+        return self._held[name]
 
     def on_close(self, act: Callable[[], None]) -> None:
         """Have something done when the server ends; last registered, first done."""
@@ -65,14 +74,6 @@ class Site:
         self._pages.append(once)
         pn.state.on_session_destroyed(once)
 
-    def opened(self) -> Any:
-        """The source, opened anew.
-
-        Raises:
-            DomainError: it cannot be opened.
-        """
-        return open_source(self.source, **self.source_options)
-
     def start_source(self) -> None:
         """Start the session that all pages share, if the source is one that cannot be replayed.
 
@@ -82,19 +83,14 @@ class Site:
         if self.source is None or self.app != "live":
             return
         if isinstance(self.source, Session):
-            self._shared = self.source
+            self.shared = self.source
             return
-        source = self.opened()
+        source = open_source(self.source, **self.source_options)
         if source.length is not None:
             source.close()
             return
-        self._shared = Session(source, self.config, autostart=True)
-        self.on_close(self._shared.close)
-
-    @property
-    def shared(self) -> Session | None:
-        """The session of a live source, None where every page replays for itself."""
-        return self._shared
+        self.shared = Session(source, self.config, autostart=True)
+        self.on_close(self.shared.close)
 
     def own_session(self, series: Any = None, *, title: str = "", speed: float | None = None) -> Session:
         """A session for one page, which closes it.
@@ -104,5 +100,5 @@ class Site:
             title: what the page calls it.
             speed: ticks a second.
         """
-        source = self.opened() if series is None else open_source(series)
+        source = open_source(self.source, **self.source_options) if series is None else open_source(series)
         return Session(source, self.config, speed=speed, name=title, autostart=True)

@@ -10,7 +10,6 @@ import logging
 import re
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -32,16 +31,18 @@ from uspnb.tuning.space import TIERS, tier_space
 
 from ..page_views import TuningPane
 from ..tuning_applying import Place
-from .choices import CHOICES, SEA, chosen
-from .opening import Opening, styled
-from .page import Notice, ThemeLink, page, soon
+from .choices import SEA, find_choice
+from .opening import Opening, style_widget
+from .page import WIDE, AppPage, page, schedule
 from .site import Site
 
 VIEW_HEIGHT = 640
-TICKS = (1_000, 2_000, 5_000, 10_000, 0)
+#: how much of a series a campaign reads, by its title [ticks]; 0 is all
+AMOUNTS = {f"newest {ticks:,}": ticks for ticks in (1_000, 2_000, 5_000, 10_000)} | {"all of them": 0}
 USUAL_TICKS = 5_000
+#: what can be minimised, by its title; what needs labelled changes is left to notebooks
+TITLES = {f"{metric.title[0].upper()}{metric.title[1:]} ({name})": name for name, metric in METRICS.items()}
 _LEAD = "Which settings predict this series best, on ticks they have not seen."
-_WIDE = {"sizing_mode": "stretch_width", "margin": 0}
 MOST_RUNNING = 2
 MOST_OPEN = 8
 LONGEST_NAME = 40
@@ -144,77 +145,46 @@ class Campaigns:
             self._pages.pop(name, None)
 
 
-_shared: dict[int, Campaigns] = {}
+class TunePage(AppPage):
+    """The campaign that a visitor looks at, which other pages may look at too."""
 
-
-def tune_page(site: Site) -> pn.Template:
-    """The tune app for one visitor."""
-    if id(site) not in _shared:
-        _shared[id(site)] = shared = Campaigns(site.config, meta_settings(site.config_path))
-
-        def end() -> None:
-            _shared.pop(id(site), None)
-            shared.close()
-
-        site.on_close(end)
-    made = TunePage(site, _shared[id(site)])
-    site.on_page_end(made.close)
-    pn.state.onload(made.start)
-    return made.template()
-
-
-class TunePage:
-    """One visitor's page: the campaign it looks at, which other pages may look at too.
-
-    Args:
-        site: the server.
-        campaigns: the campaigns of the server.
-    """
-
-    def __init__(self, site: Site, campaigns: Campaigns) -> None:
-        self.site, self.campaigns = site, campaigns
-        self.pane: TuningPane | None = None
+    def __init__(self, site: Site) -> None:
+        super().__init__(site)
+        self.campaigns: Campaigns = site.hold("tune", lambda: Campaigns(site.config, meta_settings(site.config_path)))
         self._series: Series | None = None
-        self._title, self._name = "", ""
-        self._wishes, self._closed = 0, False
-        self._document = pn.state.curdoc
-        self.theme, self.notice = ThemeLink(), Notice()
-        tiers = {f"{tier}: {len(tier_space(tier, campaigns.meta))} parameters": tier for tier in TIERS}
-        self.tier = styled(pn.widgets.Select, name="Tier", options=tiers, width=180)
-        self.metric = styled(pn.widgets.Select, name="Metric", options=metrics(), width=280)
-        self.ticks = styled(pn.widgets.Select, name="Ticks", options=amounts(), value=USUAL_TICKS, width=180)
-        self.opening = Opening(self._open_choice, self.open, self.notice, site.most_bytes, "Tune on this column")
-        self._place = pn.Column(**_WIDE, min_height=VIEW_HEIGHT)
-        self.theme.param.watch(lambda event: self._dress(), "value")
+        self._title, self._name, self._wishes = "", "", 0
+        tiers = {f"{tier}: {len(tier_space(tier, self.campaigns.meta))} parameters": tier for tier in TIERS}
+        self.tier = style_widget(pn.widgets.Select, name="Tier", options=tiers, width=180)
+        self.metric = style_widget(pn.widgets.Select, name="Metric", options=TITLES, width=280)
+        self.ticks = style_widget(pn.widgets.Select, name="Ticks", options=AMOUNTS, value=USUAL_TICKS, width=180)
+        self.opening = Opening(self, "Tune on this column")
+        self._place = pn.Column(**WIDE, min_height=VIEW_HEIGHT)
         for chooser in (self.tier, self.metric, self.ticks):
             chooser.param.watch(lambda event: self._wish(), "value")
 
     def template(self) -> pn.Template:
         """The page."""
-        choosers = pn.FlexBox(self.tier, self.metric, self.ticks, align_items="end", gap="10px 6px", **_WIDE)
-        parts = [choosers] if self._told_source else [self.opening.layout, choosers]
-        bar = pn.Column(*parts, **_WIDE)
-        if len(parts) > 1:
+        choosers = pn.FlexBox(self.tier, self.metric, self.ticks, align_items="end", gap="10px 6px", **WIDE)
+        bar: Any = choosers
+        if not self._has_source:
             choosers.margin = (10, 0, 0, 0)
-        return page("tune", "Tune", _LEAD, self.theme, bar=bar, main=pn.Column(self.notice, self._place, **_WIDE))
+            bar = pn.Column(self.opening.layout, choosers, **WIDE)
+        return page("tune", "Tune", _LEAD, self.theme, bar=bar, main=pn.Column(self.notice, self._place, **WIDE))
 
     @property
-    def _told_source(self) -> bool:
+    def _has_source(self) -> bool:
         return self.site.app == "tune" and self.site.source is not None
 
     def start(self) -> None:
-        """Begin once the page stands in the browser."""
-        if self._closed:
-            return
-        if self._told_source:
-            self._guarded(lambda: self.open(*whole_series(self.site.source, self.site.source_options)))
-            return
-        wanted = (pn.state.session_args or {}).get("series", [SEA.encode()])[0].decode(errors="replace")
-        self.opening.select(wanted if wanted in CHOICES else SEA)
+        """Tune on the server's source, or on a series that the visitor may change for another."""
+        if self._has_source and not self._closed:
+            self.guard(lambda: self.open(*read_whole_series(self.site.source, self.site.source_options)))
+        elif not self._closed:
+            self.opening.open_first()
 
     def close(self) -> None:
         """The visitor has left; the campaign goes on."""
-        self._closed = True
+        super().close()
         self._leave()
         self.opening.close()
 
@@ -223,37 +193,26 @@ class TunePage:
         self._series, self._title = series, title
         self._wish("; ".join(getattr(series, "notes", ())))
 
-    def _open_choice(self, key: str) -> None:
-        choice = chosen(key)
-        self.open(choice.make(), choice.title)
-
-    def _guarded(self, act: Callable[[], None]) -> None:
-        try:
-            act()
-        except (UspnbError, OSError) as error:
-            self.notice.refuse(str(error))
-
     def _wish(self, note: str = "") -> None:
-        """Open the campaign of what is chosen, aside: reading many trials takes a second."""
+        """Open the campaign of what is find_choice, aside: reading many trials takes a second."""
         if self._series is None or self._closed:
             return
         self._wishes += 1
-        wish, series, title = self._wishes, newest(self._series, self.ticks.value), self._title
+        wish, series, title = self._wishes, take_newest(self._series, self.ticks.value), self._title
         tier, metric = self.tier.value, self.metric.value
-        told = f"Opening the campaign on {title}."
-        self.notice.tell(told)
+        self.notice.tell(f"Opening the campaign on {title}.")
 
         def work() -> None:
             try:
                 name, campaign = self.campaigns.enter(series, title, tier, metric)
             except (UspnbError, OSError) as error:
                 reason = str(error)
-                soon(self._document, lambda: self._refused(wish, reason))
+                schedule(self._document, lambda: self._refused(wish, reason))
                 return
             if self._closed or wish != self._wishes:
                 self.campaigns.leave(name)
             else:
-                soon(self._document, lambda: self._arrived(wish, name, campaign, note))
+                schedule(self._document, lambda: self._arrived(wish, name, campaign, note))
 
         threading.Thread(target=work, name="uspnb-page-tune", daemon=True).start()
 
@@ -269,35 +228,21 @@ class TunePage:
         self._leave()
         self._name = name
         path = self.site.config_path
-        self.pane = TuningPane(
+        self.view = TuningPane(
             campaign,
             Place("download") if path is None else Place("fixed", path),
             theme=self.theme.value,
             may_start=lambda: self.campaigns.check_room(name),
         )
-        self._place.objects = [self.pane]
+        self._place.objects = [self.view]
         self.notice.tell(note)
 
     def _leave(self) -> None:
-        if self.pane is not None:
-            self.pane.close()
+        if self.view is not None:
+            self.view.close()
             self.campaigns.leave(self._name)
-        self.pane = None
+        self.view = None
         self._place.objects = []
-
-    def _dress(self) -> None:
-        if self.pane is not None:
-            self.pane.theme = self.theme.value
-
-
-def metrics() -> dict[str, str]:
-    """What can be minimised, by its title; what needs labelled changes is left to notebooks."""
-    return {f"{metric.title[0].upper()}{metric.title[1:]} ({name})": name for name, metric in METRICS.items()}
-
-
-def amounts() -> dict[str, int]:
-    """How much of a series a campaign reads."""
-    return {f"newest {ticks:,}" if ticks else "all of them": ticks for ticks in TICKS}
 
 
 def campaign_name(title: str, tier: str, metric: str, fingerprint: str) -> str:
@@ -306,7 +251,7 @@ def campaign_name(title: str, tier: str, metric: str, fingerprint: str) -> str:
     return f"{stem or 'series'}-{tier}-{metric}-{fingerprint[:8]}"
 
 
-def newest(series: Series, ticks: int) -> Series:
+def take_newest(series: Series, ticks: int) -> Series:
     """The last ticks of a series, all of them at 0."""
     if not ticks or ticks >= len(series):
         return series
@@ -314,7 +259,7 @@ def newest(series: Series, ticks: int) -> Series:
     return dataclasses.replace(series, **parts)
 
 
-def whole_series(source: Any, options: dict[str, Any]) -> tuple[Series, str]:
+def read_whole_series(source: Any, options: dict[str, Any]) -> tuple[Series, str]:
     """What a server was told to tune on, and what it is called.
 
     Args:
@@ -326,7 +271,7 @@ def whole_series(source: Any, options: dict[str, Any]) -> tuple[Series, str]:
         DomainError: nothing that has all its ticks now, or a file that cannot be read.
     """
     if source is None or (isinstance(source, str) and source in DEMONSTRATION):
-        return demo_series(), chosen(SEA).title
+        return demo_series(), find_choice(SEA).title
     if not isinstance(source, (str, Path)):
         series = read_series(source)
         return series, series.name or "series"

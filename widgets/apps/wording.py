@@ -21,7 +21,11 @@ PHASES = {
 }
 HEALTHS = {"ok": "Healthy", "doubtful": "Input doubtful", "emergency": "Emergency", "fault": "Fault"}
 COMPILING = "Compiling the predictor. The first time takes some seconds; later starts are quick."
-SPEEDS = [(v, f"{v:,} ticks a second") for v in (1, 10, 30, 100, 300, 1_000, 3_000)]
+#: what the chooser of speeds offers: the value that comes back, and its text
+SPEEDS = [
+    *((str(float(v)), f"{v:,} ticks a second") for v in (1, 10, 30, 100, 300, 1_000, 3_000)),
+    ("", "as fast as it can"),
+]
 MOST_ALARMS = 200
 # The settings that a reader is most likely to move stand first; all others are folded away.
 FIRST = (
@@ -33,11 +37,6 @@ FIRST = (
     "holder_threshold",
     "confidence_level",
 )
-
-
-def speeds() -> list[tuple[str, str]]:
-    """What the chooser of speeds offers: the value that comes back, and its text."""
-    return [*((str(float(value)), text) for value, text in SPEEDS), ("", "as fast as it can")]
 
 
 def status_words(session: Session) -> dict[str, Any]:

@@ -14,9 +14,10 @@ from walks import random_walk
 from uspnb.config.schema import PredictorConfig
 from uspnb.engine.fleet import Fleet
 from uspnb.engine.fleet import lanes as lanes_module
-from uspnb.engine.fleet.lanes import FleetComputation, LaneFault, ProcessLane, full_rows, kept_columns
+from uspnb.engine.fleet.lanes import FleetComputation, LaneFault, ProcessLane, fleet_columns, full_rows
 from uspnb.errors import DomainError
-from uspnb.predictor.functional import FunctionalPredictor, observations, trace_count
+from uspnb.model.programs import trace_count
+from uspnb.predictor.functional import FunctionalPredictor, observations
 from uspnb.sources import Ticks
 
 WIDTH, TICKS, SECOND = 4, 60, 1_000_000_000
@@ -64,8 +65,8 @@ def test_a_lane_is_step_batch_to_the_bit() -> None:
     with Fleet(y) as fleet:
         fleet.run()
         fleet.wait()
-        _, found = fleet.columns(("next_prediction",), 0, TICKS)
-    np.testing.assert_array_equal(found[..., 0], np.stack(expected))
+        _, forecasts = fleet.columns(("next_prediction",), 0, TICKS)
+    np.testing.assert_array_equal(forecasts[..., 0], np.stack(expected))
 
 
 def ticks(y: np.ndarray, start: int, stop: int) -> Ticks:
@@ -80,9 +81,9 @@ def advance(lanes: FleetComputation, y: np.ndarray, start: int, stop: int) -> np
 
 @pytest.fixture(params=[1, 2])
 def lanes(narrow: None, request: pytest.FixtureRequest) -> Iterator[FleetComputation]:
-    made = FleetComputation(PredictorConfig(), 2 * WIDTH - 1, request.param)
-    yield made
-    made.close()
+    computation = FleetComputation(PredictorConfig(), 2 * WIDTH - 1, request.param)
+    yield computation
+    computation.close()
 
 
 def test_states_kept_and_put_back_repeat_the_ticks_to_the_bit_and_cost_no_program(lanes: FleetComputation) -> None:
@@ -90,15 +91,15 @@ def test_states_kept_and_put_back_repeat_the_ticks_to_the_bit_and_cost_no_progra
     lanes.prepare()
     before = trace_count("batch")
     advance(lanes, y, 0, 20)
-    kept = lanes.keep()
+    handle = lanes.keep()
     first = advance(lanes, y, 20, 40)
-    lanes.put(kept)
+    lanes.put(handle)
     one_by_one = np.concatenate([advance(lanes, y, t, t + 1) for t in range(20, 40)])
     np.testing.assert_array_equal(one_by_one, first)
-    stacked, _ = lanes.states(kept)
+    stacked, _ = lanes.states(handle)
     lanes.take(stacked)
     np.testing.assert_array_equal(advance(lanes, y, 20, 40), first)
-    lanes.put(kept)
+    lanes.put(handle)
     again, _ = lanes.states(lanes.keep())
     jax.tree.map(np.testing.assert_array_equal, again, stacked)
     assert trace_count("batch") == before
@@ -107,8 +108,8 @@ def test_states_kept_and_put_back_repeat_the_ticks_to_the_bit_and_cost_no_progra
     values = np.append(y[20, WIDTH:], np.nan)
     expected, _ = FunctionalPredictor().step_batch(second, observations(values, np.full(WIDTH, 20 * SECOND)))
     advance(lanes, y, 20, 21)
-    found, _ = lanes.states(lanes.keep())
-    jax.tree.map(lambda a, b: np.testing.assert_array_equal(a[WIDTH:], np.asarray(b)[:-1]), found, expected)
+    states, _ = lanes.states(lanes.keep())
+    jax.tree.map(lambda a, b: np.testing.assert_array_equal(a[WIDTH:], np.asarray(b)[:-1]), states, expected)
 
 
 def test_states_that_nobody_holds_any_more_are_let_go(narrow: None) -> None:
@@ -117,10 +118,10 @@ def test_states_that_nobody_holds_any_more_are_let_go(narrow: None) -> None:
         y = walks(2 * WIDTH)
         advance(lanes, y, 0, 1)
         (lane,) = [lane for _, lane in lanes.lanes if isinstance(lane, ProcessLane)]
-        kept = lanes.keep()
-        assert lanes.keep().parts[1] is kept.parts[1]  # of one tick there is one token
-        number = kept.parts[1].number
-        del kept
+        handle = lanes.keep()
+        assert lanes.keep().parts[1] is handle.parts[1]  # of one tick there is one token
+        number = handle.parts[1].number
+        del handle
         gc.collect()
         assert list(lane._dropped) == [number]
         advance(lanes, y, 1, 2)
@@ -182,17 +183,17 @@ def test_after_a_helper_has_ended_nothing_is_computed_any_more(narrow: None) -> 
 def test_rows_with_every_column_hold_the_kept_ones(narrow: None) -> None:
     layout, y = FunctionalPredictor().layout, walks(WIDTH)
     few, all_ = (FleetComputation(PredictorConfig(), WIDTH, 1, every) for every in (False, True))
-    assert kept_columns(layout, every=True).numbers.tolist() == list(range(layout.width))
-    kept = kept_columns(layout).numbers
-    np.testing.assert_array_equal(advance(few, y, 0, 5), advance(all_, y, 0, 5)[..., kept])
+    assert fleet_columns(layout, every=True).numbers.tolist() == list(range(layout.width))
+    numbers = fleet_columns(layout).numbers
+    np.testing.assert_array_equal(advance(few, y, 0, 5), advance(all_, y, 0, 5)[..., numbers])
 
 
 def test_kept_columns_go_back_to_their_places() -> None:
     layout = FunctionalPredictor().layout
-    kept = kept_columns(layout).numbers
-    rows = np.arange(2.0 * len(kept)).reshape(2, -1)
+    numbers = fleet_columns(layout).numbers
+    rows = np.arange(2.0 * len(numbers)).reshape(2, -1)
     full = full_rows(rows, layout)
-    np.testing.assert_array_equal(full[:, kept], rows)
+    np.testing.assert_array_equal(full[:, numbers], rows)
     assert full.shape == (2, layout.width)
-    others = np.setdiff1d(np.arange(layout.width), kept)
+    others = np.setdiff1d(np.arange(layout.width), numbers)
     assert not (full[:, others] > 0).any()

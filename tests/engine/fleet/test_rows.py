@@ -36,7 +36,7 @@ def test_a_cell_that_is_no_number_is_missing_and_told_and_spares_the_others(cell
 
 
 @pytest.mark.parametrize(
-    ("item", "said"),
+    ("item", "reason"),
     [
         ([1.0, 2.0], "2 values for 3 assets"),
         (np.zeros(4), "shape \\(4,\\)"),
@@ -47,8 +47,8 @@ def test_a_cell_that_is_no_number_is_missing_and_told_and_spares_the_others(cell
         (None, "is no row"),
     ],
 )
-def test_a_row_that_does_not_fit_is_refused(item: object, said: str) -> None:
-    with pytest.raises(DomainError, match=said):
+def test_a_row_that_does_not_fit_is_refused(item: object, reason: str) -> None:
+    with pytest.raises(DomainError, match=reason):
         read_row(item, PLACES)
 
 

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +14,7 @@ from walks import random_walk
 from uspnb.config.schema import PredictorConfig
 from uspnb.engine.fleet import Fleet
 from uspnb.errors import DomainError
-from uspnb.persistence.stores import MemoryStore, open_store
+from uspnb.persistence.stores import open_store
 
 TICKS, NAMES = 60, ("a", "b", "c")
 
@@ -87,29 +83,8 @@ def test_a_fleet_resumes_from_its_snapshot_folder(through: Any, tmp_path: Path) 
         np.testing.assert_array_equal(rows(second), through[1])
 
 
-def test_a_fleet_that_is_killed_goes_on_from_its_last_snapshot(through: Any, tmp_path: Path) -> None:
-    code = (
-        "import sys; sys.path += sys.argv[2:]\n"
-        "from test_states import *\n"
-        "fleet = Fleet(table(), settings(Path(sys.argv[1]), snapshot_interval_steps=10), snapshots=True)\n"
-        "stepped(fleet, 27)\n"
-        "assert fleet._only.keeper.wait(PATIENCE_S)\n"
-        "print('there', flush=True)\n"
-        "sys.stdin.read()\n"
-    )
-    own = Path(__file__).parent
-    command = [sys.executable, "-c", code, str(tmp_path), str(own), str(own.parent.parent / "support")]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None and process.stdout.readline() == "there\n"
-        os.kill(process.pid, signal.SIGKILL)
-    with Fleet(table(), settings(tmp_path), snapshots=True) as fleet:
-        assert fleet.status.ticks == 20
-        np.testing.assert_array_equal(rows(finished(fleet)), through[1])
-
-
-@pytest.mark.parametrize("kind", ["sqlite", "memory"])
-def test_a_second_fleet_takes_up_where_the_first_stopped_in_a_store(through: Any, tmp_path: Path, kind: str) -> None:
-    store: Any = str(tmp_path / "states.db") if kind == "sqlite" else MemoryStore()
+def test_a_second_fleet_takes_up_where_the_first_stopped_in_a_store(through: Any, tmp_path: Path) -> None:
+    store = str(tmp_path / "states.db")
     config = PredictorConfig(snapshot_interval_steps=10)
     with Fleet(table(), config, store=store) as fleet:
         assert fleet.stored == 0
@@ -118,15 +93,6 @@ def test_a_second_fleet_takes_up_where_the_first_stopped_in_a_store(through: Any
     with Fleet(table(), config, store=store) as second:
         assert second.status.ticks == second.stored == 34
         np.testing.assert_array_equal(rows(finished(second)), through[1])
-
-
-def test_two_fleets_on_one_store_do_not_write_over_one_another(tmp_path: Path) -> None:
-    store, config = MemoryStore(), PredictorConfig(snapshot_interval_steps=5)
-    with Fleet(table(), config, store=store) as first, Fleet(table(), config, store=store) as second:
-        stepped(first, 20)
-        stepped(second, 20)
-    conditions = [fleet._only.stored.condition for fleet in (first, second)]
-    assert sum(bool(told and "another writer" in told) for told in conditions) == 1
 
 
 def test_what_names_no_store_is_refused(tmp_path: Path) -> None:

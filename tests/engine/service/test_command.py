@@ -13,11 +13,11 @@ from uspnb.errors import ConfigError, DomainError
 from uspnb.sources import CsvTailSource
 
 
-def options(*given: str) -> argparse.Namespace:
+def options(*arguments: str) -> argparse.Namespace:
     """The options of a command line."""
     parser = argparse.ArgumentParser()
     add_arguments(parser)
-    return parser.parse_args(given)
+    return parser.parse_args(arguments)
 
 
 @pytest.fixture
@@ -29,17 +29,17 @@ def table(tmp_path: Path) -> Path:
 
 
 def test_columns_of_a_table_are_series(table: Path) -> None:
-    found = open_sources([str(table)], value="north,south")
-    assert list(found) == ["north", "south"]
-    assert found["south"].take(3).values.tolist() == [0.0, -1.0, -2.0]
+    sources = open_sources([str(table)], value="north,south")
+    assert list(sources) == ["north", "south"]
+    assert sources["south"].take(3).values.tolist() == [0.0, -1.0, -2.0]
     assert list(open_sources([f"house={table}"], value="north,south")) == ["house.north", "house.south"]
     assert list(open_sources([f"house={table}"], value="south")) == ["house"]
-    assert not found["north"].time_is_grid
+    assert not sources["north"].time_is_grid
 
 
 def test_growing_tables_are_followed(table: Path) -> None:
-    found = open_sources([str(table)], follow=True, value="north,south")
-    assert list(found) == ["north", "south"] and all(isinstance(s, CsvTailSource) for s in found.values())
+    sources = open_sources([str(table)], follow=True, value="north,south")
+    assert list(sources) == ["north", "south"] and all(isinstance(s, CsvTailSource) for s in sources.values())
 
 
 def test_several_sources_and_their_names(tmp_path: Path) -> None:
@@ -53,7 +53,7 @@ def test_several_sources_and_their_names(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "given", "told"),
+    ("texts", "options", "reason"),
     [
         ([], {}, "no --source was given"),
         (["sea"], {"follow": True}, "are for CSV files, and 'sea' is none"),
@@ -62,9 +62,9 @@ def test_several_sources_and_their_names(tmp_path: Path) -> None:
         (["ws://user:planted@127.0.0.1/"], {}, "holds a user or a password"),
     ],
 )
-def test_sources_that_are_refused(asked: list[str], given: dict[str, Any], told: str) -> None:
-    with pytest.raises(DomainError, match=told) as refused:
-        open_sources(asked, **given)
+def test_sources_that_are_refused(texts: list[str], options: dict[str, Any], reason: str) -> None:
+    with pytest.raises(DomainError, match=reason) as refused:
+        open_sources(texts, **options)
     assert "planted" not in str(refused.value)
 
 

@@ -74,8 +74,8 @@ def test_unit_is_valid(deploy: Path, tmp_path: Path) -> None:
     copy = tmp_path / "uspnb.service"
     copy.write_text(unit)
     done = subprocess.run(["systemd-analyze", "verify", str(copy)], capture_output=True, text=True)
-    told = [line for line in done.stderr.splitlines() if "uspnb.service" in line]
-    assert done.returncode == 0 and told == [], done.stderr
+    complaints = [line for line in done.stderr.splitlines() if "uspnb.service" in line]
+    assert done.returncode == 0 and complaints == [], done.stderr
 
 
 def test_container_runs_as_a_user_with_the_pins_and_a_health_check(deploy: Path, project_root: Path) -> None:

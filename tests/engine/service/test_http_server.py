@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from running_service import fetched
 from waiting import PATIENCE_S, until
 
 from uspnb.engine.service.http_server import MOST_CONNECTIONS, Pages, StatusServer
 from uspnb.errors import DomainError
 from uspnb.sinks import Metrics
 
-Fetch = Callable[..., tuple[int, str]]
 PROBLEMS: list[str] = []
 
 
@@ -25,24 +25,24 @@ def server() -> Iterator[StatusServer]:
     pages = Pages(
         lambda: PROBLEMS[0] if PROBLEMS else None, lambda: list(PROBLEMS), metrics.exposition, lambda: {"ticks": 3}
     )
-    made = StatusServer(pages, "127.0.0.1", 0)
-    yield made
-    made.close()
+    running = StatusServer(pages, "127.0.0.1", 0)
+    yield running
+    running.close()
 
 
-def test_pages(server: StatusServer, fetch: Fetch) -> None:
-    assert fetch(f"{server.url}/healthz") == (200, "alive\n")
-    assert fetch(f"{server.url}/readyz?verbose=1") == (200, "ready\n")
-    status, text = fetch(f"{server.url}/status")
+def test_pages(server: StatusServer) -> None:
+    assert fetched(f"{server.url}/healthz") == (200, "alive\n")
+    assert fetched(f"{server.url}/readyz?verbose=1") == (200, "ready\n")
+    status, text = fetched(f"{server.url}/status")
     assert status == 200 and json.loads(text) == {"ticks": 3}
-    status, text = fetch(f"{server.url}/metrics")
+    status, text = fetched(f"{server.url}/metrics")
     assert status == 200 and any(f.name.startswith("predictor_") for f in text_string_to_metric_families(text))
-    assert fetch(f"{server.url}/etc/passwd")[0] == 404
+    assert fetched(f"{server.url}/etc/passwd")[0] == 404
     PROBLEMS.extend(["snapshots: the disk is full", "sources: silent"])
-    assert fetch(f"{server.url}/readyz") == (503, "snapshots: the disk is full\nsources: silent\n")
-    assert fetch(f"{server.url}/healthz")[0] == 503
+    assert fetched(f"{server.url}/readyz") == (503, "snapshots: the disk is full\nsources: silent\n")
+    assert fetched(f"{server.url}/healthz")[0] == 503
     PROBLEMS.clear()
-    assert fetch(f"{server.url}/readyz")[0] == 200
+    assert fetched(f"{server.url}/readyz")[0] == 200
 
 
 def test_head_has_no_body_and_writing_is_not_there(server: StatusServer) -> None:
@@ -51,19 +51,19 @@ def test_head_has_no_body_and_writing_is_not_there(server: StatusServer) -> None
     assert b" 501 " in answer(port, b"POST /status HTTP/1.0\r\nContent-Length: 0\r\n\r\n").splitlines()[0]
 
 
-def test_another_name_for_the_loopback_address_is_refused(server: StatusServer, fetch: Fetch) -> None:
-    assert fetch(f"{server.url}/status", host="evil.example")[0] == 403
-    assert fetch(f"{server.url}/status", host="[broken")[0] == 403
-    assert fetch(f"{server.url}/status", host="localhost:9464")[0] == 200
+def test_another_name_for_the_loopback_address_is_refused(server: StatusServer) -> None:
+    assert fetched(f"{server.url}/status", host="evil.example")[0] == 403
+    assert fetched(f"{server.url}/status", host="[broken")[0] == 403
+    assert fetched(f"{server.url}/status", host="localhost:9464")[0] == 200
 
 
-def test_an_address_beyond_loopback_must_be_meant(fetch: Fetch) -> None:
+def test_an_address_beyond_loopback_must_be_meant() -> None:
     pages = Pages(lambda: None, list, lambda: b"", dict)
     with pytest.raises(DomainError, match=r"0\.0\.0\.0.*--allow-public"):
         StatusServer(pages, "0.0.0.0", 0)
     public = StatusServer(pages, "0.0.0.0", 0, allow_public=True)
     port = public.url.rpartition(":")[2]
-    assert fetch(f"http://127.0.0.1:{port}/healthz", host="any.example")[0] == 200
+    assert fetched(f"http://127.0.0.1:{port}/healthz", host="any.example")[0] == 200
     public.close()
 
 
@@ -73,7 +73,7 @@ def test_a_port_that_is_taken_is_told(server: StatusServer) -> None:
         StatusServer(Pages(lambda: None, list, lambda: b"", dict), "127.0.0.1", port)
 
 
-def test_clients_that_say_nothing_are_bounded_and_the_server_answers_again(server: StatusServer, fetch: Fetch) -> None:
+def test_clients_that_say_nothing_are_bounded_and_the_server_answers_again(server: StatusServer) -> None:
     port = int(server.url.rpartition(":")[2])
     silent = [socket.create_connection(("127.0.0.1", port)) for _ in range(MOST_CONNECTIONS + 8)]
     # those beyond the bound are closed at once; the others wait for their request
@@ -83,7 +83,7 @@ def test_clients_that_say_nothing_are_bounded_and_the_server_answers_again(serve
 
     def answers() -> bool:
         try:
-            return fetch(f"{server.url}/healthz")[0] == 200
+            return fetched(f"{server.url}/healthz")[0] == 200
         except OSError:
             return False
 

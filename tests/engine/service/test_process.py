@@ -35,11 +35,11 @@ ROWS = 4000
 class Process:
     """A service of its own, its log in a file."""
 
-    def __init__(self, folder: Path, *given: str, **environment: str) -> None:
+    def __init__(self, folder: Path, *arguments: str, **environment: str) -> None:
         self.log = folder / "service.log"
         with self.log.open("a") as file:
             self._process = subprocess.Popen(
-                [sys.executable, "-c", CODE, "--config", str(folder / "c.toml"), *given],
+                [sys.executable, "-c", CODE, "--config", str(folder / "c.toml"), *arguments],
                 cwd=folder,
                 env=os.environ | {"JAX_PLATFORMS": "cpu"} | environment,
                 stdout=file,

@@ -53,7 +53,7 @@ def test_vault_that_its_owner_may_only_read_is_taken(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "reason"),
     [
         (f"USPNB_A=1\n{SECRET}", "line 2 is no assignment"),
         (f"LD_PRELOAD={SECRET}", "sets LD_PRELOAD; a vault holds names that begin with USPNB_"),
@@ -63,9 +63,9 @@ def test_vault_that_its_owner_may_only_read_is_taken(tmp_path: Path) -> None:
         (f"# {SECRET}\n" * MOST_BYTES, "exceeds 65536 bytes"),
     ],
 )
-def test_refusals_name_the_line_and_never_the_value(tmp_path: Path, text: str | bytes, told: str) -> None:
+def test_refusals_name_the_line_and_never_the_value(tmp_path: Path, text: str | bytes, reason: str) -> None:
     environment: dict[str, str] = {}
-    with pytest.raises(DomainError, match=told) as refused:
+    with pytest.raises(DomainError, match=reason) as refused:
         unlock(vault(tmp_path, text), environment)
     assert SECRET not in str(refused.value) and environment == {}
     chain = refused.value.__cause__ or (None if refused.value.__suppress_context__ else refused.value.__context__)

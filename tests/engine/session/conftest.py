@@ -13,12 +13,12 @@ from uspnb.engine.session import Session
 @pytest.fixture
 def make() -> Iterator[Callable[..., Session]]:
     """Makes sessions and closes them at the end."""
-    made: list[Session] = []
+    sessions: list[Session] = []
 
-    def one(*given: Any, **rest: Any) -> Session:
-        made.append(Session(*given, **rest))
-        return made[-1]
+    def one(*arguments: Any, **rest: Any) -> Session:
+        sessions.append(Session(*arguments, **rest))
+        return sessions[-1]
 
     yield one
-    for session in made:
+    for session in sessions:
         session.close()

@@ -18,28 +18,28 @@ def state() -> PredictorState:
 
 
 def test_few_are_kept_however_long_it_runs(state: PredictorState) -> None:
-    kept = Checkpoints(most=8, stride=10)
-    kept.restart(Checkpoint(0, state))
+    checkpoints = Checkpoints(most=8, stride=10)
+    checkpoints.restart(Checkpoint(0, state))
     for tick in range(1, 5000):
-        kept.offer(Checkpoint(tick, state))
-        assert len(kept) <= 8
-        found = kept.before(tick)
-        assert found.tick <= tick and tick - found.tick <= 2 * kept.stride
-    assert kept.before(0).tick == 0 and kept.before(7).tick == 0
-    assert 5000 / 8 <= kept.stride <= 4 * 5000 / 8
+        checkpoints.offer(Checkpoint(tick, state))
+        assert len(checkpoints) <= 8
+        latest = checkpoints.before(tick)
+        assert latest.tick <= tick and tick - latest.tick <= 2 * checkpoints.stride
+    assert checkpoints.before(0).tick == 0 and checkpoints.before(7).tick == 0
+    assert 5000 / 8 <= checkpoints.stride <= 4 * 5000 / 8
 
 
 def test_a_cut_forgets_what_came_later(state: PredictorState) -> None:
-    kept = Checkpoints(most=100, stride=10)
-    kept.restart(Checkpoint(5, state))
+    checkpoints = Checkpoints(most=100, stride=10)
+    checkpoints.restart(Checkpoint(5, state))
     for tick in range(6, 200):
-        kept.offer(Checkpoint(tick, state))
-    kept.cut(95)
-    assert kept.before(10**9).tick == 95
-    kept.cut(94)
-    assert kept.before(10**9).tick == 85
-    kept.restart(Checkpoint(300, state))
-    assert len(kept) == 1 and kept.before(301).tick == 300
+        checkpoints.offer(Checkpoint(tick, state))
+    checkpoints.cut(95)
+    assert checkpoints.before(10**9).tick == 95
+    checkpoints.cut(94)
+    assert checkpoints.before(10**9).tick == 85
+    checkpoints.restart(Checkpoint(300, state))
+    assert len(checkpoints) == 1 and checkpoints.before(301).tick == 300
 
 
 def settings(count: int) -> list[PredictorConfig]:
@@ -71,7 +71,7 @@ def test_which_settings_were_in_force() -> None:
 
 def test_changes_are_bounded() -> None:
     record = SettingsRecord(settings(1)[0])
-    for tick, made in enumerate(settings(MOST_CHANGES + 50), start=1):
-        record.change(tick, made)
+    for tick, config in enumerate(settings(MOST_CHANGES + 50), start=1):
+        record.change(tick, config)
     assert len(record._starts) == len(record._configs) == MOST_CHANGES
     assert record.at(0)[0] is record._configs[0]

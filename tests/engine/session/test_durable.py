@@ -61,7 +61,7 @@ def test_a_session_that_has_come_further_goes_back(make: Make, config: Predictor
     status = session.wait()
     assert (status.ticks, status.total) == (150, LENGTH)
     assert state is not None and session._only.latest is not None
-    assert sha256_pytree(session._only.latest.checkpoint.kept.state) == sha256_pytree(state.checkpoint.kept.state)
+    assert sha256_pytree(session._only.latest.checkpoint.handle.state) == sha256_pytree(state.checkpoint.handle.state)
     np.testing.assert_array_equal(session.history()["prediction"], before["prediction"])
     session.seek(100)
     assert session.wait().ticks == 100

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import json
 import subprocess
 import sys
 import threading
@@ -20,8 +19,7 @@ from walks import random_walk
 
 from uspnb.config.schema import PredictorConfig
 from uspnb.engine.session import Session
-from uspnb.engine.status import PHASES
-from uspnb.errors import ConfigError, DomainError
+from uspnb.errors import DomainError
 from uspnb.model.records import ProcessState
 from uspnb.predictor.backtest import backtest
 from uspnb.predictor.universal import UniversalPredictor, replay_clock
@@ -42,22 +40,16 @@ def ended() -> bool:
     return until(lambda: not threads())
 
 
-def test_close_while_it_runs_and_again(make: Make) -> None:
+def test_close_while_it_runs(make: Make) -> None:
     session = make(np.tile(WALK, 100))
     session.subscribe(lambda: None)
     session.run()
     session.wait(until=1)
     session.close()
-    status = session.status
-    assert status.phase == "closed" and ended()
-    session.close()
-    assert session.status == status
-    assert session.history().sizes["time"] == status.ticks  # what is in memory can still be read
-    for command in (session.run, session.pause, session.step, session.mark, lambda: session.feed(1.0)):
+    assert session.status.phase == "closed" and ended()
+    for command in (lambda: session.feed(1.0), lambda: session.attach(WALK)):
         with pytest.raises(DomainError, match="the session is closed"):
             command()
-    with pytest.raises(DomainError, match="the session is closed"):
-        session.attach(WALK)
     assert session.wait(phase="running").phase == "closed"
 
 
@@ -145,7 +137,7 @@ def test_a_session_that_did_nothing_gives_the_predictor_back(make: Make) -> None
 
 
 @pytest.mark.parametrize(
-    ("given", "error"),
+    ("options", "error"),
     [
         ({"ring": 10}, r"ring = 10 must be a whole number from 256 to"),
         ({"ring": 1e6}, "ring"),
@@ -162,10 +154,10 @@ def test_a_session_that_did_nothing_gives_the_predictor_back(make: Make) -> None
     ],
     ids=str,
 )
-def test_what_cannot_be_begun(given: dict[str, Any], error: str) -> None:
+def test_what_cannot_be_begun(options: dict[str, Any], error: str) -> None:
     before = threads()
     with pytest.raises(DomainError, match=error):
-        Session(**given)
+        Session(**options)
     assert threads() == before
 
 
@@ -176,74 +168,11 @@ def test_a_predictor_brings_its_settings() -> None:
     Session(WALK, predictor=predictor).close()
 
 
-def test_commands_by_name(make: Make) -> None:
-    session = make(WALK, speed=100.0)
-    session.command("step", 20.0)
-    assert session.wait().ticks == 20
-    session.command("mark", "here")
-    session.command("mark")
-    assert [mark.as_dict()["label"] for mark in session.marks] == ["here", "mark 1"]
-    session.command("speed", None)
-    session.command("run")
-    session.wait()
-    session.command("seek", 300)
-    assert session.wait().ticks == 300
-    session.command("restore", "here")
-    assert session.wait().ticks == 20
-    session.command("configure", {"cusum_k": 0.75})
-    assert session.config.cusum_k == 0.75
-    session.set_speed(5.0)
-    session.command("toggle")
-    assert session.wait(phase="running").speed == 5.0
-    session.command("toggle")
-    assert session.wait().phase == "paused"
-    session.command("pause")
-
-
-@pytest.mark.parametrize(
-    ("name", "value", "error"),
-    [
-        ("explode", None, "unknown command 'explode'; known are run, pause, toggle"),
-        (None, None, "unknown command None"),
-        ("step", 0, "n = 0 must be a whole number"),
-        ("step", 2.5, r"n = 2\.5"),
-        ("step", True, "n = True"),
-        ("seek", "5", "k = '5'"),
-        ("seek", float("nan"), "k = nan"),
-        ("speed", "fast", "speed = 'fast'"),
-        ("restore", None, "there is no mark None"),
-        ("mark", 5, "label = 5"),
-        ("configure", [1], "must be a mapping of names"),
-        ("configure", {"cusum_k": 99}, "outside its range"),
-    ],
-)
-def test_commands_that_are_refused(make: Make, name: Any, value: Any, error: str) -> None:
-    session = make(WALK)
-    with pytest.raises((DomainError, ConfigError), match=error):
-        session.command(name, value)
-    assert session.status.phase == "new"
-
-
-def test_waiting(make: Make) -> None:
-    session = make(WALK, speed=1.0)
-    with pytest.raises(DomainError, match="phase = 'done' is not one of 'new', 'starting'"):
-        session.wait(phase="done")
-    session.run()
-    with pytest.raises(TimeoutError, match=r"after 0\.05 s the session is"):
-        session.wait(timeout=0.05)
-    session.wait(phase="running")
-    with pytest.raises(TimeoutError, match=r"the session is running at tick [01]"):
-        session.wait(until=500, timeout=0.05)
-    threading.Timer(0.1, session.pause).start()
-    assert session.wait(until=500).phase == "paused"
-
-
-def test_what_it_says_of_itself_is_json(make: Make) -> None:
+def test_what_it_says_of_itself(make: Make) -> None:
     session = make(WALK, name="<tide>", units="m")
     session.step(3)
     status = session.wait()
-    told = json.loads(json.dumps(status.as_dict()))
-    assert told["phase"] in PHASES and told["ticks"] == 3 and told["total"] == 600 and told["waiting"] == 597
+    assert (status.ticks, status.total, status.waiting) == (3, 600, 597)
     assert repr(session) == "Session('<tide>', paused, 3 of 600 ticks)"
     page = session._repr_html_()
     assert "&lt;tide&gt; [m]" in page and "3 of 600" in page and "uspnb.PredictorConfig()" in page

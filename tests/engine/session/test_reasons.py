@@ -15,10 +15,10 @@ EVENLY = (0.25, 0.25, 0.25, 0.25)
 FLAGS = ("not_finite", "out_of_order", "rejected", "emergency", "alarm", "stale", "sparse", "frozen", "degraded")
 
 
-def one(weight=(0.5, 0.2, 0.2, 0.1), target=(0.5, 0.2, 0.2, 0.1), **given):
-    known = {field.name for field in dataclasses.fields(Telemetry)}
-    values = dict.fromkeys((*FLAGS, "in_grace"), False) | {"alarm_chart": -1} | given
-    assert set(values) <= known
+def one(weight=(0.5, 0.2, 0.2, 0.1), target=(0.5, 0.2, 0.2, 0.1), **fields):
+    names = {field.name for field in dataclasses.fields(Telemetry)}
+    values = dict.fromkeys((*FLAGS, "in_grace"), False) | {"alarm_chart": -1} | fields
+    assert set(values) <= names
     arrays = {name: np.array([value]) for name, value in values.items()}
     return SimpleNamespace(weight=np.array([weight]), target_weight=np.array([target]), **arrays)
 
@@ -57,10 +57,10 @@ def test_an_open_breaker_that_does_not_rule_the_weights_is_not_named_as_the_reas
 
 
 def row(code: int, weight=(0.5, 0.2, 0.25, 0.05), target=(0.3, 0.2, 0.45, 0.05), chart=-1):
-    made = {"reason": float(code), "alarm_chart": float(chart)}
+    columns = {"reason": float(code), "alarm_chart": float(chart)}
     for k, name in enumerate(KERNEL_NAMES):
-        made |= {f"weight_{name}": weight[k], f"target_weight_{name}": target[k]}
-    return made
+        columns |= {f"weight_{name}": weight[k], f"target_weight_{name}": target[k]}
+    return columns
 
 
 def said(one: dict[str, float]) -> str:
@@ -94,6 +94,6 @@ def test_what_is_unknown_is_a_dash_never_nan() -> None:
 def test_a_kernel_without_others_is_no_matter_of_records(case: str) -> None:
     alone = one(**CASES[case] | {"weight": (1.0,), "target": (1.0,)})
     assert reason_codes(alone, ("hilbert",)).tolist() == [reasons.ALONE]
-    told = {"reason": reasons.ALONE, "alarm_chart": -1.0, "weight_hilbert": 1.0, "target_weight_hilbert": 1.0}
-    assert reason_text(told, ("hilbert",)) == "Hilbert is the only kernel; the forecast is its own."
+    columns = {"reason": reasons.ALONE, "alarm_chart": -1.0, "weight_hilbert": 1.0, "target_weight_hilbert": 1.0}
+    assert reason_text(columns, ("hilbert",)) == "Hilbert is the only kernel; the forecast is its own."
     assert reason_codes(one(rejected=True, weight=(1.0,), target=(1.0,)), ("hilbert",)).tolist() == [reasons.OUTLIER]

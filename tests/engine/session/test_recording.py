@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from uspnb.engine.recording import MOST_SEEN, ArchiveFolder, Recording
+from uspnb.engine.recording import MOST_VIEWED, ArchiveFolder, Recording
 from uspnb.errors import DomainError, IntegrityError
 
 WIDTH = 3
@@ -29,8 +29,8 @@ class MemoryArchive:
             self.rows[start + k] = row.copy(), int(stamp)
 
     def read(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
-        kept = [self.rows[k] for k in range(start, stop)]
-        return np.array([row for row, _ in kept]), np.array([stamp for _, stamp in kept], np.int64)
+        stored = [self.rows[k] for k in range(start, stop)]
+        return np.array([row for row, _ in stored]), np.array([stamp for _, stamp in stored], np.int64)
 
 
 def block(rng: np.random.Generator, length: int) -> tuple[np.ndarray, np.ndarray]:
@@ -57,7 +57,7 @@ def test_a_recording_is_an_array(tmp_path: Path, limit: int, disk: bool) -> None
             rows, stamps = rows[:cut], stamps[:cut]
         assert recording.count == len(rows)
         start, stop = sorted(rng.integers(0, len(rows) + 1, 2).tolist())
-        for reader in (recording.read, lambda a, b: recording.seen(a, b)[1:]):
+        for reader in (recording.read, lambda a, b: recording.read_view(a, b)[1:]):
             ours, ours_stamps = reader(start, stop)
             np.testing.assert_array_equal(ours, rows[start:stop])
             np.testing.assert_array_equal(ours_stamps, stamps[start:stop])
@@ -110,11 +110,11 @@ def test_a_reader_beside_the_writer_sees_whole_rows() -> None:
 
 def test_a_view_is_given_the_newest_of_too_many() -> None:
     recording = Recording(256, WIDTH, MemoryArchive())
-    while recording.count < MOST_SEEN + 1000:
+    while recording.count < MOST_VIEWED + 1000:
         recording.make_room(128)
         recording.append(np.full((128, WIDTH), float(recording.count)), np.zeros(128, np.int64))
-    first, rows, _ = recording.seen(0, recording.count)
-    assert len(rows) == MOST_SEEN and first == recording.count - MOST_SEEN
+    first, rows, _ = recording.read_view(0, recording.count)
+    assert len(rows) == MOST_VIEWED and first == recording.count - MOST_VIEWED
 
 
 def test_history_that_is_cut_while_it_is_read_is_refused() -> None:

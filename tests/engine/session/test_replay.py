@@ -39,8 +39,8 @@ def reference() -> xr.Dataset:
 
 def state_of(mark: Mark) -> PredictorState:
     """The state that a mark of a session keeps."""
-    (checkpoint,) = mark.kept.values()
-    return checkpoint.kept.state
+    (checkpoint,) = mark.checkpoints.values()
+    return checkpoint.handle.state
 
 
 def assert_equal(ours: xr.Dataset, theirs: xr.Dataset, *, without: tuple[str, ...] = ()) -> None:
@@ -58,8 +58,8 @@ def test_a_run_to_the_end_is_a_backtest(make: Make, reference: xr.Dataset) -> No
     assert (status.phase, status.ticks, status.total) == ("finished", LENGTH, LENGTH)
     ours = session.history()
     assert_equal(ours, reference)
-    told = {name: text for name, text in ours.attrs.items() if name != "events"}
-    assert told == reference.attrs and json.loads(ours.attrs["events"]) == []
+    attributes = {name: text for name, text in ours.attrs.items() if name != "events"}
+    assert attributes == reference.attrs and json.loads(ours.attrs["events"]) == []
     assert status.alarms == int(reference["alarm"].sum()) > 0 and status.rejected == int(reference["rejected"].sum())
 
 
@@ -87,18 +87,6 @@ def test_names_units_and_times_reach_the_result(make: Make) -> None:
     other.step()
     other.wait()
     assert other.history()["prediction"].attrs["units"] == "m" and "level" in other.history().attrs["title"]
-
-
-def test_a_window_of_history(make: Make, reference: xr.Dataset) -> None:
-    session = make(series())
-    session.run()
-    session.wait()
-    window = session.history(100, 250)
-    rest = ("change_onset", "next_prediction", "next_lower", "next_upper")  # they speak of the window
-    assert_equal(window, reference.isel(time=slice(100, 250)), without=rest)
-    assert session.history(-10).sizes["time"] == 10 and session.history(650, 5000).sizes["time"] == 50
-    with pytest.raises(DomainError, match="no ticks from 300 to 200"):
-        session.history(300, 200)
 
 
 def test_no_history_before_the_first_tick(make: Make) -> None:
@@ -149,12 +137,6 @@ def test_seeking_while_it_runs_leaves_it_running(make: Make) -> None:
     session.seek(20)
     status = session.wait(until=30)
     assert status.phase == "running" and status.ticks < 600
-
-
-@pytest.mark.parametrize("k", [-1, LENGTH + 1, 2.5, True, None, "5"])
-def test_where_one_cannot_go(make: Make, k: Any) -> None:
-    with pytest.raises(DomainError, match=r"k = .* must be a whole number from 0 to 700"):
-        make(series()).seek(k)
 
 
 def test_marks_and_restore(make: Make, reference: xr.Dataset) -> None:

@@ -79,18 +79,18 @@ def test_a_change_of_speed_acts_at_once(make: Make) -> None:
 
 def test_watching_costs_little(make: Make) -> None:
     """A view that asks for every row, thirty times a second, is given every row once."""
-    session, seen = warm(make, None), []
+    session, spans = warm(make, None), []
 
     def look() -> None:
-        start = seen[-1][1] if seen else 0
+        start = spans[-1][1] if spans else 0
         first, rows = session.view_rows(start, session.rows_ready)
         if len(rows):
-            seen.append((first, first + len(rows)))
+            spans.append((first, first + len(rows)))
 
     session.subscribe(look)
     session.run()
     session.wait(until=5000)
     session.pause()
     ticks = session.wait().ticks
-    until(lambda: seen and seen[-1][1] >= ticks)
-    assert [a for a, _ in seen[1:]] == [b for _, b in seen[:-1]] and seen[-1][1] == ticks
+    until(lambda: spans and spans[-1][1] >= ticks)
+    assert [a for a, _ in spans[1:]] == [b for _, b in spans[:-1]] and spans[-1][1] == ticks

@@ -34,8 +34,8 @@ def run():
 @pytest.fixture(scope="module")
 def columns(run):
     _, stamps, rows, layout = run
-    made = view_columns(rows, stamps, 0, layout, grid=False)
-    return dict(zip(VIEW_COLUMNS, made.T, strict=True))
+    drawn = view_columns(rows, stamps, 0, layout, grid=False)
+    return dict(zip(VIEW_COLUMNS, drawn.T, strict=True))
 
 
 def test_columns_are_those_of_the_backtest(run, columns) -> None:

@@ -53,8 +53,8 @@ def test_whittle_grid_finds_the_exact_minimum() -> None:
 
         result: Any = minimize_scalar(score, bounds=(0.021, 0.979), method="bounded", options={"xatol": 1e-8})
         exact = result.x
-        found = roughness.whittle_exponent(jnp.asarray(noise), config)
-        assert float(found.exponent) == pytest.approx(exact, abs=2e-3)
+        estimate = roughness.whittle_exponent(jnp.asarray(noise), config)
+        assert float(estimate.exponent) == pytest.approx(exact, abs=2e-3)
 
 
 @pytest.mark.parametrize("scale", [1e300, 1e-300])
@@ -87,10 +87,10 @@ def test_jump_test_sees_ten_sigma_and_nothing_else() -> None:
     assert int(test(jnp.asarray(walks)).flag.sum()) == 0
     jumped = walks.copy()
     jumped[:, -1] = jumped[:, -2] + np.where(np.arange(1000) % 2, 10.0, -10.0)
-    found = test(jnp.asarray(jumped))
-    assert int(found.flag.sum()) == 1000
+    statistic = test(jnp.asarray(jumped))
+    assert int(statistic.flag.sum()) == 1000
     size = np.abs(np.diff(jumped[0]))
-    assert float(found.statistic[0]) == pytest.approx(size[-1] / (1.4826 * np.median(size)), rel=1e-12)
+    assert float(statistic.statistic[0]) == pytest.approx(size[-1] / (1.4826 * np.median(size)), rel=1e-12)
 
 
 def test_jump_test_on_a_mostly_flat_signal() -> None:
@@ -114,5 +114,5 @@ def test_stationarity_statistic_by_the_definition() -> None:
     lags = int(4 * (128 / 100) ** 0.25)
     variance = e @ e + 2 * sum((1 - k / (lags + 1)) * (e[k:] @ e[:-k]) for k in range(1, lags + 1))
     expected = (np.cumsum(e) ** 2).sum() / (100 * variance)
-    found = roughness.stationarity_indicator(jnp.asarray(padded), jnp.asarray(100))
-    assert float(found.statistic) == pytest.approx(expected, rel=1e-9)
+    statistic = roughness.stationarity_indicator(jnp.asarray(padded), jnp.asarray(100))
+    assert float(statistic.statistic) == pytest.approx(expected, rel=1e-9)

@@ -70,11 +70,11 @@ def test_paley_wiener_of_an_autoregression_against_quadrature() -> None:
         return (1 - phi**2) / abs(1 - phi * np.exp(-1j * w)) ** 2
 
     exact = 2 * quad(lambda w: abs(np.log(density(w))) / (1 + w * w), 0, np.pi, points=[0.45])[0]
-    found = jax.vmap(spectrum.paley_wiener_integral, in_axes=(0, None))(jnp.asarray(paths), CONFIG)
-    assert bool(found.regular.all())
+    integrals = jax.vmap(spectrum.paley_wiener_integral, in_axes=(0, None))(jnp.asarray(paths), CONFIG)
+    assert bool(integrals.regular.all())
     # log of the smoothed periodogram is noise about log S with a mean near -.3: the modulus of |log S| moves by less
     # than that over a band of arctan measure 2.5.
-    assert float(found.integral.mean()) == pytest.approx(exact, abs=0.5)
+    assert float(integrals.integral.mean()) == pytest.approx(exact, abs=0.5)
 
 
 def test_a_line_spectrum_has_a_larger_integral_than_noise_and_the_limit_decides() -> None:

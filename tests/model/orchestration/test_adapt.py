@@ -100,6 +100,6 @@ def test_architecture_examples_of_the_seed(kappa, printed):
     So 640 and 1024 break the equation (10.1) that they illustrate; the last one is its bound of 4 times the base.
     """
     width, depth = scale_dgm_architecture(PredictorConfig(dgm_width_size=64, dgm_depth=4), kappa)
-    asked = 256 * min(kappa**0.7, 4.0)
-    assert asked <= width * depth <= 1024
+    wanted = 256 * min(kappa**0.7, 4.0)
+    assert wanted <= width * depth <= 1024
     assert width * depth == pytest.approx(printed, rel=0.25)

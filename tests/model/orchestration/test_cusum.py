@@ -48,8 +48,8 @@ def _known_scale(key, threshold, shift, restart, streams, ticks):
         t, key = row
         up, down = accumulate(up, down, jax.random.normal(key, (streams,)) + shift, 0.5)
         fired = jnp.maximum(up, down) > threshold
-        kept = jnp.where(fired & restart, 0.0, 1.0)
-        return (up * kept, down * kept, jnp.where(fired & (first == 0), t, first), alarms + jnp.sum(fired)), None
+        carried = jnp.where(fired & restart, 0.0, 1.0)
+        return (up * carried, down * carried, jnp.where(fired & (first == 0), t, first), alarms + jnp.sum(fired)), None
 
     none = jnp.zeros(streams)
     start = (none, none, jnp.zeros(streams, jnp.int64), jnp.zeros((), jnp.int64))

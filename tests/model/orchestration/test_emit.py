@@ -40,36 +40,36 @@ def test_flags_say_why_a_tick_was_rejected(replay, walked):
         (1e9, stamp + 1, "outlier"),
         (0.0, stamp, "out_of_order"),
     ):
-        told = replay([values[-1] if value == 0.0 else value], [when], state=state)[1].telemetry
-        assert told.rejected[0] and not told.accepted[0] and not told.released[0]
-        reasons = {name: bool(getattr(told, name)[0]) for name in ("not_finite", "outlier", "out_of_order")}
+        telemetry = replay([values[-1] if value == 0.0 else value], [when], state=state)[1].telemetry
+        assert telemetry.rejected[0] and not telemetry.accepted[0] and not telemetry.released[0]
+        reasons = {name: bool(getattr(telemetry, name)[0]) for name in ("not_finite", "outlier", "out_of_order")}
         assert reasons == {name: name == reason for name in reasons}
-        assert told.degraded[0] and told.operating_mode[0] == 1
+        assert telemetry.degraded[0] and telemetry.operating_mode[0] == 1
 
 
 def test_what_a_rejected_tick_did_not_compute_is_unknown(rejected):
-    _, told = rejected
+    _, telemetry = rejected
     for name in COMPUTED:
-        assert np.isnan(getattr(told, name)).all(), name
+        assert np.isnan(getattr(telemetry, name)).all(), name
     for name in FLAGS:
-        assert not getattr(told, name).any(), name
-    assert told.alarm_chart[0] == -1 and told.onset_ago[0] == 0 and told.solver[0] == -1
-    assert np.isnan(told.observation[0])
+        assert not getattr(telemetry, name).any(), name
+    assert telemetry.alarm_chart[0] == -1 and telemetry.onset_ago[0] == 0 and telemetry.solver[0] == -1
+    assert np.isnan(telemetry.observation[0])
 
 
 def test_what_a_rejected_tick_left_standing_is_shown_as_it_stands(rejected):
-    before, told = rejected
+    before, telemetry = rejected
     for name in STANDING - {"prediction", "lower", "upper", "scale", "kernel_prediction", "kernel_scale"}:
         if name.startswith(("cusum", "chart_statistic")):
             continue
         # Thresholds adapt after they have been compared with, by less than a thousandth on a quiet tick.
         tolerance = 1e-3 if name.endswith("threshold") else 0.0
-        np.testing.assert_allclose(getattr(told, name)[0], getattr(before, name)[-1], rtol=tolerance, err_msg=name)
-    assert np.isfinite(told.prediction[0]) and np.isfinite(told.kernel_prediction[0]).all()
+        np.testing.assert_allclose(getattr(telemetry, name)[0], getattr(before, name)[-1], rtol=tolerance, err_msg=name)
+    assert np.isfinite(telemetry.prediction[0]) and np.isfinite(telemetry.kernel_prediction[0]).all()
 
 
 def test_a_clean_walk_raises_no_flag_of_the_gate(walked):
-    told = walked[2].telemetry
+    telemetry = walked[2].telemetry
     for name in (
         "rejected",
         "not_finite",
@@ -81,50 +81,50 @@ def test_a_clean_walk_raises_no_flag_of_the_gate(walked):
         "released",
         "degraded",
     ):
-        assert not getattr(told, name).any(), name
-    np.testing.assert_array_equal(told.ticks, np.arange(1, 401))
-    np.testing.assert_array_equal(told.observation, walked[0])
+        assert not getattr(telemetry, name).any(), name
+    np.testing.assert_array_equal(telemetry.ticks, np.arange(1, 401))
+    np.testing.assert_array_equal(telemetry.observation, walked[0])
 
 
 def test_the_z_score_is_that_of_the_frame_before_the_tick(replay, walked):
     values, state, _ = walked
-    told = replay([values[-1] + 4.0], state=state)[1].telemetry
+    telemetry = replay([values[-1] + 4.0], state=state)[1].telemetry
     expected = (values[-1] + 4.0 - float(state.frame.level)) / float(state.frame.spread)
-    assert told.z_score[0] == pytest.approx(expected, rel=1e-12)
+    assert telemetry.z_score[0] == pytest.approx(expected, rel=1e-12)
 
 
 def test_the_kernels_forecasts_are_in_the_inputs_units(replay, walked):
     values, state, _ = walked
-    told = replay([values[-1]], state=state)[1].telemetry
+    telemetry = replay([values[-1]], state=state)[1].telemetry
     forecast = state.forecast
     expected = float(forecast.origin) + float(forecast.unit) * np.asarray(forecast.kernel_mean)
-    np.testing.assert_allclose(told.kernel_prediction[0], expected, rtol=1e-12)
+    np.testing.assert_allclose(telemetry.kernel_prediction[0], expected, rtol=1e-12)
     np.testing.assert_allclose(
-        told.kernel_scale[0], float(forecast.unit) * np.asarray(forecast.kernel_scale), rtol=1e-12
+        telemetry.kernel_scale[0], float(forecast.unit) * np.asarray(forecast.kernel_scale), rtol=1e-12
     )
 
 
 def test_the_charts_of_the_telemetry_are_those_that_decided(walked):
-    told = walked[2].telemetry
-    np.testing.assert_array_equal(told.cusum_drift, np.maximum(told.cusum_up, told.cusum_down))
-    np.testing.assert_array_equal(told.cusum_drift, told.chart_statistic[:, 0])
-    np.testing.assert_array_equal(told.adaptive_threshold, told.chart_threshold[:, 0])
-    fired = told.alarm & (told.alarm_chart < len(CHART_NAMES))
-    excess = told.chart_statistic / told.chart_threshold
+    telemetry = walked[2].telemetry
+    np.testing.assert_array_equal(telemetry.cusum_drift, np.maximum(telemetry.cusum_up, telemetry.cusum_down))
+    np.testing.assert_array_equal(telemetry.cusum_drift, telemetry.chart_statistic[:, 0])
+    np.testing.assert_array_equal(telemetry.adaptive_threshold, telemetry.chart_threshold[:, 0])
+    fired = telemetry.alarm & (telemetry.alarm_chart < len(CHART_NAMES))
+    excess = telemetry.chart_statistic / telemetry.chart_threshold
     assert (excess[fired].max(axis=1, initial=2.0) > 1.0).all()
-    quiet = ~told.alarm & ~told.in_grace
+    quiet = ~telemetry.alarm & ~telemetry.in_grace
     assert (excess[quiet][1:] <= 1.0).all()
 
 
 def test_relations_between_fields_hold(walked):
-    told = walked[2].telemetry
-    np.testing.assert_array_equal(told.fractal_dimension, 2.0 - told.holder_exponent)
-    np.testing.assert_array_equal(told.accepted, ~told.rejected)
-    np.testing.assert_allclose(told.transport_plan.sum(axis=(1, 2)), 1.0, rtol=0, atol=1e-6)
-    np.testing.assert_allclose(told.target_weight.sum(axis=1), 1.0, rtol=0, atol=1e-12)
-    np.testing.assert_allclose(told.transport_plan.sum(axis=1), told.target_weight, rtol=0, atol=1e-6)
-    assert (told.stiffness_low < told.stiffness_high).all()
-    assert set(np.unique(told.solver)) <= {0, 1, 2} and set(np.unique(told.operating_mode)) <= {0, 1, 2}
+    telemetry = walked[2].telemetry
+    np.testing.assert_array_equal(telemetry.fractal_dimension, 2.0 - telemetry.holder_exponent)
+    np.testing.assert_array_equal(telemetry.accepted, ~telemetry.rejected)
+    np.testing.assert_allclose(telemetry.transport_plan.sum(axis=(1, 2)), 1.0, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(telemetry.target_weight.sum(axis=1), 1.0, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(telemetry.transport_plan.sum(axis=1), telemetry.target_weight, rtol=0, atol=1e-6)
+    assert (telemetry.stiffness_low < telemetry.stiffness_high).all()
+    assert set(np.unique(telemetry.solver)) <= {0, 1, 2} and set(np.unique(telemetry.operating_mode)) <= {0, 1, 2}
 
 
 def test_every_field_has_one_row_a_tick(walked):

@@ -184,12 +184,12 @@ def test_a_signal_that_was_constant_from_the_start_thaws(gate_run, size):
 
 def test_the_typical_interval_is_the_median_of_the_known_ones():
     rng = np.random.default_rng(3)
-    for known in range(0, 16):
-        intervals = rng.integers(1, 10**12, size=known)
-        gate = EMPTY.gate._replace(intervals_ns=jnp.asarray(np.r_[np.full(15 - known, -1), intervals].astype(np.int64)))
-        expected = np.sort(intervals)[known // 2] if known else 0
+    for count in range(0, 16):
+        intervals = rng.integers(1, 10**12, size=count)
+        gate = EMPTY.gate._replace(intervals_ns=jnp.asarray(np.r_[np.full(15 - count, -1), intervals].astype(np.int64)))
+        expected = np.sort(intervals)[count // 2] if count else 0
         assert float(typical_interval(CONFIG, gate)) == expected
-        if known % 2:
+        if count % 2:
             assert float(typical_interval(CONFIG, gate)) == np.median(intervals)
     assert float(typical_interval(PredictorConfig(tick_interval_ns=7), EMPTY.gate)) == 7.0
 

@@ -26,36 +26,36 @@ def test_roughness_is_measured_on_its_stride_also_when_the_window_is_full(walked
 
 
 def test_before_half_a_window_nothing_is_known(walked):
-    told = walked[2].telemetry
-    assert not told.holder_valid[:63].any()
-    np.testing.assert_array_equal(told.holder_exponent[:63], 0.5)
-    assert told.holder_valid[WINDOW:].mean() > 0.95
+    telemetry = walked[2].telemetry
+    assert not telemetry.holder_valid[:63].any()
+    np.testing.assert_array_equal(telemetry.holder_exponent[:63], 0.5)
+    assert telemetry.holder_valid[WINDOW:].mean() > 0.95
     # The likelihood waits for a full window.
-    assert np.isnan(told.whittle_exponent[: WINDOW - 1]).all()
-    assert np.isfinite(told.whittle_exponent[WINDOW + STRIDE :]).mean() > 0.95
+    assert np.isnan(telemetry.whittle_exponent[: WINDOW - 1]).all()
+    assert np.isfinite(telemetry.whittle_exponent[WINDOW + STRIDE :]).mean() > 0.95
 
 
 @pytest.mark.parametrize("values", [np.full(300, 3.0), np.arange(300.0)], ids=["constant", "linear"])
 def test_a_window_without_an_exponent_has_none_and_is_no_emergency(replay, values):
-    told = replay(values)[1].telemetry
-    assert not told.holder_valid.any() and not told.emergency.any()
-    np.testing.assert_array_equal(told.holder_exponent, 0.5)
+    telemetry = replay(values)[1].telemetry
+    assert not telemetry.holder_valid.any() and not telemetry.emergency.any()
+    np.testing.assert_array_equal(telemetry.holder_exponent, 0.5)
 
 
 def test_the_telemetry_shows_what_the_room_computes_on_the_same_window(replay, walked):
     values, state, results = walked
-    told = results.telemetry
+    telemetry = results.telemetry
     window = jnp.asarray(values[-WINDOW:])
     path, count = (window - window[-1]) / state.frame.scale, jnp.asarray(WINDOW)
     estimate = jax.jit(holder_exponent)(path, count, CONFIG)
     assert 400 % STRIDE == 0 and bool(estimate.valid)
-    assert told.holder_exponent[-1] == pytest.approx(float(estimate.exponent), abs=1e-9)
+    assert telemetry.holder_exponent[-1] == pytest.approx(float(estimate.exponent), abs=1e-9)
     split = semimartingale_split(path, count)
     for name in ("drift", "quadratic_variation", "jump_share"):
-        assert getattr(told, name)[-1] == pytest.approx(float(getattr(split, name)), rel=1e-9, abs=1e-12)
-    assert bool(told.jump[-1]) == bool(jump_test(path).flag)
+        assert getattr(telemetry, name)[-1] == pytest.approx(float(getattr(split, name)), rel=1e-9, abs=1e-12)
+    assert bool(telemetry.jump[-1]) == bool(jump_test(path).flag)
     indicator = stationarity_indicator(path, count)
-    assert bool(told.stationary[-1]) == (bool(jnp.isfinite(indicator.statistic)) and not bool(indicator.rejected))
+    assert bool(telemetry.stationary[-1]) == (bool(jnp.isfinite(indicator.statistic)) and not bool(indicator.rejected))
 
 
 def test_a_jump_of_ten_sigma_is_flagged_on_its_tick_only(replay, walked):
@@ -63,5 +63,5 @@ def test_a_jump_of_ten_sigma_is_flagged_on_its_tick_only(replay, walked):
     rng = np.random.default_rng(13)
     following = values[-1] + np.cumsum(rng.normal(size=20))
     following[10:] += 12.0
-    told = replay(following, state=state)[1].telemetry
-    np.testing.assert_array_equal(np.flatnonzero(told.jump), [10])
+    telemetry = replay(following, state=state)[1].telemetry
+    np.testing.assert_array_equal(np.flatnonzero(telemetry.jump), [10])

@@ -45,11 +45,11 @@ def test_degraded_is_entered_at_once_and_left_after_enough_clean_ticks(doubt, st
     assert not bool(modes.degraded)
     modes = update_degraded(config, modes, bad)
     assert bool(modes.degraded) and bool(modes.stale) == (doubt == "stale")
-    seen = []
+    outcomes = []
     for _ in range(steps + 2):
         modes = update_degraded(config, modes, _verdict())
-        seen.append(bool(modes.degraded))
-    assert seen == [True] * (steps - 1) + [False] * 3
+        outcomes.append(bool(modes.degraded))
+    assert outcomes == [True] * (steps - 1) + [False] * 3
 
 
 def test_a_relapse_starts_the_count_anew():
@@ -78,8 +78,8 @@ def _measure(config: PredictorConfig, exponents, whittle=None, valid=True, start
         return rough, rough
 
     rows = (jnp.asarray(exponents), jnp.asarray(whittle), jnp.asarray(valid))
-    last, seen = jax.jit(lambda s: jax.lax.scan(tick, s, rows))(start)
-    return last, jax.tree.map(np.asarray, seen)
+    last, outcomes = jax.jit(lambda s: jax.lax.scan(tick, s, rows))(start)
+    return last, jax.tree.map(np.asarray, outcomes)
 
 
 def _usual(mean: float = 0.5, sd: float = 0.05, n: int = 400, seed: int = 0) -> np.ndarray:
@@ -89,10 +89,10 @@ def _usual(mean: float = 0.5, sd: float = 0.05, n: int = 400, seed: int = 0) -> 
 @pytest.mark.parametrize("persistence", [4, 16, 32])
 def test_the_absolute_breaker_trips_after_its_persistence_and_not_before(persistence):
     config = PredictorConfig(holder_breaker="absolute", holder_persistence=persistence)
-    _, seen = _measure(config, np.full(20, 0.3))
+    _, outcomes = _measure(config, np.full(20, 0.3))
     # A measurement stands for `wtmm_stride` ticks.
-    assert int(np.argmax(seen.emergency)) + 1 == -(-persistence // config.wtmm_stride)
-    assert seen.emergency[-1]
+    assert int(np.argmax(outcomes.emergency)) + 1 == -(-persistence // config.wtmm_stride)
+    assert outcomes.emergency[-1]
 
 
 def test_one_smooth_measurement_interrupts_the_persistence():
@@ -120,8 +120,8 @@ def test_dimension_and_exponent_are_two_ways_to_be_rough():
 @pytest.mark.parametrize("config", [CONFIG, ABSOLUTE], ids=["relative", "absolute"])
 def test_an_invalid_measurement_never_trips_and_holds_the_last_exponent(config):
     start, _ = _measure(config, _usual(0.7))
-    last, seen = _measure(config, np.full(100, np.nan), valid=False, start=start)
-    assert not seen.emergency.any() and not seen.valid.any()
+    last, outcomes = _measure(config, np.full(100, np.nan), valid=False, start=start)
+    assert not outcomes.emergency.any() and not outcomes.valid.any()
     assert float(last.exponent) == float(start.exponent)
     assert float(last.baseline) == float(start.baseline) and np.isfinite(float(last.deviation))
 
@@ -135,8 +135,8 @@ def test_the_relative_breaker_sees_a_fall_below_the_processs_own_baseline():
 
 @pytest.mark.parametrize("mean", [0.02, 0.3, 0.5])
 def test_a_process_that_is_rough_by_nature_is_no_emergency(mean):
-    _, seen = _measure(CONFIG, _usual(mean, n=4000))
-    assert seen.emergency.mean() < 0.01
+    _, outcomes = _measure(CONFIG, _usual(mean, n=4000))
+    assert outcomes.emergency.mean() < 0.01
     # By the letter of the seeds it nearly always is, for the two that lie well below .5.
     if mean < 0.4:
         assert _measure(ABSOLUTE, _usual(mean, n=4000))[1].emergency.mean() > 0.99
@@ -144,8 +144,8 @@ def test_a_process_that_is_rough_by_nature_is_no_emergency(mean):
 
 def test_a_process_that_turns_rough_for_good_is_an_event_that_ends():
     start, _ = _measure(CONFIG, _usual())
-    _, seen = _measure(CONFIG, _usual(0.2, n=2000, seed=2), start=start)
-    assert seen.emergency.any() and not seen.emergency[-1000:].any()
+    _, outcomes = _measure(CONFIG, _usual(0.2, n=2000, seed=2), start=start)
+    assert outcomes.emergency.any() and not outcomes.emergency[-1000:].any()
 
 
 def test_a_smooth_process_above_the_thresholds_may_fall_and_stay_above_them():
@@ -159,27 +159,27 @@ _watch = jax.jit(watch_entropy)
 
 
 def _warned(distances, window: float = 100.0, config: PredictorConfig = CONFIG):
-    modes, seen = EMPTY.modes, []
+    modes, outcomes = EMPTY.modes, []
     for distance in distances:
         entropy = jnp.asarray(1.0 + np.log(config.entropy_threshold) + distance)
         modes, collapse = _watch(config, modes, entropy, jnp.asarray(1.0), jnp.asarray(window), NO)
         np.testing.assert_allclose(collapse.distance, distance, rtol=0, atol=1e-12)
-        seen.append(bool(collapse.warning))
-    return seen
+        outcomes.append(bool(collapse.warning))
+    return outcomes
 
 
 @pytest.mark.parametrize(("window", "needed"), [(50.0, 10), (100.0, 10), (257.0, 25), (500.0, 50)])
 def test_collapse_is_low_entropy_for_more_than_a_tenth_of_the_window(window, needed):
     """Seed 002: a warning for more than max(10, window / 10) steps."""
-    seen = _warned(np.full(60, -0.1), window)
-    assert seen.index(True) == needed and all(seen[needed:])
+    outcomes = _warned(np.full(60, -0.1), window)
+    assert outcomes.index(True) == needed and all(outcomes[needed:])
 
 
 def test_one_healthy_tick_ends_the_count():
     distances = np.full(40, -0.1)
     distances[9] = distances[19] = 0.1
-    seen = _warned(distances)
-    assert seen.index(True) == 30
+    outcomes = _warned(distances)
+    assert outcomes.index(True) == 30
 
 
 def test_the_threshold_is_a_fraction_of_the_expected_width():

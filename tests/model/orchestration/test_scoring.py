@@ -62,9 +62,9 @@ def test_a_tick_is_compared_with_the_forecast_made_for_it():
     np.testing.assert_allclose(residuals.kernels, (13.0 - (10.0 + 2.0 * np.array([0.0, 0.5, 1.0, -1.0]))) / 2.0)
 
 
-@pytest.mark.parametrize(("made", "accepted"), [(NO, YES), (YES, NO)])
-def test_without_a_forecast_or_a_tick_nothing_is_scored(made, accepted):
-    residuals = score_forecasts(_forecast(made=made), jnp.asarray(13.0), accepted)
+@pytest.mark.parametrize(("forecast_out", "accepted"), [(NO, YES), (YES, NO)])
+def test_without_a_forecast_or_a_tick_nothing_is_scored(forecast_out, accepted):
+    residuals = score_forecasts(_forecast(made=forecast_out), jnp.asarray(13.0), accepted)
     assert not bool(residuals.scored)
     assert np.isnan(residuals.fused) and np.isnan(residuals.reference)
     assert float(residuals.standardised) == float(residuals.increment) == 0.0
@@ -161,11 +161,11 @@ def test_kurtosis_is_scipys_over_what_has_been_seen():
     window = CONFIG.residual_window
     for draw in (rng.normal, rng.standard_exponential, lambda size: rng.standard_t(3, size=size)):
         values = draw(size=window)
-        for seen in (8, 50, window):
+        for count in (8, 50, window):
             ring = np.full(window, np.nan)
-            ring[window - seen :] = values[:seen]
-            got = float(kurtosis(jnp.asarray(ring), jnp.asarray(seen)))
-            assert got == pytest.approx(stats.kurtosis(values[:seen], fisher=False), rel=1e-10)
+            ring[window - count :] = values[:count]
+            got = float(kurtosis(jnp.asarray(ring), jnp.asarray(count)))
+            assert got == pytest.approx(stats.kurtosis(values[:count], fisher=False), rel=1e-10)
 
 
 def test_kurtosis_of_too_few_or_equal_residuals_is_that_of_the_normal_law():

@@ -34,28 +34,28 @@ def _forecasts(results) -> np.ndarray:
 
 def test_the_forecast_for_t_is_scored_at_t(walked):
     values, _, results = walked
-    told = results.telemetry
-    np.testing.assert_array_equal(told.prediction[1:], results.reference_prediction[:-1])
-    np.testing.assert_array_equal(told.lower[1:], results.confidence_lower[:-1])
-    np.testing.assert_array_equal(told.upper[1:], results.confidence_upper[:-1])
-    np.testing.assert_array_equal(told.residual[1:], values[1:] - results.reference_prediction[:-1])
-    assert np.isnan(told.prediction[0]) and np.isnan(told.residual[0])
+    telemetry = results.telemetry
+    np.testing.assert_array_equal(telemetry.prediction[1:], results.reference_prediction[:-1])
+    np.testing.assert_array_equal(telemetry.lower[1:], results.confidence_lower[:-1])
+    np.testing.assert_array_equal(telemetry.upper[1:], results.confidence_upper[:-1])
+    np.testing.assert_array_equal(telemetry.residual[1:], values[1:] - results.reference_prediction[:-1])
+    assert np.isnan(telemetry.prediction[0]) and np.isnan(telemetry.residual[0])
 
 
 def test_the_forecast_is_the_weighted_mean_of_the_kernels(walked):
     """Weights of tick t and the kernels' forecasts that are scored at t + 1."""
     _, _, results = walked
-    told = results.telemetry
-    fused = np.einsum("tk,tk->t", told.weight[:-1], told.kernel_prediction[1:])
+    telemetry = results.telemetry
+    fused = np.einsum("tk,tk->t", telemetry.weight[:-1], telemetry.kernel_prediction[1:])
     np.testing.assert_allclose(results.reference_prediction[:-1], fused, rtol=0, atol=1e-9)
 
 
 def test_the_scale_is_that_of_the_mixture(walked):
     values, _, results = walked
-    told = results.telemetry
-    arrays = (told.weight[:-1], told.kernel_prediction[1:] - values[:-1, None], told.kernel_scale[1:])
+    telemetry = results.telemetry
+    arrays = (telemetry.weight[:-1], telemetry.kernel_prediction[1:] - values[:-1, None], telemetry.kernel_scale[1:])
     expected = jax.vmap(mixture_scale)(*(jnp.asarray(a) for a in arrays))
-    np.testing.assert_allclose(told.scale[1:], expected, rtol=1e-9)
+    np.testing.assert_allclose(telemetry.scale[1:], expected, rtol=1e-9)
 
 
 def test_weights_are_on_the_simplex_at_every_tick(walked):
@@ -65,9 +65,9 @@ def test_weights_are_on_the_simplex_at_every_tick(walked):
 
 
 def test_the_free_energy_falls_along_every_step(walked):
-    told = walked[2].telemetry
-    assert (told.free_energy <= told.free_energy_before + 1e-12).all()
-    assert told.sinkhorn_converged.all() and (told.sinkhorn_error < 1e-6).all()
+    telemetry = walked[2].telemetry
+    assert (telemetry.free_energy <= telemetry.free_energy_before + 1e-12).all()
+    assert telemetry.sinkhorn_converged.all() and (telemetry.sinkhorn_error < 1e-6).all()
 
 
 def test_results_are_finite_and_ordered_from_the_first_tick(walked):
@@ -114,7 +114,7 @@ def test_a_rejected_tick_touches_counters_and_modes_only(replay, walked, kind):
     value, seconds = BAD_TICKS[kind]
     value = values[-1] if value == 0.0 else value
     stamp = int(state.gate.last_timestamp_ns) + seconds * SECOND
-    after, told = replay([value], [stamp], state=state)
+    after, telemetry = replay([value], [stamp], state=state)
     for name in ("frame", "forecast", "score", "charts", "roughness", "weight", "kernels", "key"):
         _assert_same(getattr(after, name), getattr(state, name))
     counters = {"backward_run", "backward_timestamp_ns", "skipped", "outlier_run", "outlier_streak", "outlier_value"}
@@ -123,9 +123,9 @@ def test_a_rejected_tick_touches_counters_and_modes_only(replay, walked, kind):
     assert int(after.ticks) == int(state.ticks) + 1
     assert bool(after.modes.degraded) and float(after.modes.quantile) == float(state.modes.quantile)
     # The forecast that is out stays out.
-    np.testing.assert_array_equal(_forecasts(told)[:, 0], _forecasts(results)[:, -1])
-    assert told.telemetry.rejected[0] and not told.telemetry.accepted[0]
-    assert int(told.operating_mode[0]) == 1
+    np.testing.assert_array_equal(_forecasts(telemetry)[:, 0], _forecasts(results)[:, -1])
+    assert telemetry.telemetry.rejected[0] and not telemetry.telemetry.accepted[0]
+    assert int(telemetry.operating_mode[0]) == 1
 
 
 @pytest.mark.parametrize(
@@ -146,10 +146,10 @@ def test_after_any_bad_ticks_the_predictor_recovers_by_itself(replay, walked, ba
     tail = values[-1] + random_walk(400, 12)
     end, results = replay(tail, state=after)
     assert np.isfinite(_forecasts(during)).all() and np.isfinite(_forecasts(results)).all()
-    told = results.telemetry
-    assert not told.degraded[-50:].any() and told.accepted[-300:].all()
+    telemetry = results.telemetry
+    assert not telemetry.degraded[-50:].any() and telemetry.accepted[-300:].all()
     # In the last hundred ticks it is about as good as last value, whose median error is .67.
-    assert np.median(np.abs(told.residual[-100:])) < 1.0
+    assert np.median(np.abs(telemetry.residual[-100:])) < 1.0
     assert np.isfinite(np.asarray(end.weight)).all()
 
 
@@ -182,25 +182,25 @@ def test_no_series_leaves_anything_that_is_not_a_number(replay, values):
 def test_a_new_level_is_an_alarm_and_rescales_the_frame(replay, walked):
     values, state, _ = walked
     after, results = replay(values[-1] + 1000.0 + random_walk(60, 1), state=state)
-    told = results.telemetry
-    released = int(np.argmax(told.released))
+    telemetry = results.telemetry
+    released = int(np.argmax(telemetry.released))
     assert released == CONFIG.outlier_release_steps - 1
-    assert told.alarm[released] and told.alarm_chart[released] == RELEASE
-    assert told.onset_ago[released] == CONFIG.outlier_release_steps - 1
-    np.testing.assert_array_equal(told.weight[released], 0.25)
-    assert told.in_grace[released:].sum() >= CONFIG.grace_period_steps
+    assert telemetry.alarm[released] and telemetry.alarm_chart[released] == RELEASE
+    assert telemetry.onset_ago[released] == CONFIG.outlier_release_steps - 1
+    np.testing.assert_array_equal(telemetry.weight[released], 0.25)
+    assert telemetry.in_grace[released:].sum() >= CONFIG.grace_period_steps
     assert float(after.frame.scale) < 3.0 * float(state.frame.scale)
 
 
 def test_every_alarm_makes_the_weights_uniform_and_they_come_back(replay):
     rng = np.random.default_rng(3)
     values = np.where(np.arange(1500) < 900, 0.0, 3.0) + rng.normal(size=1500)
-    told = replay(values)[1].telemetry
-    alarms = np.flatnonzero(told.alarm[:-10])
+    telemetry = replay(values)[1].telemetry
+    alarms = np.flatnonzero(telemetry.alarm[:-10])
     assert ((alarms >= 900) & (alarms < 930)).any(), "the shift itself must be found"
-    plain = alarms[~told.emergency[alarms]]
-    np.testing.assert_array_equal(told.weight[plain], 0.25)
-    gap = np.abs(told.weight - told.target_weight).sum(1)
+    plain = alarms[~telemetry.emergency[alarms]]
+    np.testing.assert_array_equal(telemetry.weight[plain], 0.25)
+    gap = np.abs(telemetry.weight - telemetry.target_weight).sum(1)
     # The way back is taken at `jko_recovery_step`, .9 of it a tick.
     assert (gap[plain + 3] < 0.15).all()
 
@@ -210,22 +210,22 @@ def test_weights_stand_still_while_degraded(replay, walked):
     stamps = int(state.gate.last_timestamp_ns) + SECOND * np.arange(1, 31)
     late = stamps + 60 * SECOND
     following = values[-1] + random_walk(30, 4)
-    told = replay(following, stamps, late, state=state)[1].telemetry
-    assert told.stale.all() and told.degraded.all() and told.accepted.all()
-    still = ~told.alarm
+    telemetry = replay(following, stamps, late, state=state)[1].telemetry
+    assert telemetry.stale.all() and telemetry.degraded.all() and telemetry.accepted.all()
+    still = ~telemetry.alarm
     np.testing.assert_array_equal(
-        told.weight[still], np.broadcast_to(np.asarray(state.weight), told.weight.shape)[still]
+        telemetry.weight[still], np.broadcast_to(np.asarray(state.weight), telemetry.weight.shape)[still]
     )
-    assert (told.operating_mode == 1).all()
+    assert (telemetry.operating_mode == 1).all()
 
 
 def test_in_an_emergency_all_weight_is_on_the_log_signature(replay, walked):
     values, state, _ = walked
     rough = state.roughness._replace(emergency=jnp.asarray(True))
-    told = replay([values[-1] + 0.5], state=state._replace(roughness=rough))[1].telemetry
-    if told.emergency[0]:
-        np.testing.assert_array_equal(told.weight[0], [0.0, 0.0, 0.0, 1.0])
-        assert told.operating_mode[0] == 2
+    telemetry = replay([values[-1] + 0.5], state=state._replace(roughness=rough))[1].telemetry
+    if telemetry.emergency[0]:
+        np.testing.assert_array_equal(telemetry.weight[0], [0.0, 0.0, 0.0, 1.0])
+        assert telemetry.operating_mode[0] == 2
     else:
         pytest.fail("the breaker closed on the tick of a measurement; choose a walk whose exponent stays low")
 
@@ -233,9 +233,9 @@ def test_in_an_emergency_all_weight_is_on_the_log_signature(replay, walked):
 def test_a_gap_is_scored_but_not_learned_from(replay, walked):
     values, state, results = walked
     stamp = int(state.gate.last_timestamp_ns) + 100 * SECOND
-    after, told = replay([values[-1] + 15.0], [stamp], state=state)
-    assert told.telemetry.sparse[0] and told.telemetry.accepted[0]
-    assert told.telemetry.residual[0] == pytest.approx(values[-1] + 15.0 - results.reference_prediction[-1])
+    after, telemetry = replay([values[-1] + 15.0], [stamp], state=state)
+    assert telemetry.telemetry.sparse[0] and telemetry.telemetry.accepted[0]
+    assert telemetry.telemetry.residual[0] == pytest.approx(values[-1] + 15.0 - results.reference_prediction[-1])
     assert int(after.score.scored) == int(state.score.scored)
     for before, new in (
         (state.kernels["hilbert"].slow, after.kernels["hilbert"].slow),
@@ -251,8 +251,8 @@ def test_a_gap_is_scored_but_not_learned_from(replay, walked):
 def test_a_frozen_signal_teaches_nothing(replay, walked):
     values, state, _ = walked
     after, results = replay(np.full(60, values[-1]), state=state)
-    told = results.telemetry
-    frozen = np.flatnonzero(told.frozen)
+    telemetry = results.telemetry
+    frozen = np.flatnonzero(telemetry.frozen)
     assert frozen[0] == CONFIG.frozen_signal_min_steps - 2 and len(frozen) == 60 - frozen[0]
     middle, _ = replay(np.full(int(frozen[0]), values[-1]), state=state)
     for name in ("score", "charts"):

@@ -106,7 +106,7 @@ def test_five_thousand_single_bit_flips_are_refused(payload: dict, compression: 
 
 
 @pytest.mark.parametrize(
-    ("payload", "said"),
+    ("payload", "reason"),
     [
         ({"a": {1: 2}}, "no text"),
         ({"a": object()}, "object"),
@@ -121,8 +121,8 @@ def test_five_thousand_single_bit_flips_are_refused(payload: dict, compression: 
         ({"a": [0] * MAX_ITEMS}, str(MAX_ITEMS)),
     ],
 )
-def test_what_the_format_cannot_hold_is_refused_when_written(payload: dict, said: str) -> None:
-    with pytest.raises(DomainError, match=said):
+def test_what_the_format_cannot_hold_is_refused_when_written(payload: dict, reason: str) -> None:
+    with pytest.raises(DomainError, match=reason):
         encode(payload)
 
 

@@ -57,9 +57,9 @@ def test_the_newest_are_kept_in_order(payload: dict, tmp_path: Path) -> None:
     for n in range(7):
         folder.save(at(payload, 50 * n))
     assert [ticks(path) for path in folder.paths()] == [200, 250, 300]
-    found = folder.newest_valid()
-    assert found is not None
-    assert (ticks(found.path), found.skipped) == (300, [])
+    newest = folder.newest_valid()
+    assert newest is not None
+    assert (ticks(newest.path), newest.skipped) == (300, [])
     assert strangers(folder.folder) == [".snapshots.lock"]
     assert folder.paths()[-1].name == f"snapshot_{300:012d}_{10**18 + 300}.msgpack"
 
@@ -74,11 +74,11 @@ def test_a_damaged_one_is_passed_over_and_named(payload: dict, tmp_path: Path) -
     damaged[500] ^= 4
     flipped.write_bytes(damaged)
     with pytest.warns(UserWarning, match=r"2 snapshots cannot be used .*the newest valid one is snapshot_0{11}1_"):
-        found = folder.newest_valid()
-    assert found is not None
-    assert ticks(found.path) == 1
-    assert [path for path, _ in found.skipped] == [cut, flipped]
-    assert all("checksum" in reason for _, reason in found.skipped)
+        newest = folder.newest_valid()
+    assert newest is not None
+    assert ticks(newest.path) == 1
+    assert [path for path, _ in newest.skipped] == [cut, flipped]
+    assert all("checksum" in reason for _, reason in newest.skipped)
     for path in folder.paths():
         path.write_bytes(b"")
     with pytest.warns(UserWarning, match="none of the folder is valid"):
@@ -92,9 +92,9 @@ def test_retention_never_removes_the_only_valid_one(payload: dict, tmp_path: Pat
         (tmp_path / f"snapshot_{n:012d}_{3 * 10**18 + n}.msgpack").write_bytes(b"cut")
     folder.save(at(payload, 6))  # nothing is removed but by a save, and the one just saved is whole
     assert len(folder.paths()) == 2
-    found = folder.newest_valid()
-    assert found is not None
-    assert (ticks(found.path), found.skipped) == (6, [])
+    newest = folder.newest_valid()
+    assert newest is not None
+    assert (ticks(newest.path), newest.skipped) == (6, [])
 
 
 def test_a_clock_set_back_does_not_make_an_old_one_the_newest(payload: dict, tmp_path: Path) -> None:
@@ -108,9 +108,9 @@ def test_a_series_begun_again_is_newer_than_the_ticks_of_the_old(payload: dict, 
     folder = SnapshotFolder(tmp_path, retention=2)
     folder.save(at(payload, 9_999_999, 5000))
     folder.save(at(payload, 50, 6000))
-    found = folder.newest_valid()
-    assert found is not None
-    assert ticks(found.path) == 50
+    newest = folder.newest_valid()
+    assert newest is not None
+    assert ticks(newest.path) == 50
 
 
 def test_what_a_killed_writer_left_is_cleaned_and_nothing_else(payload: dict, tmp_path: Path) -> None:
@@ -186,9 +186,9 @@ def test_a_read_only_disk_leaves_the_last_valid_one(payload: dict, small_disk: P
     with pytest.raises(OSError, match="Read-only") as refused:
         folder.save(at(payload, 2))
     assert refused.value.errno == errno.EROFS
-    found = folder.newest_valid()
-    assert found is not None
-    assert ticks(found.path) == 1
+    newest = folder.newest_valid()
+    assert newest is not None
+    assert ticks(newest.path) == 1
     remount(small_disk, "rw")
     folder.save(at(payload, 2))
     assert [ticks(path) for path in folder.paths()] == [1, 2]

@@ -18,12 +18,12 @@ def test_a_killed_run_goes_on_as_if_nothing_had_been(tmp_path: Path) -> None:
     command = [sys.executable, interrupted_run.__file__, "--kills", "2", "--window", "0.4", "--no-reference"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    seen = json.loads(done.stdout)
-    assert seen["kills"] == 2
-    assert seen["restarts_before_an_acknowledged_snapshot"] == 0
-    assert seen["damaged_files"] == 0
-    assert seen["resumed_at"] > 0  # there was something to go on from
-    assert seen["digest"] == digest_of_the_run_that_nobody_kills(tmp_path, seen["last"])
+    outcome = json.loads(done.stdout)
+    assert outcome["kills"] == 2
+    assert outcome["restarts_before_an_acknowledged_snapshot"] == 0
+    assert outcome["damaged_files"] == 0
+    assert outcome["resumed_at"] > 0  # there was something to go on from
+    assert outcome["digest"] == digest_of_the_run_that_nobody_kills(tmp_path, outcome["last"])
 
 
 def digest_of_the_run_that_nobody_kills(folder: Path, last: int) -> str:

@@ -112,18 +112,18 @@ def test_a_fleet_is_one_file_and_comes_back_bit_for_bit(
     progress = Progress(LEARNED, "a fleet", 5, {"speed": 2.5})
     folder = SnapshotFolder(tmp_path, compression=compression)
     written = folder.save(snapshot_of(fleet, config, progress=progress, assets=assets))
-    found = folder.newest_valid()
-    assert found is not None and found.path == written.path and not found.skipped
-    back = assets_from(found.payload)
+    newest = folder.newest_valid()
+    assert newest is not None and newest.path == written.path and not newest.skipped
+    back = assets_from(newest.payload)
     assert back is not None and back.labels == assets.labels
     assert {name: column.tobytes() for name, column in back.columns.items()} == {
         name: column.tobytes() for name, column in assets.columns.items()
     }
-    assert progress_from(found.payload) == progress
-    assert config_from(found.payload) == config
-    whole = fleet_states_from(found.payload, cold, assets.labels)
+    assert progress_from(newest.payload) == progress
+    assert config_from(newest.payload) == config
+    whole = fleet_states_from(newest.payload, cold, assets.labels)
     assert sha256_pytree(whole) == sha256_pytree(fleet)
-    assert sha256_pytree(fleet_states_from(found.payload, cold, ["a", "b"])) == sha256_pytree(of(fleet, 2, 0))
+    assert sha256_pytree(fleet_states_from(newest.payload, cold, ["a", "b"])) == sha256_pytree(of(fleet, 2, 0))
     assert all(leaf.flags.writeable and leaf.flags.owndata for leaf in jax.tree.leaves(whole))
     inspected = inspect_file(written.path)
     assert inspected.valid and inspected.kind == "fleet"
@@ -153,15 +153,15 @@ def test_a_fleet_that_does_not_fit_is_refused_by_name(
         fleet_states_from(held, other, ["a"])
     with pytest.raises(DomainError, match="needs"):
         state_from(held, cold)  # one series cannot go on from a fleet's file
-    for labels, columns, said in [
+    for labels, columns, reason in [
         (("a", "b"), {}, "2 assets do not name"),
         (("a", "b", "b"), {}, "each once"),
         (("a", "b", 1.5), {}, "whole numbers or text"),
         (("a", "b", "c"), {"last": np.zeros(2)}, "'last'"),
     ]:
-        with pytest.raises(DomainError, match=said):
+        with pytest.raises(DomainError, match=reason):
             snapshot_of(fleet, config, assets=Assets(labels, columns))  # type: ignore[arg-type]
-        with pytest.raises(DomainError, match=said):
+        with pytest.raises(DomainError, match=reason):
             assets_from(held | {"assets": {"labels": list(labels), "columns": columns}})
     with pytest.raises(DomainError, match="batch of"):
         snapshot_of(cold, config, assets=Assets(("a",), {}))
@@ -223,7 +223,7 @@ def changed(payload: dict, block: str, name: str, value: Any) -> dict:
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "said"),
+    ("name", "value", "reason"),
     [
         (".frame.window", np.zeros(64), r"float64\[64\] at .frame.window"),
         (".frame.window", np.zeros(128, np.float32), r"float32\[128\]"),
@@ -234,9 +234,9 @@ def changed(payload: dict, block: str, name: str, value: Any) -> dict:
     ],
 )
 def test_a_leaf_that_does_not_fit_is_named(
-    payload: dict, cold: PredictorState, name: str, value: Any, said: str
+    payload: dict, cold: PredictorState, name: str, value: Any, reason: str
 ) -> None:
-    with pytest.raises(DomainError, match=said):
+    with pytest.raises(DomainError, match=reason):
         state_from(changed(payload, "global", name, value), cold)
 
 

@@ -117,15 +117,15 @@ def test_a_failing_disk_is_told_and_clears_by_itself(payload: dict, tmp_path: Pa
     place = tmp_path / "snapshots"
     place.write_text("a file in the way")
     writer = SnapshotWriter(SnapshotFolder(place))
-    assert writer.condition is None
+    assert writer.status().condition is None
     with pytest.raises(FileExistsError):
         writer.submit(numbered(payload, 1)).result(PATIENCE_S)
-    assert "snapshots cannot be written" in str(writer.condition)
+    assert "snapshots cannot be written" in str(writer.status().condition)
     assert (writer.status().failed, writer.status().saved) == (1, 0)
     assert np.isnan(writer.status().last_seconds)
     place.unlink()
     writer.submit(numbered(payload, 2)).result(PATIENCE_S)
-    assert writer.condition is None
+    assert writer.status().condition is None
     shutil.rmtree(place)
     writer.submit(numbered(payload, 3)).result(PATIENCE_S)
     assert (writer.status().failed, writer.status().saved, writer.status().last_ticks) == (1, 2, 3)
@@ -140,13 +140,13 @@ def test_a_full_disk_is_told_and_clears_by_itself(payload: dict, small_disk: Pat
     filler.write_bytes(bytes(shutil.disk_usage(small_disk).free - 20_000))
     for n in (2, 3):
         assert isinstance(writer.submit(numbered(payload, n)).exception(PATIENCE_S), OSError)
-    assert "No space left" in str(writer.condition) or "are free" in str(writer.condition)
-    found = folder.newest_valid()
-    assert found is not None
-    assert progress_from(found.payload).ticks == 1  # type: ignore[union-attr]
+    assert "No space left" in str(writer.status().condition) or "are free" in str(writer.status().condition)
+    newest = folder.newest_valid()
+    assert newest is not None
+    assert progress_from(newest.payload).ticks == 1  # type: ignore[union-attr]
     filler.unlink()
     writer.submit(numbered(payload, 4)).result(PATIENCE_S)
-    assert writer.condition is None
+    assert writer.status().condition is None
     assert writer.close(PATIENCE_S)
 
 
@@ -162,7 +162,7 @@ def test_a_payload_that_cannot_be_made_stops_nothing(payload: dict, tmp_path: Pa
         writer.submit(lambda: payload | {"global": {".ticks": object()}}).result(PATIENCE_S)
     assert writer.status().failed == 2
     writer.submit(numbered(payload, 1)).result(PATIENCE_S)
-    assert writer.condition is None
+    assert writer.status().condition is None
     assert writer.close(PATIENCE_S)
 
 

@@ -155,9 +155,9 @@ def own_server(tmp_path: Path) -> Iterator[Callable[..., RedisServer]]:
 @pytest.fixture
 def line(redis_server: RedisServer) -> Iterator[Line]:
     """A line to the server of the session."""
-    made = Line(redis_server.port)
-    yield made
-    made.close()
+    cuttable = Line(redis_server.port)
+    yield cuttable
+    cuttable.close()
 
 
 _namespaces = (f"test{number}" for number in itertools.count())
@@ -171,19 +171,19 @@ def handles(tmp_path: Path, redis_server: RedisServer) -> Iterator[Callable[[str
 
     def open_handles(kind: str, count: int = 1) -> list[Store]:
         if kind == "memory":
-            made: list[Store] = [MemoryStore()] * count  # a second handle on a dictionary is the same one
+            stores: list[Store] = [MemoryStore()] * count  # a second handle on a dictionary is the same one
         elif kind == "sqlite":
             path = next(files)
-            made = [open_store(path) for _ in range(count)]
+            stores = [open_store(path) for _ in range(count)]
         elif kind == "user":
             register_store("named", NamedStore)
             space = next(_namespaces)
-            made = [open_store(f"named:{space}") for _ in range(count)]
+            stores = [open_store(f"named:{space}") for _ in range(count)]
         else:
             space = next(_namespaces)
-            made = [open_store(redis_server.url, namespace=space, retries=3) for _ in range(count)]
-        opened.extend(made)
-        return made
+            stores = [open_store(redis_server.url, namespace=space, retries=3) for _ in range(count)]
+        opened.extend(stores)
+        return stores
 
     yield open_handles
     for store in opened:
@@ -231,10 +231,10 @@ class Away(MemoryStore):
         self.calls += 1
         if self.away == "before":
             raise StoreUnavailableError("gone")
-        made = super().set_many(writes)
+        versions = super().set_many(writes)
         if self.away == "after":
             raise StoreUnavailableError("gone before the answer")
-        return made
+        return versions
 
 
 @pytest.fixture

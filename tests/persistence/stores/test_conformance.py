@@ -46,9 +46,9 @@ def test_any_bytes_may_be_a_value(store: Store) -> None:
     mutable = bytearray(b"before")
     store.put("bytearray", mutable)
     mutable[:] = b"behind"
-    found = [one.value for one in store.get_many(["array", "every second", "bytearray"]) if one]
-    assert found == [numbers.tobytes(), numbers[::2].tobytes(), b"before"]
-    assert all(type(value) is bytes for value in found)
+    values = [one.value for one in store.get_many(["array", "every second", "bytearray"]) if one]
+    assert values == [numbers.tobytes(), numbers[::2].tobytes(), b"before"]
+    assert all(type(value) is bytes for value in values)
 
 
 @pytest.mark.parametrize("key", ODD_KEYS)
@@ -61,10 +61,10 @@ def test_any_printable_text_may_be_a_key(store: Store, key: str) -> None:
 
 def test_a_write_needs_the_version_that_is_there(store: Store) -> None:
     first = store.compare_and_set("a", b"one", 0)
-    with pytest.raises(ConflictError, match="was to be written over no value") as told:
+    with pytest.raises(ConflictError, match="was to be written over no value") as refusal:
         store.compare_and_set("a", b"other", 0)
-    assert isinstance(told.value, UspnbError)
-    assert (told.value.key, told.value.expected, told.value.found) == ("a", 0, first)
+    assert isinstance(refusal.value, UspnbError)
+    assert (refusal.value.key, refusal.value.expected, refusal.value.found) == ("a", 0, first)
     second = store.compare_and_set("a", b"two", first)
     with pytest.raises(ConflictError, match=f"version {first}, but has version {second}"):
         store.compare_and_set("a", b"late", first)
@@ -102,8 +102,8 @@ def test_more_keys_than_a_page_of_a_scan_or_of_a_query(store: Store) -> None:
     names = [f"asset {i:05d}" for i in range(2500)]
     versions = store.set_many([(name, name.encode(), 0) for name in names])
     assert len(set(versions)) == 2500 and None not in versions and store.list("asset") == names
-    found = store.get_many(names[::-1])
-    assert found == [Stored(n.encode(), v) for n, v in zip(names[::-1], versions[::-1], strict=True) if v]
+    entries = store.get_many(names[::-1])
+    assert entries == [Stored(n.encode(), v) for n, v in zip(names[::-1], versions[::-1], strict=True) if v]
 
 
 def test_many_at_once_are_judged_one_by_one_in_order(store: Store) -> None:
@@ -121,7 +121,7 @@ def test_many_at_once_are_judged_one_by_one_in_order(store: Store) -> None:
 
 @pytest.mark.parametrize("bad", ["", "x" * 513, "a\nb", "a\x00", "\x7f", "\x85", "\ud800"])
 def test_what_is_no_key_is_refused(store: Store, bad: str) -> None:
-    asked: list[Callable[[], Any]] = [
+    calls: list[Callable[[], Any]] = [
         lambda: store.get(bad),
         lambda: store.put(bad, b""),
         lambda: store.delete(bad),
@@ -129,7 +129,7 @@ def test_what_is_no_key_is_refused(store: Store, bad: str) -> None:
         lambda: store.get_many(["a", bad]),
         lambda: store.set_many([("a", b"", 0), (bad, b"", 0)]),
     ]
-    for ask in asked:
+    for ask in calls:
         with pytest.raises(DomainError, match="key"):
             ask()
     assert store.list() == []
@@ -256,8 +256,8 @@ class AgainstADictionary(RuleBasedStateMachine):
 
     @rule(writes=st.lists(st.tuples(KEYS, VALUES, st.sampled_from([0, 0, -1, 1])), max_size=5))
     def set_many(self, writes: list[tuple[str, bytes, int]]) -> None:
-        asked = [(key, value, self.version(key, off)) for key, value, off in writes]
-        for (key, value, version), got in zip(asked, self.store.set_many(asked), strict=True):
+        based = [(key, value, self.version(key, off)) for key, value, off in writes]
+        for (key, value, version), got in zip(based, self.store.set_many(based), strict=True):
             assert (got is not None) is (version == self.version(key, 0))
             if got is not None:
                 self.wrote(key, value, got)

@@ -32,9 +32,9 @@ def test_a_name_tells_the_kind(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("bad", ["", "memory", "sqlite:", "states", "http://host/x.db", f"redis:{SECRET}", "redis.db:"])
 def test_what_names_no_store(bad: str) -> None:
-    with pytest.raises(DomainError, match=r"memory:, sqlite:PATH, a path that ends in .db, or a redis://") as told:
+    with pytest.raises(DomainError, match=r"memory:, sqlite:PATH, a path that ends in .db, or a redis://") as refusal:
         open_store(bad)
-    assert SECRET not in str(told.value)
+    assert SECRET not in str(refusal.value)
 
 
 def test_an_option_of_another_kind_is_named(tmp_path: Path) -> None:
@@ -57,11 +57,11 @@ def test_a_users_scheme_is_opened_with_its_own_options() -> None:
 
 
 @pytest.mark.parametrize(
-    ("scheme", "said"),
+    ("scheme", "reason"),
     [("redis", "one of the package's own"), ("c", "two or more small letters"), ("a b", "two or more small letters")],
 )
-def test_schemes_that_cannot_be_registered(scheme: str, said: str) -> None:
-    with pytest.raises(DomainError, match=said):
+def test_schemes_that_cannot_be_registered(scheme: str, reason: str) -> None:
+    with pytest.raises(DomainError, match=reason):
         register_store(scheme, NamedStore)
 
 
@@ -78,7 +78,7 @@ def test_every_public_name_is_there() -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "said"),
+    ("url", "reason"),
     [
         (f"redis://:{SECRET}@localhost", "set USPNB_STORE_PASSWORD"),
         (f"redis://user:{SECRET}@localhost:99999", "set USPNB_STORE_PASSWORD|cannot be read"),
@@ -93,16 +93,16 @@ def test_every_public_name_is_there() -> None:
         ("http://localhost", "begins with redis://"),
     ],
 )
-def test_addresses_that_are_refused(url: str, said: str) -> None:
-    with pytest.raises(DomainError, match=said) as told:
+def test_addresses_that_are_refused(url: str, reason: str) -> None:
+    with pytest.raises(DomainError, match=reason) as refusal:
         redis_address(url, {})
-    assert SECRET not in str(told.value) and told.value.__cause__ is None
+    assert SECRET not in str(refusal.value) and refusal.value.__cause__ is None
 
 
 def test_credentials_come_from_the_environment() -> None:
-    found = redis_address("redis://localhost:7000", {USER: "me", PASSWORD: SECRET})
-    assert (found.user, found.password, found.name) == ("me", SECRET, "redis://localhost:7000/0")
-    assert SECRET not in repr(found) and found.hide(f"AUTH {SECRET} failed") == "AUTH [hidden] failed"
+    address = redis_address("redis://localhost:7000", {USER: "me", PASSWORD: SECRET})
+    assert (address.user, address.password, address.name) == ("me", SECRET, "redis://localhost:7000/0")
+    assert SECRET not in repr(address) and address.hide(f"AUTH {SECRET} failed") == "AUTH [hidden] failed"
     assert redis_address("rediss://db.example", {PASSWORD: SECRET}).user == ""
     assert redis_address("unix:///run/redis.sock?db=2", {PASSWORD: SECRET}).name == "unix:///run/redis.sock"
     with pytest.raises(DomainError, match=r"unencrypted to db\.example; use rediss://"):

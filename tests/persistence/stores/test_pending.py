@@ -62,8 +62,8 @@ def test_another_writer_while_a_state_waited_is_a_conflict_and_the_state_is_kept
     fleet.save(ASSETS, ticked(states), versions)
     away.away = None
     other = StateStore(away, small_state, CONFIG)
-    theirs, found = other.load(ASSETS[:1])
-    other.save(ASSETS[:1], ticked(theirs, 10), found)
+    theirs, base = other.load(ASSETS[:1])
+    other.save(ASSETS[:1], ticked(theirs, 10), base)
     back = fleet.flush()
     assert back.conflicts == (ASSETS[0],) and fleet.pending == ()
     refused = fleet.refused()
@@ -104,10 +104,10 @@ def test_any_order_of_failures_loses_and_doubles_nothing(away: Any, fleet: State
     rng = np.random.default_rng(3)
     states, versions = fleet.load(ASSETS)
     done = np.zeros(3, int)
-    seen: set[str | None] = set()
+    failures: set[str | None] = set()
     for _ in range(400):
         away.away = [None, None, "before", "after"][rng.integers(4)]
-        seen.add(away.away)
+        failures.add(away.away)
         if rng.random() < 0.2:
             flushed = fleet.flush()
             at = dict(zip(flushed.assets, flushed.versions.tolist(), strict=True))
@@ -123,7 +123,7 @@ def test_any_order_of_failures_loses_and_doubles_nothing(away: Any, fleet: State
         versions[some] = saved.versions
     away.away = None
     fleet.flush()
-    assert fleet.pending == () and seen == {None, "before", "after"}
+    assert fleet.pending == () and failures == {None, "before", "after"}
     assert ticks(fleet.load(ASSETS)[0]) == done.tolist()
 
 

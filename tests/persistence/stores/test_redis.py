@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import socket
 import threading
 from collections.abc import Callable
@@ -62,8 +63,8 @@ def test_nothing_stays_staged(redis_server: Any, line: Any, through: RedisStore)
         line.lose_next(lost)
         through.set_many([(lost, b"x", 0), (lost, b"y", 0)])
     with redis.Redis(port=redis_server.port) as client:
-        found = sorted(client.scan_iter(match=f"{through.namespace}:*".replace("[", "\\[")))
-    names = [name.decode().removeprefix(through.namespace) for name in found]  # type: ignore[union-attr]
+        keys = sorted(client.scan_iter(match=f"{through.namespace}:*".replace("[", "\\[")))
+    names = [name.decode().removeprefix(through.namespace) for name in keys]  # type: ignore[union-attr]
     assert names == [":entry:answer", ":entry:request", ":version"]
 
 
@@ -73,11 +74,11 @@ def test_another_writer_between_two_sendings_wins(line: Any, through: RedisStore
     overtaken = threading.Event()
     ask = through._pipeline
 
-    def overtake(*given: Any, **named: Any) -> Any:
+    def overtake(*commands: Any, **named: Any) -> Any:
         if line.lost and not overtaken.is_set():
             overtaken.set()
             direct.compare_and_set("a", b"theirs", base)
-        return ask(*given, **named)
+        return ask(*commands, **named)
 
     through._pipeline = overtake
     with pytest.raises(ConflictError, match=f"over version {base}"):
@@ -104,9 +105,9 @@ def test_a_command_that_the_server_reads_late_changes_nothing(own_server: Callab
 @pytest.fixture
 def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """How long the client would have waited between two attempts [s], wait after wait."""
-    made: list[float] = []
-    monkeypatch.setattr("redis.retry.sleep", made.append)
-    return made
+    seconds: list[float] = []
+    monkeypatch.setattr("redis.retry.sleep", seconds.append)
+    return seconds
 
 
 def test_a_server_that_stays_lost_is_told_and_does_not_hold_up(
@@ -116,9 +117,9 @@ def test_a_server_that_stays_lost_is_told_and_does_not_hold_up(
     store = RedisStore(server.url, retries=2)
     version = store.put("a", b"0")
     server.kill()
-    with pytest.raises(StoreUnavailableError, match=rf"redis://127\.0\.0\.1:{server.port}/0 cannot be reached") as told:
+    with pytest.raises(StoreUnavailableError, match=rf"redis://127\.0\.0\.1:{server.port}/0 cannot be reached") as lost:
         store.get("a")
-    assert told.value.__cause__ is None
+    assert lost.value.__cause__ is None
     assert len(waits) == 2
     for _ in range(5):
         with pytest.raises(StoreUnavailableError):
@@ -185,12 +186,12 @@ def test_killed_and_started_again_in_mid_run(own_server: Callable[..., Any], sma
 
 def test_a_guarded_server(own_server: Callable[..., Any], waits: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
     server = own_server("--requirepass", SECRET)
-    for given in ("", "wrong-" + SECRET):
-        monkeypatch.setenv(PASSWORD, given)
+    for password in ("", "wrong-" + SECRET):
+        monkeypatch.setenv(PASSWORD, password)
         store = RedisStore(server.url)
-        with pytest.raises(StoreUnavailableError, match="credentials; check USPNB_STORE_PASSWORD") as told:
+        with pytest.raises(StoreUnavailableError, match="credentials; check USPNB_STORE_PASSWORD") as refusal:
             store.put("a", b"")
-        assert SECRET not in str(told.value) + repr(store) and waits == []
+        assert SECRET not in str(refusal.value) + repr(store) and waits == []
     monkeypatch.setenv(PASSWORD, SECRET)
     store = RedisStore(server.url)
     assert store.put("a", b"") == 1 and SECRET not in repr(store)
@@ -201,10 +202,10 @@ def test_a_server_that_takes_no_more(own_server: Callable[..., Any]) -> None:
     server = own_server("--maxmemory", "4mb", "--maxmemory-policy", "noeviction")
     store = RedisStore(server.url)
     before = store.put("a", b"kept")
-    with pytest.raises(StoreUnavailableError, match="refuses") as told:
+    with pytest.raises(StoreUnavailableError, match="refuses") as refusal:
         for k in range(100):
             store.put(f"raw {k}", b"RAW SIGNAL " * 10_000)
-    assert "RAW" not in str(told.value) and "memory" in str(told.value)
+    assert "RAW" not in str(refusal.value) and "memory" in str(refusal.value)
     assert store.get("a") == (b"kept", before)
     with pytest.raises(StoreUnavailableError, match="refuses"):
         store.set_many([("a", b"lost", before), ("raw", b"RAW SIGNAL " * 10_000, 0)])
@@ -232,7 +233,7 @@ def test_tenants_do_not_see_each_other(redis_server: Any) -> None:
     assert (a.list(), b.list(), b.get("key")) == (["key"], ["other"], None)
 
 
-def test_a_large_batch_goes_in_pieces(direct: RedisStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_batch_goes_in_pieces(redis_server: Any, direct: RedisStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("uspnb.persistence.stores.redis_store.PIPELINE_BYTES", 1000)
     sent: list[int] = []
     ask = direct._pipeline
@@ -242,8 +243,39 @@ def test_a_large_batch_goes_in_pieces(direct: RedisStore, monkeypatch: pytest.Mo
         return ask(commands, **named)
 
     direct._pipeline = counted
-    versions = direct.set_many([(f"{k}", bytes(400), 0) for k in range(5)] + [("large", bytes(3000), 0)])
-    assert len(set(versions)) == 6 and None not in versions and sent == [4, 4, 2, 2]
+    keys = [*map(str, range(5)), "large"]
+    versions = direct.set_many([(key, bytes(3000 if key == "large" else 400), 0) for key in keys])
+    assert len(set(versions)) == 6 and None not in versions
+    assert sent == [4, 4, 2, 7], "values with their expiry, then the last value and a script for each"
+    with redis.Redis(port=redis_server.port) as client:
+        assert {client.ttl(f"{direct.namespace}:entry:{key}") for key in keys} == {-1}, "none of them expires"
+
+
+@pytest.mark.parametrize("trips", range(3))
+def test_a_writer_killed_between_round_trips_leaves_all_entries_as_they_were(
+    trips: int, redis_server: Any, direct: RedisStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The states of a fleet are of one tick, however many round trips they take."""
+    monkeypatch.setattr("uspnb.persistence.stores.redis_store.PIPELINE_BYTES", 1000)
+    keys = [f"{k}" for k in range(6)]  # two to a round trip
+    versions = direct.set_many([(key, bytes(400), 0) for key in keys])
+    before, ask, sent = direct.get_many(keys), direct._pipeline, itertools.count()
+
+    def end_early(*commands: Any, **named: Any) -> Any:
+        if next(sent) == trips:
+            raise KeyboardInterrupt
+        return ask(*commands, **named)
+
+    writes = [(key, bytes([1]) * 400, version or 0) for key, version in zip(keys, versions, strict=True)]
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(direct, "_pipeline", end_early)
+        direct.set_many(writes)
+    assert direct.get_many(keys) == before
+    with redis.Redis(port=redis_server.port) as client:
+        staged = list(client.scan_iter(match=f"{direct.namespace}:staged:*".replace("[", "\\[")))
+        assert len(staged) == 2 * trips and all(client.ttl(name) > 0 for name in staged), "the server forgets them"
+    assert None not in direct.set_many(writes)
+    assert {stored.value for stored in direct.get_many(keys) if stored} == {bytes([1]) * 400}
 
 
 def test_no_server_at_all() -> None:

@@ -70,9 +70,9 @@ def test_killed_while_writing(path: Path, project_root: Path) -> None:
     acknowledged += [int(number) for number in child.stdout.read().split()]
     child.wait()
     store = SqliteStore(path)
-    found = store.get_many(store.list("key"))
-    values = {one.value for one in found if one}
-    assert len(found) == 8 and len(values) == 1
+    entries = store.get_many(store.list("key"))
+    values = {one.value for one in entries if one}
+    assert len(entries) == 8 and len(values) == 1
     words = values.pop().split()
     assert len(words) == 5000 and len(set(words)) == 1
     assert int(words[0]) in (acknowledged[-1], acknowledged[-1] + 1)

@@ -40,16 +40,16 @@ def odd_states(small_state: PredictorState, count: int) -> PredictorState:
 
 
 def test_states_come_back_bit_for_bit(store: Store, small_state: PredictorState) -> None:
-    made = odd_states(small_state, 3)
+    odd = odd_states(small_state, 3)
     fleet = StateStore(store, small_state, CONFIG)
-    saved = fleet.save(ASSETS, made, np.zeros(3, np.int64))
+    saved = fleet.save(ASSETS, odd, np.zeros(3, np.int64))
     assert saved.assets == tuple(ASSETS) and (saved.conflicts, saved.pending, saved.problem) == ((), (), "")
-    found, versions = StateStore(store, small_state, CONFIG).load(ASSETS)
-    assert sha256_pytree(found) == sha256_pytree(made) and versions.tolist() == saved.versions.tolist()
+    loaded, versions = StateStore(store, small_state, CONFIG).load(ASSETS)
+    assert sha256_pytree(loaded) == sha256_pytree(odd) and versions.tolist() == saved.versions.tolist()
     assert fleet.assets() == sorted(ASSETS)
     part, _ = fleet.load([ASSETS[2], "unknown", ASSETS[0]])
     cold = jax.tree.map(lambda leaf: np.asarray(leaf)[None], small_state)
-    expected = jax.tree.map(lambda m, c: np.concatenate([m[2:], c, m[:1]]), made, cold)
+    expected = jax.tree.map(lambda m, c: np.concatenate([m[2:], c, m[:1]]), odd, cold)
     assert sha256_pytree(part) == sha256_pytree(expected)
 
 
@@ -67,19 +67,19 @@ def test_a_fleet_steps_through_a_store_bit_for_bit(kind: str, handles: Callable[
     predictor = FunctionalPredictor()
     store = handles(kind)[0]
     y = random_walk((25, 3), 1)
-    kept = predictor.init_state(3)
+    in_memory = predictor.init_state(3)
     traces = None
     for t in range(len(y)):
         tick = observations(y[t], np.full(3, (t + 1) * SECOND))
-        kept, expected = predictor.step_batch(kept, tick)
+        in_memory, expected = predictor.step_batch(in_memory, tick)
         traces = trace_count("batch") if traces is None else traces
         fleet = StateStore(store, predictor.init_state(), predictor.config)
         states, versions = fleet.load(ASSETS)
         states, result = predictor.step_batch(states, tick)
         assert fleet.save(ASSETS, states, versions).conflicts == ()
         assert sha256_pytree(jax.tree.leaves(result)) == sha256_pytree(jax.tree.leaves(expected)), t
-    found, _ = StateStore(store, predictor.init_state(), predictor.config).load(ASSETS)
-    assert sha256_pytree(found) == sha256_pytree(kept)
+    stored, _ = StateStore(store, predictor.init_state(), predictor.config).load(ASSETS)
+    assert sha256_pytree(stored) == sha256_pytree(in_memory)
     assert trace_count("batch") == traces, "states from a store compile nothing anew"
 
 
@@ -135,9 +135,9 @@ def test_damaged_states_are_named_and_the_others_can_be_read(away: Any, fleet: S
         bad.append(bytes(flipped))
     for value in [*bad, b"", good.value + b"\x00"]:
         away.put(key, value)
-        with pytest.raises(DamagedStatesError, match=r"1 series are damaged \(b/ergen\).*`forget` them") as told:
+        with pytest.raises(DamagedStatesError, match=r"1 series are damaged \(b/ergen\).*`forget` them") as refusal:
             fleet.load(ASSETS)
-        assert told.value.assets == (ASSETS[1],) and isinstance(told.value, IntegrityError)
+        assert refusal.value.assets == (ASSETS[1],) and isinstance(refusal.value, IntegrityError)
     assert ticks(fleet.load([ASSETS[0], ASSETS[2]])[0]) == [1, 1]
     assert fleet.forget(ASSETS[1]) and not fleet.forget(ASSETS[1]) and ticks(fleet.load(ASSETS)[0]) == [1, 0, 1]
 
@@ -152,7 +152,7 @@ def test_whole_files_that_hold_something_else_are_damaged_too(away: Any, fleet: 
     place = fleet.layout._places[fleet.layout._names.index(".modes.degraded")]
     two = bytearray(payload["state"])
     two[place.start] = 2
-    for wrong, said in (
+    for wrong, reason in (
         (payload | {"state": payload["state"][:-1]}, "the length of its layout"),
         (payload | {"state": "text"}, "the length of its layout"),
         (payload | {"layout": 3, "state": None}, "the length of its layout"),
@@ -160,7 +160,7 @@ def test_whole_files_that_hold_something_else_are_damaged_too(away: Any, fleet: 
         (payload | {"state": bytes(two)}, "neither 0 nor 1"),
     ):
         away.put(key, encode(wrong, kind="state"))
-        with pytest.raises(IntegrityError, match=said):
+        with pytest.raises(IntegrityError, match=reason):
             fleet.load(ASSETS[:1])
     away.put(key, encode(payload, kind="snapshot"))
     with pytest.raises(DamagedStatesError, match="a snapshot, not a state"):
@@ -176,9 +176,9 @@ def test_a_state_of_other_structural_settings_is_refused_with_the_difference(
     other = small_state._replace(frame=small_state.frame._replace(window=np.zeros(192)))
     with pytest.raises(
         DomainError, match=r"frame.window = float64\[128\] there and float64\[192\] here.*prefix"
-    ) as told:
+    ) as refusal:
         StateStore(away, other, wide).load(ASSETS[:1])
-    assert "holder_breaker = relative there and absolute here" in str(told.value)
+    assert "holder_breaker = relative there and absolute here" in str(refusal.value)
     calmer = PredictorConfig(cusum_k=0.7, jax_platform="cpu", seed=1, snapshot_retention=2)
     assert StateStore(away, small_state, calmer).load(ASSETS[:1])[1].tolist() == [2]
     away.delete(f"layout/{fleet.layout.digest}")
@@ -204,7 +204,7 @@ def test_what_does_not_fit_together_is_refused_and_writes_nothing(
     states, versions = fleet.load(ASSETS)
     wide = states._replace(weight=np.zeros((3, 5)))
     single = states._replace(weight=np.zeros((3, 4), np.float32))
-    for assets, bad, given, said in (
+    for assets, bad, base, reason in (
         ([], states, versions, "at least one series"),
         (["a", "a", "b"], states, versions, "each once"),
         (["", "a", "b"], states, versions, "empty name"),
@@ -217,8 +217,8 @@ def test_what_does_not_fit_together_is_refused_and_writes_nothing(
         (ASSETS, states._replace(kernels=(np.zeros(3),)), versions, "other leaves"),
         (ASSETS, states, versions - 1, "version = -1"),
     ):
-        with pytest.raises(DomainError, match=said):
-            fleet.save(assets, bad, given)
+        with pytest.raises(DomainError, match=reason):
+            fleet.save(assets, bad, base)
         assert away.list("state/") == []
     with pytest.raises(DomainError, match="batch axis"):
         StateStore(away, states, CONFIG)

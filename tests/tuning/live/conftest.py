@@ -51,7 +51,7 @@ def planted(predictor: ConfigReloadablePredictor) -> Planted:
             assert changes is not None, "a campaign was begun"
             return dict(changes)  # as they are then
 
-        def judge(task: CampaignTask, found: Mapping[str, Any]) -> Verdict:
+        def judge(task: CampaignTask, params: Mapping[str, Any]) -> Verdict:
             return Verdict(improvement, p_value, task.held_out)
 
         return Autotuner(predictor, campaign=campaign, judge=judge, **{"background": False, **SHORT, **settings})

@@ -23,11 +23,25 @@ from uspnb.tuning.live import Autotuner, CampaignTask, loop_space
 
 Ticks = list[ProcessState]
 Planted = Callable[..., Autotuner]
+Begin = Callable[..., Autotuner]
 
 
 def feed(tuner: Autotuner, ticks: Ticks) -> np.ndarray:
     """The forecasts made after each tick."""
     return np.array([float(tuner.step(tick).reference_prediction) for tick in ticks])
+
+
+@pytest.fixture
+def begin(planted: Planted, ticks: Ticks) -> Begin:
+    """Makes a tuner as `planted` does, whose attempt begins `at` ticks."""
+
+    def one(*arguments: Any, at: int = 300, **settings: Any) -> Autotuner:
+        tuner = planted(*arguments, **settings)
+        feed(tuner, ticks[:at])
+        tuner.tune_now()
+        return tuner
+
+    return one
 
 
 def outcomes(tuner: Autotuner) -> list[str]:
@@ -64,11 +78,9 @@ def test_a_planted_bad_candidate_is_rolled_back_and_leaves_no_trace(
 
 
 def test_a_harmless_change_passes_its_probation(
-    planted: Planted, predictor: ConfigReloadablePredictor, ticks: Ticks
+    begin: Begin, predictor: ConfigReloadablePredictor, ticks: Ticks
 ) -> None:
-    tuner = planted({"cusum_k": 0.6})
-    feed(tuner, ticks[:350])
-    tuner.tune_now()
+    tuner = begin({"cusum_k": 0.6}, at=350)
     feed(tuner, ticks[350:451])
     assert outcomes(tuner) == ["triggered", "tuning", "adopted", "confirmed"]
     assert predictor.config.cusum_k == 0.6 and b"# mine" in predictor.config_path.read_bytes()
@@ -84,12 +96,10 @@ def test_a_harmless_change_passes_its_probation(
 
 @pytest.mark.parametrize("p_value, improvement", [(0.007, 0.5), (1e-9, 0.019), (float("nan"), 0.5), (1e-9, -0.2)])
 def test_what_is_not_significant_or_not_worth_it_is_not_written(
-    planted: Planted, predictor: ConfigReloadablePredictor, ticks: Ticks, p_value: float, improvement: float
+    begin: Begin, predictor: ConfigReloadablePredictor, ticks: Ticks, p_value: float, improvement: float
 ) -> None:
     before = predictor.config_path.read_bytes()
-    tuner = planted({"cusum_k": 0.6}, p_value, improvement)
-    feed(tuner, ticks[:300])
-    tuner.tune_now()
+    tuner = begin({"cusum_k": 0.6}, p_value, improvement)
     feed(tuner, ticks[300:301])
     assert outcomes(tuner) == ["triggered", "tuning", "kept"] and logged(predictor) == outcomes(tuner)
     assert f"improvement {improvement:.2%}" in tuner.decisions[-1].reason
@@ -97,11 +107,9 @@ def test_what_is_not_significant_or_not_worth_it_is_not_written(
 
 
 def test_a_promising_result_is_looked_at_once_more_with_more_ticks_and_a_stricter_level(
-    planted: Planted, ticks: Ticks
+    begin: Begin, ticks: Ticks
 ) -> None:
-    tuner = planted({"cusum_k": 0.7}, p_value=0.008)
-    feed(tuner, ticks[:300])
-    tuner.tune_now()
+    tuner = begin({"cusum_k": 0.7}, p_value=0.008)
     feed(tuner, ticks[300:460])
     assert outcomes(tuner) == ["triggered", "tuning", "kept", "triggered", "tuning", "kept", "watching"]
     first, second = tuner.decisions.of("kept")
@@ -110,12 +118,10 @@ def test_a_promising_result_is_looked_at_once_more_with_more_ticks_and_a_stricte
 
 
 def test_a_refusal_by_the_policy_is_a_decision(
-    planted: Planted, predictor: ConfigReloadablePredictor, ticks: Ticks
+    begin: Begin, predictor: ConfigReloadablePredictor, ticks: Ticks
 ) -> None:
     before = predictor.config_path.read_bytes()
-    tuner = planted({"cusum_k": 1.5})
-    feed(tuner, ticks[:300])
-    tuner.tune_now()
+    tuner = begin({"cusum_k": 1.5})
     feed(tuner, ticks[300:302])
     assert (
         outcomes(tuner) == ["triggered", "tuning", "refused"]
@@ -125,11 +131,9 @@ def test_a_refusal_by_the_policy_is_a_decision(
     assert predictor.config_path.read_bytes() == before and predictor.config.cusum_k == 0.5
 
 
-def test_a_second_change_must_wait_for_the_stability_that_the_policy_asks_for(planted: Planted, ticks: Ticks) -> None:
+def test_a_second_change_must_wait_for_the_stability_that_the_policy_asks_for(begin: Begin, ticks: Ticks) -> None:
     changes = {"cusum_k": 0.6}
-    tuner = planted(changes, min_stability_ticks=1000)
-    feed(tuner, ticks[:300])
-    tuner.tune_now()
+    tuner = begin(changes, min_stability_ticks=1000)
     feed(tuner, ticks[300:402])
     changes["cusum_k"] = 0.7
     tuner.tune_now()
@@ -159,11 +163,9 @@ def test_settings_that_are_not_those_that_were_tested_stay(
 
 
 def test_an_edit_during_the_probation_is_not_undone(
-    planted: Planted, predictor: ConfigReloadablePredictor, ticks: Ticks
+    begin: Begin, predictor: ConfigReloadablePredictor, ticks: Ticks
 ) -> None:
-    tuner = planted(FORGETFUL)
-    feed(tuner, ticks[:300])
-    tuner.tune_now()
+    tuner = begin(FORGETFUL)
     feed(tuner, ticks[300:310])
     edited = predictor.config_path.read_bytes() + b"# looked at by a person\n"
     predictor.config_path.write_bytes(edited)
@@ -188,10 +190,10 @@ def test_a_campaign_that_fails_ends_the_attempt_and_nothing_else(
 
 
 def test_the_caller_never_waits_for_the_background(predictor: ConfigReloadablePredictor, ticks: Ticks) -> None:
-    going, asked = threading.Event(), []
+    going, threads = threading.Event(), []
 
     def slow(task: CampaignTask) -> Mapping[str, Any]:
-        asked.append(threading.current_thread())
+        threads.append(threading.current_thread())
         assert going.wait(PATIENCE_S)
         return {}
 
@@ -203,7 +205,7 @@ def test_the_caller_never_waits_for_the_background(predictor: ConfigReloadablePr
         going.set()
         assert tuner.wait(PATIENCE_S) and tuner.status().state == "tuning", "decided after a tick, in this thread"
         feed(tuner, ticks[320:321])
-        assert outcomes(tuner)[-1] == "kept" and asked[0] is not threading.current_thread()
+        assert outcomes(tuner)[-1] == "kept" and threads[0] is not threading.current_thread()
 
 
 def test_switched_off_it_does_nothing(planted: Planted, predictor: ConfigReloadablePredictor, ticks: Ticks) -> None:
@@ -217,10 +219,8 @@ def test_switched_off_it_does_nothing(planted: Planted, predictor: ConfigReloada
         tuner.tune_now()
 
 
-def test_switched_off_on_probation_it_ends_that_first(planted: Planted, ticks: Ticks) -> None:
-    tuner = planted({"cusum_k": 0.6})
-    feed(tuner, ticks[:300])
-    tuner.tune_now()
+def test_switched_off_on_probation_it_ends_that_first(begin: Begin, ticks: Ticks) -> None:
+    tuner = begin({"cusum_k": 0.6})
     feed(tuner, ticks[300:310])
     tuner.enabled = False
     assert tuner.status().state == "probation" and not tuner.enabled
@@ -261,23 +261,19 @@ def test_a_stationary_stream_keeps_its_settings_whatever_is_asked(predictor: Con
 
 
 def test_where_decisions_cannot_be_written_down_nothing_is_decided(
-    planted: Planted, predictor: ConfigReloadablePredictor, ticks: Ticks, tmp_path: Path
+    begin: Begin, predictor: ConfigReloadablePredictor, ticks: Ticks, tmp_path: Path
 ) -> None:
-    tuner = planted({"cusum_k": 0.6}, audit=tmp_path)
-    feed(tuner, ticks[:300])
-    tuner.tune_now()
+    tuner = begin({"cusum_k": 0.6}, audit=tmp_path)
     feed(tuner, ticks[300:303])
     assert tuner.status().state == "off" and str(tmp_path) in tuner.status().reason
     assert predictor.config.cusum_k == 0.5 and outcomes(tuner) == ["triggered"]
 
 
 def test_a_new_structure_learns_from_the_past_before_it_is_put_in_force(
-    planted: Planted, predictor: ConfigReloadablePredictor, ticks: Ticks
+    begin: Begin, predictor: ConfigReloadablePredictor, ticks: Ticks
 ) -> None:
     """Its state is that of a predictor that had it all along, from the first tick that the campaign saw."""
-    tuner = planted({"log_sig_depth": 2})
-    feed(tuner, ticks[:300])
-    tuner.tune_now()
+    tuner = begin({"log_sig_depth": 2})
     feed(tuner, ticks[300:310])
     assert tuner.status().state == "rehearsing" and predictor.config.log_sig_depth == 3
     assert tuner.status().left == 12, "310 ticks and one more with each tick, 16 at a time, 9 times so far"
@@ -303,13 +299,13 @@ def test_bad_arguments_are_refused_with_the_reason(predictor: ConfigReloadablePr
     with pytest.raises(DomainError, match="holds no parameter"):
         Autotuner(predictor, space={})
     tuner = Autotuner(predictor, min_history=300)
-    for asked, told in (
+    for ticks_back, message in (
         (-1, "must be a whole number"),
         (5, "only 0 ticks have been seen"),
         (9999, "from 0 to 4,000"),
     ):
-        with pytest.raises(DomainError, match=told):
-            tuner.tune_now(asked)
+        with pytest.raises(DomainError, match=message):
+            tuner.tune_now(ticks_back)
     tuner.close()
     tuner.close()
     with pytest.raises(DomainError, match="the tuner was closed"):

@@ -70,7 +70,7 @@ class Watched:
     def tuner(self, changes: Mapping[str, Any], **settings: Any) -> Autotuner:
         """A tuner whose campaign finds these changes and whose held-out test is passed."""
 
-        def judge(task: CampaignTask, found: Mapping[str, Any]) -> Verdict:
+        def judge(task: CampaignTask, changes: Mapping[str, Any]) -> Verdict:
             return Verdict(0.5, 1e-12, task.held_out)
 
         return Autotuner(
@@ -80,15 +80,15 @@ class Watched:
 
 def session(folder: Path) -> Watched:
     """Of the map alone."""
-    made = Session(VALUES, name="map", source_options={"times": STAMPS.astype("datetime64[ns]")})
-    return Watched(made, None, made.close)
+    engine = Session(VALUES, name="map", source_options={"times": STAMPS.astype("datetime64[ns]")})
+    return Watched(engine, None, engine.close)
 
 
 def fleet(folder: Path) -> Watched:
     """Of noise and the map, which is watched."""
     times = STAMPS.astype("datetime64[ns]")
-    made = Fleet(BOTH, assets=NAMES, times=times, workers=1, ring=len(VALUES))
-    return Watched(made, "map", made.close, exact=False)
+    engine = Fleet(BOTH, assets=NAMES, times=times, workers=1, ring=len(VALUES))
+    return Watched(engine, "map", engine.close, exact=False)
 
 
 def service(folder: Path) -> Watched:
@@ -129,14 +129,14 @@ FACES = {"session": session, "fleet": fleet, "service": service}
 @pytest.fixture
 def begin(tmp_path: Path) -> Iterator[Begin]:
     """Makes engines and ends them."""
-    made: list[Watched] = []
+    engines: list[Watched] = []
 
     def one(face: str = "session") -> Watched:
-        made.append(FACES[face](tmp_path / str(len(made))))
-        return made[-1]
+        engines.append(FACES[face](tmp_path / str(len(engines))))
+        return engines[-1]
 
     yield one
-    for watched in made:
+    for watched in engines:
         watched.end()
 
 
@@ -172,8 +172,8 @@ def test_a_planted_bad_candidate_is_rolled_back(begin: Begin, face: str) -> None
         assert np.array_equal(got[after], expected[after])
     else:  # a lane of many assets rounds otherwise than a single series
         np.testing.assert_allclose(got[after], expected[after], rtol=1e-6)
-    told = [event["text"] for event in watched.control.events if event["kind"] == "loop"]
-    assert len(told) == 5 and "rolled_back" in told[3]
+    texts = [event["text"] for event in watched.control.events if event["kind"] == "loop"]
+    assert len(texts) == 5 and "rolled_back" in texts[3]
 
 
 @pytest.mark.parametrize("face", FACES)
@@ -219,20 +219,20 @@ def test_what_the_policy_refuses_is_a_decision(begin: Begin) -> None:
     changes: dict[str, Any] = {"cusum_k": 1.5}
     with watched.tuner(changes, min_stability_ticks=1000, rate_limit_per_hour=1) as tuner:
         watched.advance(BEFORE)
-        for found, told in (
+        for proposed, message in (
             ({"cusum_k": 1.5}, "cusum_k from 0.5 to 1.5 is more than"),
             ({"log_sig_depth": 2}, "log_sig_depth is compiled in"),
             ({"cusum_k": 0.6}, ""),
             ({"cusum_k": 0.7}, "1 changes in the last hour, at most 1 are allowed; .* ticks since the last change"),
         ):
             changes.clear()
-            changes.update(found)
+            changes.update(proposed)
             tuner.tune_now()
-            watched.advance(125 if not told else 25)
+            watched.advance(125 if not message else 25)
             last = tuner.decisions[-1]
-            if told:
+            if message:
                 assert last.outcome == "refused"
-                with pytest.raises(AssertionError, match=told):
+                with pytest.raises(AssertionError, match=message):
                     raise AssertionError(last.reason)
             else:
                 assert last.outcome == "confirmed"
@@ -270,9 +270,9 @@ def test_wrong_arguments_are_refused_with_the_reason(begin: Begin) -> None:
         ({"series": "c"}, "series = 'c' is not one of 'noise', 'map'"),
         ({"series": "map", "audit": "log"}, "audit= is the log of a configuration file"),
     ]
-    for given, told in wrong:
-        with pytest.raises(DomainError, match=told):
-            Autotuner(watched.control, **given)
+    for arguments, message in wrong:
+        with pytest.raises(DomainError, match=message):
+            Autotuner(watched.control, **arguments)
     tuner = watched.tuner({})
     with pytest.raises(DomainError, match="takes its own ticks"):
         tuner.step(ProcessState(0.0, SECOND))

@@ -1,23 +1,16 @@
-"""The ring of ticks, the settings, the levels of the tests, the words between two processes."""
+"""The ring of ticks, the settings, the levels of the tests, the decisions."""
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import math
 from typing import Any
 
-import numpy as np
 import pytest
 
-from uspnb.config.schema import PredictorConfig
 from uspnb.errors import DomainError
 from uspnb.model.records import Observation
-from uspnb.runtime.child import Message
-from uspnb.tuning.live import CampaignTask, Found, LoopSettings, Proposal, Verdict
+from uspnb.tuning.live import LoopSettings
 from uspnb.tuning.live.decisions import Decision, Decisions, level_of
-from uspnb.tuning.live.elsewhere import HelperError, answer_of, message_of, proposal_from, task_from
-from uspnb.tuning.live.reach import loop_space
 from uspnb.tuning.live.watching import TickRing
 
 START = 1_771_675_200 * 10**9
@@ -32,7 +25,7 @@ def test_the_ring_keeps_the_newest_ticks_under_their_numbers() -> None:
     ring = TickRing(5)
     for k in range(12):
         ring.append(observed(k, float(k)), k != 9, 0.5 * k, 1.0)
-    assert (ring.seen, ring.start) == (12, 7)
+    assert (ring.count, ring.start) == (12, 7)
     stretch = ring.since(0)
     assert stretch.ticks.value.tolist() == [7.0, 8.0, 9.0, 10.0, 11.0] and stretch.error[0] == 3.5
     values, stamps = stretch.series()
@@ -41,7 +34,7 @@ def test_the_ring_keeps_the_newest_ticks_under_their_numbers() -> None:
 
 
 @pytest.mark.parametrize(
-    "settings, told",
+    "settings, message",
     [
         ({"n_trials": 0}, r"n_trials = 0 must be a whole number from 1 to 10,000 \(trials\)"),
         ({"watch_ticks": 10.5}, "watch_ticks = 10.5 must be a whole number from 20"),
@@ -53,8 +46,8 @@ def test_the_ring_keeps_the_newest_ticks_under_their_numbers() -> None:
         ({"history": 900}, "min_history = 1000 exceeds history = 900"),
     ],
 )
-def test_settings_that_make_no_sense_are_refused(settings: dict[str, Any], told: str) -> None:
-    with pytest.raises(DomainError, match=told):
+def test_settings_that_make_no_sense_are_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(DomainError, match=message):
         LoopSettings(**settings)
 
 
@@ -64,35 +57,8 @@ def test_the_levels_of_all_tests_add_up_to_the_significance() -> None:
     assert levels[0] > levels[1] > 0
 
 
-def a_task() -> CampaignTask:
-    rng = np.random.default_rng(0)
-    values, stamps = rng.standard_normal(40), START + np.arange(40)
-    config = PredictorConfig(cusum_k=0.1 + 0.2)
-    return CampaignTask(values, stamps, 10, config, loop_space(), "mase", 8, 3, 0.02, 0.5, 2, "here")
-
-
-def test_a_task_comes_through_the_pipe_as_it_was() -> None:
-    task = a_task()
-    head, *parts = message_of(task)
-    read = task_from(Message(json.loads(json.dumps(head)), b"".join(parts)))
-    assert np.array_equal(read.values, task.values) and np.array_equal(read.stamps, task.stamps)
-    for field in dataclasses.fields(CampaignTask)[2:]:
-        assert getattr(read, field.name) == getattr(task, field.name), field.name
-    assert task.held_out == 9
-
-
-def test_an_answer_comes_back_as_it_was_and_an_error_as_one() -> None:
-    found = Found({"log_sig_depth": 4}, math.nan, 8, 0, 1.5)
-    proposal = Proposal({"log_sig_depth": 4}, found, Verdict(0.1, 1e-5, 300), "", ("log_sig_depth",))
-    back = proposal_from(json.loads(json.dumps(answer_of(proposal))))
-    assert back._replace(found=found) == proposal and math.isnan(back.found.gain)
-    assert proposal_from(answer_of(Proposal({}, found._replace(gain=0.0), None, "nothing"))).verdict is None
-    with pytest.raises(HelperError, match="too short"):
-        proposal_from({"error": "the series is too short"})
-
-
 def test_decisions_are_lines_and_a_table() -> None:
-    told = Decisions([Decision("adopted", 41, "skill", "better", {"cusum_k": (0.5, 0.30000000000000004)})])
-    assert told.text() == "tick 41: adopted [skill] cusum_k 0.5 -> 0.3 (better)"
-    assert told.of("adopted") == told and told.of("kept") == []
-    assert "<td" in told._repr_html_() and "cusum_k 0.5 -&gt; 0.3" in told._repr_html_()
+    decisions = Decisions([Decision("adopted", 41, "skill", "better", {"cusum_k": (0.5, 0.30000000000000004)})])
+    assert decisions.text() == "tick 41: adopted [skill] cusum_k 0.5 -> 0.3 (better)"
+    assert decisions.of("adopted") == decisions and decisions.of("kept") == []
+    assert "<td" in decisions._repr_html_() and "cusum_k 0.5 -&gt; 0.3" in decisions._repr_html_()

@@ -10,7 +10,7 @@ import pytest
 
 from uspnb.model.records import Observation
 from uspnb.tuning.live.decisions import LoopSettings
-from uspnb.tuning.live.probation import FAILED, GOING, PASSED, OffStage, Probation, Standing
+from uspnb.tuning.live.probation import FAILED, GOING, PASSED, Assessment, OffStage, Probation
 from uspnb.tuning.live.watching import TickRing
 
 TICKS = 300
@@ -35,52 +35,52 @@ class Told(OffStage):
         return self.error[self.at - 1 : self.at]
 
 
-def standing_of(live: np.ndarray, before: np.ndarray, **settings: Any) -> Standing:
+def assessment_of(live: np.ndarray, before: np.ndarray, **settings: Any) -> Assessment:
     """Where a probation of 300 ticks ends."""
     ring, probation = TickRing(500), Probation(LoopSettings(watch_ticks=TICKS, **settings), Told(before))
     for k in range(TICKS):
         ring.append(observed(k), True, float(live[k]), 1.0)
         if probation.observe(ring).state != GOING:
             break
-    return probation.standing
+    return probation.assessment
 
 
 def test_a_rise_of_the_error_ends_it_early_and_is_no_pass() -> None:
-    found = standing_of(2.0 * NOISE, NOISE)
-    assert found.state == FAILED and found.ticks == 50 and found.rise == pytest.approx(1.0)
-    assert "risen by 100.0%" in found.reason
+    assessment = assessment_of(2.0 * NOISE, NOISE)
+    assert assessment.state == FAILED and assessment.ticks == 50 and assessment.rise == pytest.approx(1.0)
+    assert "risen by 100.0%" in assessment.reason
 
 
 def test_equal_errors_pass_at_the_end() -> None:
-    found = standing_of(NOISE, NOISE)
-    assert found.state == PASSED and found.ticks == TICKS and found.rise == 0.0
+    assessment = assessment_of(NOISE, NOISE)
+    assert assessment.state == PASSED and assessment.ticks == TICKS and assessment.rise == 0.0
 
 
 def test_a_change_of_volatility_touches_both_and_does_not_count() -> None:
     louder = NOISE * np.where(np.arange(TICKS) < 100, 1.0, 20.0)
-    assert standing_of(0.95 * louder, louder).state == PASSED
+    assert assessment_of(0.95 * louder, louder).state == PASSED
 
 
 def test_a_small_rise_fails_at_the_end_where_it_is_significant_and_only_there() -> None:
     jitter = 0.02 * RNG.standard_normal(TICKS)
-    worse = standing_of(NOISE * (1.1 + jitter), NOISE)
+    worse = assessment_of(NOISE * (1.1 + jitter), NOISE)
     assert worse.state == FAILED and worse.ticks == TICKS and "significant" in worse.reason
-    unclear = standing_of(NOISE[RNG.permutation(TICKS)] * 1.02, NOISE)
+    unclear = assessment_of(NOISE[RNG.permutation(TICKS)] * 1.02, NOISE)
     assert unclear.state == PASSED and unclear.rise > 0
 
 
 def test_a_rise_that_a_single_outlier_makes_does_not_end_it_early() -> None:
     live = NOISE.copy()
     live[10] = 60.0
-    found = standing_of(live, NOISE, error_rise=1.0)
-    assert found.state == PASSED and found.ticks == TICKS
+    assessment = assessment_of(live, NOISE, error_rise=1.0)
+    assert assessment.state == PASSED and assessment.ticks == TICKS
 
 
 def test_missing_forecasts_are_a_failure() -> None:
     live = NOISE.copy()
     live[::5] = math.nan
-    found = standing_of(live, NOISE)
-    assert found.state == FAILED and "10 forecasts of 50 are missing" in found.reason
+    assessment = assessment_of(live, NOISE)
+    assert assessment.state == FAILED and "10 forecasts of 50 are missing" in assessment.reason
 
 
 def test_ticks_that_were_not_accepted_are_not_compared() -> None:
@@ -88,5 +88,5 @@ def test_ticks_that_were_not_accepted_are_not_compared() -> None:
     for k in range(60):
         ring.append(observed(k, math.nan), False, math.nan, math.nan)
         probation.observe(ring)
-    found = probation.standing
-    assert found.state == PASSED and found.ticks == 0 and "no tick could be compared" in found.reason
+    assessment = probation.assessment
+    assert assessment.state == PASSED and assessment.ticks == 0 and "no tick could be compared" in assessment.reason

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import dataclasses
+import io
 import math
 import threading
+import types
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pytest
+from own_kernel import SMALL, Mean, registered
 
+import uspnb
+from uspnb.config.load import config_to_toml
 from uspnb.config.schema import PredictorConfig
 from uspnb.data.processes import logistic_map
-from uspnb.tuning.live.elsewhere import HelperError, propose_elsewhere
+from uspnb.errors import DomainError
+from uspnb.model.kernels import hilbert
+from uspnb.model.kernels.registry import kernel_entry
+from uspnb.predictor.reloading import ConfigReloadablePredictor
+from uspnb.tuning.live import Autotuner
+from uspnb.tuning.live.elsewhere import HelperError, packed_kernels, propose_elsewhere, register_packed
 from uspnb.tuning.live.proposing import CampaignTask, Found, Verdict, held_out, propose, search, without_idle
 from uspnb.tuning.live.reach import loop_space
 from uspnb.tuning.objective import Evaluation, WalkForwardObjective
@@ -27,8 +38,8 @@ def task_on(values: np.ndarray, change: int, config: PredictorConfig | None = No
     """A small task that compiles nothing but the default structure."""
     space: Space = {name: loop_space()[name] for name in TRACED}
     stamps = np.arange(len(values)) * SECOND
-    told = {"n_trials": 8, "seed": 1, "min_gain": 0.02, "share": 3.0} | rest
-    return CampaignTask(values, stamps, change, config or PredictorConfig(), space, "mase", **told)
+    settings = {"n_trials": 8, "seed": 1, "min_gain": 0.02, "share": 3.0} | rest
+    return CampaignTask(values, stamps, change, config or PredictorConfig(), space, "mase", **settings)
 
 
 def chaos(n: int) -> np.ndarray:
@@ -36,11 +47,11 @@ def chaos(n: int) -> np.ndarray:
 
 
 def test_the_campaign_never_sees_the_held_out_ticks(monkeypatch: pytest.MonkeyPatch) -> None:
-    task, asked = task_on(chaos(700), 200), []
+    task, objectives = task_on(chaos(700), 200), []
 
     def remembered(self: WalkForwardObjective, *arguments: Any, **settings: Any) -> None:
         original(self, *arguments, **settings)
-        asked.append((len(arguments[0]), self.folds[0]))
+        objectives.append((len(arguments[0]), self.folds[0]))
         raise InterruptedError
 
     original = WalkForwardObjective.__init__
@@ -48,8 +59,8 @@ def test_the_campaign_never_sees_the_held_out_ticks(monkeypatch: pytest.MonkeyPa
     for part in (lambda: search(task), lambda: held_out(task, {})):
         with pytest.raises(InterruptedError):
             part()
-    (seen, folds), (whole, tests) = asked
-    assert task.held_out == 150 and seen == 550 and whole == 700
+    (ticks, folds), (whole, tests) = objectives
+    assert task.held_out == 150 and ticks == 550 and whole == 700
     assert folds[-1].test.stop == 550 and folds[0].test.start == 550 - 210, "60 % of the 350 ticks are scored"
     assert [fold.test for fold in tests] == [slice(550, 700)], "the test begins where the campaign has ended"
 
@@ -58,8 +69,8 @@ def values_of(effects: Mapping[str, float], together: float = 0.0) -> Any:
     """An objective of 1 plus the effects of what is changed; a failure where nothing has an effect."""
 
     def evaluate(candidates: Sequence[Mapping[str, Any]]) -> list[Evaluation]:
-        found = [1.0 + sum(effects[name] for name in one) + together * (len(one) == 1) for one in candidates]
-        return [Evaluation(value, np.zeros((1, 1)), "", False, 0.0) for value in found]
+        values = [1.0 + sum(effects[name] for name in one) + together * (len(one) == 1) for one in candidates]
+        return [Evaluation(value, np.zeros((1, 1)), "", False, 0.0) for value in values]
 
     return evaluate
 
@@ -101,9 +112,12 @@ def test_settings_that_do_not_fit_the_stream_are_found_out_and_the_gain_holds_on
     assert proposal.verdict.improvement > 0.3 and proposal.verdict.p_value < 1e-6 and proposal.verdict.ticks == 120
 
 
-def test_a_helper_process_finds_the_same() -> None:
-    task = task_on(chaos(500), 100, STIFF, n_trials=4)
-    here, there = propose(task), propose_elsewhere(task, threading.Event())
+@pytest.mark.parametrize("kernels", [None, ("hilbert", "mine")], ids=["the seeds' kernels", "a registered one"])
+def test_a_helper_process_finds_the_same(kernels: tuple[str, ...] | None) -> None:
+    config = STIFF if kernels is None else dataclasses.replace(STIFF, kernels=kernels, **SMALL)
+    task = task_on(chaos(500), 100, config, n_trials=4)
+    with registered():
+        here, there = propose(task), propose_elsewhere(task, threading.Event())
     assert there.changes == here.changes and there.cut == here.cut
     assert there.verdict == here.verdict and there.found.gain == here.found.gain
 
@@ -113,3 +127,42 @@ def test_a_helper_process_that_is_stopped_says_so() -> None:
     stop.set()
     with pytest.raises(HelperError, match="was stopped"):
         propose_elsewhere(task_on(chaos(500), 100), stop)
+
+
+class Cell(Mean):
+    """A kernel as a cell of a notebook defines it."""
+
+    __module__ = "__main__"
+
+
+def test_a_kernel_that_no_other_process_can_import_is_refused_at_once(predictor: ConfigReloadablePredictor) -> None:
+    class Nested(Mean):
+        """A kernel that a function defines."""
+
+    for kernel in (Cell, Nested):
+        with registered():
+            uspnb.register_kernel("own", kernel)
+            config = PredictorConfig(kernels=("hilbert", "own"))
+            predictor.config_path.write_text(config_to_toml(config), encoding="utf-8")
+            followed = ConfigReloadablePredictor(predictor.config_path)
+            with pytest.raises(DomainError, match=r"cannot import the registered kernel own .*background=False"):
+                Autotuner(followed)
+            Autotuner(followed, background=False).close()
+
+
+def test_kernels_travel_by_the_names_of_their_modules() -> None:
+    with registered():
+        uspnb.register_kernel("again", hilbert, colour="#010203")
+        packed = packed_kernels(("hilbert", "again"))
+    with registered():
+        register_packed(io.BytesIO(packed))
+        assert kernel_entry("again").kernel is hilbert and kernel_entry("again").colour == "#010203"
+
+
+def test_what_the_helper_process_cannot_import_is_told_with_the_remedy() -> None:
+    missing = types.ModuleType("no_such_module")
+    vars(missing).update(init=Mean.init, step=Mean.step)
+    with registered(), pytest.raises(HelperError, match=r"cannot import .*no_such_module.*put it into a module"):
+        uspnb.register_kernel("own", missing)
+        config = dataclasses.replace(STIFF, kernels=("hilbert", "own"))
+        propose_elsewhere(task_on(chaos(500), 100, config), threading.Event())

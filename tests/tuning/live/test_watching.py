@@ -43,9 +43,9 @@ def watched(
     entropy = np.full(len(error), 4.0) if entropy is None else entropy
     for k in range(len(error)):
         ring.append(observed(k), True, float(error[k]), float(naive[k]))
-        found = watch.observe(telling(alarm=k in alarms, onset_ago=5, dgm_entropy=entropy[k]))
-        if found is not None:
-            return found
+        trigger = watch.observe(telling(alarm=k in alarms, onset_ago=5, dgm_entropy=entropy[k]))
+        if trigger is not None:
+            return trigger
     return None
 
 
@@ -58,10 +58,10 @@ def errors(after: float, before: float = 0.5, scale: float = 1.0) -> tuple[np.nd
 
 
 def test_a_fall_of_the_skill_is_seen_within_a_hundred_ticks() -> None:
-    found = watched(*errors(after=1.0))
-    assert found is not None and found.kind == SKILL
-    assert CHANGE < found.tick <= CHANGE + FAST and CHANGE - FAST <= found.onset <= CHANGE
-    assert found.details["skill"] < 0.8 * found.details["skill_before"]
+    trigger = watched(*errors(after=1.0))
+    assert trigger is not None and trigger.kind == SKILL
+    assert CHANGE < trigger.tick <= CHANGE + FAST and CHANGE - FAST <= trigger.onset <= CHANGE
+    assert trigger.details["skill"] < 0.8 * trigger.details["skill_before"]
 
 
 @pytest.mark.parametrize(
@@ -76,8 +76,8 @@ def test_what_is_no_fall_starts_nothing(after: float, before: float, scale: floa
 def test_an_alarm_lowers_the_evidence_that_a_fall_needs_and_names_its_beginning() -> None:
     error, naive = errors(after=0.72)
     assert watched(error, naive) is None
-    found = watched(error, naive, alarms=(CHANGE + 30, CHANGE + 120))
-    assert found is not None and found.kind == SKILL and found.onset in (CHANGE + 25, CHANGE + 115)
+    trigger = watched(error, naive, alarms=(CHANGE + 30, CHANGE + 120))
+    assert trigger is not None and trigger.kind == SKILL and trigger.onset in (CHANGE + 25, CHANGE + 115)
 
 
 def test_an_alarm_counts_as_a_regime_change_only_with_a_rise_of_the_entropy() -> None:
@@ -87,9 +87,9 @@ def test_an_alarm_counts_as_a_regime_change_only_with_a_rise_of_the_entropy() ->
     assert watched(*quiet, entropy=rising) is None
     assert watched(*quiet, alarms=(CHANGE + 10,), entropy=wave) is None
     assert watched(*quiet, alarms=(CHANGE + 10,), entropy=falling) is None
-    found = watched(*quiet, alarms=(CHANGE + 10,), entropy=rising)
-    assert found is not None and found.kind == REGIME and found.onset == CHANGE + 5
-    assert found.details["entropy_rise"] >= 2.0 and found.tick < CHANGE + 40
+    trigger = watched(*quiet, alarms=(CHANGE + 10,), entropy=rising)
+    assert trigger is not None and trigger.kind == REGIME and trigger.onset == CHANGE + 5
+    assert trigger.details["entropy_rise"] >= 2.0 and trigger.tick < CHANGE + 40
     assert watched(*quiet, alarms=(CHANGE - 600,), entropy=rising) is None, "that alarm was long ago"
 
 
@@ -113,6 +113,6 @@ def test_what_cannot_be_compared_is_left_out() -> None:
     error, naive = np.full(FAST + SLOW, 0.25), np.ones(FAST + SLOW)
     error[::3] = math.nan
     assert math.isnan(skill_of(error[:650], naive[:650]).slow), "433 of 650 are too few"
-    found = skill_of(error, naive)
-    assert (found.fast, found.slow) == (0.75, 0.75) and found.error == pytest.approx(0.0, abs=1e-12)
+    skill = skill_of(error, naive)
+    assert (skill.fast, skill.slow) == (0.75, 0.75) and skill.error == pytest.approx(0.0, abs=1e-12)
     assert math.isnan(skill_of(error, np.zeros(FAST + SLOW)).fast), "a constant series has no last-value error"

@@ -16,12 +16,12 @@ from uspnb.predictor.comparison import compare
 from uspnb.widgets.apps.comparing import (
     BURN_IN,
     alarms_of,
-    checked_run,
-    compared,
+    check_run,
+    compare_runs,
     facts_at,
+    find_usable,
     scores,
     settings_that_differ,
-    usable,
 )
 from uspnb.widgets.apps.explore import window_of
 
@@ -37,28 +37,24 @@ def runs():
 def test_scores_agree_with_those_of_compare(runs):
     ds = runs[0]
     authority = compare(VALUES, dataset=ds, burn_in=min(BURN_IN, 90), progress=False)
-    rows = usable(ds)
+    rows = find_usable(ds)
     assert rows.sum() == int(authority["scored_ticks"])
-    own = scores(ds, rows)
-    for name, metric in (
-        ("interval", "interval_score"),
-        *((m, m) for m in ("rmse", "mae", "crps", "coverage", "width")),
-    ):
-        assert own[name] == pytest.approx(float(authority["score"].sel(forecaster="uspnb", metric=metric)), rel=1e-12)
+    for name, own in scores(ds, rows).items():
+        assert own == pytest.approx(float(authority["score"].sel(forecaster="uspnb", metric=name)), rel=1e-12)
 
 
 def test_two_runs_are_compared_on_the_ticks_of_both(runs):
     first, second = runs
-    table, told = compared(first, second.isel(time=slice(0, 700)))
-    assert table[0][0] == "root mean squared error" and "630 ticks" in told
-    assert all(row[3] in ("+0.00%", "+0.0 points") for row in compared(first, first)[0])
-    assert "cannot be told apart" in compared(first, first)[1]
+    table, verdict = compare_runs(first, second.isel(time=slice(0, 700)))
+    assert table[0][0] == "root mean squared error" and "630 ticks" in verdict
+    assert all(row[3] in ("+0.00%", "+0.0 points") for row in compare_runs(first, first)[0])
+    assert "cannot be told apart" in compare_runs(first, first)[1]
 
 
 def test_runs_of_different_series_are_not_compared(runs):
     other = runs[1].assign(observation=runs[1]["observation"] + 1.0)
     with pytest.raises(DomainError, match="different series"):
-        compared(runs[0], other)
+        compare_runs(runs[0], other)
 
 
 def test_settings_that_differ_are_named_with_their_meaning(runs):
@@ -68,9 +64,9 @@ def test_settings_that_differ_are_named_with_their_meaning(runs):
 
 
 def test_alarms_and_values_of_a_tick(runs):
-    found = alarms_of(runs[0])
-    assert [row["tick"] for row in found] == np.flatnonzero(runs[0]["alarm"].values).tolist()
-    near = next(row for row in found if row["tick"] >= 450)
+    alarms = alarms_of(runs[0])
+    assert [row["tick"] for row in alarms] == np.flatnonzero(runs[0]["alarm"].values).tolist()
+    near = next(row for row in alarms if row["tick"] >= 450)
     assert near["tick"] < 470 and near["chart"] in ("mean", "scale", "dependence", "level release")
     facts = dict(facts_at(runs[0], near["tick"]))
     assert "alarm" in facts["flags"] and facts["observation"] == f"{VALUES[near['tick']]:.5g}"
@@ -87,6 +83,6 @@ def test_a_window_keeps_its_onsets_in_place(runs):
 
 def test_what_is_no_run_is_refused(runs):
     with pytest.raises(DomainError, match=r"hills\.nc holds no run of uspnb: it lacks observation"):
-        checked_run(xr.Dataset({"height": ("x", [1.0])}), "hills.nc")
+        check_run(xr.Dataset({"height": ("x", [1.0])}), "hills.nc")
     with pytest.raises(DomainError, match="holds 1 ticks"):
-        checked_run(runs[0].isel(time=slice(0, 1)), "short.nc")
+        check_run(runs[0].isel(time=slice(0, 1)), "short.nc")

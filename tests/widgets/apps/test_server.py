@@ -63,23 +63,23 @@ def test_an_address_of_another_machine_is_refused():
 
 
 @pytest.mark.parametrize(
-    ("error", "told"),
+    ("error", "sentence"),
     [
         (DomainError("there is no file sea.csv; name another"), "there is no file sea.csv; name another"),
         (RuntimeError("secret detail"), "error in uspnb; the server's log has the details"),
     ],
 )
-def test_a_broken_page_says_so_and_no_more(monkeypatch, caplog, error, told):
+def test_a_broken_page_says_so_and_no_more(monkeypatch, caplog, error, sentence):
     def broken(site):
         raise error
 
     module = types.ModuleType("uspnb.widgets.apps.live")
-    vars(module)["live_page"] = broken
+    vars(module)["LivePage"] = broken
     monkeypatch.setitem(sys.modules, module.__name__, module)
     with caplog.at_level(logging.ERROR):
         page = server._guarded("live", Site())()
     texts = [item.text for item, _ in page._render_items.values() if hasattr(item, "text")]
-    assert any(told in text for text in texts) and not any("secret" in text for text in texts)
+    assert any(sentence in text for text in texts) and not any("secret" in text for text in texts)
     assert ("secret detail" in caplog.text) == isinstance(error, RuntimeError)
 
 

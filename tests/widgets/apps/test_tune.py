@@ -18,14 +18,14 @@ from uspnb.tuning.background import AsyncMetaOptimizer
 from uspnb.tuning.metrics import METRICS
 from uspnb.tuning.space import SearchSpace
 from uspnb.widgets.apps.tune import (
+    AMOUNTS,
     MOST_OPEN,
+    TITLES,
     Campaigns,
-    amounts,
     campaign_name,
     meta_settings,
-    metrics,
-    newest,
-    whole_series,
+    read_whole_series,
+    take_newest,
 )
 
 
@@ -36,22 +36,24 @@ def walk():
 
 @pytest.fixture
 def campaigns(tmp_path):
-    made = Campaigns(PredictorConfig(), MetaOptimizationConfig(n_folds=2, checkpoint_path=str(tmp_path), batch_size=2))
-    yield made
-    made.close()
+    opened = Campaigns(
+        PredictorConfig(), MetaOptimizationConfig(n_folds=2, checkpoint_path=str(tmp_path), batch_size=2)
+    )
+    yield opened
+    opened.close()
 
 
 def test_one_wish_is_one_campaign_whoever_has_it(campaigns, walk):
     name, first = campaigns.enter(walk, "walk.csv", "fast", "mase")
     again, second = campaigns.enter(walk, "walk.csv", "fast", "mase")
     assert name == again and first is second and name.startswith("walk-fast-mase-")
-    wishes = [(walk, "fast", "rmse"), (walk, "deep", "mase"), (newest(walk, 300), "fast", "mase")]
+    wishes = [(walk, "fast", "rmse"), (walk, "deep", "mase"), (take_newest(walk, 300), "fast", "mase")]
     others = [campaigns.enter(series, "walk.csv", tier, metric)[0] for series, tier, metric in wishes]
     assert len({name, *others}) == 4
 
 
 def test_only_so_many_run_and_those_that_rest_make_room(campaigns, walk, monkeypatch):
-    names = [campaigns.enter(newest(walk, 400 - k), "walk", "fast", "mase")[0] for k in range(3)]
+    names = [campaigns.enter(take_newest(walk, 400 - k), "walk", "fast", "mase")[0] for k in range(3)]
     running = {names[0], names[1]}
     kinds = type(campaigns._open[names[0]])
     state = kinds.status
@@ -64,7 +66,7 @@ def test_only_so_many_run_and_those_that_rest_make_room(campaigns, walk, monkeyp
     for name in names:
         campaigns.leave(name)
     for k in range(3, MOST_OPEN + 1):
-        campaigns.enter(newest(walk, 400 - k), "walk", "fast", "mase")
+        campaigns.enter(take_newest(walk, 400 - k), "walk", "fast", "mase")
     assert set(names[:2]) <= set(campaigns._open) and names[2] not in campaigns._open
     running.clear()
 
@@ -97,26 +99,26 @@ def test_names_are_safe_and_tell_what_is_tuned():
 
 
 def test_the_newest_ticks_keep_their_times(walk):
-    part = newest(walk, 100)
+    part = take_newest(walk, 100)
     assert len(part) == len(part.timestamps_ns) == len(part.time_coordinate) == 100
     assert part.values[-1] == walk.values[-1] and part.timestamps_ns[0] == walk.timestamps_ns[300]
-    assert newest(walk, 0) is walk and newest(walk, 10_000) is walk
+    assert take_newest(walk, 0) is walk and take_newest(walk, 10_000) is walk
 
 
 def test_sources_are_read_whole_or_refused(tmp_path):
     table = pd.DataFrame({"time": pd.date_range("2026-01-01", periods=30), "a": np.arange(30.0), "b": np.ones(30)})
     path = tmp_path / "two.csv"
     table.to_csv(path, index=False)
-    series, title = whole_series(str(path), {"value": "a"})
+    series, title = read_whole_series(str(path), {"value": "a"})
     assert (len(series), title) == (30, "two.csv")
-    assert whole_series(np.arange(9.0), {})[1] == "series"
-    for source, options, told in (
+    assert read_whole_series(np.arange(9.0), {})[1] == "series"
+    for source, options, reason in (
         (str(path), {"follow": True}, "leave out --follow"),
         ("http://127.0.0.1:1/ticks", {}, "cannot be tuned on"),
         (str(tmp_path / "none.csv"), {}, "no file"),
     ):
-        with pytest.raises(DomainError, match=told):
-            whole_series(source, options)
+        with pytest.raises(DomainError, match=reason):
+            read_whole_series(source, options)
 
 
 def test_the_file_says_how_campaigns_run(tmp_path):
@@ -126,5 +128,5 @@ def test_the_file_says_how_campaigns_run(tmp_path):
 
 
 def test_every_metric_that_needs_no_labels_is_offered():
-    assert set(metrics().values()) == set(METRICS) and "alarm_delay" not in metrics().values()
-    assert next(iter(metrics().values())) == "mase" and amounts()["all of them"] == 0
+    assert set(TITLES.values()) == set(METRICS) and "alarm_delay" not in TITLES.values()
+    assert next(iter(TITLES.values())) == "mase" and AMOUNTS["all of them"] == 0

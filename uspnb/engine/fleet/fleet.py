@@ -20,7 +20,7 @@ from ...predictor.functional import FunctionalPredictor
 from ...runtime.arguments import check_speed, check_whole
 from ...sinks import TelemetryBuffer
 from ...sources.items import ArrivalClock
-from ..control import Control
+from ..control import Control, named
 from ..outlets import Outlets, dumps_of, names_of_columns
 from ..recording import ArchiveFolder, Recording
 from ..status import Labels
@@ -107,12 +107,11 @@ class Fleet(Control):
         if archive is not None:
             folder = ArchiveFolder(archive, tuple(names_of_columns(computation.columns, computation.shape[1])))
         self._opened = None if store is None or isinstance(store, Store) else open_store(store)
-        kept = store if isinstance(store, Store) else self._opened
         options = TrackOptions(
             speed=pace,
             outlets=Outlets(telemetry, dumps=dumps_of(computation.config) if dumps else None),
             snapshots=snapshots,
-            store=kept,
+            store=store if isinstance(store, Store) else self._opened,
             clock=clock,
         )
         recording = Recording(limit, computation.shape, folder)
@@ -123,9 +122,9 @@ class Fleet(Control):
             labels,
             assets=self.assets,
             options=options,
-            ended=None if folder is None else _Ending(folder),
+            ended=lambda track: folder and folder.complete(recording, track.about()),
         )
-        if snapshots or kept is not None:
+        if snapshots or store is not None:
             track.resume()
         super().__init__(Worker((track,), name="uspnb-fleet"), noun="fleet")
         self.observe(_count_wrong_cells)
@@ -189,7 +188,7 @@ class Fleet(Control):
         """Ticks whose states are in the store for certain, so that a fleet that is killed now loses none of them; None
         without a store."""
         stored = self._only.stored
-        return None if stored is None else stored.seen
+        return None if stored is None else stored.ticks
 
     def table(self) -> pd.DataFrame:
         """One row per asset: value, forecast of the next tick with its interval, weights, mode, alarms, scores."""
@@ -246,8 +245,9 @@ class Fleet(Control):
             DomainError: there is no such asset.
         """
         if asset not in self._places:
-            named = ", ".join(map(str, self.assets[:5])) + (", ..." if len(self.assets) > 5 else "")
-            raise DomainError(f"there is no asset {shown(asset)}; the {len(self.assets)} assets are {named}")
+            raise DomainError(
+                f"there is no asset {shown(asset)}; the {len(self.assets)} assets are {named(self.assets)}"
+            )
         return self._places[asset]
 
     def open(self, series: Any) -> Control:
@@ -266,7 +266,7 @@ class Fleet(Control):
     def _repr_html_(self) -> str:
         return f"<b>{self!r}</b>" + self.table().head(10).to_html(float_format="{:.4g}".format)
 
-    def _latest(self) -> tuple[Float[np.ndarray, "asset kept"] | None, FleetTally]:
+    def _latest(self) -> tuple[Float[np.ndarray, "asset field"] | None, FleetTally]:
         """The last row of every asset and the counts up to there, of one moment where the worker has published one."""
         moment, timeline = self._only.latest, self._only.timeline
         tally: Any = timeline.tally if moment is None else moment.checkpoint.tally
@@ -292,20 +292,6 @@ class Fleet(Control):
             not labels.grid,
             self.config.kernels,
         )
-
-
-class _Ending:
-    """What becomes of the archive when a fleet ends; called by its worker."""
-
-    def __init__(self, folder: ArchiveFolder) -> None:
-        self._folder = folder
-
-    def __call__(self, track: Track) -> None:
-        try:
-            track.timeline.recording.spill_all()
-            self._folder.describe({"events": track.events.all(), "name": track.labels.name})
-        finally:
-            self._folder.close()
 
 
 def _checkpoints(computation: FleetComputation) -> Checkpoints:

@@ -13,7 +13,7 @@ import os
 import threading
 import weakref
 from collections import deque
-from typing import Any, BinaryIO, NamedTuple, Protocol, runtime_checkable
+from typing import Any, BinaryIO, NamedTuple
 
 import jax
 import numpy as np
@@ -30,10 +30,11 @@ from ...model.programs import static_part
 from ...model.records import Observation
 from ...model.state import PredictorState
 from ...persistence.stores.state_layout import StateLayout
-from ...predictor.functional import FunctionalPredictor
+from ...predictor.functional import FunctionalPredictor, placed_beside
 from ...predictor.universal import clock_forgotten
 from ...runtime.child import Child, ChildEnded, read_message, write_message
 from ...sources import Ticks
+from ..computation import Computation
 
 WIDEST_LANE = 256
 LANE_STEP = 4
@@ -47,7 +48,7 @@ class LaneFault(UspnbError):
     """A lane cannot go on: its helper process has ended."""
 
 
-class KeptColumns(NamedTuple):
+class FleetColumns(NamedTuple):
     """Which columns of a packed row a fleet keeps.
 
     Attributes:
@@ -55,35 +56,35 @@ class KeptColumns(NamedTuple):
         place: name of a field to its slice of a kept row; names as in `row_columns`.
     """
 
-    numbers: Int[np.ndarray, "kept"]
+    numbers: Int[np.ndarray, "field"]
     place: dict[str, slice]
 
 
 @functools.cache
-def kept_columns(layout: Layout, every: bool = False) -> KeptColumns:
+def fleet_columns(layout: Layout, every: bool = False) -> FleetColumns:
     """The columns that a fleet keeps, or all."""
-    kept = shown_fields(FLEET)
+    names = shown_fields(FLEET)
     numbers, place, start = [], {}, 0
     for name, full in row_columns(layout).items():
-        if every or name in kept:
+        if every or name in names:
             numbers.append(np.arange(full.start, full.stop))
             place[name] = slice(start, start + len(numbers[-1]))
             start = place[name].stop
-    return KeptColumns(np.concatenate(numbers), place)
+    return FleetColumns(np.concatenate(numbers), place)
 
 
-def full_rows(kept: Float[np.ndarray, "time kept"], layout: Layout) -> Float[np.ndarray, "time width"]:
+def full_rows(rows_of_fleet: Float[np.ndarray, "time field"], layout: Layout) -> Float[np.ndarray, "time width"]:
     """Full rows; floats that were not kept are NaN, flags and counters that were not kept are 0."""
-    if kept.shape[-1] == layout.width:
-        return kept
+    if rows_of_fleet.shape[-1] == layout.width:
+        return rows_of_fleet
     blank = np.concatenate(
         [
             np.full(int(np.prod(shape)), np.nan if dtype == np.float64 else 0.0)
             for shape, dtype in zip(layout.shapes, layout.dtypes, strict=True)
         ]
     )
-    rows = np.repeat(blank[None], len(kept), axis=0)
-    rows[:, kept_columns(layout).numbers] = kept
+    rows = np.repeat(blank[None], len(rows_of_fleet), axis=0)
+    rows[:, fleet_columns(layout).numbers] = rows_of_fleet
     return rows
 
 
@@ -106,48 +107,6 @@ def default_workers(assets: int) -> int:
     return max(1, min(len(lane_slices(assets)), os.cpu_count() or 1, MOST_WORKERS))
 
 
-@runtime_checkable
-class Lane(Protocol):
-    """Assets that one program steps.
-
-    Attributes:
-        assets: how many, those included that only fill the lane up.
-    """
-
-    assets: int
-
-    def warm(self) -> None:
-        """Compile, without a tick."""
-
-    def submit(
-        self, values: Float[np.ndarray, "time asset"], stamps_ns: Int[np.ndarray, "time"], now_ns: np.ndarray
-    ) -> None:
-        """Hand over ticks of every asset; a helper process begins at once."""
-
-    def collect(self) -> Float[np.ndarray, "time asset kept"]:
-        """Wait for the kept columns of their results."""
-        ...
-
-    def keep(self) -> Any:
-        """A handle of the present states that later ticks do not change; never raises."""
-
-    def put(self, kept: Any) -> None:
-        """Go back to states that were kept."""
-
-    def states(self, kept: Any) -> PredictorState:
-        """The stacked states behind a handle."""
-        ...
-
-    def take(self, states: PredictorState) -> None:
-        """Go on from states of anywhere, bit for bit."""
-
-    def configure(self, config: PredictorConfig) -> None:
-        """Settings from the next tick on; what differs is traced, so that nothing is compiled."""
-
-    def close(self) -> None:
-        """Let go of what it holds."""
-
-
 class LocalLane:
     """A lane computed here, when it is collected.
 
@@ -160,8 +119,7 @@ class LocalLane:
     def __init__(self, config: PredictorConfig, assets: int, every: bool = False) -> None:
         self.assets = assets
         self._predictor = FunctionalPredictor(config)
-        self._numbers = kept_columns(self._predictor.layout, every).numbers
-        self.width = len(self._numbers)
+        self._numbers = fleet_columns(self._predictor.layout, every).numbers
         self._states = self._predictor.init_state(assets)
         self._ticks: tuple[np.ndarray, ...] = ()
 
@@ -176,7 +134,7 @@ class LocalLane:
         """Hold the ticks until they are collected."""
         self._ticks = (values, stamps_ns, now_ns)
 
-    def collect(self) -> Float[np.ndarray, "time asset kept"]:
+    def collect(self) -> Float[np.ndarray, "time asset field"]:
         """Compute the ticks that were handed over, one by one: the program has the shape of one."""
         rows = []
         for tick in zip(*self._ticks, strict=True):
@@ -189,17 +147,17 @@ class LocalLane:
         """The states themselves: nobody writes to their arrays."""
         return self._states
 
-    def put(self, kept: PredictorState) -> None:
+    def put(self, handle: PredictorState) -> None:
         """Go back to states of `keep`."""
-        self._states = kept
+        self._states = handle
 
-    def states(self, kept: PredictorState) -> PredictorState:
+    def states(self, handle: PredictorState) -> PredictorState:
         """As they are."""
-        return kept
+        return handle
 
     def take(self, states: PredictorState) -> None:
         """Go on from these states, on the device that the lane computes on."""
-        self._states = jax.tree.map(_beside, self._states, states)
+        self._states = placed_beside(self._states.ticks, states)
 
     def configure(self, config: PredictorConfig) -> None:
         """Settings from the next tick on."""
@@ -212,13 +170,6 @@ class LocalLane:
         shape = (1, self.assets)
         stamps, now = np.full(shape, stamp_ns, np.int64), np.full(shape, now_ns, np.int64)
         return Observation(np.asarray(values, np.float64)[None], stamps, now, np.full(shape, np.nan))
-
-
-def _beside(leaf: Any, value: Any) -> Any:
-    """The value on the device of a leaf.  Bound to a device only where that is: else it would be another program."""
-    if isinstance(leaf, jax.Array) and leaf.committed:
-        return jax.device_put(value, leaf.sharding)
-    return jax.numpy.asarray(value)
 
 
 class Token:
@@ -239,9 +190,9 @@ class ProcessLane:
     def __init__(self, config: PredictorConfig, assets: int, every: bool = False) -> None:
         self.assets = assets
         predictor = FunctionalPredictor(config)
-        self._width = len(kept_columns(predictor.layout, every).numbers)
+        self._width = len(fleet_columns(predictor.layout, every).numbers)
         self._packed = StateLayout(predictor.init_state(), config)
-        self._kept_number = 0
+        self._issued = 0
         self._dropped: deque[int] = deque()
         self._present: weakref.ref[Token] | None = None
         self._child = Child("uspnb.engine.fleet.lanes:serve")
@@ -260,7 +211,7 @@ class ProcessLane:
         columns = (np.asarray(stamps_ns, np.int64), np.asarray(now_ns, np.int64), np.asarray(values, np.float64))
         self._ask("ticks", *(column.tobytes() for column in columns), count=len(values))
 
-    def collect(self) -> Float[np.ndarray, "time asset kept"]:
+    def collect(self) -> Float[np.ndarray, "time asset field"]:
         """Wait for the rows of the ticks that were sent."""
         return np.frombuffer(self._answer()).reshape(-1, self.assets, self._width)
 
@@ -269,21 +220,21 @@ class ProcessLane:
         token = self._present() if self._present is not None else None
         if token is not None:
             return token
-        self._kept_number += 1
-        token = Token(self._kept_number, self._dropped)
+        self._issued += 1
+        token = Token(self._issued, self._dropped)
         with contextlib.suppress(LaneFault):  # whoever uses the token is told
             self._ask("keep", number=token.number)
             self._present = weakref.ref(token)
         return token
 
-    def put(self, kept: Token) -> None:
+    def put(self, token: Token) -> None:
         """Have it go back."""
-        self._ask("put", number=kept.number)
-        self._present = weakref.ref(kept)
+        self._ask("put", number=token.number)
+        self._present = weakref.ref(token)
 
-    def states(self, kept: Token) -> PredictorState:
+    def states(self, token: Token) -> PredictorState:
         """Fetch the states behind a token."""
-        self._ask("states", number=kept.number)
+        self._ask("states", number=token.number)
         return self._packed.unpack(np.frombuffer(self._answer(), np.uint8).reshape(self.assets, -1))
 
     def take(self, states: PredictorState) -> None:
@@ -324,11 +275,11 @@ def serve(source: BinaryIO, sink: BinaryIO) -> None:
     config, assets = parse_config(opening.head["config"]), opening.head["assets"]
     lane = LocalLane(config, assets, opening.head["every"])
     packed = StateLayout(FunctionalPredictor(config).init_state(), config)
-    kept: dict[int, PredictorState] = {}
+    handles: dict[int, PredictorState] = {}
     while (message := read_message(source)) is not None:
         head, body = message
         for number in head["dropped"]:
-            kept.pop(number, None)
+            handles.pop(number, None)
         ask = head["ask"]
         if ask == "ticks":
             count = head["count"]
@@ -336,11 +287,11 @@ def serve(source: BinaryIO, sink: BinaryIO) -> None:
             lane.submit(np.frombuffer(body, offset=16 * count).reshape(count, assets), stamps, now)
             write_message(sink, {}, lane.collect().tobytes())
         elif ask == "keep":
-            kept[head["number"]] = lane.keep()
+            handles[head["number"]] = lane.keep()
         elif ask == "put":
-            lane.put(kept[head["number"]])
+            lane.put(handles[head["number"]])
         elif ask == "states":
-            write_message(sink, {}, packed.pack(lane.states(kept[head["number"]])).data)
+            write_message(sink, {}, packed.pack(lane.states(handles[head["number"]])).data)
         elif ask == "take":
             lane.take(packed.unpack(np.frombuffer(body, np.uint8).reshape(assets, -1)))
         elif ask == "configure":
@@ -350,14 +301,17 @@ def serve(source: BinaryIO, sink: BinaryIO) -> None:
             write_message(sink, {})
 
 
-class KeptStates(NamedTuple):
+Lane = LocalLane | ProcessLane
+
+
+class FleetHandle(NamedTuple):
     """A handle of the states of all assets: `parts` by lane, or `whole` where no lane is open yet."""
 
     parts: tuple[Any, ...] = ()
     whole: PredictorState | None = None
 
 
-class FleetComputation:
+class FleetComputation(Computation):
     """The states of all assets of a fleet, stepped together; see `uspnb.engine.computation.Computation`.
 
     Lanes open with the first tick or with `prepare`, whichever is first.
@@ -382,9 +336,9 @@ class FleetComputation:
         every: bool = False,
         most: int = MOST_TICKS,
     ) -> None:
-        self.assets, self._every = assets, every
+        super().__init__(config, assets)
+        self._every = every
         self.most = max(1, min(MOST_TICKS, most, TICKS_AT_ONCE // assets))
-        self._functional = FunctionalPredictor(config)
         added = added_kernels(self.config.kernels)
         if added and workers is not None and workers > 1:
             raise DomainError(
@@ -392,40 +346,25 @@ class FleetComputation:
                 "workers=1 computes everything in this process"
             )
         self.workers = (1 if added else default_workers(assets)) if workers is None else workers
-        self._kept = kept_columns(self._functional.layout, every)
+        self._places = fleet_columns(self._functional.layout, every)
         self._lock = threading.Lock()  # `states` of any thread, between ticks
         self._fault: LaneFault | None = None
         self._whole: PredictorState | None = None
         self.lanes: list[tuple[slice, Lane]] = []
 
     @property
-    def config(self) -> PredictorConfig:
-        """The settings of the next tick."""
-        return self._functional.config
-
-    @property
-    def layout(self) -> Layout:
-        """Layout of a full row."""
-        return self._functional.layout
-
-    @property
     def columns(self) -> dict[str, slice]:
         """Where each field stands in a row."""
-        return self._kept.place
+        return self._places.place
 
-    def full_rows(self, rows: Float[np.ndarray, "time kept"]) -> Float[np.ndarray, "time width"]:
+    def full_rows(self, rows: Float[np.ndarray, "time field"]) -> Float[np.ndarray, "time width"]:
         """Rows of one asset with the columns that were not kept; see `full_rows`."""
         return full_rows(rows, self.layout)
 
     @property
     def shape(self) -> tuple[int, int]:
         """Of the rows of a tick."""
-        return self.assets, len(self._kept.numbers)
-
-    @property
-    def depth(self) -> int:
-        """Depth of the log-signature."""
-        return self.config.log_sig_depth
+        return self.assets, len(self._places.numbers)
 
     def prepare(self) -> None:
         """Compile one lane after the other: the second finds the first one's program on disk."""
@@ -434,7 +373,7 @@ class FleetComputation:
             for _, lane in self.lanes:
                 lane.warm()
 
-    def advance(self, ticks: Ticks, now_ns: Int[np.ndarray, "time"]) -> Float[np.ndarray, "time asset kept"]:
+    def advance(self, ticks: Ticks, now_ns: Int[np.ndarray, "time"]) -> Float[np.ndarray, "time asset field"]:
         """Move all states on.
 
         Args:
@@ -460,28 +399,28 @@ class FleetComputation:
                 self._fault = fault
                 raise
 
-    def keep(self) -> KeptStates:
+    def keep(self) -> FleetHandle:
         """A handle; lanes of other processes keep the states until nobody holds it any more."""
         if not self.lanes:
-            return KeptStates((), self._whole)
+            return FleetHandle((), self._whole)
         with self._lock:
-            return KeptStates(tuple(lane.keep() for _, lane in self.lanes))
+            return FleetHandle(tuple(lane.keep() for _, lane in self.lanes))
 
-    def put(self, kept: KeptStates) -> None:
+    def put(self, handle: FleetHandle) -> None:
         """Go back to states that were kept."""
-        if not kept.parts:
-            self.take(self.cold() if kept.whole is None else kept.whole)
+        if not handle.parts:
+            self.take(self.cold() if handle.whole is None else handle.whole)
             return
         with self._lock:
-            for (_, lane), part in zip(self.lanes, kept.parts, strict=True):
+            for (_, lane), part in zip(self.lanes, handle.parts, strict=True):
                 lane.put(part)
 
-    def states(self, kept: KeptStates) -> tuple[PredictorState, int]:
+    def states(self, handle: FleetHandle) -> tuple[PredictorState, int]:
         """The states stacked along the assets, NumPy arrays, and the depth of the log-signature."""
-        if not kept.parts:
-            return self.cold() if kept.whole is None else kept.whole, self.depth
+        if not handle.parts:
+            return self.cold() if handle.whole is None else handle.whole, self.depth
         with self._lock:
-            parts = [lane.states(part) for (_, lane), part in zip(self.lanes, kept.parts, strict=True)]
+            parts = [lane.states(part) for (_, lane), part in zip(self.lanes, handle.parts, strict=True)]
         host = jax.device_get(parts)
         return jax.tree.map(lambda *leaves: np.concatenate(leaves)[: self.assets], *host), self.depth
 
@@ -510,7 +449,7 @@ class FleetComputation:
             return
         if static_part(config) != static_part(self.config):
             raise DomainError("structural settings cannot change while a fleet runs; make a new one from its snapshot")
-        self._functional = FunctionalPredictor(config)
+        super().configure(config)
         with self._lock:
             for _, lane in self.lanes:
                 lane.configure(config)
@@ -519,10 +458,6 @@ class FleetComputation:
         """Let the next tick carry any timestamp."""
         states, _ = self.states(self.keep())
         self.take(jax.vmap(clock_forgotten)(states))
-
-    def shed(self, latency_ns: float, interval_ns: float, tick: int, *, jittery: bool) -> bool:
-        """The depth stays."""
-        return False
 
     def close(self) -> None:
         """End the helper processes."""

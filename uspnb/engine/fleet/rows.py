@@ -276,8 +276,8 @@ class IteratedRows(FedRows):
                     return
         except Exception as error:  # the iterator is the user's own code: whatever it raises ends the rows, and is told
             if not self._closed:
-                told = f"the iterator of rows raised {type(error).__name__}: {error}"
-                self._put(SourceFault("", told), wait=True)
+                message = f"the iterator of rows raised {type(error).__name__}: {error}"
+                self._put(SourceFault("", message), wait=True)
         self.end()
 
     def _row(self, item: Any) -> Any:

@@ -12,7 +12,7 @@ import xarray as xr
 from ...array_types import Float, Int
 from ...model.fields import INPUT_UNITS, SPARK, shown_fields, variables
 from ...model.records import CHART_NAMES, OperatingMode
-from ..timeline import ALARM_CHARTS
+from ..timeline import ALARM_CHARTS, Tally
 
 COUNTS = ("scored", "covered", "rejected", "faults", "alarms")
 SPARK_COLUMNS = shown_fields(SPARK)
@@ -29,7 +29,7 @@ def summary_columns(kernels: tuple[str, ...]) -> tuple[str, ...]:
     )  # fmt: skip
 
 
-class FleetTally:
+class FleetTally(Tally):
     """Counts and scores of every asset since its first tick, in memory that does not grow.
 
     The root of a sum of squares is carried by `hypot`, which neither overflows nor underflows.
@@ -39,38 +39,19 @@ class FleetTally:
     """
 
     def __init__(self, assets: int) -> None:
-        self.counts: dict[str, Int[np.ndarray, "asset"]] = {name: np.zeros(assets, np.int64) for name in COUNTS}
+        super().__init__()
+        self.counts = {name: np.zeros(assets, np.int64) for name in COUNTS}
         self.last_alarm = np.full(assets, np.nan)
         self.last_chart = np.full(assets, -1, np.int64)
         self.error, self.naive = np.zeros(assets), np.zeros(assets)
         self.last = np.full(assets, np.nan)
 
-    @property
-    def alarms(self) -> int:
-        """Ticks that raised an alarm, over all assets."""
-        return int(self.counts["alarms"].sum())
-
-    @property
-    def rejected(self) -> int:
-        """Ticks that the gate refused, over all assets."""
-        return int(self.counts["rejected"].sum())
-
-    @property
-    def faults(self) -> int:
-        """Cells that were no numbers, over all assets."""
-        return int(self.counts["faults"].sum())
-
-    def of(self, place: int) -> tuple[int, int, int]:
-        """Alarms, refused ticks and faulty cells of one asset."""
-        alarms, rejected, faults = (int(self.counts[name][place]) for name in ("alarms", "rejected", "faults"))
-        return alarms, rejected, faults
-
-    def add(self, first: int, rows: Float[np.ndarray, "time asset kept"], columns: Columns) -> None:
-        """Count the ticks from `first` on."""
+    def add(self, first: int, rows: Float[np.ndarray, "time asset field"], columns: Columns) -> None:
+        """See `Tally.add`."""
         for k, row in enumerate(rows):
             self._add(first + k, row, columns)
 
-    def _add(self, tick: int, rows: Float[np.ndarray, "asset kept"], columns: Columns) -> None:
+    def _add(self, tick: int, rows: Float[np.ndarray, "asset field"], columns: Columns) -> None:
         y, forecast, lower, upper, accepted, alarm, chart = (
             rows[:, columns[name].start]
             for name in ("observation", "prediction", "lower", "upper", "accepted", "alarm", "alarm_chart")
@@ -97,21 +78,17 @@ class FleetTally:
 
     def begun(self, extra: Mapping[str, Any]) -> FleetTally:
         """A new one that goes on from `by_asset`; what is not there begins anew."""
-        made = FleetTally(len(self.last))
-        for name, fresh in made.by_asset().items():
+        tally = FleetTally(len(self.last))
+        for name, fresh in tally.by_asset().items():
             values = np.array(extra.get(name, fresh))
             if name in COUNTS:
-                made.counts[name] = values
+                tally.counts[name] = values
             else:
-                setattr(made, name, values)
-        return made
-
-    def copy(self) -> FleetTally:
-        """One that counts on from here by itself."""
-        return self.begun(self.by_asset())
+                setattr(tally, name, values)
+        return tally
 
     def extra(self) -> dict[str, int]:
-        """Nothing beside `by_asset`."""
+        """Nothing: all is by asset."""
         return {}
 
     @property
@@ -141,7 +118,7 @@ class FleetTally:
 
 
 def fleet_table(
-    rows: Float[np.ndarray, "asset kept"] | None,
+    rows: Float[np.ndarray, "asset field"] | None,
     columns: Columns,
     tally: FleetTally,
     assets: tuple[Any, ...],
@@ -156,7 +133,7 @@ def fleet_table(
         assets: labels.
         kernels: names, as in the configuration.
     """
-    known = rows is not None
+    has_ticks = rows is not None
     values = np.full((len(assets), max(place.stop for place in columns.values())), np.nan) if rows is None else rows
     weights = values[:, columns["weight"]]
     table: dict[str, Any] = {
@@ -164,12 +141,12 @@ def fleet_table(
         "forecast": values[:, columns["next_prediction"].start],
         "lower": values[:, columns["next_lower"].start],
         "upper": values[:, columns["next_upper"].start],
-        "leader": [kernels[k] if known else "" for k in np.argmax(np.nan_to_num(weights), axis=1)],
+        "leader": [kernels[k] if has_ticks else "" for k in np.argmax(np.nan_to_num(weights), axis=1)],
     }
     table |= {f"weight_{name}": weights[:, k] for k, name in enumerate(kernels)}
     modes = values[:, columns["next_mode"].start]
     table |= {
-        "mode": [OperatingMode.to_string(mode) if known else "" for mode in modes],
+        "mode": [OperatingMode.to_string(mode) if has_ticks else "" for mode in modes],
         "last_alarm_tick": tally.last_alarm,
         "last_alarm_chart": [ALARM_CHARTS[k] if k >= 0 else "" for k in tally.last_chart],
         "alarms": tally.counts["alarms"],
@@ -184,7 +161,7 @@ def fleet_table(
 
 
 def summaries(
-    rows: Float[np.ndarray, "asset kept"] | None, columns: Columns, tally: FleetTally
+    rows: Float[np.ndarray, "asset field"] | None, columns: Columns, tally: FleetTally
 ) -> Float[np.ndarray, "asset column"]:
     """The present state of every asset, columns as of `summary_columns`; arguments as those of `fleet_table`."""
     names = ("observation", *NEXT, "weight", "next_mode", "degraded", "emergency", "rejected")
@@ -199,7 +176,7 @@ def summaries(
 
 def fleet_dataset(
     first: int,
-    rows: Float[np.ndarray, "time asset kept"],
+    rows: Float[np.ndarray, "time asset field"],
     stamps_ns: Int[np.ndarray, "time"],
     columns: Columns,
     assets: tuple[Any, ...],
@@ -220,22 +197,22 @@ def fleet_dataset(
         kernels: names, as in the configuration.
     """
     units = units or INPUT_UNITS
-    made: dict[str, Any] = {}
+    contents: dict[str, Any] = {}
     for name, about in variables().items():
         if about.name not in columns:
             continue
         values = rows[..., columns[about.name]] if about.dims else rows[..., columns[about.name].start]
         values = values.astype(bool) if about.kind == "flag" else about.stored(values)
         attributes = {"units": units if about.units == "y" else about.units, "long_name": about.long_name}
-        made[name] = (("time", "asset", *about.dims), values, attributes)
+        contents[name] = (("time", "asset", *about.dims), values, attributes)
     ticks = np.arange(first, first + len(rows))
     ago = rows[..., columns["onset_ago"].start]
-    onset = np.where(made["alarm"][1], np.maximum(ticks[:, None] - ago, 0.0), np.nan)
+    onset = np.where(contents["alarm"][1], np.maximum(ticks[:, None] - ago, 0.0), np.nan)
     about_onset = {"units": "tick", "long_name": "tick at which the signalled change began"}
-    made["change_onset"] = (("time", "asset"), onset, about_onset)
+    contents["change_onset"] = (("time", "asset"), onset, about_onset)
     for name in NEXT:
         last = rows[-1, :, columns[name].start] if len(rows) else np.full(len(assets), np.nan)
-        made[name] = (("asset",), last, {"units": units, "long_name": "for the tick after the last"})
+        contents[name] = (("asset",), last, {"units": units, "long_name": "for the tick after the last"})
     coordinates = {
         "time": ("time", stamps_ns.astype("datetime64[ns]") if has_times else ticks),
         "tick": ("time", ticks),
@@ -243,4 +220,4 @@ def fleet_dataset(
         "kernel": ("kernel", list(kernels)),
         "chart": ("chart", list(CHART_NAMES)),
     }
-    return xr.Dataset(made, coordinates)
+    return xr.Dataset(contents, coordinates)

@@ -71,8 +71,8 @@ def run(options: argparse.Namespace) -> int:
     if config.credentials_vault_path:
         from .vault import unlock
 
-        names, kept = unlock(config.credentials_vault_path)
-        logging.info("vault: %d names set, %d were in the environment already", len(names), len(kept))
+        names, present = unlock(config.credentials_vault_path)
+        logging.info("vault: %d names set, %d were in the environment already", len(names), len(present))
     sources = open_sources(options.source, follow=options.follow, time=options.time, value=options.value)
     store = None
     if options.store is not None:
@@ -103,52 +103,52 @@ def run(options: argparse.Namespace) -> int:
 
 
 def open_sources(
-    asked: list[str], *, follow: bool = False, time: str | None = None, value: str | None = None
+    texts: list[str], *, follow: bool = False, time: str | None = None, value: str | None = None
 ) -> dict[str, Source]:
     """The sources that were asked for, by the names of their series.
 
     Args:
-        asked: `WHAT` as `open_source` takes it, or `NAME=WHAT`.
+        texts: `WHAT` as `open_source` takes it, or `NAME=WHAT`.
         follow: whether tables grow.
         time, value: columns of tables; several values, separated by commas, are as many series.
 
     Raises:
         DomainError: none, no source of ticks, or two series of one name.
     """
-    if not asked:
+    if not texts:
         raise DomainError("no --source was given; name a CSV file, a saved run, an address, or sea")
-    found: dict[str, Source] = {}
-    for text in asked:
+    sources: dict[str, Source] = {}
+    for text in texts:
         for name, source in _opened(text, follow, time, value):
-            if name in found:
+            if name in sources:
                 raise DomainError(f"two series are called {name!r}; tell them apart with --source NAME={text}")
-            found[name] = source
-    return found
+            sources[name] = source
+    return sources
 
 
 def _opened(text: str, follow: bool, time: str | None, value: str | None) -> Iterator[tuple[str, Source]]:
     match = None if Path(text).exists() else _NAMED.fullmatch(text)
-    given, what = (match[1], match[2]) if match else ("", text)
+    prefix, what = (match[1], match[2]) if match else ("", text)
     table = "://" not in what and Path(what).suffix.lower() in TABLES
     if not table:
         if follow or time or value:
             raise DomainError(f"--follow, --time and --value are for CSV files, and {what!r} is none")
         source = open_source(what)
-        yield given or source.name or Path(what).stem, source
+        yield prefix or source.name or Path(what).stem, source
         return
     columns = [part.strip() for part in value.split(",")] if value else []
     if follow:
         for column in columns or [None]:
             tail = open_source(what, follow=True, time=time, value=column)
-            yield _called(given, tail.name, len(columns) > 1) or Path(what).stem, tail
+            yield _called(prefix, tail.name, len(columns) > 1) or Path(what).stem, tail
         return
-    yield from _replayed(given, what, time, columns)
+    yield from _replayed(prefix, what, time, columns)
 
 
-def _replayed(given: str, what: str, time: str | None, columns: list[str]) -> Iterator[tuple[str, Source]]:
+def _replayed(prefix: str, what: str, time: str | None, columns: list[str]) -> Iterator[tuple[str, Source]]:
     if len(columns) < 2:
         source = open_source(what, time=time, value=columns[0] if columns else None)
-        yield given or source.name or Path(what).stem, source
+        yield prefix or source.name or Path(what).stem, source
         return
     import dataclasses
 
@@ -157,8 +157,8 @@ def _replayed(given: str, what: str, time: str | None, columns: list[str]) -> It
     series = read_csv(what, time, tuple(columns))
     for place, column in enumerate(columns):
         one = dataclasses.replace(series, values=series.values[:, place], assets=None, name=column)
-        yield _called(given, column, True), open_source(one)
+        yield _called(prefix, column, True), open_source(one)
 
 
-def _called(given: str, column: str, several: bool) -> str:
-    return f"{given}.{column}" if given and several else given or column
+def _called(prefix: str, column: str, several: bool) -> str:
+    return f"{prefix}.{column}" if prefix and several else prefix or column

@@ -152,9 +152,9 @@ class _Handler(BaseHTTPRequestHandler):
         pages, path = self.server.pages, urlsplit(self.path).path
         if path == "/healthz":
             problem = pages.alive()
-            return _told([] if problem is None else [problem], "alive")
+            return _answer_of([] if problem is None else [problem], "alive")
         if path == "/readyz":
-            return _told(pages.ready(), "ready")
+            return _answer_of(pages.ready(), "ready")
         if path == "/metrics":
             return HTTPStatus.OK, EXPOSITION, pages.metrics()
         if path == "/status":
@@ -176,7 +176,7 @@ def _host(header: str) -> str:
         return ""
 
 
-def _told(problems: list[str], well: str) -> tuple[HTTPStatus, str, bytes]:
+def _answer_of(problems: list[str], well: str) -> tuple[HTTPStatus, str, bytes]:
     if problems:
         return HTTPStatus.SERVICE_UNAVAILABLE, TEXT, "".join(f"{problem}\n" for problem in problems).encode()
     return HTTPStatus.OK, TEXT, f"{well}\n".encode()

@@ -43,7 +43,7 @@ LONGEST_SLEEP_S = 1.0
 SETTLING_S = 2.0
 # Shares of the budget by the end of which each step of a shutdown must be over.
 RESIDUAL, SNAPSHOTS, TELEMETRY = 0.65, 0.85, 0.96
-MOST_CONDITIONS_TOLD = 10
+MOST_CONDITIONS = 10
 STALL_S = 60.0
 SERIOUS = {"fault": logging.ERROR, "observer": logging.WARNING, "emergency": logging.CRITICAL}
 NO_SNAPSHOTS = SnapshotStatus(0, 0, 0, 0, None, None, None, float("nan"), None)
@@ -274,7 +274,7 @@ class Service:
         worker.join(None)
 
     def _at_end(self) -> bool:
-        return all(one.intake.finished or one.standing.faulted for one in self.series)
+        return all(one.intake.finished or one.playback.faulted for one in self.series)
 
     def _end(self, parts: Parts) -> None:
         """Finish what was accepted; by the worker, or by whom it failed to begin."""
@@ -288,13 +288,13 @@ class Service:
         parts.watch.phase = "stopping"
         self._drain()
         saved = self._save()
-        told = parts.consumer.close(self.deadline.left_s(TELEMETRY))
+        emitted = parts.consumer.close(self.deadline.left_s(TELEMETRY))
         dumped = parts.dumps.wait(self.deadline.left_s())
-        if not told:
+        if not emitted:
             _log.error("some telemetry was not written within the budget")
         if not dumped:
             _log.error("an emergency dump was not written within the budget")
-        whole = saved and told and dumped and self.lost == 0
+        whole = saved and emitted and dumped and self.lost == 0
         if whole:
             parts.metrics.shutdown(self.deadline.spent_s, self.residual)
         self._leave_metrics(parts.watch)
@@ -333,8 +333,8 @@ class Service:
                 _log.error("%s: the final snapshot is missing: %s", one.name, condition or "the disk is too slow")
             if one.stored is not None and not one.stored.close(self.deadline.left_s(SNAPSHOTS)):
                 good = False
-                told = one.stored.condition or "the store is too slow"
-                _log.error("%s: the final state is not in the store: %s", one.name, told)
+                reason = one.stored.condition or "the store is too slow"
+                _log.error("%s: the final state is not in the store: %s", one.name, reason)
         return good
 
     def _leave_metrics(self, watch: Watch) -> None:
@@ -401,20 +401,20 @@ class Watch:
         """Why no ticks can be relied upon, none when all is well."""
         if self.phase != "running":
             return [f"the service is {self.phase}"]
-        return [f"{part}: {told}" for part, told in self.conditions().items() if told is not None]
+        return [f"{part}: {condition}" for part, condition in self.conditions().items() if condition is not None]
 
     def conditions(self) -> dict[str, str | None]:
         """What keeps a part from working, by the part; None where all is well."""
         sinks = self._consumer.status().conditions
-        jittery = ", ".join([one.name for one in self._series if one.aftermath.meter.degraded][:MOST_CONDITIONS_TOLD])
-        told = [(one.name, one.conditions()) for one in self._series]
+        jittery = ", ".join([one.name for one in self._series if one.aftermath.meter.degraded][:MOST_CONDITIONS])
+        conditions = [(one.name, one.conditions()) for one in self._series]
         return {
-            "snapshots": _joined([(name, of["snapshots"]) for name, of in told]),
+            "snapshots": _joined([(name, of["snapshots"]) for name, of in conditions]),
             "telemetry": sinks.get("telemetry"),
             "parity": sinks.get("parity"),
             "metrics": sinks.get("metrics"),
             "dumps": self._dumps.condition,
-            "sources": _joined([(name, of["sources"]) for name, of in told]),
+            "sources": _joined([(name, of["sources"]) for name, of in conditions]),
             "service": f"jitter above its limit on {jittery}" if jittery else None,
         }
 
@@ -429,8 +429,8 @@ class Watch:
             counts = self._consumer.status()
             self._metrics.set_queue(counts.counts.depth, counts.counts.dropped)
             self._metrics.set_sinks(counts.sinks)
-            for part, told in self.conditions().items():
-                self._metrics.set_condition(part, told)
+            for part, condition in self.conditions().items():
+                self._metrics.set_condition(part, condition)
             for one in self._series:
                 self._metrics.set_snapshot(one.name, snapshots_of(one))
                 self._metrics.set_jitter(one.name, one.aftermath.meter.reading())
@@ -444,7 +444,7 @@ class Watch:
             "uptime_s": round(time.monotonic() - self._began, 1),
             "platform": platform(),
             "gpu": self._gpu.absence,
-            "conditions": {part: told for part, told in self.conditions().items() if told is not None},
+            "conditions": {part: condition for part, condition in self.conditions().items() if condition is not None},
             "telemetry": {**telemetry.counts._asdict(), "restarts": telemetry.restarts, "pid": telemetry.pid},
             "dumps": {"written": self._dumps.written, "failed": self._dumps.failed, "withheld": self._dumps.withheld},
             "series": {one.name: page_of(one) for one in self._series},
@@ -460,18 +460,18 @@ class Watch:
     def _tell(self) -> None:
         ticks = sum(one.ticks for one in self._series)
         _log.info("%s, %d series, %d ticks", self.phase, len(self._series), ticks)
-        for part, told in self.conditions().items():
-            if told is not None:
-                _log.warning("%s: %s", part, told)
+        for part, condition in self.conditions().items():
+            if condition is not None:
+                _log.warning("%s: %s", part, condition)
 
 
-def _joined(told: Sequence[tuple[str, str | None]]) -> str | None:
+def _joined(conditions: Sequence[tuple[str, str | None]]) -> str | None:
     """One sentence of several conditions, each with the name of its series."""
-    there = [f"{name}: {condition}" for name, condition in told if condition is not None]
+    there = [f"{name}: {condition}" for name, condition in conditions if condition is not None]
     if not there:
         return None
-    beyond = len(there) - MOST_CONDITIONS_TOLD
-    return "; ".join(there[:MOST_CONDITIONS_TOLD]) + (f"; and {beyond} more" if beyond > 0 else "")
+    beyond = len(there) - MOST_CONDITIONS
+    return "; ".join(there[:MOST_CONDITIONS]) + (f"; and {beyond} more" if beyond > 0 else "")
 
 
 def snapshots_of(track: Track) -> SnapshotStatus:

@@ -67,7 +67,7 @@ def _private_text(path: Path) -> str:
 
 
 def _parsed(text: str, name: str) -> dict[str, str]:
-    found: dict[str, str] = {}
+    assignments: dict[str, str] = {}
     for number, line in enumerate(text.splitlines(), 1):
         stripped = line.strip()
         if not stripped or stripped.startswith("#"):
@@ -79,10 +79,10 @@ def _parsed(text: str, name: str) -> dict[str, str]:
         key, value = match[1], match[2]
         if not key.startswith(PREFIX):
             raise DomainError(f"{name}, line {number} sets {key}; a vault holds names that begin with {PREFIX} only")
-        if key in found:
+        if key in assignments:
             raise DomainError(f"{name}, line {number} sets {key} a second time; keep one")
         if "\0" in value:
             raise DomainError(f"{name}, line {number} holds a character that no environment carries")
         quoted = len(value) >= 2 and value[0] == value[-1] and value[0] in "'\""
-        found[key] = value[1:-1] if quoted else value
-    return found
+        assignments[key] = value[1:-1] if quoted else value
+    return assignments

@@ -63,13 +63,13 @@ def semimartingale_split(path: Float[Array, "window"], count: Count) -> Semimart
     bipower = 0.5 * np.pi * lacking * jnp.sum(jnp.abs(increment[1:] * increment[:-1]))
     moves = quadratic > 0.0
     share = jnp.where(moves, jnp.maximum(0.0, 1.0 - bipower / jnp.where(moves, quadratic, 1.0)), 0.0)
-    known = jnp.where(finite, 1.0, jnp.nan).astype(path.dtype)
-    kept = jnp.where(enough, known, 0.0 * known)
+    mark = jnp.where(finite, 1.0, jnp.nan).astype(path.dtype)
+    defined = jnp.where(enough, mark, 0.0 * mark)
     return SemimartingaleSplit(
-        drift=kept * drift * size,
-        martingale_last=kept * martingale * size,
-        finite_variation=kept * jnp.abs(drift) * number * size,
-        quadratic_variation=kept * quadratic * size * size,
-        bipower_variation=kept * bipower * size * size,
-        jump_share=kept * share,
+        drift=defined * drift * size,
+        martingale_last=defined * martingale * size,
+        finite_variation=defined * jnp.abs(drift) * number * size,
+        quadratic_variation=defined * quadratic * size * size,
+        bipower_variation=defined * bipower * size * size,
+        jump_share=defined * share,
     )

@@ -45,6 +45,7 @@ class KernelEntry:
         meaning: settings that change what its state means without changing a shape.
         sheds: whether load shedding may lower its depth; then it has `truncate_depth(config, state, depth) -> state`.
         check: raises ConfigError where a configuration asks this kernel for what does not exist.
+        training: module whose `train_trunk` trains the kernel's network anew; "" where it has none.
     """
 
     name: str
@@ -58,6 +59,7 @@ class KernelEntry:
     meaning: tuple[str, ...] = ()
     sheds: bool = False
     check: Callable[[PredictorConfig], None] | None = None
+    training: str = ""
 
 
 _SEEDS = (
@@ -75,6 +77,7 @@ _SEEDS = (
             "pde_residual": "residual",
         },
         check=deep_galerkin.check,
+        training=f"{deep_galerkin.__name__}.training",
     ),
     KernelEntry(
         "ito_levy",
@@ -129,11 +132,16 @@ def register_kernel(
     missing = [part for part in ("init", "step") if not callable(getattr(kernel, part, None))]
     if missing:
         raise DomainError(f"the kernel {name!r} has no function {' and no function '.join(missing)}")
-    if name in _entries:
-        jax.clear_caches()  # compiled programs hold the kernel that was known under this name
     label = name.replace("_", " ") if label is None else label
     check = getattr(kernel, "check", None)
-    _entries[name] = KernelEntry(name, kernel, label, colour or _colour_of(name), robust=robust, check=check)
+    register_entry(KernelEntry(name, kernel, label, colour or _colour_of(name), robust=robust, check=check))
+
+
+def register_entry(entry: KernelEntry) -> None:
+    """Register what `register_kernel` has checked, for example in another process."""
+    if entry.name in _entries:
+        jax.clear_caches()  # compiled programs hold the kernel that was registered under this name
+    _entries[entry.name] = entry
     robust_place.cache_clear()
 
 
@@ -184,6 +192,11 @@ def robust_place(kernels: tuple[str, ...]) -> int | None:
 def shedding_kernel(config: PredictorConfig) -> KernelEntry | None:
     """The kernel whose depth follows the load, None where the configuration has none that can."""
     return next((entry for entry in kernel_entries(config) if entry.sheds), None)
+
+
+def trained_kernel() -> KernelEntry:
+    """The kernel whose network `uspnb train-trunk` trains."""
+    return next(entry for entry in _entries.values() if entry.training)
 
 
 def reference_of(config: PredictorConfig, outputs: Mapping[str, KernelOutput]) -> Scalar | None:

@@ -198,9 +198,9 @@ def update_charts(
         seen=jnp.where(raised, jnp.minimum(charts.seen, RESTART_AGE), charts.seen),
         grace=jnp.where(raised, config.grace_period_steps, jnp.maximum(charts.grace - 1, 0)),
     )
-    kept = jax.tree.map(lambda a, b: jnp.where(scored | released, a, b), new, before)
+    after = jax.tree.map(lambda a, b: jnp.where(scored | released, a, b), new, before)
     alarm = Alarm(raised, chart, onset, statistic, threshold, up[0], down[0], new.grace > 0)
-    return kept, alarm
+    return after, alarm
 
 
 def _standardise(

@@ -56,7 +56,7 @@ def emit(
         unknown = jnp.zeros_like(values) if values.dtype == bool else jnp.full_like(values, jnp.nan)
         return jnp.where(accepted, values, unknown)
 
-    def told(field: str) -> Array:
+    def diagnostic(field: str) -> Array:
         return computed(outcome.diagnostics.get(field, jnp.full((), jnp.nan)))
 
     old, charts, rough = before.forecast, after.charts, after.roughness
@@ -125,17 +125,17 @@ def emit(
         entropy_window=computed(outcome.entropy_window),
         volatility=jnp.sqrt(after.score.volatility_variance),
         clipped=computed(outcome.clipped),
-        dgm_entropy=told("dgm_entropy"),
-        dgm_expected_entropy=told("dgm_expected_entropy"),
+        dgm_entropy=diagnostic("dgm_entropy"),
+        dgm_expected_entropy=diagnostic("dgm_expected_entropy"),
         distance_to_collapse=computed(outcome.collapse.distance),
-        entropy_ratio=told("entropy_ratio"),
+        entropy_ratio=diagnostic("entropy_ratio"),
         mode_collapse_warning=computed(outcome.collapse.warning),
-        pde_residual=told("pde_residual"),
-        stiffness=told("stiffness"),
+        pde_residual=diagnostic("pde_residual"),
+        stiffness=diagnostic("stiffness"),
         stiffness_low=computed(outcome.stiffness_low),
         stiffness_high=computed(outcome.stiffness_high),
         solver=jnp.where(accepted, outcome.diagnostics.get("solver", -1), -1),
-        jump_intensity=told("jump_intensity"),
+        jump_intensity=diagnostic("jump_intensity"),
         degraded=after.modes.degraded,
         emergency=rough.emergency,
         operating_mode=mode,

@@ -76,12 +76,12 @@ def inspect(
     gate, outlier, released = _outlier(config, gate, frame, value, fit)
     accepted = fit & ~outlier
     gate = _repeats(config, gate, frame, value, accepted, released)
-    known = accepted & gate.clock_started & (elapsed > 0)
+    measured = accepted & gate.clock_started & (elapsed > 0)
     intervals = jnp.concatenate([gate.intervals_ns[1:], elapsed[None]])
     gate = gate._replace(
         clock_started=gate.clock_started | accepted,
         last_timestamp_ns=jnp.where(accepted, tick.timestamp_ns, gate.last_timestamp_ns),
-        intervals_ns=jnp.where(known, intervals, gate.intervals_ns),
+        intervals_ns=jnp.where(measured, intervals, gate.intervals_ns),
         skipped=jnp.where(out_of_order, gate.skipped, ~accepted),
     )
     verdict = Verdict(
@@ -113,12 +113,12 @@ def _clock(config: PredictorConfig, gate: GateState, tick: Observation, backward
 
 def typical_interval(config: PredictorConfig, gate: GateState) -> Scalar:
     """The declared tick interval, else the median of the last ones [ns]; 0 before there is one."""
-    seen = gate.intervals_ns > 0
-    known = jnp.sum(seen)
+    positive = gate.intervals_ns > 0
+    count = jnp.sum(positive)
     # Unknown entries sort to the front, so the median of the known ones stands at a data-dependent place.
     ordered = jnp.sort(gate.intervals_ns)
-    middle = ordered.shape[0] - known + known // 2
-    median = jnp.where(known > 0, ordered[jnp.minimum(middle, ordered.shape[0] - 1)], 0)
+    middle = ordered.shape[0] - count + count // 2
+    median = jnp.where(count > 0, ordered[jnp.minimum(middle, ordered.shape[0] - 1)], 0)
     return jnp.where(config.tick_interval_ns > 0, config.tick_interval_ns, median).astype(float)
 
 
@@ -190,5 +190,5 @@ def _repeats(
 
 
 def _recent(config: PredictorConfig, frame: FrameState, value: Scalar) -> Float[Array, "recent"]:
-    kept = frame.window[-(config.frozen_signal_min_steps - 1) :]
-    return jnp.concatenate([kept, value[None]]) - value
+    before = frame.window[-(config.frozen_signal_min_steps - 1) :]
+    return jnp.concatenate([before, value[None]]) - value

@@ -41,8 +41,8 @@ def relative_entropy(weights: Float[Array, "kernel"], target: Float[Array, "kern
 
 def on_simplex(weights: Float[Array, "kernel"], floor: Scalar | float) -> Float[Array, "kernel"]:
     """Weights with a floor, summing to one."""
-    kept = jnp.maximum(weights, floor)
-    return kept / jnp.sum(kept)
+    raised = jnp.maximum(weights, floor)
+    return raised / jnp.sum(raised)
 
 
 def jko_step(

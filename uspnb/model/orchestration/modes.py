@@ -58,13 +58,13 @@ def update_roughness(
     """
     current = jnp.where(valid, exponent, rough.exponent)
     letter = (current < config.holder_threshold) | (2.0 - current > config.robustness_dimension_threshold)
-    known = valid & jnp.isfinite(whittle)
-    check = jnp.where(known, whittle, rough.baseline)
+    checked = valid & jnp.isfinite(whittle)
+    check = jnp.where(checked, whittle, rough.baseline)
     floor = rough.baseline - config.holder_baseline_sigmas * jnp.maximum(rough.deviation, LEAST_DEVIATION)
     least = jnp.maximum(config.holder_threshold, 2.0 - config.robustness_dimension_threshold)
     if config.holder_breaker == "relative":
         warm = rough.measured * config.wtmm_stride >= BASELINE_WARM_UP
-        below = letter & known & warm & (check < floor)
+        below = letter & checked & warm & (check < floor)
         calm = (check > floor + config.holder_hysteresis) | (current > least + config.holder_hysteresis)
     else:
         below = letter & valid
@@ -77,7 +77,7 @@ def update_roughness(
     # The baseline must not chase the fall that it is there to notice; once noticed, the fall becomes the new usual, or
     # a process that has turned rough for good would be an emergency for ever.
     rate = jnp.where(emergency, 1.0 - (1.0 - EVENT_RATE) ** config.wtmm_stride, rate)
-    step = jnp.where(known & (emergency | ~below), rate, 0.0)
+    step = jnp.where(checked & (emergency | ~below), rate, 0.0)
     difference = check - rough.baseline
     variance = (1.0 - step) * (rough.deviation**2 + step * difference**2)
     return RoughnessState(
@@ -86,7 +86,7 @@ def update_roughness(
         whittle=whittle,
         baseline=rough.baseline + step * difference,
         deviation=jnp.sqrt(variance),
-        measured=n + jnp.where(known, 1, 0),
+        measured=n + jnp.where(checked, 1, 0),
         below_run=run,
         emergency=emergency,
     )

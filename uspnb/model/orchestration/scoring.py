@@ -106,11 +106,11 @@ def kernel_confidences(config: PredictorConfig, score: ScoreState) -> Float[Arra
 
 def kurtosis(residuals: Float[Array, "residual"], count: Count) -> Scalar:
     """Kurtosis E[(r - m)^4] / E[(r - m)^2]^2 of the residuals that have been seen; 3 before there are eight."""
-    seen = jnp.isfinite(residuals)
-    number = jnp.maximum(jnp.sum(seen), 1)
-    values = jnp.where(seen, residuals, 0.0)
+    present = jnp.isfinite(residuals)
+    number = jnp.maximum(jnp.sum(present), 1)
+    values = jnp.where(present, residuals, 0.0)
     center = jnp.sum(values) / number
-    deviation = jnp.where(seen, values - center, 0.0)
+    deviation = jnp.where(present, values - center, 0.0)
     # In units of the largest, so that a fourth power cannot overflow.
     deviation = deviation / jnp.maximum(jnp.max(jnp.abs(deviation)), 1e-300)
     second = jnp.sum(deviation**2) / number

@@ -182,6 +182,6 @@ def _newton_direction(curvature: Float[Array, "n n"], gradient: Float[Array, "n"
             b[j] = b[j] - factor * b[i]
     solution: list[Scalar] = [jnp.zeros(())] * n
     for i in reversed(range(n)):
-        known = sum((a[i][k] * solution[k] for k in range(i + 1, n)), jnp.zeros(()))
-        solution[i] = (b[i] - known) / jnp.where(a[i][i] > 0, a[i][i], jnp.inf)
+        eliminated = sum((a[i][k] * solution[k] for k in range(i + 1, n)), jnp.zeros(()))
+        solution[i] = (b[i] - eliminated) / jnp.where(a[i][i] > 0, a[i][i], jnp.inf)
     return jnp.stack([jnp.zeros(()), *solution])

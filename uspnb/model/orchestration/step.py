@@ -224,7 +224,7 @@ def _run_kernels(
 
 def _dispersion(mean: Scalar, proxy: Scalar) -> tuple[Scalar, Scalar]:
     """Slow mean of the dispersion proxy and how much today's differs from it, between a quarter and four."""
-    known = jnp.isfinite(proxy) & (proxy > 0)
+    usable = jnp.isfinite(proxy) & (proxy > 0)
     usual = jnp.where(jnp.isnan(mean), proxy, mean)
-    widening = jnp.where(known, jnp.clip(proxy / usual, 0.25, 4.0), 1.0)
-    return jnp.where(known, usual + PROXY_RATE * (proxy - usual), mean), widening
+    widening = jnp.where(usable, jnp.clip(proxy / usual, 0.25, 4.0), 1.0)
+    return jnp.where(usable, usual + PROXY_RATE * (proxy - usual), mean), widening

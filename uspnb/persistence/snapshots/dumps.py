@@ -85,7 +85,6 @@ class EmergencyDumps:
     Args:
         folder: made when the first dump is written, readable by its owner alone.
         interval_s: least time between two dumps of one series [s].
-        compression: "none" or "zstd".
         background: whether they are written in a thread ("dump_io"), so that `offer` returns at once.
         retention: dumps kept in the folder, of all series.
 
@@ -98,12 +97,11 @@ class EmergencyDumps:
         self,
         folder: str | os.PathLike[str],
         interval_s: float,
-        compression: str = "none",
         *,
         background: bool = False,
         retention: int = 1000,
     ) -> None:
-        self.folder, self.interval_s, self.compression = Path(folder), interval_s, compression
+        self.folder, self.interval_s = Path(folder), interval_s
         self.retention = max(retention, 1)
         self.written, self.failed, self.withheld = 0, 0, 0
         self.condition: str | None = None
@@ -165,7 +163,7 @@ class EmergencyDumps:
             self.condition = f"an emergency dump could not be made: {problem}"
 
     def _write(self, path: Path, asset: str, payload: Payload) -> bool:
-        data = encode(payload, self.compression, kind="dump")
+        data = encode(payload, kind="dump")
         try:
             loose = _private_folder(self.folder)
             check_space(self.folder, len(data))

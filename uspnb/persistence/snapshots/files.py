@@ -174,8 +174,8 @@ class SnapshotFolder:
             names = os.listdir(self.folder)
         except (FileNotFoundError, NotADirectoryError):
             return []
-        found = ((match, name) for name in names if (match := _NAME.fullmatch(name)))
-        ordered = sorted((int(match[2]), int(match[1]), name) for match, name in found)
+        matches = ((match, name) for name in names if (match := _NAME.fullmatch(name)))
+        ordered = sorted((int(match[2]), int(match[1]), name) for match, name in matches)
         return [self.folder / name for _, _, name in ordered]
 
     def newest_valid(self) -> Found | None:
@@ -187,18 +187,18 @@ class SnapshotFolder:
             OSError: the folder itself cannot be listed.
         """
         skipped: list[tuple[Path, str]] = []
-        found = None
+        newest = None
         for path in reversed(self.paths()):
             try:
-                found = Found(path, read_snapshot(path), skipped)
+                newest = Found(path, read_snapshot(path), skipped)
                 break
             except (IntegrityError, OSError) as problem:
                 skipped.append((path, str(problem)))
         if skipped:
-            instead = f"the newest valid one is {found.path.name}" if found else "none of the folder is valid"
+            instead = f"the newest valid one is {newest.path.name}" if newest else "none of the folder is valid"
             first = f"{skipped[0][0].name}: {skipped[0][1]}"
             warnings.warn(f"{len(skipped)} snapshots cannot be used ({first}); {instead}", stacklevel=2)
-        return found
+        return newest
 
     def _instant(self, ticks: int, instant: int) -> int:
         """The instant for the next name [ns]: the snapshot's own, unless the clock has been set back since the last."""
@@ -303,11 +303,6 @@ class SnapshotWriter:
         if place is None:
             raise DomainError("this writer has no folder; submit each snapshot with a path")
         return self._writer.submit(lambda: self._write(make, place))
-
-    @property
-    def condition(self) -> str | None:
-        """Why snapshots cannot be written at present, in a sentence; None where they can."""
-        return self.status().condition
 
     def status(self) -> SnapshotStatus:
         """How the snapshots stand."""

@@ -74,14 +74,14 @@ def load_state(
         DomainError: there is no snapshot, or it belongs to other settings or another schema version.
         OSError: the file cannot be read.
     """
-    given = Path(path or folder or config.snapshot_path)
-    if path is None or given.is_dir():
-        found = SnapshotFolder(given).newest_valid()
-        if found is None:
-            raise DomainError(f"{given}: there is no valid snapshot in this folder; name a file, or save one first")
-        place, payload = found.path, found.payload
+    place = Path(path or folder or config.snapshot_path)
+    if path is None or place.is_dir():
+        newest = SnapshotFolder(place).newest_valid()
+        if newest is None:
+            raise DomainError(f"{place}: there is no valid snapshot in this folder; name a file, or save one first")
+        place, payload = newest.path, newest.payload
     else:
-        place, payload = given, read_snapshot(given)
+        payload = read_snapshot(place)
     then, now = config_from(payload), config
     if only is None:
         state, by_asset = states_from(payload, like(then), assets)

@@ -88,22 +88,23 @@ def snapshot_of(
     Raises:
         DomainError: labels or columns that are not one for each of the stacked states.
     """
-    fetched: PredictorState = jax.device_get(state)
-    known = {} if telemetry is None else telemetry
-    named = {} if assets is None else {"assets": _assets_block(assets, np.shape(fetched.ticks))}
+    without_kernels: Any = state._replace(kernels=())
+    outer, kernels = jax.device_get((without_kernels, state.kernels.by_name))
+    numbers = {} if telemetry is None else telemetry
+    named = {} if assets is None else {"assets": _assets_block(assets, np.shape(outer.ticks))}
     return named | {
         "schema_version": config.schema_version,
         "timestamp": time.time_ns() if timestamp_ns is None else int(timestamp_ns),
         "config": {name: _plain(getattr(config, name)) for name in _written_fields(config)},
-        "global": _leaves(fetched._replace(kernels=KernelStates())),
-        "telemetry": {name: float(known.get(name, math.nan)) for name in TELEMETRY_NUMBERS},
+        "global": _leaves(outer),
+        "telemetry": {name: float(numbers.get(name, math.nan)) for name in TELEMETRY_NUMBERS},
         "flags": {
-            "degraded_inference": bool(np.any(fetched.modes.degraded)),
-            "emergency": bool(np.any(fetched.roughness.emergency)),
-            "regime_change": bool(known["alarm"]) if "alarm" in known else None,
-            "mode_collapse": bool(known["mode_collapse_warning"]) if "mode_collapse_warning" in known else None,
+            "degraded_inference": bool(np.any(outer.modes.degraded)),
+            "emergency": bool(np.any(outer.roughness.emergency)),
+            "regime_change": bool(numbers["alarm"]) if "alarm" in numbers else None,
+            "mode_collapse": bool(numbers["mode_collapse_warning"]) if "mode_collapse_warning" in numbers else None,
         },
-        "kernels": {snapshot_key(name): _leaves(state) for name, state in fetched.kernels.items()},
+        "kernels": {snapshot_key(name): _leaves(kernels[name]) for name in state.kernels.by_name},
         "progress": None if progress is None else progress._asdict(),
     }
 
@@ -153,15 +154,15 @@ def fleet_states_from(payload: Payload, like: PredictorState, labels: Sequence[s
         DomainError: the snapshot is none of a fleet or does not have these series; see `state_from` for the rest.
     """
     payload = migrated(payload)
-    found = assets_from(payload)
-    if found is None:
+    block = assets_from(payload)
+    if block is None:
         raise DomainError("this is the snapshot of one series, not of a fleet; load it into a predictor or a session")
-    places = {label: place for place, label in enumerate(found.labels)}
+    places = {label: place for place, label in enumerate(block.labels)}
     missing = [label for label in labels if label not in places]
     if missing:
         raise DomainError(
             f"{len(missing)} series are not in the snapshot ({', '.join(map(repr, missing[:3]))}); it has "
-            f"{len(places)}, {', '.join(map(repr, found.labels[:3]))} ..."
+            f"{len(places)}, {', '.join(map(repr, block.labels[:3]))} ..."
         )
     rows = np.array([places[label] for label in labels], np.int64)
     stacked = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((len(places), *leaf.shape), leaf.dtype), like)
@@ -187,19 +188,19 @@ def states_from(
     Raises:
         DomainError: it is of another kind, layout or schema version, or has not all of these assets.
     """
-    found = assets_from(payload)
+    block = assets_from(payload)
     if assets is None:
-        if found is not None:
+        if block is not None:
             raise DomainError(
-                f"this is the snapshot of a fleet of {len(found.labels)} assets, not of one series; a fleet loads it"
+                f"this is the snapshot of a fleet of {len(block.labels)} assets, not of one series; a fleet loads it"
             )
         return state_from(payload, like), {}
     states = fleet_states_from(payload, jax.tree.map(lambda leaf: leaf[0], like), assets)
-    if found is None:  # which the line before has refused
+    if block is None:  # which the line before has refused
         return states, {}
-    places = {name: place for place, name in enumerate(found.labels)}
+    places = {name: place for place, name in enumerate(block.labels)}
     rows = np.array([places[name] for name in assets])
-    return states, {name: column[rows] for name, column in found.columns.items()}
+    return states, {name: column[rows] for name, column in block.columns.items()}
 
 
 def assets_from(payload: Payload) -> Assets | None:
@@ -293,7 +294,7 @@ def migrated(payload: Payload) -> Payload:
             way = " -> ".join([*passed, repr(version)])
             raise DomainError(
                 f"schema version {way} cannot be read; this program reads {SCHEMA_VERSION!r}"
-                + "".join(f" and migrates {known!r}" for known in sorted(_migrations))
+                + "".join(f" and migrates {older!r}" for older in sorted(_migrations))
             )
         passed.append(version)
         payload = _migrations[version](payload)
@@ -356,11 +357,11 @@ def _checked(block: dict[str, Any], like: PyTree, where: str) -> Any:
             f" {len(unknown)} unknown ({', '.join(unknown[:3])})"
         )
     for name, leaf in named.items():
-        found = block[name]
-        if not isinstance(found, np.ndarray) or found.shape != leaf.shape or found.dtype != np.dtype(leaf.dtype):
-            has = f"{found.dtype}{list(found.shape)}" if isinstance(found, np.ndarray) else "no array"
+        value = block[name]
+        if not isinstance(value, np.ndarray) or value.shape != leaf.shape or value.dtype != np.dtype(leaf.dtype):
+            held = f"{value.dtype}{list(value.shape)}" if isinstance(value, np.ndarray) else "no array"
             raise DomainError(
-                f"{where} of the snapshot has {has} at {name}; this configuration needs "
+                f"{where} of the snapshot has {held} at {name}; this configuration needs "
                 f"{np.dtype(leaf.dtype)}{list(leaf.shape)}: use the configuration it was taken under, `config_from`"
             )
     return jax.tree_util.tree_unflatten(structure, [block[name] for name in named])

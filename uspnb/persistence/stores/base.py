@@ -41,8 +41,8 @@ class ConflictError(UspnbError):
         self.key, self.expected, self.found = key, expected, found
 
     def __str__(self) -> str:
-        had, has = (f"version {version}" if version else "no value" for version in (self.expected, self.found))
-        return f"{self.key!r} was to be written over {had}, but has {has}; read it again and decide"
+        expected, found = (f"version {version}" if version else "no value" for version in (self.expected, self.found))
+        return f"{self.key!r} was to be written over {expected}, but has {found}; read it again and decide"
 
 
 class StoreUnavailableError(UspnbError):
@@ -178,8 +178,8 @@ class TransactionalStore(ClosingStore):
 
     def version(self, key: str) -> int:
         """The version of a key, 0 where there is none; inside a transaction."""
-        found = self.read([key])[0]
-        return found.version if found else 0
+        stored = self.read([key])[0]
+        return stored.version if stored else 0
 
     def get_many(self, keys: Sequence[str]) -> Sequence[Stored | None]:
         """See `Store.get_many`; all values are those of one moment."""
@@ -209,9 +209,9 @@ class TransactionalStore(ClosingStore):
         """See `Store.compare_and_set`."""
         key, value, version = checked_key(key), checked_value(value), checked_version(version)
         with self.transaction(True):
-            found = self.version(key)
-            if found != version:
-                raise ConflictError(key, version, found)
+            current = self.version(key)
+            if current != version:
+                raise ConflictError(key, version, current)
             return self.write(key, value)
 
     def set_many(self, writes: Sequence[Write]) -> Versions:
@@ -314,7 +314,7 @@ def open_store(url: str | os.PathLike[str], **options: Any) -> Store:
         return _shipped("sqlite_store", "SqliteStore", options, Path(text).expanduser())
     raise DomainError(  # the address is not repeated: it may hold a password
         "this names no store; give memory:, sqlite:PATH, a path that ends in .db, or a redis://, rediss:// or unix:// "
-        f"address; schemes that can be opened are {', '.join(_REGISTRY.known())}"
+        f"address; schemes that can be opened are {', '.join(_REGISTRY.schemes())}"
     )
 
 
@@ -327,9 +327,9 @@ def register_store(scheme: str, opener: Callable[..., Store]) -> None:
     _REGISTRY.register(scheme, opener)
 
 
-def _shipped(module: str, name: str, options: dict[str, Any], *given: Any) -> Store:
+def _shipped(module: str, name: str, options: dict[str, Any], *arguments: Any) -> Store:
     make = getattr(importlib.import_module(f".{module}", __package__), name)
-    return call_with_options(make, given, options, f"a {name}")
+    return call_with_options(make, arguments, options, f"a {name}")
 
 
 class MemoryStore(TransactionalStore):

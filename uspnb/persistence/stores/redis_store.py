@@ -8,7 +8,8 @@ import itertools
 import os
 import threading
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import SplitResult, parse_qs, urlsplit
 
@@ -39,6 +40,7 @@ USER, PASSWORD = "USPNB_STORE_USER", "USPNB_STORE_PASSWORD"
 SCHEMES = ("redis", "rediss", "unix")
 ADDRESS_OPTIONS = ("db", "ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.05, 1.0
+STAGED_S = 3600  # after that the server forgets values that were sent ahead by a writer that has ended since
 PIPELINE_BYTES = 128 << 20  # what one round trip may send: far below a server's own bound of 1 GiB per client
 SCAN_COUNT = 1000
 READ_BYTES = 1 << 20
@@ -47,13 +49,15 @@ _Answer = TypeVar("_Answer")
 _FlatWrite = tuple[str, bytes | memoryview, int]
 _Outcomes = list[tuple[bool, int]]  # whether the write won, and the version that is there now
 _Answers = list[Any]
+_Command = tuple[Any, ...]
 _LOST = (redis.ConnectionError, redis.TimeoutError)
 
 # Every change is conditional, so that a command which the server reads late, after it was sent again, changes nothing.
-# A value does not pass through Lua, which would cost the server four times as much: the same transaction stages it
-# under a name of its own, and the script moves it to its place.  KEYS: the entry, the staged hash, the counter of
-# versions.  ARGV: the version that the entry must have, the mark of this write.  A write that is sent again because its
-# answer was lost finds its own mark and is not made twice.
+# A value does not pass through Lua, which would cost the server four times as much: it is staged under a name of its
+# own, and the script moves it to its place.  All scripts of one call are one transaction, however many round trips the
+# values take before.  KEYS: the entry, the staged hash, the counter of versions.  ARGV: the version that the entry must
+# have, the mark of this write.  A write that is sent again because its answer was lost finds its own mark and is not
+# made twice.
 _WRITE = """
 local held = redis.call('HMGET', KEYS[1], 'version', 'mark')
 local version = tonumber(held[1] or 0)
@@ -65,6 +69,7 @@ end
 if redis.call('EXISTS', KEYS[2]) == 0 then return redis.error_reply('ERR the value was not taken in') end
 local made = redis.call('INCR', KEYS[3])
 redis.call('HSET', KEYS[2], 'version', made, 'mark', ARGV[2])
+redis.call('PERSIST', KEYS[2])
 redis.call('RENAME', KEYS[2], KEYS[1])
 return {1, made}
 """
@@ -207,35 +212,39 @@ class RedisStore(ClosingStore):
     def put(self, key: str, value: Value) -> int:
         """See `Store.put`."""
         name, flat = self._name(key), checked_value(value)
-        found = int(self._ask(lambda: self._client.hget(name, "version")) or 0)
+        current = int(self._ask(lambda: self._client.hget(name, "version")) or 0)
         while True:
-            ((won, found),) = self._write([(key, flat, found)])
+            ((won, current),) = self._write([(key, flat, current)])
             if won:
-                return found
+                return current
 
     def delete(self, key: str) -> bool:
         """See `Store.delete`."""
         name = self._name(key)
-        found = there = int(self._ask(lambda: self._client.hget(name, "version")) or 0)
-        while found:
-            (found,) = self._ask(lambda seen=found: self._pipeline([("EVAL", _DELETE, 1, name, seen)]))
-        return there > 0
+        first = version = int(self._ask(lambda: self._client.hget(name, "version")) or 0)
+        while version:
+            command = ("EVAL", _DELETE, 1, name, version)
+            (version,) = self._ask(partial(self._pipeline, [command]))
+        return first > 0
 
     def list(self, prefix: str = "") -> Keys:
         """See `Store.list`; keys that are written or removed meanwhile may be in it or not."""
         pattern = _literal(self._entries + checked_prefix(prefix).encode()) + b"*"
-        found = self._ask(lambda: set(self._client.scan_iter(match=pattern, count=SCAN_COUNT)))
-        return sorted(name[len(self._entries) :].decode() for name in found)
+        names = self._ask(lambda: set(self._client.scan_iter(match=pattern, count=SCAN_COUNT)))
+        return sorted(name[len(self._entries) :].decode() for name in names)
 
     def compare_and_set(self, key: str, value: Value, version: int) -> int:
         """See `Store.compare_and_set`."""
-        ((won, found),) = self._write([(checked_key(key), checked_value(value), checked_version(version))])
+        ((won, current),) = self._write([(checked_key(key), checked_value(value), checked_version(version))])
         if not won:
-            raise ConflictError(key, version, found)
-        return found
+            raise ConflictError(key, version, current)
+        return current
 
     def set_many(self, writes: Sequence[Write]) -> Versions:
-        """See `Store.set_many`; one round trip and one transaction for each 128 MiB."""
+        """See `Store.set_many`; one transaction, with a round trip before it for each 128 MiB beyond the first.
+
+        Until then the server holds the new values beside the old ones.
+        """
         return [version if won else None for won, version in self._write(checked_writes(writes))]
 
     def close(self) -> None:
@@ -247,22 +256,23 @@ class RedisStore(ClosingStore):
         return self._entries + checked_key(key).encode()
 
     def _write(self, writes: Sequence[_FlatWrite]) -> _Outcomes:
-        answers: _Outcomes = []
-        for piece in _pieces(writes):
-            with self._marks_lock:
-                marks = list(itertools.islice(self._marks, len(piece)))
-            commands: list[tuple[Any, ...]] = []
-            for (key, value, version), mark in zip(piece, marks, strict=True):
-                staged = self._staged + mark
-                commands += [
-                    ("HSET", staged, "value", value),
-                    ("EVAL", _WRITE, 3, self._name(key), staged, self._counter, version, mark),
-                ]
-            got = self._ask(lambda commands=commands: self._pipeline(commands, together=True))
-            answers += [(bool(won), int(version)) for won, version in got[1::2]]
-        return answers
+        """Make all writes at one moment: a reader, or who starts after a kill, finds all of them or none."""
+        with self._marks_lock:
+            marks = list(itertools.islice(self._marks, len(writes)))
+        staged = [self._staged + mark for mark in marks]
+        pieces = list(_pieces(zip(staged, (value for _, value, _ in writes), strict=True)))
+        for piece in pieces[:-1]:
+            ahead = [command for put in piece for command in (put, ("EXPIRE", put[1], STAGED_S))]
+            self._ask(lambda commands=ahead: self._pipeline(commands))
+        moves = [
+            ("EVAL", _WRITE, 3, self._name(key), name, self._counter, version, mark)
+            for (key, _, version), name, mark in zip(writes, staged, marks, strict=True)
+        ]
+        commands = [*(pieces[-1] if pieces else ()), *moves]
+        answers = self._ask(lambda: self._pipeline(commands, together=True)) if moves else []
+        return [(bool(won), int(version)) for won, version in answers[len(commands) - len(moves) :]]
 
-    def _pipeline(self, commands: Sequence[tuple[Any, ...]], *, together: bool = False) -> _Answers:
+    def _pipeline(self, commands: Sequence[_Command], *, together: bool = False) -> _Answers:
         """The answers to commands of one round trip; `together` makes them one transaction, forced to disk once."""
         pipeline = self._client.pipeline(transaction=together)
         for command in commands:
@@ -318,17 +328,16 @@ def _stored(key: str, version: bytes | None, value: bytes | None) -> Stored | No
     return Stored(value, int(version))
 
 
-def _pieces(writes: Sequence[_FlatWrite]) -> Iterator[list[_FlatWrite]]:
-    """The writes in their order, cut where one round trip would send too much."""
-    piece: list[_FlatWrite] = []
+def _pieces(values: Iterable[tuple[bytes, bytes | memoryview]]) -> Iterator[list[_Command]]:
+    """Commands that stage values under names, in their order, cut where one round trip would send too much."""
+    piece: list[_Command] = []
     size = 0
-    for write in writes:
-        length = len(write[1])
-        if piece and size + length > PIPELINE_BYTES:
+    for name, value in values:
+        if piece and size + len(value) > PIPELINE_BYTES:
             yield piece
             piece, size = [], 0
-        piece.append(write)
-        size += length
+        piece.append(("HSET", name, "value", value))
+        size += len(value)
     if piece:
         yield piece
 

@@ -70,12 +70,12 @@ class SqliteStore(TransactionalStore):
 
     def read(self, keys: Sequence[str]) -> Sequence[Stored | None]:
         """See `TransactionalStore.read`."""
-        found: dict[str, Stored] = {}
+        entries: dict[str, Stored] = {}
         for start in range(0, len(keys), KEYS_PER_QUERY):
             piece = keys[start : start + KEYS_PER_QUERY]
             rows = self._open_database().execute(f"{_READ_COLUMNS}({','.join('?' * len(piece))})", piece)
-            found |= {key: Stored(value, version) for key, version, value in rows}
-        return [found.get(key) for key in keys]
+            entries |= {key: Stored(value, version) for key, version, value in rows}
+        return [entries.get(key) for key in keys]
 
     def version(self, key: str) -> int:
         """See `TransactionalStore.version`."""
@@ -171,7 +171,7 @@ class SqliteStore(TransactionalStore):
 def _place(path: Path) -> tuple[int, int] | None:
     """Which file lies at a path, None where there is none."""
     try:
-        found = path.stat()
+        status = path.stat()
     except OSError:
         return None
-    return found.st_dev, found.st_ino
+    return status.st_dev, status.st_ino

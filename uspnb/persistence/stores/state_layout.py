@@ -43,10 +43,10 @@ class StateLayout:
     def __init__(self, like: PredictorState, config: PredictorConfig) -> None:
         if np.ndim(like.ticks):
             raise DomainError(f"the state has a batch axis of {np.shape(like.ticks)}; give the state of one series")
-        found, self._tree = jax.tree_util.tree_flatten_with_path(like)
-        self._names = [jax.tree_util.keystr(path) for path, _ in found]
-        self._shapes = [tuple(np.shape(leaf)) for _, leaf in found]
-        self._dtypes = [np.dtype(leaf.dtype).newbyteorder("<") for _, leaf in found]
+        leaves, self._tree = jax.tree_util.tree_flatten_with_path(like)
+        self._names = [jax.tree_util.keystr(path) for path, _ in leaves]
+        self._shapes = [tuple(np.shape(leaf)) for _, leaf in leaves]
+        self._dtypes = [np.dtype(leaf.dtype).newbyteorder("<") for _, leaf in leaves]
         odd = [name for name, dtype in zip(self._names, self._dtypes, strict=True) if dtype.kind not in PLAIN_KINDS]
         if odd:
             raise DomainError(f"the leaf {odd[0]} of the state is no array of numbers or booleans")

@@ -126,12 +126,12 @@ class StateStore:
         keys = self._keys(assets)
         wanted = [key for key in keys if key not in self._outbox]
         stored = self._store.get_many(wanted) if wanted else []
-        found = dict(zip(wanted, stored, strict=True))
+        entries = dict(zip(wanted, stored, strict=True))
         for key in keys:
             if key in self._outbox:
-                found[key] = Stored(self._outbox[key].record, self._outbox[key].base)
-        states = self.layout.unpack(self._rows([found[key] for key in keys], assets))
-        versions = np.array([one.version if (one := found[key]) else 0 for key in keys], np.int64)
+                entries[key] = Stored(self._outbox[key].record, self._outbox[key].base)
+        states = self.layout.unpack(self._rows([entries[key] for key in keys], assets))
+        versions = np.array([one.version if (one := entries[key]) else 0 for key in keys], np.int64)
         return jax.device_put(states, self._device), versions
 
     def save(self, assets: Sequence[str], states: PredictorState, versions: Int[np.ndarray, "asset"]) -> Saved:
@@ -191,8 +191,8 @@ class StateStore:
             StoreUnavailableError: see `Store`.
         """
         key = self._key(asset)
-        found = [self._store.delete(key), self._outbox.drop(key), self._refused.pop(key, None) is not None]
-        return any(found)
+        removed = [self._store.delete(key), self._outbox.drop(key), self._refused.pop(key, None) is not None]
+        return any(removed)
 
     def _key(self, asset: str) -> str:
         return f"{self._prefix}state/{asset}"
@@ -237,12 +237,12 @@ class StateStore:
         return rows
 
     def _other_layout(self, digest: str) -> str:
-        told = "and its description is not in the store"
+        about = "and its description is not in the store"
         with contextlib.suppress(DomainError, StoreUnavailableError):
             stored = self._store.get(f"{self._prefix}layout/{digest}")
-            told = f"which says {self.layout.differences(stored.value)}" if stored else told
+            about = f"which says {self.layout.differences(stored.value)}" if stored else about
         return (
-            f"a stored state has another layout, {told}; use the configuration that it was written under, or another "
+            f"a stored state has another layout, {about}; use the configuration that it was written under, or another "
             "prefix to begin cold"
         )
 

@@ -69,7 +69,8 @@ class Autotuner:
 
     Raises:
         DomainError: neither a `ConfigReloadablePredictor` nor an engine, or no such series of it; a setting outside
-            its range; an unknown tier or a space that cannot be used.
+            its range; an unknown tier or a space that cannot be used; a registered kernel
+            that the process of the campaigns cannot import.
     """
 
     def __init__(
@@ -108,6 +109,7 @@ class Autotuner:
                 f"predictor has type {type(predictor).__name__}, expected ConfigReloadablePredictor, whose "
                 "configuration file is tuned, or an engine such as a Session"
             )
+        self._background.check(hand.config)
         self._loop = Loop(self.settings, chosen, hand, self._background, os.fspath(folder or ""))
         if not enabled:
             self.enabled = False
@@ -126,10 +128,10 @@ class Autotuner:
     ) -> EngineHand:
         if audit is not None:
             raise DomainError("audit= is the log of a configuration file; an engine tells decisions as its events")
-        known = engine.series
-        if series is None and len(known) > 1:
-            raise DomainError(f"the engine has {len(known)} series; say which one is watched by series=")
-        number = 0 if series is None else known.index(check_choice("series", series, known))
+        names = engine.series
+        if series is None and len(names) > 1:
+            raise DomainError(f"the engine has {len(names)} series; say which one is watched by series=")
+        number = 0 if series is None else names.index(check_choice("series", series, names))
         track = engine.tracks[number if len(engine.tracks) > 1 else 0]
         self._place = None if track.assets is None else number
         return EngineHand(track, self._place, self.settings, meta, clock)
@@ -190,10 +192,10 @@ class Autotuner:
         count = check_whole("ticks", ticks, 0, self.settings.history, unit="(history)")
         with self._lock:
             self._refuse_closed()
-            seen = self._loop.ring.seen
-            if count > seen:
-                raise DomainError(f"only {seen} ticks have been seen, not {count}; wait, or ask for fewer")
-            self._loop.begin(Trigger(ASKED, seen - 1, seen - count, {"why": f"asked for, on the last {count} ticks"}))
+            total = self._loop.ring.count
+            if count > total:
+                raise DomainError(f"only {total} ticks have been seen, not {count}; wait, or ask for fewer")
+            self._loop.begin(Trigger(ASKED, total - 1, total - count, {"why": f"asked for, on the last {count} ticks"}))
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait for the campaign that runs; its decision is taken after the next tick.
@@ -210,12 +212,12 @@ class Autotuner:
         return not wait([attempt.future], timeout).not_done
 
     def status(self) -> AutotuneStatus:
-        """Where the loop stands."""
+        """State of the loop, counts of its attempts, and the figures that it watches."""
         loop = self._loop
         return AutotuneStatus(
             loop.state,
             loop.reason,
-            loop.ring.seen,
+            loop.ring.count,
             loop.left(),
             loop.attempts,
             loop.tests,
@@ -245,11 +247,11 @@ class Autotuner:
 
     def _repr_html_(self) -> str:
         status = self.status()
-        told = {"state": status.state, "for": _left(status), "last": status.reason, "ticks seen": status.ticks}
-        told |= {"campaigns": status.attempts, "held-out tests": status.tests}
-        told |= {"adopted": status.adopted, "rolled back": status.rolled_back}
-        told |= {"skill": status.skill, "skill before": status.skill_before, "entropy rise": status.entropy_rise}
-        table = pairs_table("Autotuner", told)
+        rows = {"state": status.state, "for": _left(status), "last": status.reason, "ticks seen": status.ticks}
+        rows |= {"campaigns": status.attempts, "held-out tests": status.tests}
+        rows |= {"adopted": status.adopted, "rolled back": status.rolled_back}
+        rows |= {"skill": status.skill, "skill before": status.skill_before, "entropy rise": status.entropy_rise}
+        table = pairs_table("Autotuner", rows)
         of = self.predictor
         place = str(of.config_path) if isinstance(of, ConfigReloadablePredictor) else repr(of)
         return headline("Autotuner", place) + table + self.decisions._repr_html_()
@@ -270,12 +272,12 @@ def _columns_of(advance: Advance, place: int | None) -> tuple[Observation, Signs
     return Observation(values, ticks.stamps_ns, advance.taken.now_ns, proxies), signs
 
 
-def _settings(given: Mapping[str, Any]) -> LoopSettings:
-    known = LoopSettings.__dataclass_fields__
-    unknown = [name for name in given if name not in known]
+def _settings(settings: Mapping[str, Any]) -> LoopSettings:
+    fields = LoopSettings.__dataclass_fields__
+    unknown = [name for name in settings if name not in fields]
     if unknown:
-        raise DomainError(f"unknown settings: {', '.join(unknown)}; known are {', '.join(known)}")
-    return LoopSettings(**given)
+        raise DomainError(f"unknown settings: {', '.join(unknown)}; known are {', '.join(fields)}")
+    return LoopSettings(**settings)
 
 
 def _chosen(tier: str, space: Mapping[str, SearchSpace] | None) -> Space | str:

@@ -13,7 +13,7 @@ import numpy as np
 from ...config.load import load_config
 from ...config.meta_optimization import MetaOptimizationConfig, load_meta_optimization_config
 from ...config.mutation import Mutation, mutate_config, record_decision, rollback
-from ...config.mutation_policy import refused_name, too_far
+from ...config.mutation_policy import refused_name, too_far, too_often
 from ...config.schema import STATIC_FIELDS, PredictorConfig
 from ...engine.track import Track
 from ...errors import ConfigMutationError
@@ -23,7 +23,7 @@ from ...predictor.reloading import ConfigReloadablePredictor
 from .decisions import Decision, LoopSettings
 from .probation import OffStage
 
-NS_PER_HOUR = 3_600_000_000_000
+Values = Mapping[str, Any]
 
 
 class Change(NamedTuple):
@@ -72,7 +72,6 @@ class Hand(Protocol):
             ConfigMutationError: others are.
             ConfigError: the file cannot be read.
         """
-        ...
 
     def note(self, decision: Decision, trigger: str) -> None:
         """Write a decision down that changes nothing.
@@ -80,16 +79,8 @@ class Hand(Protocol):
         Raises:
             ConfigMutationError: it cannot be written.
         """
-        ...
 
-    def change(
-        self,
-        changes: Mapping[str, Any],
-        rehearsal: OffStage | None,
-        tick: int,
-        trigger: str,
-        details: Mapping[str, Any],
-    ) -> Change:
+    def change(self, changes: Values, rehearsal: OffStage | None, tick: int, trigger: str, details: Values) -> Change:
         """Have new settings act on the next tick.
 
         Args:
@@ -103,13 +94,12 @@ class Hand(Protocol):
         """
         ...
 
-    def take_back(self, change: Change, trigger: str, details: Mapping[str, Any]) -> None:
+    def take_back(self, change: Change, trigger: str, details: Values) -> None:
         """Bring the predictor to where it would be without the change.
 
         Raises:
             ConfigMutationError: the settings were changed since, or cannot be written; nothing was changed.
         """
-        ...
 
 
 class FileHand:
@@ -132,35 +122,31 @@ class FileHand:
         clock: Callable[[], int],
     ) -> None:
         self._predictor, self._settings, self._audit, self._clock = predictor, settings, audit, clock
+        self._path = predictor.config_path
         self._changed_at: int | None = None
 
     @property
     def config(self) -> PredictorConfig:
-        """The predictor's."""
+        """Settings of the predictor."""
         return self._predictor.config
 
-    @property
-    def path(self) -> str:
-        """The configuration file."""
-        return os.fspath(self._predictor.config_path)
-
     def meta(self) -> MetaOptimizationConfig:
-        """Of the file."""
-        return load_meta_optimization_config(self.path)
+        """Section `[meta_optimization]` of the file."""
+        return load_meta_optimization_config(self._path)
 
     def check_in_force(self, config: PredictorConfig) -> None:
         """See that file and predictor both have these settings."""
         if self._predictor.config != config:
             raise ConfigMutationError("the predictor was given other settings meanwhile, which were not tested")
-        if load_config(self._predictor.config_path) != config:
+        if load_config(self._path) != config:
             raise ConfigMutationError(
-                f"{self.path} holds settings that are not in force; have the predictor reload it, or undo the edit"
+                f"{self._path} holds settings that are not in force; have the predictor reload it, or undo the edit"
             )
 
     def note(self, decision: Decision, trigger: str) -> None:
         """A line of the audit log."""
         record_decision(
-            self.path,
+            self._path,
             decision.outcome,
             trigger,
             {"tick": decision.tick, **decision.details},
@@ -170,18 +156,11 @@ class FileHand:
             now_ns=self._clock(),
         )
 
-    def change(
-        self,
-        changes: Mapping[str, Any],
-        rehearsal: OffStage | None,
-        tick: int,
-        trigger: str,
-        details: Mapping[str, Any],
-    ) -> Change:
+    def change(self, changes: Values, rehearsal: OffStage | None, tick: int, trigger: str, details: Values) -> Change:
         """Write new settings to the file and have the predictor reload it."""
         before = OffStage(self._predictor.functional, self._predictor.state, tick)
         mutation = mutate_config(
-            self.path,
+            self._path,
             changes,
             trigger=trigger,
             max_relative_change=self._settings.max_relative_change,
@@ -198,18 +177,18 @@ class FileHand:
         if self._predictor.config != wanted:
             # Somebody wrote the file in the same moment: what is in force now was never tested.
             self.take_back(change, trigger, {"why": "another edit came in between"})
-            raise ConfigMutationError(f"{self.path}: another edit came in between; the change was taken back")
+            raise ConfigMutationError(f"{self._path}: another edit came in between; the change was taken back")
         self._changed_at = tick
         if rehearsal is not None:
             learned = rehearsal.state_with(int(before.state.ticks))
             self._predictor.change_settings(self._predictor.functional, learned)
         return change
 
-    def take_back(self, change: Change, trigger: str, details: Mapping[str, Any]) -> None:
+    def take_back(self, change: Change, trigger: str, details: Values) -> None:
         """Bring file and predictor back."""
         assert change.mutation is not None
         rollback(
-            self.path,
+            self._path,
             change.mutation.old_hash,
             trigger=trigger,
             expected_hash=change.mutation.new_hash,
@@ -251,11 +230,11 @@ class EngineHand:
 
     @property
     def config(self) -> PredictorConfig:
-        """The track's."""
+        """Settings of the track."""
         return self._track.config
 
     def meta(self) -> MetaOptimizationConfig:
-        """As it was given."""
+        """The ranges and the seed of the constructor."""
         return self._meta
 
     def check_in_force(self, config: PredictorConfig) -> None:
@@ -267,19 +246,12 @@ class EngineHand:
         """An event of the engine."""
         self._track.tell("loop", f"{trigger}: {decision.text()}")
 
-    def change(
-        self,
-        changes: Mapping[str, Any],
-        rehearsal: OffStage | None,
-        tick: int,
-        trigger: str,
-        details: Mapping[str, Any],
-    ) -> Change:
+    def change(self, changes: Values, rehearsal: OffStage | None, tick: int, trigger: str, details: Values) -> Change:
         """Configure the track."""
         config, now_ns = self._track.config, self._clock()
         self._check_limits(config, changes, tick, now_ns)
-        kept = self._track.timeline.computation.keep()
-        state, _ = self._track.timeline.computation.states(kept)
+        snapshot = self._track.timeline.computation.keep()
+        state, _ = self._track.timeline.computation.states(snapshot)
         before = OffStage(FunctionalPredictor(config), self._own(state), tick)
         self._track.configure(dataclasses.replace(config, **changes), changes)
         self._changed_at = tick
@@ -287,7 +259,7 @@ class EngineHand:
         self._track.tell("loop", f"{trigger}: adopted, on probation")
         return Change({name: (getattr(config, name), value) for name, value in changes.items()}, before)
 
-    def take_back(self, change: Change, trigger: str, details: Mapping[str, Any]) -> None:
+    def take_back(self, change: Change, trigger: str, details: Values) -> None:
         """Configure the track as before, and give the series the state of the settings before."""
         before, computation = change.before.functional.config, self._track.timeline.computation
         wanted = dataclasses.replace(before, **{name: new for name, (_, new) in change.changes.items()})
@@ -320,11 +292,7 @@ class EngineHand:
         if not problems:
             moved = (too_far(n, getattr(config, n), new, limits.max_relative_change) for n, new in changes.items())
             problems += [reason for reason in moved if reason is not None]
-        lately = sum(now_ns - then < NS_PER_HOUR for then in self._changed_ns)
-        if lately >= limits.rate_limit_per_hour:
-            problems.append(f"{lately} changes in the last hour, at most {limits.rate_limit_per_hour} are allowed")
         since = None if self._changed_at is None else tick - self._changed_at
-        if since is not None and since < limits.min_stability_ticks:
-            problems.append(f"{since} ticks since the last change, at least {limits.min_stability_ticks} are needed")
+        problems += too_often(self._changed_ns, now_ns, limits.rate_limit_per_hour, since, limits.min_stability_ticks)
         if problems:
             raise ConfigMutationError("; ".join(problems))

@@ -19,22 +19,6 @@ OFF, WATCHING, GATHERING, TUNING, REHEARSING, PROBATION, COOLDOWN, CLOSED = (
 TRIGGERED, TESTING, KEPT, REFUSED, ADOPTED, CONFIRMED, ROLLED_BACK, FAILED, UNWATCHED = (
     "triggered", "tuning", "kept", "refused", "adopted", "confirmed", "rolled_back", "failed", "unwatched",
 )  # fmt: skip
-# Name: (least, largest, whether it is a whole number, unit).
-_RANGES: dict[str, tuple[float, float, bool, str]] = {
-    "n_trials": (1, 10_000, True, "trials"),
-    "history": (600, 1_000_000, True, "ticks"),
-    "min_history": (300, 1_000_000, True, "ticks"),
-    "skill_fall": (0.01, 1.0, False, "of the skill"),
-    "entropy_rise": (0.1, 100.0, False, "standard deviations"),
-    "significance": (1e-9, 0.2, False, "probability"),
-    "min_gain": (0.0, 0.9, False, "of the error"),
-    "error_rise": (0.0, 100.0, False, "of the error"),
-    "watch_ticks": (20, 1_000_000, True, "ticks"),
-    "cooldown_ticks": (0, 10_000_000, True, "ticks"),
-    "max_relative_change": (0.01, 10.0, False, "of the value"),
-    "rate_limit_per_hour": (1, 10_000, True, "changes an hour"),
-    "min_stability_ticks": (0, 10_000_000, True, "ticks"),
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,17 +43,21 @@ class Decision:
     changes: dict[str, tuple[Any, Any]] = dataclasses.field(default_factory=dict)
     details: dict[str, Any] = dataclasses.field(default_factory=dict)
 
+    def changes_text(self) -> str:
+        """The changes in a few words."""
+        return ", ".join(f"{name} {_short(old)} -> {_short(new)}" for name, (old, new) in self.changes.items())
+
     def text(self) -> str:
-        """The same as a line."""
-        told = ", ".join(f"{name} {_short(old)} -> {_short(new)}" for name, (old, new) in self.changes.items())
-        return " ".join(filter(None, [f"tick {self.tick}: {self.outcome} [{self.trigger}]", told, f"({self.reason})"]))
+        """The decision as a line."""
+        parts = [f"tick {self.tick}: {self.outcome} [{self.trigger}]", self.changes_text(), f"({self.reason})"]
+        return " ".join(filter(None, parts))
 
 
 class Decisions(list[Decision]):
     """All decisions of a tuner, the oldest first; a table in a notebook."""
 
     def of(self, outcome: str) -> list[Decision]:
-        """Those of one outcome."""
+        """The decisions of one outcome, oldest first."""
         return [decision for decision in self if decision.outcome == outcome]
 
     def text(self) -> str:
@@ -77,10 +65,7 @@ class Decisions(list[Decision]):
         return "\n".join(decision.text() for decision in self)
 
     def _repr_html_(self) -> str:
-        rows = []
-        for one in self:
-            told = ", ".join(f"{name} {_short(old)} -> {_short(new)}" for name, (old, new) in one.changes.items())
-            rows.append((one.tick, one.outcome, one.trigger, told, one.reason))
+        rows = [(one.tick, one.outcome, one.trigger, one.changes_text(), one.reason) for one in self]
         return columns_table("Decisions", ("tick", "outcome", "trigger", "changes", "reason"), rows)
 
 
@@ -126,6 +111,11 @@ def _short(value: Any) -> str:
     return f"{value:.6g}" if isinstance(value, float) else repr(value)
 
 
+def _setting(default: float, low: float, high: float, unit: str) -> Any:
+    """A number of `LoopSettings`, whole where its default is."""
+    return dataclasses.field(default=default, metadata={"least": low, "most": high, "unit": f"({unit})"})
+
+
 @dataclasses.dataclass(frozen=True)
 class LoopSettings:
     """When the loop acts and when it believes what it has found.
@@ -152,25 +142,27 @@ class LoopSettings:
 
     __no_type_check__ = True  # the constructor judges what it is given, in words for a person
 
-    n_trials: int = 50
+    n_trials: int = _setting(50, 1, 10_000, "trials")
     metric: str = "mase"
-    history: int = 4000
-    min_history: int = 1000
-    skill_fall: float = 0.2
-    entropy_rise: float = 2.0
-    significance: float = 0.01
-    min_gain: float = 0.02
-    error_rise: float = 0.3
-    watch_ticks: int = 500
-    cooldown_ticks: int = 1000
-    max_relative_change: float = 0.5
-    rate_limit_per_hour: int = 10
-    min_stability_ticks: int = 1000
+    history: int = _setting(4000, 600, 1_000_000, "ticks")
+    min_history: int = _setting(1000, 300, 1_000_000, "ticks")
+    skill_fall: float = _setting(0.2, 0.01, 1.0, "of the skill")
+    entropy_rise: float = _setting(2.0, 0.1, 100.0, "standard deviations")
+    significance: float = _setting(0.01, 1e-9, 0.2, "probability")
+    min_gain: float = _setting(0.02, 0.0, 0.9, "of the error")
+    error_rise: float = _setting(0.3, 0.0, 100.0, "of the error")
+    watch_ticks: int = _setting(500, 20, 1_000_000, "ticks")
+    cooldown_ticks: int = _setting(1000, 0, 10_000_000, "ticks")
+    max_relative_change: float = _setting(0.5, 0.01, 10.0, "of the value")
+    rate_limit_per_hour: int = _setting(10, 1, 10_000, "changes an hour")
+    min_stability_ticks: int = _setting(1000, 0, 10_000_000, "ticks")
 
     def __post_init__(self) -> None:
-        for name, (low, high, whole, unit) in _RANGES.items():
-            check: Any = check_whole if whole else check_number
-            object.__setattr__(self, name, check(name, getattr(self, name), low, high, unit=f"({unit})"))
+        for field in dataclasses.fields(self):
+            if field.metadata:
+                check: Any = check_whole if isinstance(field.default, int) else check_number
+                value = check(field.name, getattr(self, field.name), **field.metadata)
+                object.__setattr__(self, field.name, value)
         if self.metric not in METRICS or not METRICS[self.metric].paired:
             paired = ", ".join(name for name, metric in METRICS.items() if metric.paired)
             raise DomainError(f"metric {self.metric!r} has no losses of ticks that a test could pair; choose {paired}")

@@ -8,24 +8,27 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import importlib
+import io
 import os
+import pickle
+import sys
 import threading
-from collections.abc import Callable
+import types
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, BinaryIO
 
-import numpy as np
-
-from ...config.load import config_to_toml, parse_config
-from ...config.schema import STATIC_FIELDS
-from ...errors import UspnbError
+from ...config.schema import STATIC_FIELDS, PredictorConfig
+from ...errors import DomainError, UspnbError
+from ...model.kernels.registry import KernelEntry, added_kernels, kernel_entry, register_entry
 from ...predictor.functional import FunctionalPredictor
-from ...runtime.child import Child, ChildEnded, Message, read_message, write_message
-from ..space import SearchSpace
-from .proposing import CampaignTask, Found, Proposal, Verdict, held_out, propose, search
+from ...runtime.child import Child, ChildEnded, read_message, write_message
+from .proposing import CampaignTask, Proposal, held_out, propose, search
 
 POLL_S = 0.2
 NICE = 10
+REMEDY = "put it into a module that can be imported and register that, or tune with background=False"
 
 Work = Callable[[CampaignTask], Proposal]
 
@@ -50,13 +53,16 @@ def propose_elsewhere(task: CampaignTask, stop: threading.Event) -> Proposal:
     child = Child("uspnb.tuning.live.elsewhere:serve", environment=environment)
     try:
         with contextlib.suppress(ChildEnded):  # it died at once; its exit code tells
-            child.send(*message_of(task))
+            child.send({"path": sys.path}, packed_kernels(task.config.kernels), pickle.dumps(task))
         while child.exit_code is None and not stop.wait(POLL_S):
             if not threading.main_thread().is_alive():
                 stop.set()
         if child.exit_code is None:
             raise HelperError("the campaign was stopped")
-        return proposal_from(child.receive().head)
+        answer = child.receive()
+        if answer.head["error"]:
+            raise HelperError(answer.head["error"])
+        return pickle.loads(answer.body)
     except ChildEnded as error:
         raise HelperError(str(error)) from error
     finally:
@@ -73,11 +79,15 @@ def serve(source: BinaryIO, sink: BinaryIO) -> None:
         return
     # The parent never writes again: the end of the pipe is the end of the parent, or of its interest.
     threading.Thread(target=_end_with, args=(source,), daemon=True).start()
+    proposal, problem = None, ""
     try:
-        answer = answer_of(propose(task_from(message)))
+        sys.path += [folder for folder in message.head["path"] if folder not in sys.path]
+        stream = io.BytesIO(message.body)
+        register_packed(stream)
+        proposal = propose(pickle.load(stream))
     except UspnbError as error:
-        answer = {"error": str(error)}
-    write_message(sink, answer)
+        problem = str(error)
+    write_message(sink, {"error": problem}, pickle.dumps(proposal))
 
 
 def _end_with(source: BinaryIO) -> None:
@@ -86,42 +96,47 @@ def _end_with(source: BinaryIO) -> None:
     os._exit(1)
 
 
-def message_of(task: CampaignTask) -> tuple[dict[str, Any], bytes, bytes]:
-    """A task as a message: its settings, then the values and the timestamps as they lie in memory."""
-    head = {field.name: getattr(task, field.name) for field in dataclasses.fields(task)}
-    head |= {"values": len(task.values), "stamps": None, "config": config_to_toml(task.config)}
-    head["space"] = [dataclasses.asdict(one) for one in task.space.values()]
-    stamps = np.ascontiguousarray(task.stamps, np.int64).tobytes()
-    return head, np.ascontiguousarray(task.values, np.float64).tobytes(), stamps
+class _KernelPickler(pickle.Pickler):
+    """Pickles modules by their names, and refuses what another process cannot import."""
+
+    def reducer_override(self, obj: Any) -> Any:
+        if isinstance(obj, types.ModuleType):
+            return importlib.import_module, (obj.__name__,)
+        if getattr(obj, "__module__", "") == "__main__":
+            raise pickle.PicklingError(f"{obj!r} stands in a notebook or script")
+        return NotImplemented
 
 
-def task_from(message: Message) -> CampaignTask:
-    """What `message_of` packed."""
-    head, count = dict(message.head), message.head["values"]
-    space = [SearchSpace(**{**one, "range": tuple(one["range"])}) for one in head["space"]]
-    head["values"] = np.frombuffer(message.body, np.float64, count)
-    head["stamps"] = np.frombuffer(message.body, np.int64, count, 8 * count)
-    head |= {"config": parse_config(head["config"]), "space": {one.name: one for one in space}}
-    return CampaignTask(**head)
-
-
-def answer_of(proposal: Proposal) -> dict[str, Any]:
-    """A proposal as JSON can hold it."""
-    answer: dict[str, Any] = {**proposal._asdict(), "found": proposal.found._asdict()}
-    answer["verdict"] = None if proposal.verdict is None else proposal.verdict._asdict()
-    return answer
-
-
-def proposal_from(answer: dict[str, Any]) -> Proposal:
-    """What `answer_of` made, or the error that the process met.
+def packed_kernels(names: Sequence[str]) -> bytes:
+    """The kernels of a user's own among these, for a process in which nobody has registered them.
 
     Raises:
-        HelperError: the answer is an error.
+        DomainError: one that another process cannot import.
     """
-    if "error" in answer:
-        raise HelperError(answer["error"])
-    verdict = None if answer["verdict"] is None else Verdict(**answer["verdict"])
-    return Proposal(answer["changes"], Found(**answer["found"]), verdict, answer["reason"], tuple(answer["cut"]))
+    added, buffer = added_kernels(names), io.BytesIO()
+    try:
+        _KernelPickler(buffer).dump([kernel_entry(name) for name in added])
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        raise DomainError(
+            f"the process of the campaigns cannot import the registered kernel {', '.join(added)} ({error}); {REMEDY}"
+        ) from error
+    return buffer.getvalue()
+
+
+def register_packed(stream: io.BytesIO) -> None:
+    """Register what `packed_kernels` packed.
+
+    Raises:
+        DomainError: a kernel cannot be imported here.
+    """
+    try:
+        entries: list[KernelEntry] = pickle.load(stream)
+    except (ImportError, AttributeError) as error:
+        raise DomainError(
+            f"the process of the campaigns cannot import a registered kernel ({error}); {REMEDY}"
+        ) from error
+    for entry in entries:
+        register_entry(entry)
 
 
 class Background:
@@ -135,6 +150,15 @@ class Background:
     def __init__(self, work: Work | None, wait: bool) -> None:
         self._work, self._wait = work, wait
         self._stop = threading.Event()  # of the campaign that runs
+
+    def check(self, config: PredictorConfig) -> None:
+        """Refuse settings that the helper process could not work on.
+
+        Raises:
+            DomainError: it cannot import one of their kernels.
+        """
+        if self._work is None:
+            packed_kernels(config.kernels)
 
     def submit(self, task: CampaignTask) -> Future[Proposal]:
         """Begin; whatever goes wrong is the Future's exception."""
@@ -157,7 +181,7 @@ class Background:
 
 
 def background_for(background: bool, campaign: Callable | None, judge: Callable | None) -> Background:
-    """A helper process, or this one where `background` is off or somebody's own functions are to be called."""
+    """A helper process; this process where `background` is off, or the campaign or its test is the caller's own."""
     if background and campaign is None and judge is None:
         return Background(None, wait=False)
     return Background(lambda task: propose(task, campaign or search, judge or held_out), wait=not background)

@@ -20,7 +20,7 @@ from . import decisions as d
 from .changing import Change, Hand
 from .decisions import Decision, Decisions, LoopSettings, level_of
 from .elsewhere import Background
-from .probation import FAILED, PASSED, OffStage, Probation, Standing
+from .probation import FAILED, PASSED, Assessment, OffStage, Probation
 from .proposing import CampaignTask, Proposal
 from .reach import space_named
 from .watching import UNFINISHED, Signs, TickRing, Trigger, Watch
@@ -69,13 +69,13 @@ class Ruling(NamedTuple):
     Attributes:
         adopt: whether it is significant, and the gain worth a change.
         promising: whether the gain alone would be.
-        told: the same as a sentence.
+        sentence: the same in words.
         details: the figures.
     """
 
     adopt: bool
     promising: bool
-    told: str
+    sentence: str
     details: dict[str, Any]
 
 
@@ -90,52 +90,13 @@ def ruling_on(proposal: Proposal, test: int, settings: LoopSettings) -> Ruling:
     verdict = proposal.verdict
     assert verdict is not None
     level = level_of(test, settings.significance)
-    told = (
+    sentence = (
         f"held-out improvement {verdict.improvement:.2%} on {verdict.ticks} ticks, p = {verdict.p_value:.2g} "
         f"(level {level:.2g}, least {settings.min_gain:.2%})"
     )
     worth = verdict.improvement >= settings.min_gain
-    return Ruling(worth and verdict.p_value < level, worth, told, {**verdict._asdict(), "level": level, "test": test})
-
-
-def task_of(
-    trigger: Trigger,
-    ring: TickRing,
-    hand: Hand,
-    settings: LoopSettings,
-    space: Space | str,
-    number: int,
-    folder: str,
-) -> tuple[CampaignTask, int]:
-    """What a campaign works on, and the number of its first tick in the ring.
-
-    Raises:
-        ConfigError: the configuration file cannot be read.
-    """
-    meta = hand.meta()
-    varied = space_named(space, meta) if isinstance(space, str) else space
-    if hand.traced_only:
-        varied = {name: one for name, one in varied.items() if name not in STATIC_FIELDS}
-    # Where the ring has let the change go, its oldest ticks warm the predictor up.
-    onset = max(trigger.onset, ring.start + WARM_UP) if ring.start else trigger.onset
-    first = max(ring.start, onset - WARM_UP)
-    stretch = ring.since(first)
-    values, stamps = stretch.series()
-    task = CampaignTask(
-        values=values,
-        stamps=stamps,
-        change=int(np.count_nonzero(stretch.accepted[: onset - first])),
-        config=hand.config,
-        space=varied,
-        metric=settings.metric,
-        n_trials=settings.n_trials,
-        seed=(meta.seed + number) % 2**31,
-        min_gain=settings.min_gain,
-        share=settings.max_relative_change,
-        number=number,
-        folder=folder,
-    )
-    return task, first
+    details = {**verdict._asdict(), "level": level, "test": test}
+    return Ruling(worth and verdict.p_value < level, worth, sentence, details)
 
 
 def why(trigger: Trigger) -> str:
@@ -147,8 +108,8 @@ def why(trigger: Trigger) -> str:
     return f"the skill fell from {figures['skill_before']:.3f} to {figures['skill']:.3f}"
 
 
-def figures(standing: Standing) -> dict[str, Any]:
-    return {"ticks": standing.ticks, "rise": standing.rise, "p_value": standing.p_value}
+def figures(assessment: Assessment) -> dict[str, Any]:
+    return {"ticks": assessment.ticks, "rise": assessment.rise, "p_value": assessment.p_value}
 
 
 class Loop:
@@ -212,24 +173,24 @@ class Loop:
             self._rehearse()
         elif self.state == d.PROBATION:
             self._judge()
-        elif self.state == d.COOLDOWN and self.ring.seen >= self._rest_until:
+        elif self.state == d.COOLDOWN and self.ring.count >= self._rest_until:
             self._wake()
         if self.state == d.GATHERING and self.left() == 0:
             self._tune()
 
     def left(self) -> int | None:
         """Ticks until the present state ends; None where no tick decides that."""
-        seen = self.ring.seen
+        total = self.ring.count
         if self.state == d.GATHERING:
-            return max(0, self._now.trigger.onset + self._settings.min_history - seen)
+            return max(0, self._now.trigger.onset + self._settings.min_history - total)
         if self.state == d.REHEARSING and self._now.rehearsal is not None:
             return -(-self._now.rehearsal.behind(self.ring) // (CATCH_UP - 1))
         if self.state == d.PROBATION and self._now.probation is not None:
-            return max(0, self._settings.watch_ticks - self._now.probation.seen)
-        return max(0, self._rest_until - seen) if self.state == d.COOLDOWN else None
+            return max(0, self._settings.watch_ticks - self._now.probation.count)
+        return max(0, self._rest_until - total) if self.state == d.COOLDOWN else None
 
     def halt(self, state: str, reason: str) -> None:
-        """End what is going on; a change on probation stays, and a line says that nobody watches it any more."""
+        """End what is going on; a change on probation stays, and a line records that its probation was cut short."""
         if self.state == d.PROBATION:
             self._note(d.UNWATCHED, f"{reason}; the change stays")
         self._background.stop()
@@ -285,15 +246,7 @@ class Loop:
         self.state = d.TUNING
         self.attempts += 1
         try:
-            task, attempt.first = task_of(
-                attempt.trigger,
-                self.ring,
-                self._hand,
-                self._settings,
-                self._space,
-                self.attempts,
-                self._folder,
-            )
+            task, attempt.first = self._next_task(attempt.trigger)
             self._hand.check_in_force(task.config)
         except (ConfigError, ValueError) as error:
             self._rest(d.FAILED, str(error))
@@ -308,17 +261,48 @@ class Loop:
         if self.state == d.TUNING:
             attempt.future = self._background.submit(task)
 
+    def _next_task(self, trigger: Trigger) -> tuple[CampaignTask, int]:
+        """What a campaign works on, and the number of its first tick in the ring.
+
+        Raises:
+            ConfigError: the configuration file cannot be read.
+        """
+        ring, settings, meta = self.ring, self._settings, self._hand.meta()
+        space = space_named(self._space, meta) if isinstance(self._space, str) else self._space
+        if self._hand.traced_only:
+            space = {name: one for name, one in space.items() if name not in STATIC_FIELDS}
+        # Where the ring has let the change go, its oldest ticks warm the predictor up.
+        onset = max(trigger.onset, ring.start + WARM_UP) if ring.start else trigger.onset
+        first = max(ring.start, onset - WARM_UP)
+        stretch = ring.since(first)
+        values, stamps = stretch.series()
+        task = CampaignTask(
+            values=values,
+            stamps=stamps,
+            change=int(np.count_nonzero(stretch.accepted[: onset - first])),
+            config=self._hand.config,
+            space=space,
+            metric=settings.metric,
+            n_trials=settings.n_trials,
+            seed=(meta.seed + self.attempts) % 2**31,
+            min_gain=settings.min_gain,
+            share=settings.max_relative_change,
+            number=self.attempts,
+            folder=self._folder,
+        )
+        return task, first
+
     def _decide(self, future: Future[Proposal]) -> None:
-        """Judge what the background has left."""
+        """Decide about the campaign's proposal, or note its failure."""
         error = future.exception()
         if error is not None:
             _log.warning("the campaign failed", exc_info=error)
             self._rest(d.FAILED, f"{type(error).__name__}: {error}")
             return
         proposal = self._now.proposal = future.result()
-        found = proposal.found
+        campaign = proposal.found
         details = self._now.details
-        details |= {"trials": found.trials, "failed": found.failed, "gain": found.gain, "seconds": found.seconds}
+        details |= {name: getattr(campaign, name) for name in ("trials", "failed", "gain", "seconds")}
         if proposal.verdict is None:
             self._rest(d.KEPT, proposal.reason, details=details)
             return
@@ -328,7 +312,7 @@ class Loop:
         if not ruling.adopt:
             if ruling.promising:  # twice the ticks may tell what these could not
                 self._next = self._again("the held-out test was promising, but not significant")
-            self._rest(d.KEPT, ruling.told, self._pairs(proposal.changes), details)
+            self._rest(d.KEPT, ruling.sentence, self._pairs(proposal.changes), details)
         elif proposal.changes.keys() & set(STATIC_FIELDS) and not self._hand.traced_only:
             functional = FunctionalPredictor(dataclasses.replace(self._hand.config, **proposal.changes))
             self._now.rehearsal = OffStage(functional, functional.init_state(), self._now.first)
@@ -352,37 +336,38 @@ class Loop:
         pairs, details = self._pairs(proposal.changes), {**attempt.details, "tick": self._tick}
         try:
             self._hand.check_in_force(task.config)
-            change = self._hand.change(proposal.changes, rehearsal, self.ring.seen, self._label(), details)
+            change = self._hand.change(proposal.changes, rehearsal, self.ring.count, self._label(), details)
         except ConfigError as error:
             self._next = self._again("the change was refused")
             self._rest(d.REFUSED, str(error), pairs, details)
             return
         attempt.change, attempt.probation = change, Probation(self._settings, change.before)
         self.state = d.PROBATION
-        self._tell(Decision(d.ADOPTED, self._tick, attempt.trigger.kind, ruling.told, pairs, details))
+        self._tell(Decision(d.ADOPTED, self._tick, attempt.trigger.kind, ruling.sentence, pairs, details))
 
     def _judge(self) -> None:
         """One more tick of probation, or several."""
         attempt = self._now
         assert attempt.probation is not None and attempt.proposal is not None
-        standing = attempt.probation.observe(self.ring)
-        if standing.state == FAILED:
-            self._take_back(standing)
-        elif standing.state == PASSED:
+        assessment = attempt.probation.observe(self.ring)
+        if assessment.state == FAILED:
+            self._take_back(assessment)
+        elif assessment.state == PASSED:
             if attempt.proposal.cut:
                 self._next = self._again(f"{', '.join(attempt.proposal.cut)} stopped at the limit of one change")
-            self._rest(d.CONFIRMED, standing.reason, details=figures(standing))
+            self._rest(d.CONFIRMED, assessment.reason, details=figures(assessment))
 
-    def _take_back(self, standing: Standing) -> None:
+    def _take_back(self, assessment: Assessment) -> None:
         attempt = self._now
         assert attempt.change is not None
         try:
-            self._hand.take_back(attempt.change, self._label(), figures(standing))
+            self._hand.take_back(attempt.change, self._label(), figures(assessment))
         except ConfigError as error:
-            self._rest(d.FAILED, f"{standing.reason}, and the change cannot be taken back: {error}")
+            self._rest(d.FAILED, f"{assessment.reason}, and the change cannot be taken back: {error}")
             return
         pairs = {name: (new, old) for name, (old, new) in attempt.change.changes.items()}
-        self._tell(Decision(d.ROLLED_BACK, self._tick, attempt.trigger.kind, standing.reason, pairs, figures(standing)))
+        kind, details = attempt.trigger.kind, figures(assessment)
+        self._tell(Decision(d.ROLLED_BACK, self._tick, kind, assessment.reason, pairs, details))
         self._sleep()
 
     def _wake(self) -> None:
@@ -399,7 +384,7 @@ class Loop:
 
     @property
     def _tick(self) -> int:
-        return self.ring.seen - 1
+        return self.ring.count - 1
 
     def _again(self, why: str) -> Trigger | None:
         """One more attempt on the same change, unless this was one already that led nowhere."""
@@ -419,7 +404,7 @@ class Loop:
         if self.last_round:
             self.last_round = False
             self.halt(d.OFF, "switched off")
-        self._rest_until = self.ring.seen + self._settings.cooldown_ticks
+        self._rest_until = self.ring.count + self._settings.cooldown_ticks
 
     def _note(self, outcome: str, reason: str, changes: Changes | None = None, details: Details | None = None) -> None:
         """Write a decision down; where that fails nothing may be decided any more."""

@@ -38,12 +38,12 @@ class OffStage:
 
     def behind(self, ring: TickRing) -> int:
         """Ticks that it has not taken yet."""
-        return ring.seen - self.at
+        return ring.count - self.at
 
     def advance(self, ring: TickRing, most: int = SERIES_LENGTH) -> Float[np.ndarray, "tick"]:
         """Take up to `most` of the ticks that it has not taken, and return the forecasts that were made for them."""
         self.at = max(self.at, ring.start)  # what the ring has let go is lost
-        stop = min(ring.seen, self.at + min(most, SERIES_LENGTH))
+        stop = min(ring.count, self.at + min(most, SERIES_LENGTH))
         ticks = ring.since(self.at, stop).ticks
         if not len(ticks.value):
             return np.zeros(0)
@@ -57,7 +57,7 @@ class OffStage:
         return self.state._replace(ticks=np.asarray(ticks, np.int64))
 
 
-class Standing(NamedTuple):
+class Assessment(NamedTuple):
     """How a change does.
 
     Attributes:
@@ -95,21 +95,21 @@ class Probation:
         self._settings, self.before = settings, before
         self._pairs: list[tuple[float, float]] = []
         self._missed = 0
-        self.seen = 0
-        self.standing = Standing(GOING, 0, math.nan, math.nan)
+        self.count = 0
+        self.assessment = Assessment(GOING, 0, math.nan, math.nan)
 
-    def observe(self, ring: TickRing) -> Standing:
+    def observe(self, ring: TickRing) -> Assessment:
         """Take the ticks of the ring that it has not taken, which the live predictor has taken before."""
         forecasts = self.before.advance(ring)
-        stretch = ring.since(ring.seen - len(forecasts))
+        stretch = ring.since(ring.count - len(forecasts))
         for old, y, error, naive in zip(forecasts, stretch.ticks.value, stretch.error, stretch.naive, strict=True):
-            if self.standing.state != GOING:
+            if self.assessment.state != GOING:
                 break
-            self.seen += 1
+            self.count += 1
             self._compare(abs(float(y) - float(old)), float(error), float(naive))
-            if self.seen >= self._settings.watch_ticks or (self.seen >= LEAST_TICKS and self.seen % STRIDE == 0):
-                self.standing = self._judged()
-        return self.standing
+            if self.count >= self._settings.watch_ticks or (self.count >= LEAST_TICKS and self.count % STRIDE == 0):
+                self.assessment = self._judged()
+        return self.assessment
 
     def _compare(self, old: float, error: float, naive: float) -> None:
         if not math.isfinite(naive):
@@ -118,23 +118,23 @@ class Probation:
             self._missed += 1
         self._pairs.append((error if math.isfinite(error) else naive, old if math.isfinite(old) else naive))
 
-    def _judged(self) -> Standing:
+    def _judged(self) -> Assessment:
         live, old = np.array(self._pairs).reshape(-1, 2).T
-        ended = self.seen >= self._settings.watch_ticks
+        ended = self.count >= self._settings.watch_ticks
         if not len(live):
-            return Standing(PASSED if ended else GOING, 0, math.nan, math.nan, "no tick could be compared")
+            return Assessment(PASSED if ended else GOING, 0, math.nan, math.nan, "no tick could be compared")
         rise = _rise(float(live.mean()), float(old.mean()))
         test = diebold_mariano(live, old)
         p_value = test.p_value / 2.0 if test.statistic > 0 else 1.0 - test.p_value / 2.0
         if self._missed > MOST_MISSED * len(live):
-            return Standing(FAILED, len(live), rise, p_value, f"{self._missed} forecasts of {len(live)} are missing")
+            return Assessment(FAILED, len(live), rise, p_value, f"{self._missed} forecasts of {len(live)} are missing")
         if rise >= self._settings.error_rise and rise > 0 and (ended or test.statistic > EARLY_T):
-            return Standing(FAILED, len(live), rise, p_value, f"the error has risen by {rise:.1%}")
+            return Assessment(FAILED, len(live), rise, p_value, f"the error has risen by {rise:.1%}")
         if not ended:
-            return Standing(GOING, len(live), rise, p_value)
+            return Assessment(GOING, len(live), rise, p_value)
         if rise > 0 and p_value < self._settings.significance:
-            return Standing(FAILED, len(live), rise, p_value, f"the error is {rise:.1%} higher, which is significant")
-        return Standing(
+            return Assessment(FAILED, len(live), rise, p_value, f"the error is {rise:.1%} higher, which is significant")
+        return Assessment(
             PASSED, len(live), rise, p_value, f"the error is {abs(rise):.1%} {'higher' if rise > 0 else 'lower'}"
         )
 

@@ -172,8 +172,8 @@ def held_out(task: CampaignTask, changes: Mapping[str, Any]) -> Verdict:
         DomainError: one of them fails there.
     """
     objective = _objective(task, len(task.values), task.held_out, 1)
-    found = objective.compare(dict(changes), {})
-    return Verdict(found.improvement, found.p_value, task.held_out)
+    comparison = objective.compare(dict(changes), {})
+    return Verdict(comparison.improvement, comparison.p_value, task.held_out)
 
 
 def propose(task: CampaignTask, campaign: CampaignOf = search, judge: JudgeOf = held_out) -> Proposal:
@@ -184,16 +184,16 @@ def propose(task: CampaignTask, campaign: CampaignOf = search, judge: JudgeOf = 
         campaign: finds the candidate: a `Found`, or settings by name.
         judge: tests it.
     """
-    told = campaign(task)
-    found = told if isinstance(told, Found) else Found(dict(told), math.nan, 0, 0, 0.0)
-    changes = _changed(found.params, task.config)
+    output = campaign(task)
+    result = output if isinstance(output, Found) else Found(dict(output), math.nan, 0, 0, 0.0)
+    changes = _changed(result.params, task.config)
     if not changes:
-        return Proposal({}, found, None, "no settings were found that are better than those in force")
-    if found.gain < task.min_gain:
-        reason = f"the campaign's own gain {found.gain:.2%} is below {task.min_gain:.2%}: no test was spent on it"
-        return Proposal({}, found, None, reason)
+        return Proposal({}, result, None, "no settings were found that are better than those in force")
+    if result.gain < task.min_gain:
+        reason = f"the campaign's own gain {result.gain:.2%} is below {task.min_gain:.2%}: no test was spent on it"
+        return Proposal({}, result, None, reason)
     cut = at_limit(task.space, changes, task.config, task.share)
-    return Proposal(changes, found, judge(task, changes), "", cut)
+    return Proposal(changes, result, judge(task, changes), "", cut)
 
 
 def _objective(task: CampaignTask, stop: int, scored: int, folds: int) -> WalkForwardObjective:
@@ -219,7 +219,7 @@ def without_idle(evaluate: Evaluate, params: dict[str, Any]) -> tuple[dict[str, 
     if not params:
         return {}, 0.0
     fewer = [{other: params[other] for other in params if other != name} for name in params]
-    base, full, *without = (found.value for found in evaluate([{}, params, *fewer]))
+    base, full, *without = (evaluation.value for evaluation in evaluate([{}, params, *fewer]))
     if not full < base:
         return {}, 0.0
     needed = {

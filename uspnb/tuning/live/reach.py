@@ -64,14 +64,14 @@ def reachable(space: Space, config: PredictorConfig, share: float) -> Space:
     if refused:
         raise DomainError("; ".join(refused))
     cut = {name: _cut(one, getattr(config, name), share) for name, one in space.items()}
-    kept = {name: one for name, one in cut.items() if one is not None}
-    if not kept:
+    movable = {name: one for name, one in cut.items() if one is not None}
+    if not movable:
         raise DomainError(f"no parameter of {', '.join(space)} can move from where it is by one change")
-    return checked_space(kept)
+    return checked_space(movable)
 
 
 def at_limit(space: Space, changes: dict[str, Any], config: PredictorConfig, share: float) -> tuple[str, ...]:
-    """The changed parameters that stand at the limit of one change, short of the end of their range."""
+    """The changed parameters that reach the limit of one change, short of the end of their range."""
     stopped = []
     for name, value in changes.items():
         if name not in space or isinstance(value, (bool, str)):

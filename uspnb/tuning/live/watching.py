@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ...array_types import Bool, Float, Int
-from ...model.packing import Ring
+from ...engine.recording import Ring
 from ...model.records import Observation, Telemetry
 from .decisions import LoopSettings
 
@@ -59,7 +59,7 @@ class TickRing:
         self._ring = Ring(limit, WIDTH)
 
     @property
-    def seen(self) -> int:
+    def count(self) -> int:
         """Ticks that were ever appended."""
         return self._ring.count
 
@@ -69,7 +69,7 @@ class TickRing:
         return self._ring.first
 
     def append(self, tick: Observation, accepted: bool, error: float, naive: float) -> None:
-        """One more tick."""
+        """Add a tick as the newest."""
         # A row is float64, in which nanoseconds since 1970 have no room.
         now_s, rest_ns = divmod(int(tick.now_ns), NS_PER_S)
         row = [tick.value, tick.dispersion_proxy, now_s, rest_ns, accepted, error, naive]
@@ -77,7 +77,7 @@ class TickRing:
 
     def since(self, first: int, stop: int | None = None) -> Stretch:
         """Ticks from number `first` on, or from the oldest that is kept, up to and without `stop`."""
-        rows, stamps = self._ring.read(*self._ring.span(first, self.seen if stop is None else stop))
+        rows, stamps = self._ring.read(*self._ring.span(first, self.count if stop is None else stop))
         value, proxy, now_s, rest_ns, accepted, error, naive = rows.T
         now_ns = now_s.astype(np.int64) * NS_PER_S + rest_ns.astype(np.int64)
         return Stretch(Observation(value, stamps, now_ns, proxy), accepted > 0, error, naive)
@@ -141,8 +141,8 @@ def skill_of(error: Float[np.ndarray, "tick"], naive: Float[np.ndarray, "tick"])
     Args:
         error, naive: |e| and |b|, oldest first; NaN is left out.
     """
-    known = np.isfinite(error) & np.isfinite(naive)
-    error, naive = error[known], naive[known]
+    finite = np.isfinite(error) & np.isfinite(naive)
+    error, naive = error[finite], naive[finite]
     (slow, slow_error), (fast, fast_error) = (
         _ratio(error[part], naive[part]) for part in (slice(-FAST - SLOW, -FAST), slice(-FAST, None))
     )
@@ -195,16 +195,16 @@ class Watch:
 
     def observe(self, telemetry: Telemetry | Signs) -> Trigger | None:
         """Take the newest tick; a trigger where there is one."""
-        now = self._ring.seen - 1
+        now = self._ring.count - 1
         if bool(telemetry.alarm):
             self._alarm = now, max(0, now - int(telemetry.onset_ago))
         self._take_entropy(float(telemetry.dgm_entropy))
-        found = self._regime(now)
+        trigger = self._regime(now)
         if now % STRIDE == 0:
             stretch = self._ring.since(now + 1 - FAST - SLOW)
             self.skill = skill_of(stretch.error, stretch.naive)
-            found = found or self._skill(now)
-        return found
+            trigger = trigger or self._skill(now)
+        return trigger
 
     def _take_entropy(self, entropy: float) -> None:
         if not math.isfinite(entropy):

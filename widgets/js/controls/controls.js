@@ -79,8 +79,7 @@ function alarms(model) {
   const head = h("tr", {}, ...["Tick", "Time", "Chart", "Began"].map((name) => h("th", { scope: "col" }, name)));
   const table = h("table", {}, h("caption", { className: "quiet" }, "Alarms, the newest first"),
     h("thead", {}, head), body);
-  const box = h("div", { className: "scroll", tabIndex: 0, role: "region" }, table);
-  box.setAttribute("aria-label", "Alarms");
+  const box = h("div", { className: "scroll", tabIndex: 0, role: "region", "aria-label": "Alarms" }, table);
   function show() {
     body.replaceChildren(...model.rows.map((row) => h("tr", {},
       h("td", {}, h("button", { type: "button", className: "link", "aria-label": `Jump to tick ${grouped(row.tick)}`,
@@ -99,8 +98,7 @@ function alarms(model) {
 function settings(model) {
   const rows = new Map();
   const wrong = h("p", { className: "wrong", role: "alert", hidden: true });
-  const code = h("pre", { tabIndex: 0 });
-  code.setAttribute("aria-label", "The settings as code");
+  const code = h("pre", { tabIndex: 0, "aria-label": "The settings as code" });
   const copied = h("span", { className: "note", role: "status" });
   const shown = (v) => String(Number(Number(v).toPrecision(6)));
 
@@ -117,15 +115,13 @@ function settings(model) {
       return s.integer ? Math.round(near) : near;
     };
     const step = log ? 1 : s.integer ? Math.max(1, s.step || 1) : s.step || (s.high - s.low) / 1000;
-    const slider = h("input", { type: "range", id, min: log ? 0 : s.low, max: log ? 1000 : s.high, step });
-    const number = h("input", { type: "text", inputMode: "decimal", autocomplete: "off" });
-    number.setAttribute("aria-label", `${s.name}, as a number`);
-    const about = h("p", { className: "note", id: `${id}-about` }, s.meaning + (s.unit ? ` [${s.unit}]` : ""));
-    slider.setAttribute("aria-describedby", about.id);
     const send = (value) => model.send_msg({ act: "configure", name: s.name, value });
-    slider.addEventListener("input", () => { number.value = shown(fromSlider(slider.value)); });
-    slider.addEventListener("change", () => send(fromSlider(slider.value)));
-    number.addEventListener("change", () => send(number.value.trim()));
+    const slider = h("input", { type: "range", id, min: log ? 0 : s.low, max: log ? 1000 : s.high, step,
+      "aria-describedby": `${id}-about`, oninput: () => { number.value = shown(fromSlider(slider.value)); },
+      onchange: () => send(fromSlider(slider.value)) });
+    const number = h("input", { type: "text", inputMode: "decimal", autocomplete: "off",
+      "aria-label": `${s.name}, as a number`, onchange: () => send(number.value.trim()) });
+    const about = h("p", { className: "note", id: `${id}-about` }, s.meaning + (s.unit ? ` [${s.unit}]` : ""));
     const line = h("div", { className: "setting", "data-setting": s.name },
       h("div", { className: "line" }, h("label", { htmlFor: id }, s.name), number), slider, about);
     rows.set(s.name, (value) => {
@@ -168,7 +164,7 @@ function keeping(model) {
   const label = h("input", { type: "text", id: `mark-${++ids}`, maxLength: 40, placeholder: "name, if you like" });
   const keep = () => { model.send_msg({ act: "mark", value: label.value.trim() }); label.value = ""; };
   label.addEventListener("keydown", (e) => { if (e.key === "Enter") keep(); });
-  const said = h("p", { className: "note", role: "status" });
+  const outcome = h("p", { className: "note", role: "status" });
   const files = model.formats.map(([kind, text]) =>
     h("button", { type: "button", onclick: () => model.send_msg({ act: "export", value: kind }) }, text));
   function show() {
@@ -176,18 +172,14 @@ function keeping(model) {
       h("span", {}, m.text), h("button", { type: "button", "aria-label": `Restore ${m.text}`,
         onclick: () => model.send_msg({ act: "restore", value: m.key }) }, "Restore"))));
     list.hidden = !model.marks.length;
-    said.textContent = model.said;
+    outcome.textContent = model.outcome;
     for (const file of files) file.disabled = model.busy;
-  }
-  function fetchFile() {
-    if (!model.download.url) return;
-    saveAs(model.download.url, model.download.name);
   }
   return [h("div", { className: "card" }, h("h2", {}, "Snapshots"),
     h("label", { htmlFor: label.id }, "Keep the state as it is now"),
     h("div", { className: "line" }, label, h("button", { type: "button", onclick: keep }, "Snapshot")), list,
-    h("h2", {}, "Export"), h("div", { className: "buttons" }, ...files), said),
-    { marks: show, said: show, busy: show, download: fetchFile }];
+    h("h2", {}, "Export"), h("div", { className: "buttons" }, ...files), outcome),
+    { marks: show, outcome: show, busy: show, download: () => model.download.url && saveAs(model.download.url, model.download.name) }];
 }
 
 const KINDS = { badges, transport, alarms, settings, keeping };

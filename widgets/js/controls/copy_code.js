@@ -19,19 +19,19 @@ function nameControls(root) {
 
 function render({ model, el }) {
   const code = node("pre", "uspnb-control-code", { tabIndex: 0, "aria-label": "The current settings as Python code" });
-  const said = node("span", "uspnb-control-progress", { role: "status" });
+  const status = node("span", "uspnb-control-progress", { role: "status" });
   const title = "Copy the current settings as Python code";
   const button = node("button", "jupyter-button uspnb-control-button", { type: "button", title }, ["Copy as code"]);
   button.addEventListener("click", async () => {
-    said.textContent = (await copy(code, model.get("code"))) ? " copied" : " selected: press Ctrl+C";
+    status.textContent = (await copy(code, model.get("code"))) ? " copied" : " selected: press Ctrl+C";
   });
   const show = () => {
     code.textContent = model.get("code");
-    said.textContent = "";
+    status.textContent = "";
   };
   model.on("change:code", show);
   show();
-  el.append(button, said, code);
+  el.append(button, status, code);
 
   let observer = null;
   let tries = 0;

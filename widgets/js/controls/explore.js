@@ -13,33 +13,28 @@ function table(model) {
     const rows = model.rows.map((row) => h("tr", {}, ...row.map((cell, i) =>
       i ? h("td", {}, cell) : h("th", { scope: "row" }, cell))));
     const note = model.note ? [h("p", { className: "note" }, model.note)] : [];
-    const scroll = h("div", { className: "scroll", tabIndex: 0 },
+    const scroll = h("div", { className: "scroll", tabIndex: 0, role: "region", "aria-label": model.heading },
       h("table", {}, h("caption", { className: "quiet" }, model.heading), ...head, h("tbody", {}, ...rows)));
-    scroll.setAttribute("role", "region");
-    scroll.setAttribute("aria-label", model.heading);
     box.replaceChildren(h("h2", {}, model.heading), ...note, ...(model.rows.length ? [scroll] : []));
   }
   return [box, { columns: show, rows: show, note: show, heading: show }];
 }
 
 function range(label, onchange, oninput) {
-  const input = h("input", { type: "range", id: `range-${++ids}`, step: 1 });
-  const said = h("output", { htmlFor: input.id });
-  input.addEventListener("change", onchange);
-  input.addEventListener("input", oninput);
-  const line = h("div", { className: "line" }, h("label", { htmlFor: input.id }, label), said);
-  return { input, said, box: h("div", { className: "grow" }, line, input) };
+  const input = h("input", { type: "range", id: `range-${++ids}`, step: 1, onchange, oninput });
+  const output = h("output", { htmlFor: input.id });
+  const line = h("div", { className: "line" }, h("label", { htmlFor: input.id }, label), output);
+  return { input, output, box: h("div", { className: "grow" }, line, input) };
 }
 
 function span(model) {
-  const widths = h("select", { id: `width-${++ids}` });
+  const widths = h("select", { id: `width-${++ids}`, onchange: () => { show(); send(); } });
   const send = () => model.send_msg({ act: "window", start: Number(from.input.value), width: Number(widths.value) });
-  const from = range("From tick", send, told);
-  const tick = range("Values at tick", () => {}, () => { told(); model.send_msg({ act: "tick", value: Number(tick.input.value) }); });
-  widths.addEventListener("change", () => { show(); send(); });
-  function told() {
-    from.said.textContent = grouped(Number(from.input.value));
-    tick.said.textContent = grouped(Number(tick.input.value));
+  const from = range("From tick", send, readOut);
+  const tick = range("Values at tick", () => {}, () => { readOut(); model.send_msg({ act: "tick", value: Number(tick.input.value) }); });
+  function readOut() {
+    from.output.textContent = grouped(Number(from.input.value));
+    tick.output.textContent = grouped(Number(tick.input.value));
   }
   function show() {
     const wanted = Number(widths.value) || model.width;
@@ -54,7 +49,7 @@ function span(model) {
     tick.input.min = 0;
     tick.input.max = Math.max(0, model.ticks - 1);
     tick.input.value = model.tick;
-    told();
+    readOut();
   }
   const label = h("label", { htmlFor: widths.id }, "Show ");
   return [h("div", { className: "card scrubber" }, from.box, h("div", {}, label, widths), tick.box),

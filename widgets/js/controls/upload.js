@@ -11,14 +11,14 @@ function megabytes(bytes) {
 export function render({ model }) {
   const input = h("input", { type: "file", id: `file-${++ids}`, accept: model.accept });
   const bar = h("progress", { max: 1, value: 0, hidden: true, "aria-label": "Upload" });
-  const said = h("span", { className: "note", role: "alert", hidden: true });
-  const box = h("div", { className: "drop" }, h("label", { htmlFor: input.id }, model.label), input, bar, said);
+  const message = h("span", { className: "note", role: "alert", hidden: true });
+  const box = h("div", { className: "drop" }, h("label", { htmlFor: input.id }, model.label), input, bar, message);
   let current = null;
 
   function say(text) {
-    said.textContent = text;
-    said.hidden = !text;
-    said.className = text ? "wrong" : "note";
+    message.textContent = text;
+    message.hidden = !text;
+    message.className = text ? "wrong" : "note";
   }
 
   async function sendPiece() {

@@ -29,7 +29,7 @@ export class FleetRow {
     this.skill = node("span", "number");
     this.coverage = node("span", "number");
     this.weights = cell("weights", [node("span", "bar", { "aria-hidden": "true" }, this.parts), this.leader]);
-    this.weights.addEventListener("pointerenter", () => (this.weights.title = this.told || ""));
+    this.weights.addEventListener("pointerenter", () => (this.weights.title = this.shares || ""));
     this.element = node("div", "row", { role: "row", tabindex: "-1" }, [
       cell("name", [this.name]),
       cell("spark", [this.canvas]),
@@ -87,9 +87,9 @@ export class FleetRow {
       const width = `${(100 * (weight || 0)).toFixed(1)}%`;
       if (this.parts[k].style.width !== width) this.parts[k].style.width = width;
     });
-    const known = Number.isFinite(weights[leader]);
-    this.told = this.meta.kernels.map(({ label }, k) => `${label} ${percent(weights[k], DASH)}`).join(", ");
-    put(this.leader, known ? `${this.meta.kernels[leader].label} ${percent(weights[leader])}` : DASH);
+    const finite = Number.isFinite(weights[leader]);
+    this.shares = this.meta.kernels.map(({ label }, k) => `${label} ${percent(weights[k], DASH)}`).join(", ");
+    put(this.leader, finite ? `${this.meta.kernels[leader].label} ${percent(weights[leader])}` : DASH);
   }
 
   /** Interval as a band, forecasts as a thin line, observations over them, a mark at each alarm. */

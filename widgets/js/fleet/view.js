@@ -3,7 +3,7 @@
 import { iconButton, nextSpeed, node, put, relabel } from "../shared/elements.js";
 import { grouped } from "../shared/format.js";
 import { Link, widgetOf } from "../shared/link.js";
-import { dress, watchLook } from "../shared/theme.js";
+import { dress } from "../shared/theme.js";
 import { FleetData } from "./data.js";
 import { FleetRow } from "./row.js";
 
@@ -43,18 +43,8 @@ class FleetTable {
     Object.assign(this, { link, model: link.model, states: 0, shown: 0, pool: [], active: 0, look: {} });
     Object.assign(this, { ask: { text: "", alarmsOnly: false, key: "name", descending: false }, order: [], sortedAt: 0 });
     this.build(el);
-    this.root.uspnb = { delays: link.delays, stamps: link.stamps, link, view: this };
-    this.unwatch = watchLook(this, this.root);
     this.restyle();
     this.newMeta();
-    link.attach(this);
-  }
-
-  destroy() {
-    this.unwatch();
-    this.link.detach(this);
-    cancelAnimationFrame(this.asked);
-    this.root.remove();
   }
 
   // -- elements ---------------------------------------------------------------------------------------------------
@@ -71,7 +61,7 @@ class FleetTable {
     const sorts = [["name", "name"], ["alarm", "latest alarm"], ["skill", "skill"]].map(([value, text]) => node("option", "", { value }, [`Sort by ${text}`]));
     this.select = node("select", "sorts", { "aria-label": "Sort by" }, sorts);
     this.state = node("p", "state");
-    this.said = node("p", "said", { role: "status" });
+    this.message = node("p", "said", { role: "status" });
     this.head = node("div", "row head", { role: "row", "aria-rowindex": "1" }, HEADS.map(([name, text, key]) => this.headCell(name, text, key)));
     this.spacer = node("div", "spacer", { role: "presentation" });
     this.empty = node("p", "empty", { role: "presentation" });
@@ -84,23 +74,23 @@ class FleetTable {
       this.search, node("label", "only", {}, [this.only, "Alarm in sight only"]), this.select, this.state,
     ]);
     const hint = node("p", "hint", {}, ["Arrow keys move, Enter opens a series, Space plays or pauses."]);
-    this.root = node("section", "uspnb-fleet", { "aria-label": "Table of series" }, [tools, this.said, this.grid, this.empty, hint]);
+    this.root = node("section", "uspnb-fleet", { "aria-label": "Table of series" }, [tools, this.message, this.grid, this.empty, hint]);
     this.only.parentElement.title = "only series with an alarm within the ticks that are drawn";
     el.append(this.root);
     this.listen();
   }
 
   headCell(name, text, key) {
-    const made = node("div", `cell ${name}`, { role: "columnheader" });
-    if (HINTS[name]) made.title = HINTS[name];
-    if (!key) made.append(text);
+    const cell = node("div", `cell ${name}`, { role: "columnheader" });
+    if (HINTS[name]) cell.title = HINTS[name];
+    if (!key) cell.append(text);
     else {
       const button = node("button", "sort", { type: "button" }, [text, node("span", "arrow", { "aria-hidden": "true" })]);
       button.addEventListener("click", () => this.sortBy(key, this.ask.key === key ? !this.ask.descending : key !== "name"));
-      made.append(button);
-      made.dataset.key = key;
+      cell.append(button);
+      cell.dataset.key = key;
     }
-    return made;
+    return cell;
   }
 
   listen() {
@@ -224,8 +214,8 @@ class FleetTable {
   // -- painting ---------------------------------------------------------------------------------------------------
 
   redraw() {
-    this.asked ??= requestAnimationFrame(() => {
-      this.asked = undefined;
+    this.drawing ??= requestAnimationFrame(() => {
+      this.drawing = undefined;
       this.paint();
       this.report();
       this.link.drawn();
@@ -276,14 +266,14 @@ class FleetTable {
     this.slower.disabled = over || live || now.speed === SPEEDS[0];
     this.faster.disabled = over || live || now.speed === null;
     put(this.speed, live ? "live" : now.speed === null || now.speed === undefined ? "max" : `${now.speed}/s`);
-    const said = [now.phase ?? "waiting", `${grouped(now.assets ?? 0)} series`];
-    if (now.ticks) said.push(`tick ${grouped(now.ticks)}${now.total ? ` of ${grouped(now.total)}` : ""}`);
-    if (now.phase === "running" && now.rate > 0) said.push(`${now.rate.toFixed(1)} ticks/s`);
-    said.push(`${grouped(now.alarms ?? 0)} alarms`);
-    if (now.degraded) said.push(`${now.degraded} in doubt`);
-    if (now.emergency) said.push(`${now.emergency} in emergency`);
-    put(this.state, said.join(" \u00b7 "));
-    put(this.said, now.message || "");
+    const parts = [now.phase ?? "waiting", `${grouped(now.assets ?? 0)} series`];
+    if (now.ticks) parts.push(`tick ${grouped(now.ticks)}${now.total ? ` of ${grouped(now.total)}` : ""}`);
+    if (now.phase === "running" && now.rate > 0) parts.push(`${now.rate.toFixed(1)} ticks/s`);
+    parts.push(`${grouped(now.alarms ?? 0)} alarms`);
+    if (now.degraded) parts.push(`${now.degraded} in doubt`);
+    if (now.emergency) parts.push(`${now.emergency} in emergency`);
+    put(this.state, parts.join(" \u00b7 "));
+    put(this.message, now.message || "");
     this.root.dataset.phase = now.phase ?? "";
   }
 

@@ -18,14 +18,14 @@ const forecastPanel = {
 
   cover(range, sample, view) {
     const ring = sample.ring;
-    const seen = sample.extent([ring.column("observation")], 0, ring.column("rejected"));
+    const observed = sample.extent([ring.column("observation")], 0, ring.column("rejected"));
     // The first intervals are wide because little is known; the widest ends do not press everything else flat.
     const [lower] = sample.extent([ring.column("lower")], 0.04);
     const [, upper] = sample.extent([ring.column("upper")], 0.04);
-    const ends = [...seen, lower, upper];
+    const ends = [...observed, lower, upper];
     if (view.showsNewest) ends.push(ring.at("next_prediction", ring.high - 1));
-    const known = ends.filter(Number.isFinite);
-    range.cover(Math.min(...known), Math.max(...known));
+    const finite = ends.filter(Number.isFinite);
+    range.cover(Math.min(...finite), Math.max(...finite));
   },
 
   draw(pen, box, sample, view) {
@@ -173,10 +173,10 @@ const weightsPanel = {
   },
 
   items(row, view) {
-    const made = view.meta.kernels.map(({ name, label, colour }) => ({
+    const items = view.meta.kernels.map(({ name, label, colour }) => ({
       name: label, value: percent(row[`weight_${name}`]), kind: "square", colour,
     }));
-    return [...made, { name: "held", kind: "line", colour: view.theme.text }];
+    return [...items, { name: "held", kind: "line", colour: view.theme.text }];
   },
 
   points: () => [],
@@ -211,9 +211,9 @@ const holderPanel = {
 
   items(row, view) {
     const { theme, meta } = view;
-    const known = row.tick >= view.store.firstValid;
+    const measured = row.tick >= view.store.firstValid;
     return [
-      { name: "exponent", value: known ? withStep(row.holder_exponent, 0.01) : "-", kind: "line", colour: theme.forecast },
+      { name: "exponent", value: measured ? withStep(row.holder_exponent, 0.01) : "-", kind: "line", colour: theme.forecast },
       { name: "rough below", value: withStep(meta.holder_threshold, 0.01), kind: "dash", colour: theme.observed, fixed: true },
       { name: "emergency", value: row.emergency ? "yes" : "no", kind: "band", colour: theme.emergency },
     ];
@@ -266,10 +266,10 @@ const chartsPanel = {
   },
 
   items(row, view) {
-    const made = view.meta.charts.map(({ name, colour }) => ({
+    const items = view.meta.charts.map(({ name, colour }) => ({
       name, value: percent(row[`chart_${name}`] / row[`chart_threshold_${name}`]), kind: "line", colour,
     }));
-    return [...made, { name: "alarm at", value: "100 %", kind: "dash", colour: view.theme.alarm, fixed: true }];
+    return [...items, { name: "alarm at", value: "100 %", kind: "dash", colour: view.theme.alarm, fixed: true }];
   },
 
   points: (row, view) =>

@@ -5,17 +5,17 @@ const parsedColours = new Map();
 
 /** A colour (#rrggbb or rgba) as red, green, blue, alpha and as the number that stands for it in memory. */
 function parsed(colour) {
-  let found = parsedColours.get(colour);
-  if (!found) {
+  let ink = parsedColours.get(colour);
+  if (!ink) {
     const hex = colour.startsWith("#");
     const parts = hex
       ? [1, 3, 5].map((at) => parseInt(colour.slice(at, at + 2), 16))
       : colour.match(/[\d.]+/g).map(Number);
     const [red, green, blue, alpha = 1] = parts;
-    found = { red, green, blue, alpha, word: (0xff000000 | (blue << 16) | (green << 8) | red) >>> 0 };
-    parsedColours.set(colour, found);
+    ink = { red, green, blue, alpha, word: (0xff000000 | (blue << 16) | (green << 8) | red) >>> 0 };
+    parsedColours.set(colour, ink);
   }
-  return found;
+  return ink;
 }
 
 export class Pen {

@@ -65,12 +65,12 @@ export class Ring {
     if (skipped > 0) this.skip(skipped);
     const from = Math.max(0, -skipped);
     const { rows, width, count } = frame;
-    const known = Math.min(width, this.columns.length);
+    const shared = Math.min(width, this.columns.length);
     const time = this.index.time;
     for (let k = from; k < count; k++) {
       const place = this.high % this.capacity;
       const base = k * width;
-      for (let c = 0; c < known; c++) this.columns[c][place] = rows[base + c];
+      for (let c = 0; c < shared; c++) this.columns[c][place] = rows[base + c];
       // Refused ticks may carry a time before the last one's; the axis does not run backwards for them.
       const x = timed ? rows[base + time] : this.high;
       if (x > this.lastX) this.lastX = x;
@@ -130,14 +130,14 @@ export class Ring {
 
   /** The usual distance between ticks: median of the last fifteen. */
   interval() {
-    const found = [];
+    const steps = [];
     for (let tick = Math.max(this.low + 1, this.high - 15); tick < this.high; tick++) {
       const step = this.xAt(tick) - this.xAt(tick - 1);
-      if (step > 0) found.push(step);
+      if (step > 0) steps.push(step);
     }
-    if (!found.length) return 1;
-    found.sort((a, b) => a - b);
-    return found[found.length >> 1];
+    if (!steps.length) return 1;
+    steps.sort((a, b) => a - b);
+    return steps[steps.length >> 1];
   }
 
   /** All columns of a tick by name; null where it is not kept. */

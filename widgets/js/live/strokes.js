@@ -106,12 +106,12 @@ export function strokeColumn(pen, sample, column, toY, colour, options = {}) {
   let down = false;
   ctx.beginPath();
   eachPoint(sample, column, options, (k, value) => {
-    const known = value === value;
-    if (known && down) ctx.lineTo(sample.exact[k], within(toY(value)));
-    else if (known) ctx.moveTo(sample.exact[k], within(toY(value)));
+    const finite = value === value;
+    if (finite && down) ctx.lineTo(sample.exact[k], within(toY(value)));
+    else if (finite) ctx.moveTo(sample.exact[k], within(toY(value)));
     // A point between two gaps would not show as a line of no length.
-    if (known && !down) ctx.lineTo(sample.exact[k] + 0.5, within(toY(value)));
-    down = known;
+    if (finite && !down) ctx.lineTo(sample.exact[k] + 0.5, within(toY(value)));
+    down = finite;
   });
   ctx.strokeStyle = colour;
   ctx.lineWidth = width;
@@ -189,17 +189,17 @@ export function heap(sample, columns) {
   const tops = columns.map(() => []);
   sample.groups((pixel, from, to) => {
     const sums = columns.map(() => 0);
-    let known = 0;
+    let finite = 0;
     for (let k = from; k < to; k++) {
       const place = (first + k) % ring.capacity;
       if (columns[0][place] !== columns[0][place]) continue;
-      known++;
+      finite++;
       for (let c = 0; c < columns.length; c++) sums[c] += columns[c][place];
     }
-    if (!known) return;
+    if (!finite) return;
     xs.push(pixel);
     let total = 0;
-    for (let c = 0; c < columns.length; c++) tops[c].push((total += sums[c] / known));
+    for (let c = 0; c < columns.length; c++) tops[c].push((total += sums[c] / finite));
   });
   return { xs, tops };
 }

@@ -4,7 +4,7 @@
 import { nextSpeed, node, put, saveAs } from "../shared/elements.js";
 import { widgetOf } from "../shared/link.js";
 import { ValueRange } from "../shared/scale.js";
-import { THEMES, themeOf, watchLook } from "../shared/theme.js";
+import { THEMES, themeOf } from "../shared/theme.js";
 import { LiveLink } from "./link.js";
 import { Stretch, listenKeys, listenPointer } from "./motion.js";
 import { drawOver, drawPlots } from "./paint.js";
@@ -30,10 +30,8 @@ class View {
     this.summaryAt = this.overAt = 0;
     this.build(el);
     this.restyle();
-    this.unwatch = watchLook(this, this.stage);
     listenPointer(this);
     listenKeys(this);
-    link.attach(this);
     this.newStatus(link.status);
     this.connection(!link.gone);
   }
@@ -75,7 +73,6 @@ class View {
       this.toolbar.element, this.banner, this.stage, this.readings, this.reason, this.notice, this.help.element, this.spoken,
     );
     this.root.setAttribute("aria-roledescription", "live chart");
-    this.root.uspnb = { delays: link.delays, stamps: link.stamps, link, view: this };
     el.append(this.root);
   }
 
@@ -129,12 +126,8 @@ class View {
   }
 
   destroy() {
-    this.unwatch();
-    this.link.detach(this);
-    cancelAnimationFrame(this.asked);
     clearTimeout(this.noticeTimer);
     clearTimeout(this.later);
-    this.root.remove();
   }
 
   // -- what the link tells ----------------------------------------------------------------------------------------
@@ -207,9 +200,9 @@ class View {
   /** Room for a reading that grows as needed and never shrinks, so that heads do not dance. */
   widthOf(ctx, key, text) {
     const needed = Math.ceil(this.measured(ctx, text.replace(/[0-9]/g, "0")) / 6) * 6;
-    const kept = Math.max(this.widths.get(key) ?? 0, needed);
-    this.widths.set(key, kept);
-    return kept;
+    const width = Math.max(this.widths.get(key) ?? 0, needed);
+    this.widths.set(key, width);
+    return width;
   }
 
   // -- drawing ----------------------------------------------------------------------------------------------------
@@ -218,12 +211,12 @@ class View {
   redraw(plots = true, over = true) {
     this.stale.plots ||= plots;
     this.stale.over ||= over;
-    this.asked ??= requestAnimationFrame(() => this.draw());
+    this.drawing ??= requestAnimationFrame(() => this.draw());
   }
 
   draw() {
-    cancelAnimationFrame(this.asked);
-    this.asked = undefined;
+    cancelAnimationFrame(this.drawing);
+    this.drawing = undefined;
     const { ring } = this.link;
     if (ring && this.width > 40) {
       const gutter = this.gutter;

@@ -14,22 +14,20 @@ export function fitted(canvas, width, height) {
   return pen;
 }
 
-export function triangleDown(ctx, x, y, size, colour) {
+/** Begin a path through points. */
+export function trace(ctx, ...points) {
   ctx.beginPath();
-  ctx.moveTo(x - size, y - 1.6 * size);
-  ctx.lineTo(x + size, y - 1.6 * size);
-  ctx.lineTo(x, y);
-  ctx.closePath();
+  for (const [x, y] of points) ctx.lineTo(x, y);
+}
+
+export function triangleDown(ctx, x, y, size, colour) {
+  trace(ctx, [x - size, y - 1.6 * size], [x + size, y - 1.6 * size], [x, y]);
   ctx.fillStyle = colour;
   ctx.fill();
 }
 
 export function diamond(ctx, x, y, size, colour, inside) {
-  ctx.beginPath();
-  ctx.moveTo(x, y - size);
-  ctx.lineTo(x + size, y);
-  ctx.lineTo(x, y + size);
-  ctx.lineTo(x - size, y);
+  trace(ctx, [x, y - size], [x + size, y], [x, y + size], [x - size, y]);
   ctx.closePath();
   ctx.fillStyle = inside;
   ctx.fill();
@@ -67,10 +65,8 @@ export function straight(ctx, x0, y0, x1, y1, colour, dash = [], width = 1) {
     ctx.fillRect(x0 === x1 ? x0 - 0.5 : x0, y0 === y1 ? y0 - 0.5 : y0, x1 - x0 || 1, y1 - y0 || 1);
     return;
   }
-  ctx.beginPath();
+  trace(ctx, [x0, y0], [x1, y1]);
   ctx.setLineDash(dash);
-  ctx.moveTo(x0, y0);
-  ctx.lineTo(x1, y1);
   ctx.strokeStyle = colour;
   ctx.lineWidth = width;
   ctx.stroke();

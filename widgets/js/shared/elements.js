@@ -14,14 +14,14 @@ const ICONS = {
 
 /** An element; "on..." is a listener, what the element has as a property is set as one, the rest are attributes. */
 export function h(tag, attributes = {}, ...children) {
-  const made = document.createElement(tag);
+  const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
-    if (name.startsWith("on")) made.addEventListener(name.slice(2), value);
-    else if (name in made && name !== "list") made[name] = value;
-    else made.setAttribute(name, value);
+    if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+    else if (name in element && name !== "list") element[name] = value;
+    else element.setAttribute(name, value);
   }
-  made.append(...children);
-  return made;
+  element.append(...children);
+  return element;
 }
 
 /** The same with its class first. */
@@ -62,9 +62,9 @@ function icon(name) {
 export function nextSpeed(ladder, speed, up) {
   const now = speed ?? Infinity;
   const rungs = ladder.map((rung) => rung ?? Infinity);
-  const found = up ? rungs.find((rung) => rung > now) : rungs.reverse().find((rung) => now > rung);
-  if (found === undefined) return speed ?? null;
-  return found === Infinity ? null : found;
+  const next = up ? rungs.find((rung) => rung > now) : rungs.reverse().find((rung) => now > rung);
+  if (next === undefined) return speed ?? null;
+  return next === Infinity ? null : next;
 }
 
 /** Copy a text; where the page may not, what shows it is selected, ready for Ctrl+C.  Returns whether it was copied. */

@@ -1,11 +1,13 @@
 // The link to Python, one per widget and shared by all its displays: takes frames in, acknowledges them once they are
 // drawn, sends commands, notices when nobody answers.  Python's half is widgets/link.py.
 
+import { watchLook } from "./theme.js";
+
 const GREET_MS = 3000;
 const QUIET_MS = 6000;
 const GONE_MS = 10000;
-const DELAYS_KEPT = 2000;
-const COMMANDS_KEPT = 8;
+const MOST_DELAYS = 2000;
+const MOST_COMMANDS = 8;
 
 /** The numbers of a frame, float64 in a buffer or a view into one; null where there are fewer than `least`. */
 export function numbersOf(data, least) {
@@ -29,7 +31,7 @@ export class Link {
     this.model = model;
     this.views = new Set();
     this.client = `${Date.now().toString(36)}-${Math.random().toString(36).slice(2, 10)}`;
-    this.ids = this.frames = this.received = this.asked = 0;
+    this.ids = this.frames = this.received = this.pinged = 0;
     this.recent = [];
     this.undrawn = [];
     this.delays = [];
@@ -93,7 +95,7 @@ export class Link {
   /** Commands travel with the ones before them, because a host may merge two that follow at once. */
   command(name, value = null) {
     const command = { name, value, id: ++this.ids };
-    this.recent = [...this.recent, command].slice(-COMMANDS_KEPT);
+    this.recent = [...this.recent, command].slice(-MOST_COMMANDS);
     this.send("command", { ...command, client: this.client, recent: this.recent });
   }
 
@@ -134,8 +136,8 @@ export class Link {
     for (const sent of this.undrawn) this.delays.push(now - sent);
     this.stamps.push(now);
     this.undrawn.length = 0;
-    for (const kept of [this.delays, this.stamps]) {
-      if (kept.length > 2 * DELAYS_KEPT) kept.splice(0, kept.length - DELAYS_KEPT);
+    for (const times of [this.delays, this.stamps]) {
+      if (times.length > 2 * MOST_DELAYS) times.splice(0, times.length - MOST_DELAYS);
     }
     this.send("acknowledged", this.received);
   }
@@ -147,7 +149,7 @@ export class Link {
     if (!this.frames && now - this.helloAt > GREET_MS) this.hello();
     if (![...this.views].some((view) => view.connection)) return;
     if (QUIET_MS > now - this.heard) {
-      this.asked = 0;
+      this.pinged = 0;
       if (this.gone) {
         this.gone = false;
         this.hello();
@@ -155,19 +157,22 @@ export class Link {
       }
       return;
     }
-    if (!this.asked || now - this.asked > QUIET_MS) {
-      this.firstAsked = this.asked ? this.firstAsked : now;
-      this.asked = now;
+    if (!this.pinged || now - this.pinged > QUIET_MS) {
+      this.firstPinged = this.pinged ? this.firstPinged : now;
+      this.pinged = now;
       this.command("ping");
     }
-    if (!this.gone && now - this.firstAsked > GONE_MS - QUIET_MS) {
+    if (!this.gone && now - this.firstPinged > GONE_MS - QUIET_MS) {
       this.gone = true;
       this.tell("connection", false);
     }
   }
 }
 
-/** The module of a widget: `initialize` runs once for each widget, `render` once for each display. */
+/**
+ * The module of a widget: `initialize` runs once for each widget, `render` once for each display.  A display has `root`,
+ * perhaps a `stage` whose size it follows, `restyle()` and `resized()`, and perhaps `destroy()`.
+ */
 export function widgetOf(LinkOf, ViewOf) {
   return () => {
     let link = null;
@@ -178,7 +183,16 @@ export function widgetOf(LinkOf, ViewOf) {
       },
       render({ model, el }) {
         const view = new ViewOf(linked(model), el);
-        return () => view.destroy();
+        view.root.uspnb = { delays: link.delays, stamps: link.stamps, link, view };
+        const unwatch = watchLook(view, view.stage ?? view.root);
+        link.attach(view);
+        return () => {
+          unwatch();
+          link.detach(view);
+          cancelAnimationFrame(view.drawing);
+          view.destroy?.();
+          view.root.remove();
+        };
       },
     };
   };

@@ -36,8 +36,8 @@ export class ValueRange {
       return;
     }
     const spread = high - low || Math.abs(high) * 0.02 || 1;
-    const kept = this.low <= low && high <= this.high && spread >= this.fill * (this.high - this.low);
-    if (kept) return;
+    const fits = this.low <= low && high <= this.high && spread >= this.fill * (this.high - this.low);
+    if (fits) return;
     const margin = 0.07 * spread;
     const step = roundUp(spread / 10);
     this.low = hard[0] ?? Math.floor((low - margin) / step) * step;
@@ -47,12 +47,12 @@ export class ValueRange {
 
   ticks(most) {
     const step = roundUp((this.high - this.low) / Math.max(most, 1));
-    const found = [];
+    const places = [];
     for (let k = Math.ceil(this.low / step - 1e-9); k * step <= this.high + 1e-9 * step; k++) {
-      found.push(k * step);
-      if (found.length > 40) break;
+      places.push(k * step);
+      if (places.length > 40) break;
     }
-    return { step, values: found };
+    return { step, values: places };
   }
 }
 
@@ -65,31 +65,31 @@ export function reading(value, range) {
 /** Places and names of the ticks of a time axis [ms] with at most `most` of them. */
 export function timeTicks(low, high, most) {
   const least = (high - low) / Math.max(most, 1);
-  const found = [];
+  const places = [];
   const step = TIME_STEPS.find((candidate) => candidate >= least);
   if (step !== undefined) {
     for (let at = Math.ceil(low / step) * step; at <= high; at += step) {
-      found.push({ x: at, text: shortTime(new Date(at), step) });
+      places.push({ x: at, text: shortTime(new Date(at), step) });
     }
   } else {
     const months = MONTH_STEPS.find((candidate) => candidate * 30 * DAY >= least) || 2400;
     const first = new Date(low);
     let month = Math.ceil((first.getUTCFullYear() * 12 + first.getUTCMonth()) / months) * months;
-    for (; found.length <= most + 2; month += months) {
+    for (; places.length <= most + 2; month += months) {
       const at = Date.UTC(Math.floor(month / 12), month % 12);
       if (at > high) break;
-      if (at >= low) found.push({ x: at, text: shortTime(new Date(at), months * 28.5 * DAY) });
+      if (at >= low) places.push({ x: at, text: shortTime(new Date(at), months * 28.5 * DAY) });
     }
   }
-  return { step: step ?? 30 * DAY, ticks: found };
+  return { step: step ?? 30 * DAY, ticks: places };
 }
 
 /** Places and names of the ticks of an axis that counts ticks. */
 export function countTicks(low, high, most) {
   const step = Math.max(1, roundUp((high - low) / Math.max(most, 1)));
-  const found = [];
+  const places = [];
   for (let at = Math.ceil(low / step) * step; at <= high; at += step) {
-    if (at >= 0) found.push({ x: at, text: grouped(at) });
+    if (at >= 0) places.push({ x: at, text: grouped(at) });
   }
-  return { step, ticks: found };
+  return { step, ticks: places };
 }

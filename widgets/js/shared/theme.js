@@ -16,14 +16,14 @@ export const THEMES = {
 };
 
 /** "light" or "dark": what was asked for, else what the page says, else what the system says. */
-export function themeOf(asked) {
-  if (asked === "light" || asked === "dark") return asked;
+export function themeOf(wish) {
+  if (wish === "light" || wish === "dark") return wish;
   const { body, documentElement: page } = document;
   if (body.dataset.jpThemeLight !== undefined) return body.dataset.jpThemeLight === "false" ? "dark" : "light";
   for (const element of [body, page]) {
     for (const name of ["data-theme", "data-bs-theme", "data-color-scheme"]) {
-      const said = element.getAttribute(name);
-      if (said === "light" || said === "dark") return said;
+      const value = element.getAttribute(name);
+      if (value === "light" || value === "dark") return value;
     }
   }
   return window.matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";

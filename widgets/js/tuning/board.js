@@ -43,8 +43,8 @@ export class BestTable {
   }
 
   /** The table; with a column of what is recommended, where that is something else than the best trial. */
-  show({ rows = [], told }, { recommendation = "", recommended = {} }) {
-    put(this.note, told || "No trial is complete yet.");
+  show({ rows = [], sentence }, { recommendation = "", recommended = {} }) {
+    put(this.note, sentence || "No trial is complete yet.");
     put(this.verdict, recommendation ? `Recommendation: ${recommendation}.` : "");
     const apart = Object.keys(recommended).length > 0;
     const heads = ["Parameter", "Default", "Best", "Change", ...(apart ? ["Recommended"] : [])];
@@ -80,19 +80,19 @@ export class Failures {
 export class CampaignCode {
   constructor() {
     this.code = node("pre", "code", { tabindex: "0", "aria-label": "The campaign as Python code" });
-    this.said = node("span", "note", { role: "status" });
+    this.outcome = node("span", "note", { role: "status" });
     this.press = node("button", "press", { type: "button", title: "Copy the campaign as Python code" }, ["Copy as code"]);
-    this.press.addEventListener("click", async () => put(this.said, (await copy(this.code, this.code.textContent)) ? "copied" : "selected: press Ctrl+C"));
+    this.press.addEventListener("click", async () => put(this.outcome, (await copy(this.code, this.code.textContent)) ? "copied" : "selected: press Ctrl+C"));
     const summary = node("summary", "", {}, ["The campaign as code"]);
     this.element = node("div", "coding", {}, [
-      node("div", "line", {}, [this.press, this.said]), node("details", "", {}, [summary, this.code]),
+      node("div", "line", {}, [this.press, this.outcome]), node("details", "", {}, [summary, this.code]),
     ]);
   }
 
   show(code) {
     put(this.code, code || "");
     this.press.disabled = !code;
-    put(this.said, "");
+    put(this.outcome, "");
   }
 }
 
@@ -109,10 +109,10 @@ export class Applying {
     this.limit = node("label", "only", {}, [this.beyond, "allow changes beyond the limit this once"]);
     this.apply = node("button", "press", { type: "button" }, ["Apply"]);
     this.undo = node("button", "press", { type: "button", title: "Put the file back as it was before" }, ["Undo"]);
-    this.said = node("p", "said", { role: "status", hidden: true });
+    this.outcome = node("p", "said", { role: "status", hidden: true });
     this.about = node("p", "note");
     this.element = part("applying", "Apply", [
-      this.about, this.what, this.where, this.limit, node("div", "line", {}, [this.apply, this.undo]), this.said,
+      this.about, this.what, this.where, this.limit, node("div", "line", {}, [this.apply, this.undo]), this.outcome,
     ]);
     this.apply.addEventListener("click", () => command(this.writes === "download" ? "toml" : "apply", { path: this.path.value, which: this.which.value, beyond: this.beyond.checked }));
     this.undo.addEventListener("click", () => command("undo", { path: this.path.value }));
@@ -136,10 +136,10 @@ export class Applying {
   }
 
   reply({ kind, text = "" }) {
-    put(this.said, text);
-    this.said.hidden = !text;
-    this.said.className = kind === "refused" ? "said refused" : "said";
-    this.said.setAttribute("role", kind === "refused" ? "alert" : "status");
+    put(this.outcome, text);
+    this.outcome.hidden = !text;
+    this.outcome.className = kind === "refused" ? "said refused" : "said";
+    this.outcome.setAttribute("role", kind === "refused" ? "alert" : "status");
   }
 }
 

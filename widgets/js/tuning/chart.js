@@ -1,7 +1,7 @@
 // The history of a campaign on one canvas: a mark for each trial, the running best as steps, the default as dashes.
 // States differ in shape as well as in colour.  What a mark stands for is told by pointer and by arrow keys.
 
-import { FONT, cross, disc, fitted } from "../shared/canvas.js";
+import { FONT, cross, disc, fitted, straight, trace } from "../shared/canvas.js";
 import { node, put } from "../shared/elements.js";
 import { withStep } from "../shared/format.js";
 import { ValueRange, countTicks } from "../shared/scale.js";
@@ -14,13 +14,9 @@ const BEST_LINE = "#14a37f";
 function drawMark(pen, state, x, y, look) {
   if (state === "complete") return disc(pen, x, y, 3.4, look.forecast);
   if (state === "failed") return cross(pen, x, y, 3.6, look.alarm, 1.6);
-  pen.beginPath();
-  if (state === "pruned") {
-    pen.moveTo(x, y - 4);
-    pen.lineTo(x + 4, y + 3);
-    pen.lineTo(x - 4, y + 3);
-    pen.closePath();
-  } else pen.rect(x - 3, y - 3, 6, 6);
+  const corners = state === "pruned" ? [[0, -4], [4, 3], [-4, 3]] : [[-3, -3], [3, -3], [3, 3], [-3, 3]];
+  trace(pen, ...corners.map(([dx, dy]) => [x + dx, y + dy]));
+  pen.closePath();
   pen.lineWidth = 1.6;
   pen.strokeStyle = state === "pruned" ? look.muted : look.forecast;
   pen.stroke();
@@ -28,12 +24,9 @@ function drawMark(pen, state, x, y, look) {
 
 /** A chevron at the upper edge: the value lies above what is drawn. */
 function drawAbove(pen, x, y, colour) {
-  pen.beginPath();
+  trace(pen, [x - 4, y - 5], [x, y - 9], [x + 4, y - 5]);
   pen.lineWidth = 1.2;
   pen.strokeStyle = colour;
-  pen.moveTo(x - 4, y - 5);
-  pen.lineTo(x, y - 9);
-  pen.lineTo(x + 4, y - 5);
   pen.stroke();
 }
 
@@ -41,9 +34,9 @@ function drawAbove(pen, x, y, colour) {
 function valueSpan(values, usual) {
   const sorted = Float64Array.from(values).sort();
   if (!sorted.length) return Number.isFinite(usual) ? [usual, usual] : [NaN, NaN];
-  const known = Number.isFinite(usual);
-  const low = Math.min(sorted[0], known ? usual : Infinity);
-  const field = Math.max(sorted[Math.floor(0.8 * (sorted.length - 1))], known ? usual : -Infinity);
+  const withDefault = Number.isFinite(usual);
+  const low = Math.min(sorted[0], withDefault ? usual : Infinity);
+  const field = Math.max(sorted[Math.floor(0.8 * (sorted.length - 1))], withDefault ? usual : -Infinity);
   return [low, Math.min(sorted[sorted.length - 1], field + 0.6 * (field - low)) || low];
 }
 
@@ -86,12 +79,12 @@ export class TrialChart {
   }
 
   nearest(x, y) {
-    let [found, least] = [-1, REACH_PX ** 2];
+    let [best, least] = [-1, REACH_PX ** 2];
     this.places.forEach(([px, py], place) => {
       const far = (px - x) ** 2 + (py - y) ** 2;
-      if (far < least) [found, least] = [place, far];
+      if (far < least) [best, least] = [place, far];
     });
-    return found;
+    return best;
   }
 
   /** Draw all of it. */
@@ -145,30 +138,22 @@ export class TrialChart {
 
   axes(pen, look, usual) {
     const { left, right, top, bottom, high } = this.box;
-    const line = (x0, y0, x1, y1, colour, width = 1) => {
-      pen.strokeStyle = colour;
-      pen.lineWidth = width;
-      pen.beginPath();
-      pen.moveTo(x0, y0);
-      pen.lineTo(x1, y1);
-      pen.stroke();
-    };
     const foot = bottom + (this.lane ? LANE_PX : 0);
     pen.font = `12px ${FONT}`;
     pen.textBaseline = "middle";
     pen.textAlign = "right";
     const { step, values } = this.range.ticks(Math.max(2, (bottom - top) / 46));
     for (const value of values) {
-      line(left, this.y(value), right, this.y(value), look.grid);
+      straight(pen, left, this.y(value), right, this.y(value), look.grid);
       pen.fillStyle = look.muted;
       pen.fillText(withStep(value, step), left - 6, this.y(value));
     }
     if (this.lane) {
-      line(left, bottom + 2, right, bottom + 2, look.axis);
+      straight(pen, left, bottom + 2, right, bottom + 2, look.axis);
       pen.fillStyle = look.muted;
       pen.fillText("no value", left - 6, bottom + LANE_PX / 2 + 2);
     }
-    line(left, foot + 2, right, foot + 2, look.axis);
+    straight(pen, left, foot + 2, right, foot + 2, look.axis);
     pen.textAlign = "center";
     for (const { x, text } of countTicks(0, this.most, Math.max(2, (right - left) / 70)).ticks) {
       pen.fillStyle = look.muted;
@@ -176,9 +161,7 @@ export class TrialChart {
     }
     pen.fillText("trial", (left + right) / 2, high - 8);
     if (Number.isFinite(usual)) {
-      pen.setLineDash([6, 4]);
-      line(left, this.y(usual), right, this.y(usual), look.held, 1.6);
-      pen.setLineDash([]);
+      straight(pen, left, this.y(usual), right, this.y(usual), look.held, [6, 4], 1.6);
     }
   }
 
@@ -186,16 +169,14 @@ export class TrialChart {
     pen.strokeStyle = BEST_LINE;
     pen.lineWidth = 2;
     pen.beginPath();
-    let down = false;
-    let height = NaN;
+    let height;
     for (let k = 0; k < trials.count; k++) {
       const best = trials.of(k, "best");
       if (!Number.isFinite(best)) continue;
       const [x, y] = [this.places[k][0], this.y(Math.min(best, this.range.high))];
-      if (down) pen.lineTo(x, height);
-      else pen.moveTo(x, y);
+      pen.lineTo(x, height ?? y);
       pen.lineTo(x, y);
-      [down, height] = [true, y];
+      height = y;
     }
     pen.stroke();
     for (let k = 0; k < trials.count; k++) {
@@ -210,9 +191,9 @@ export class TrialChart {
     this.element.setAttribute("aria-valuemin", "0");
     this.element.setAttribute("aria-valuemax", String(last));
     this.element.setAttribute("aria-valuenow", String(this.at >= 0 ? this.at : last));
-    const told = !this.places.length ? "no trial yet"
-      : this.at >= 0 ? this.trials.told(this.at, this.reasons).join("; ") : `${this.places.length} trials; arrow keys tell them one by one`;
-    this.element.setAttribute("aria-valuetext", told);
+    const text = !this.places.length ? "no trial yet"
+      : this.at >= 0 ? this.trials.describe(this.at, this.reasons).join("; ") : `${this.places.length} trials; arrow keys tell them one by one`;
+    this.element.setAttribute("aria-valuetext", text);
   }
 
   /** Tell of one trial, none at -1. */
@@ -224,7 +205,7 @@ export class TrialChart {
     if (place < 0) return;
     const [x, y] = this.places[place];
     this.ring.style.transform = `translate(${x - 8}px, ${y - 8}px)`;
-    const lines = this.trials.told(place, this.reasons);
+    const lines = this.trials.describe(place, this.reasons);
     this.tip.replaceChildren(...lines.map((text, k) => node(k ? "span" : "strong", "", {}, [text])));
     const { wide, high } = this.box;
     const [w, h] = [this.tip.offsetWidth, this.tip.offsetHeight];

@@ -55,19 +55,19 @@ export class TrialRows {
 
   /** What a trial changed: pairs of parameter and value that are not the default's. */
   differences(place) {
-    const found = [];
+    const changes = [];
     this.parameters.forEach((parameter, index) => {
       const value = this.parameter(place, index);
       const { default: usual } = parameter;
       if (typeof value === "number" && !Number.isFinite(value)) return;
       const same = value === usual || Math.abs(value - usual) <= 1e-9 * Math.abs(usual);
-      if (!same) found.push([parameter, value]);
+      if (!same) changes.push([parameter, value]);
     });
-    return found;
+    return changes;
   }
 
   /** Lines that tell of a trial: its head, its value, what it changed, why it failed. */
-  told(place, reasons) {
+  describe(place, reasons) {
     const lines = [`Trial ${this.of(place, "number")}, ${this.state(place)}`];
     const value = this.of(place, "value");
     if (Number.isFinite(value)) lines.push(`value ${brief(value)}`);

@@ -3,7 +3,7 @@
 import { node, put } from "../shared/elements.js";
 import { brief, duration, grouped, spaced } from "../shared/format.js";
 import { Link, widgetOf } from "../shared/link.js";
-import { dress, watchLook } from "../shared/theme.js";
+import { dress } from "../shared/theme.js";
 import { Applying, BestTable, CampaignCode, Failures, ImportanceBars, part, saveText } from "./board.js";
 import { TrialChart } from "./chart.js";
 import { TRIAL_STATES, TrialRows } from "./trials.js";
@@ -53,19 +53,13 @@ class TuningView {
   constructor(link, el) {
     Object.assign(this, { link, model: link.model, trials: link.trials, status: {}, board: {}, typed: false });
     this.build(el);
-    this.unwatch = watchLook(this, this.root);
     this.clock = setInterval(() => this.tick(), CLOCK_MS);
     this.restyle();
     this.newMeta();
-    link.attach(this);
   }
 
   destroy() {
-    this.unwatch();
     clearInterval(this.clock);
-    this.link.detach(this);
-    cancelAnimationFrame(this.asked);
-    this.root.remove();
   }
 
   // -- elements ---------------------------------------------------------------------------------------------------
@@ -87,7 +81,7 @@ class TuningView {
     });
     this.bar = node("progress", "bar-done", { max: "1", value: "0", "aria-label": "Trials done" });
     this.progress = node("p", "standing");
-    this.said = node("p", "said", { role: "status" });
+    this.message = node("p", "said", { role: "status" });
     this.chart = new TrialChart((place) => (this.root.dataset.trial = place < 0 ? "" : String(this.trials.of(place, "number"))));
     this.legend = node("ul", "legend");
     this.importance = new ImportanceBars();
@@ -100,13 +94,12 @@ class TuningView {
     ]);
     this.root = node("section", "uspnb-tuning", { "aria-label": "Tuning campaign", "data-lm-suppress-shortcuts": "true" }, [
       node("header", "head", {}, [this.name, this.badge, this.facts]), tools,
-      node("div", "line", {}, [this.bar, this.progress]), this.said,
+      node("div", "line", {}, [this.bar, this.progress]), this.message,
       node("div", "grid", {}, [
         node("div", "stack", {}, [part("history", "History", [this.chart.element, this.legend]), this.best.element]),
         node("div", "stack", {}, [this.importance.element, this.applying.element, this.code.element, this.failures.element]),
       ]),
     ]);
-    this.root.uspnb = { link: this.link, view: this };
     // a notebook would take letters and arrows for its own commands
     this.root.addEventListener("keydown", (event) => event.stopPropagation());
     el.append(this.root);
@@ -126,8 +119,8 @@ class TuningView {
   }
 
   redraw() {
-    this.asked ??= requestAnimationFrame(() => {
-      this.asked = undefined;
+    this.drawing ??= requestAnimationFrame(() => {
+      this.drawing = undefined;
       const ended = ["finished", "stopped", "failed"].includes(this.status.state);
       this.chart.draw(this.trials, this.look, {
         usual: this.status.default_value ?? NaN,
@@ -177,16 +170,16 @@ class TuningView {
   newStatus(status) {
     const before = this.status.state;
     this.status = status;
-    this.toldAt = performance.now();
+    this.statusAt = performance.now();
     const [word, kind] = STATE_WORDS[status.state] ?? ["waiting", "wait"];
     put(this.name, status.name || "Tuning campaign");
     put(this.badge, word);
     this.badge.dataset.kind = kind;
     put(this.facts, [status.tier && `${status.tier} tier`, status.metric && `metric ${spaced(status.metric)}`].filter(Boolean).join(" \u00b7 "));
     if (!this.typed && status.target) this.target.value = String(status.target);
-    put(this.said, status.message || "");
-    this.said.hidden = !status.message;
-    this.said.className = status.state === "failed" || status.refused ? "said refused" : "said";
+    put(this.message, status.message || "");
+    this.message.hidden = !status.message;
+    this.message.className = status.state === "failed" || status.refused ? "said refused" : "said";
     this.root.dataset.state = status.state ?? "";
     this.showButtons();
     this.tick();
@@ -216,22 +209,22 @@ class TuningView {
   tick() {
     const { state, trials = 0, target = 0, elapsed_s: elapsed, best_value: best, default_value: usual, improvement } = this.status;
     if (!state) return;
-    const since = state === "running" ? (performance.now() - this.toldAt) / 1000 : 0;
-    const said = [`${grouped(trials)} ${target ? `of ${grouped(target)} ` : ""}${trials === 1 && !target ? "trial" : "trials"}`];
-    if (Number.isFinite(elapsed) && (elapsed > 0 || since > 0)) said.push(duration(elapsed + since));
-    if (Number.isFinite(best)) said.push(`best ${brief(best)}`);
-    if (Number.isFinite(usual)) said.push(`default ${brief(usual)}`);
-    if (Number.isFinite(improvement)) said.push(improvement > 0 ? `${(100 * improvement).toFixed(improvement > 0.01 ? 1 : 3)} % better than the default` : "nothing better than the default yet");
-    put(this.progress, said.join(" \u00b7 "));
+    const since = state === "running" ? (performance.now() - this.statusAt) / 1000 : 0;
+    const parts = [`${grouped(trials)} ${target ? `of ${grouped(target)} ` : ""}${trials === 1 && !target ? "trial" : "trials"}`];
+    if (Number.isFinite(elapsed) && (elapsed > 0 || since > 0)) parts.push(duration(elapsed + since));
+    if (Number.isFinite(best)) parts.push(`best ${brief(best)}`);
+    if (Number.isFinite(usual)) parts.push(`default ${brief(usual)}`);
+    if (Number.isFinite(improvement)) parts.push(improvement > 0 ? `${(100 * improvement).toFixed(improvement > 0.01 ? 1 : 3)} % better than the default` : "nothing better than the default yet");
+    put(this.progress, parts.join(" \u00b7 "));
   }
 
   showLegend() {
     const counts = Object.fromEntries(TRIAL_STATES.map((state) => [state, 0]));
     for (let k = 0; k < this.trials.count; k++) counts[this.trials.state(k)]++;
-    const told = Object.entries(counts).filter(([, count]) => count).map(([state, count]) => [state, `${grouped(count)} ${state}`]);
+    const states = Object.entries(counts).filter(([, count]) => count).map(([state, count]) => [state, `${grouped(count)} ${state}`]);
     const lines = this.trials.count ? [["best", "best so far"], ["usual", "default"]] : [];
-    const made = [...told, ...lines].map(([kind, text]) => node("li", "", { "data-mark": kind }, [text]));
-    this.legend.replaceChildren(...made);
+    const items = [...states, ...lines].map(([kind, text]) => node("li", "", { "data-mark": kind }, [text]));
+    this.legend.replaceChildren(...items);
   }
 
   showApplying() {

@@ -115,9 +115,9 @@ def test_forecast_stays_in_the_windows_range(drive):
     run = drive(deep_galerkin, CONFIG, values)
     window = CONFIG.wtmm_buffer_size
     for t in range(window + 1, len(values)):
-        seen = values[t - window : t]
+        window_values = values[t - window : t]
         margin = 2.0 * run.scale[t] / run.output.scale[t - 1] + 1e-9
-        assert seen.min() - margin <= run.prediction[t] <= seen.max() + margin
+        assert window_values.min() - margin <= run.prediction[t] <= window_values.max() + margin
 
 
 def test_nothing_is_learned_where_learning_is_off(drive):

@@ -82,10 +82,10 @@ def test_ladder_goes_up_above_the_trigger_and_comes_down_with_hysteresis():
     for _ in range(60):
         state, ratio = ladder.update_ladder(state, jnp.asarray(1.0), 2.0, yes)
     assert float(ratio) == pytest.approx(1.0)
-    seen = []
+    rungs = []
     for entropy in (1.8, 2.2, 1.7, 1.3):
         state, _ = ladder.update_ladder(state, jnp.asarray(entropy), 2.0, yes)
-        seen.append(bool(state.raised))
-    assert seen == [False, True, True, False]
+        rungs.append(bool(state.raised))
+    assert rungs == [False, True, True, False]
     frozen, _ = ladder.update_ladder(state, jnp.asarray(9.0), 2.0, jnp.asarray(False))
     assert frozen == state

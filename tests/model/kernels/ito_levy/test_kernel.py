@@ -109,9 +109,9 @@ def test_beyond_the_learned_range_the_mean_equation_is_integrated(drive):
 
 def test_a_prior_without_jumps_is_finite():
     config = PredictorConfig(kernel_c_jump_intensity=0.0)
-    found = parameters(estimate_init(), jnp.asarray(0.3), config)
-    assert all(np.isfinite(float(value)) for value in found)
-    assert float(found.jump_intensity) == 0.0
+    estimate = parameters(estimate_init(), jnp.asarray(0.3), config)
+    assert all(np.isfinite(float(value)) for value in estimate)
+    assert float(estimate.jump_intensity) == 0.0
 
 
 def test_the_estimate_takes_a_lone_jump_out_of_the_diffusion():

@@ -113,12 +113,12 @@ def learn(state: MomentState, increment: Scalar, flag: Flag) -> MomentState:
     Returns:
         The new moments; features and forecasts are those of the tick before still.
     """
-    seen = jnp.clip(jnp.where(flag, increment, 0.0), -WINSOR, WINSOR)
-    slow = ridge_learn(state.slow, state.feature, seen, SLOW_FORGETTING, flag)
-    fast = ridge_learn(state.fast, state.feature[:FAST_TERMS], seen - state.slow_forecast, FAST_FORGETTING, flag)
+    outcome = jnp.clip(jnp.where(flag, increment, 0.0), -WINSOR, WINSOR)
+    slow = ridge_learn(state.slow, state.feature, outcome, SLOW_FORGETTING, flag)
+    fast = ridge_learn(state.fast, state.feature[:FAST_TERMS], outcome - state.slow_forecast, FAST_FORGETTING, flag)
     keep = jnp.where(flag, SLOW_FORGETTING, 1.0)
     weight = jnp.where(flag, state.states, 0.0)
-    square = keep * state.square + weight * (seen - state.forecast) ** 2
+    square = keep * state.square + weight * (outcome - state.forecast) ** 2
     return state._replace(slow=slow, fast=fast, square=square, occupancy=keep * state.occupancy + weight)
 
 

@@ -208,10 +208,10 @@ def load_trunk(width: int, depth: int, folder: Path = WEIGHTS_FOLDER) -> TrunkWe
     name = file_name(width, depth)
     entry = check_shipped(width, depth, folder)
     content = (folder / name).read_bytes()
-    found = hashlib.sha256(content).hexdigest()
-    if found != entry["sha256"]:
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != entry["sha256"]:
         raise IntegrityError(
-            f"{name} has SHA-256 {found}, its manifest says {entry['sha256']}: the file is damaged; "
+            f"{name} has SHA-256 {digest}, its manifest says {entry['sha256']}: the file is damaged; "
             "reinstall uspnb or train the trunk anew with uspnb train-trunk"
         )
     return unpack(content)

@@ -109,9 +109,9 @@ def estimate_learn(estimate: LevyEstimate, forecast: Scalar, innovation: Scalar,
         JUMP_FORGETTING * estimate.jump_energy + jump * jump,
         jnp.maximum(jnp.where(jumped, estimate.continuous, continuous), floor),
     )
-    kept = [jnp.where(learn, new, old) for new, old in zip(learned, estimate[2:], strict=True)]
+    updated = [jnp.where(learn, new, old) for new, old in zip(learned, estimate[2:], strict=True)]
     reversion = ridge_learn(estimate.reversion, estimate.features, cut, DRIFT_FORGETTING, learn)
-    return LevyEstimate(reversion, estimate.features, *kept)
+    return LevyEstimate(reversion, estimate.features, *updated)
 
 
 def parameters(estimate: LevyEstimate, distance: Scalar, config: PredictorConfig) -> LevyParameters:

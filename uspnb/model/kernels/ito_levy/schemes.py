@@ -61,10 +61,10 @@ def implicit_step(
 
     Source: Kloeden and Platen (1992), section 12.2 (implicit schemes, A-stable for alpha = 1/2).
     """
-    known = explicit_step(drift, x, 0.5 * dt, noise)
+    explicit = explicit_step(drift, x, 0.5 * dt, noise)
 
     def newton(_, z: Array) -> Array:
-        residual = z - 0.5 * dt * drift(z) - known
+        residual = z - 0.5 * dt * drift(z) - explicit
         return z - residual / (1.0 - 0.5 * dt * drift_slope(drift, z, epsilon))
 
     return jax.lax.fori_loop(0, NEWTON_STEPS, newton, x, unroll=True)
