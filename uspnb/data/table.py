@@ -149,6 +149,17 @@ def find_layout(lines: Sequence[str], columns: Columns) -> CsvLayout | None:
         DomainError: no such column, none or several columns that could be the values, names that do not fit the rows.
             The message goes on after the name of the file.
     """
+    head = _head_of(lines)
+    return None if head is None else head.layout(columns)
+
+
+def find_names(lines: Sequence[str]) -> tuple[str, ...]:
+    """The names of a file's columns by its first lines, none where it has no rows."""
+    head = _head_of(lines)
+    return () if head is None else tuple(head.names()[0])
+
+
+def _head_of(lines: Sequence[str]) -> _Head | None:
     start, separator = _declared_separator(lines)
     numbered = [(i, line) for i, line in enumerate(lines) if i >= start and line.strip()][: SAMPLE + MOST_ABOVE]
     comments = {i for i, line in numbered if line.lstrip().startswith("#")}
@@ -158,7 +169,7 @@ def find_layout(lines: Sequence[str], columns: Columns) -> CsvLayout | None:
     separator = separator or _find_separator([line for _, line in plain])
     rows = [(i, _split_or_whole(line, separator)) for i, line in plain]
     widths = Counter(len(cells) - (len(cells) > 1 and not cells[-1].strip()) for _, cells in rows[1:] or rows)
-    return _Head(rows, widths.most_common(1)[0][0], separator, lines, comments).layout(columns)
+    return _Head(rows, widths.most_common(1)[0][0], separator, lines, comments)
 
 
 def _declared_separator(lines: Sequence[str]) -> tuple[int, str]:
@@ -215,7 +226,7 @@ class _Head:
 
     def layout(self, columns: Columns) -> CsvLayout | None:
         """The layout, or None where there is no row of data yet."""
-        names, first, units, headless = self._names()
+        names, first, units, headless = self.names()
         body = [self._cut(cells) for i, cells in self.rows if i >= first and self._wide(cells)]
         if self.above:
             if headless:
@@ -256,7 +267,7 @@ class _Head:
             tuple(self.notes),
         )
 
-    def _names(self) -> tuple[list[str], int, list[str], bool]:
+    def names(self) -> tuple[list[str], int, list[str], bool]:
         """The names of the columns, the line of the first row of data, units, and whether the names are made up."""
         (place, cells), following = self.rows[0], self.rows[1:]
         head, none = self._cut(cells), [""] * self.width

@@ -316,7 +316,7 @@ class UniversalPredictor:
             own = {name: value for name, value in vars(self).items() if name not in _NOT_COPIED}
             return own | {
                 "_state": jax.device_get(self._state),
-                "_ring": copy.deepcopy(self._ring),
+                "_history": self._history.copy(),
                 "config": self.config,
             }
 

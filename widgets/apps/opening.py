@@ -5,18 +5,21 @@ A file is taken in pieces, bounded in size, and read with errors in plain words;
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import re
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import panel as pn
 import param
 
-from uspnb.data.csv import find_separator, read_csv, split_line
+from uspnb.data.csv import read_csv
+from uspnb.data.dates import AmbiguousDates
 from uspnb.data.series import Series
+from uspnb.data.table import find_names
 from uspnb.errors import DomainError
 
 from ..front_end import bundle
@@ -110,9 +113,11 @@ class Table:
     Attributes:
         name: what the file is called.
         content: its bytes.
-        columns: names in its first line.
+        columns: their names.
         series: what was read where there was nothing to choose.
         reason: why there was.
+        readings: where its dates can be read in two ways, the first row's by the order of day and month.
+        dayfirst: which of them the reader has chosen.
     """
 
     name: str
@@ -120,44 +125,71 @@ class Table:
     columns: tuple[str, ...]
     series: Series | None = None
     reason: str = ""
+    readings: dict[str, str] = dataclasses.field(default_factory=dict)
+    dayfirst: bool | None = None
 
 
-def open_table(path: Path, name: str) -> Table:
-    """Read an uploaded CSV file, or say which columns there are to choose from.
+def open_table(path: Path, name: str, dayfirst: bool | None = None) -> Table:
+    """Read an uploaded CSV file, or say what there is to choose: its columns, or the order of day and month.
 
     Raises:
         DomainError: it cannot be read whatever the choice; the message names the file as the reader knows it.
     """
     content = path.read_bytes()
+    table = Table(name, content, header(content), dayfirst=dayfirst)
     try:
-        series = read_csv(path)
+        return dataclasses.replace(table, series=read_csv(path, dayfirst=dayfirst))
+    except AmbiguousDates as error:
+        return _asking(table, error, path)
     except DomainError as error:
         reason = _plain(error, path, name)
         if "several columns" not in reason:
             raise DomainError(reason) from None
-        return Table(name, content, header(content), None, reason)
-    return Table(name, content, header(content), series)
+        return dataclasses.replace(table, reason=reason)
 
 
-def choose(table: Table, time: str | None, value: str) -> Series:
-    """The series that a choice of columns makes.
+def _asking(table: Table, error: AmbiguousDates, path: Path) -> Table:
+    reason = _plain(error, path, table.name).partition("; say which")[0]
+    return dataclasses.replace(table, reason=f"{reason}; which is meant?", readings=error.readings)
+
+
+def reopen(table: Table, dayfirst: bool) -> Table:
+    """The table with the order of day and month that the reader has chosen.
+
+    Raises:
+        DomainError: as `open_table`.
+    """
+    with _file_of(table) as path:
+        return open_table(path, table.name, dayfirst)
+
+
+@contextlib.contextmanager
+def _file_of(table: Table) -> Iterator[Path]:
+    with tempfile.NamedTemporaryFile(prefix="uspnb-upload-", suffix=".csv") as file:
+        file.write(table.content)
+        file.flush()
+        yield Path(file.name)
+
+
+def choose(table: Table, time: str | None, value: str) -> Table:
+    """The table with the series that a choice of columns makes, or with the readings of dates that must be chosen from.
 
     Raises:
         DomainError: a column holds no numbers or no times; the message names the line.
     """
-    with tempfile.NamedTemporaryFile(prefix="uspnb-upload-", suffix=".csv") as file:
-        file.write(table.content)
-        file.flush()
+    with _file_of(table) as path:
         try:
-            return read_csv(file.name, time, (value,))
+            series = read_csv(path, time, (value,), dayfirst=table.dayfirst)
+        except AmbiguousDates as error:
+            return _asking(table, error, path)
         except DomainError as error:
-            raise DomainError(_plain(error, Path(file.name), table.name)) from None
+            raise DomainError(_plain(error, path, table.name)) from None
+    return dataclasses.replace(table, series=series, readings={})
 
 
 def header(content: bytes) -> tuple[str, ...]:
-    """Names in the first line of a CSV file."""
-    first = content[:_HEAD_BYTES].decode("utf-8-sig", errors="replace").partition("\n")[0].rstrip("\r")
-    return tuple(cell.strip() for cell in split_line(first, find_separator(first)) if cell.strip())
+    """Names of the columns of a CSV file."""
+    return find_names(content[:_HEAD_BYTES].decode("utf-8-sig", errors="replace").splitlines())
 
 
 def _plain(error: DomainError, path: Path, name: str) -> str:
@@ -203,7 +235,8 @@ class Opening:
             self.value, self.time, self.open, visible=False, margin=(8, 0, 0, 0), sizing_mode="stretch_width"
         )
         row = pn.FlexBox(self.chooser, self.upload, align_items="end", gap="10px 6px", **WIDE)
-        self.layout = pn.Column(row, self.columns, **WIDE)
+        self.orders = pn.FlexBox(visible=False, margin=(8, 0, 0, 0), sizing_mode="stretch_width")
+        self.layout = pn.Column(row, self.orders, self.columns, **WIDE)
 
     def open_first(self) -> None:
         """Open the series that the page's address names, the sea temperature where it names none."""
@@ -225,7 +258,7 @@ class Opening:
 
     def _choose(self) -> None:
         if not self._selecting:
-            self.columns.visible = False
+            self.columns.visible = self.orders.visible = False
             self._page.guard(lambda: self._open(self.chooser.value))
 
     def _open(self, key: str) -> None:
@@ -246,20 +279,45 @@ class Opening:
         self._select(_FILE + title)
 
     def _read(self, path: Path, name: str) -> None:
-        self.columns.visible = False
-        self._table = table = open_table(path, name)
+        self._take(open_table(path, name))
+
+    def _take(self, table: Table) -> None:
+        """Show what a file holds, or ask what its reading needs."""
+        self._table = table
         names = list(table.columns)
-        if len(names) > 1:
+        self.columns.visible = len(names) > 1 and not table.readings
+        if self.columns.visible:
             self.value.param.update(options=names, value=names[-1])
             self.time.param.update(options=[AUTOMATIC, *names], value=AUTOMATIC)
-            self.columns.visible = True
-        if table.series is None:
+        self._offer_orders(table, self._reopen)
+        if table.series is not None:
+            self._add(table.series, table.name)
+        elif not table.readings:
             self._page.notice.tell(table.reason + ".")
-        else:
-            self._add(table.series, name)
 
-    def _open_columns(self) -> None:
+    def _offer_orders(self, table: Table, choose_order: Callable[[bool], None]) -> None:
+        """A button for each reading of the dates, where there are several."""
+        self.orders.visible = bool(table.readings)
+        if not table.readings:
+            return
+        buttons = []
+        for order, day in table.readings.items():
+            button = style_widget(pn.widgets.Button, name=f"{day}: {order}")
+            button.on_click(lambda event, first=order == "day first": self._page.guard(lambda: choose_order(first)))
+            buttons.append(button)
+        self.orders.objects = buttons
+        self._page.notice.tell(table.reason)
+
+    def _reopen(self, dayfirst: bool) -> None:
+        if self._table is not None:
+            self._take(reopen(self._table, dayfirst))
+
+    def _open_columns(self, dayfirst: bool | None = None) -> None:
         if self._table is None:
             return
+        table = self._table if dayfirst is None else dataclasses.replace(self._table, dayfirst=dayfirst)
         time = None if self.time.value == AUTOMATIC else self.time.value
-        self._add(choose(self._table, time, self.value.value), f"{self._table.name}: {self.value.value}")
+        self._table = table = choose(table, time, self.value.value)
+        self._offer_orders(table, self._open_columns)
+        if not table.readings and table.series is not None:
+            self._add(table.series, f"{table.name}: {self.value.value}")

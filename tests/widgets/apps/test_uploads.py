@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from uspnb.errors import DomainError
-from uspnb.widgets.apps.opening import Upload, choose, header, open_table
+from uspnb.widgets.apps.opening import Upload, choose, header, open_table, reopen
 
 
 def uploaded(content: bytes, piece: int, claimed: int | None = None):
@@ -65,7 +67,8 @@ def test_several_columns_are_offered_and_a_choice_is_read(tmp_path):
     table = open_table(path, "mine.csv")
     assert table.series is None and table.columns == ("when", "a", "b", "word")
     assert table.reason.startswith("mine.csv has several columns") and "--value" not in table.reason
-    series = choose(table, "when", "b")
+    series = choose(table, "when", "b").series
+    assert series is not None
     np.testing.assert_array_equal(series.values, [2.0, 4.5])
     with pytest.raises(DomainError, match=r"^mine\.csv, line 2: word = 'x' is not a number"):
         choose(table, None, "word")
@@ -92,3 +95,26 @@ def test_a_refusal_names_the_file_as_the_reader_knows_it(tmp_path):
 def test_the_first_line_names_the_columns(content, names):
     assert names is None or header(content) == names
     assert isinstance(header(content), tuple)
+
+
+def test_dates_with_two_readings_are_asked_for_and_the_answer_is_kept(tmp_path):
+    path = tmp_path / "upload-17.csv"
+    path.write_text("when,a\n" + "".join(f"{day:02d}/01/2026,{day}\n" for day in range(1, 12)), "utf-8")
+    asked = open_table(path, "mine.csv")
+    assert asked.readings == {"day first": "2026-01-02", "month first": "2026-02-01"} and asked.series is None
+    assert asked.reason.endswith("which is meant?") and "dayfirst" not in asked.reason
+    for dayfirst, second in ((True, "2026-01-02"), (False, "2026-02-01")):
+        answered = reopen(asked, dayfirst)
+        assert answered.series is not None and answered.series.time_coordinate[1] == np.datetime64(second)
+
+
+def test_dates_are_asked_for_after_the_columns_where_there_are_several(tmp_path):
+    path = tmp_path / "upload-17.csv"
+    path.write_text("when,a,b\n" + "".join(f"{day:02d}/01/2026,{day},2\n" for day in range(1, 12)), "utf-8")
+    table = open_table(path, "mine.csv")
+    assert "several columns" in table.reason and not table.readings
+    asked = choose(table, None, "b")
+    assert asked.series is None and asked.readings
+    answered = choose(dataclasses.replace(asked, dayfirst=True), None, "b")
+    assert answered.series is not None and not answered.readings
+    assert answered.series.time_coordinate[1] == np.datetime64("2026-01-02")

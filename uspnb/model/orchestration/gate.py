@@ -172,7 +172,7 @@ def _repeats(
     variance = jnp.var(jnp.clip(recent / frame.scale, -LARGEST_MOVE, LARGEST_MOVE))
     moves = variance > config.frozen_signal_recovery_ratio * gate.short_variance
     moving = jnp.where(gate.frozen & moves, gate.moving_run + 1, 0)
-    # A signal that resumes calmer than it was never has the old variance again: moves end a freeze, whatever their size.
+    # A signal that resumes calmer than it was never has the old variance again: moves end a freeze, of any size.
     lively = jnp.sum(recent[1:] != recent[:-1]) >= LIVELY_MOVES
     thawed = (moving >= config.frozen_signal_recovery_steps) | lively | released
     frozen = jnp.where(gate.frozen, ~thawed | freezes, freezes)
