@@ -17,6 +17,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .data.command import add_group_argument, add_reading_arguments, reading_of
 from .errors import DomainError, UspnbError
 from .runtime.arguments import check_whole
 
@@ -71,8 +72,8 @@ def _parser() -> argparse.ArgumentParser:
 
     backtest = commands.add_parser("backtest", help="run the predictor over a CSV file and write a report")
     backtest.add_argument("file", metavar="FILE.csv", help="table with a first line of column names")
-    backtest.add_argument("--time", metavar="COL", help="column of times (found by its name or content if left out)")
-    backtest.add_argument("--value", metavar="COL[,COL]", help="column of values; several become assets")
+    add_reading_arguments(backtest)
+    add_group_argument(backtest)
     backtest.add_argument("--asset", metavar="COL", help="which of several assets the report shows")
     _add_output(backtest, default=None)
     backtest.set_defaults(run=_backtest)
@@ -128,8 +129,7 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
         "--source", metavar="WHAT", help="CSV file, saved run (.nc, .zarr), ws:// or http:// address, or sea"
     )
     parser.add_argument("--follow", action="store_true", help="the CSV file is still being written to")
-    parser.add_argument("--time", metavar="COL", help="column of times of the CSV file")
-    parser.add_argument("--value", metavar="COL", help="column of values of the CSV file")
+    add_reading_arguments(parser, "")
     parser.add_argument("--config", type=Path, metavar="FILE.toml", help="settings; the defaults if left out")
     parser.add_argument(
         "--allow-origin", action="append", default=[], metavar="HOST[:PORT]", help="a proxy's name, may be repeated"
@@ -206,10 +206,9 @@ def _serve(options: argparse.Namespace) -> int:
             raise DomainError(
                 f"the environment variable {options.password_env} holds no password; set it before serving"
             )
-    reading = {"follow": options.follow or None, "time": options.time, "value": options.value}
-    chosen = {name: value for name, value in reading.items() if value is not None}
+    chosen = ({"follow": True} if options.follow else {}) | reading_of(options)
     if chosen and not str(options.source or "").lower().endswith((".csv", ".tsv", ".txt")):
-        raise DomainError(f"--{next(iter(chosen))} is for a CSV file; name one with --source FILE.csv")
+        raise DomainError(f"--{next(iter(chosen)).replace('_', '-')} is for a CSV file; name one with --source FILE.csv")
     # refused before the libraries of the pages are loaded
     importlib.import_module("uspnb.widgets.apps.reach").check_reach(
         options.app, options.address, options.port, password
@@ -271,7 +270,7 @@ def _notebooks() -> Path:
 def _backtest(options: argparse.Namespace) -> int:
     from .data.csv import read_csv
 
-    series = read_csv(options.file, options.time, options.value)
+    series = read_csv(options.file, **reading_of(options))
     for note in series.notes:
         print(f"note: {note}")
     return _replay(series, Path(options.file).name, options, asset=_chosen_asset(series, options.asset))

@@ -117,7 +117,7 @@ def test_an_interrupted_campaign_says_how_to_go_on(
         (["my data.csv", "--apply"], "--apply needs the file to write to"),
         (["my data.csv", "--override-limit"], "belongs to --apply"),
         (["my data.csv", "--value", "level", "--ticks", "1"], "--ticks = 1 must be a whole number of at least 2"),
-        (["sea", "--value", "level"], "--time and --value are for CSV files"),
+        (["sea", "--value", "level"], "--value is for CSV files"),
         (["my data.csv", "--value", "level", "--trials", "0"], "n_trials = 0"),
         (["my data.csv", "--value", "level", "--name", "a/b"], "study_name = 'a/b'"),
         (["my data.csv", "--value", "level", "--folds", "0"], "n_folds = 0"),

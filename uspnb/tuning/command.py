@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from ..config.meta_optimization import METRICS, MetaOptimizationConfig, load_meta_optimization_config
 from ..config.schema import PredictorConfig
+from ..data.command import add_group_argument, add_reading_arguments, reading_of
 from ..errors import DomainError
 from ..runtime.arguments import check_whole
 from .status import TRIALS
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `uspnb tune`."""
     parser.add_argument("data", metavar="DATA", help="CSV file, or sea for the sample series")
-    parser.add_argument("--time", metavar="COL", help="column of times of the CSV file")
-    parser.add_argument("--value", metavar="COL[,COL]", help="column of values; several are tuned together")
+    add_reading_arguments(parser, "several are tuned together")
+    add_group_argument(parser)
     parser.add_argument("--ticks", type=int, metavar="N", help="the first N ticks only")
     parser.add_argument("--tier", choices=("fast", "deep"), default="fast", help="six parameters, or all of them")
     parser.add_argument("--trials", type=int, metavar="N", help="in all, those of earlier calls included")
@@ -96,12 +97,12 @@ def _series(options: argparse.Namespace) -> Series:
     if options.data == "sea":
         from ..data.samples import demo_series
 
-        if options.time or options.value:
-            raise DomainError("--time and --value are for CSV files, and sea is none")
+        if reading_of(options):
+            raise DomainError(f"--{next(iter(reading_of(options))).replace('_', '-')} is for CSV files, and sea is none")
         return demo_series(options.ticks)
     from ..data.csv import read_csv
 
-    series = read_csv(options.data, options.time, options.value)
+    series = read_csv(options.data, **reading_of(options))
     if options.ticks is None:
         return series
     ticks = check_whole("--ticks", options.ticks, 2)

@@ -9,10 +9,12 @@ import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from ... import runtime
 from ...config.load import load_config
 from ...config.schema import PredictorConfig
+from ...data.command import add_group_argument, add_reading_arguments, reading_of
 from ...errors import ConfigError, DomainError
 from ...sources import Source, open_source
 
@@ -31,8 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="CSV file, saved run (.nc, .zarr), ws:// or http:// address, or sea; may be given several times",
     )
     parser.add_argument("--follow", action="store_true", help="CSV files are still being written to")
-    parser.add_argument("--time", metavar="COL", help="column of times of the CSV files")
-    parser.add_argument("--value", metavar="COL[,COL]", help="column of values; several become series")
+    add_reading_arguments(parser, "several become series")
+    add_group_argument(parser)
     parser.add_argument("--device", choices=("auto", "cpu", "gpu"), default="auto", help="where to compute")
     parser.add_argument("--pool-size", type=int, default=100, metavar="N", help="the most series to serve")
     parser.add_argument(
@@ -73,7 +75,7 @@ def run(options: argparse.Namespace) -> int:
 
         names, present = unlock(config.credentials_vault_path)
         logging.info("vault: %d names set, %d were in the environment already", len(names), len(present))
-    sources = open_sources(options.source, follow=options.follow, time=options.time, value=options.value)
+    sources = open_sources(options.source, follow=options.follow, **reading_of(options))
     store = None
     if options.store is not None:
         from ...persistence.stores import open_store
@@ -102,15 +104,13 @@ def run(options: argparse.Namespace) -> int:
     return code
 
 
-def open_sources(
-    texts: list[str], *, follow: bool = False, time: str | None = None, value: str | None = None
-) -> dict[str, Source]:
+def open_sources(texts: list[str], *, follow: bool = False, **reading: Any) -> dict[str, Source]:
     """The sources that were asked for, by the names of their series.
 
     Args:
         texts: `WHAT` as `open_source` takes it, or `NAME=WHAT`.
         follow: whether tables grow.
-        time, value: columns of tables; several values, separated by commas, are as many series.
+        reading: of tables, as `read_csv` takes it; several columns of values, separated by commas, are as many series.
 
     Raises:
         DomainError: none, no source of ticks, or two series of one name.
@@ -119,43 +119,46 @@ def open_sources(
         raise DomainError("no --source was given; name a CSV file, a saved run, an address, or sea")
     sources: dict[str, Source] = {}
     for text in texts:
-        for name, source in _opened(text, follow, time, value):
+        for name, source in _opened(text, follow, reading):
             if name in sources:
                 raise DomainError(f"two series are called {name!r}; tell them apart with --source NAME={text}")
             sources[name] = source
     return sources
 
 
-def _opened(text: str, follow: bool, time: str | None, value: str | None) -> Iterator[tuple[str, Source]]:
+def _opened(text: str, follow: bool, reading: dict[str, Any]) -> Iterator[tuple[str, Source]]:
     match = None if Path(text).exists() else _NAMED.fullmatch(text)
     prefix, what = (match[1], match[2]) if match else ("", text)
     table = "://" not in what and Path(what).suffix.lower() in TABLES
     if not table:
-        if follow or time or value:
-            raise DomainError(f"--follow, --time and --value are for CSV files, and {what!r} is none")
+        if follow or reading:
+            option = "follow" if follow else next(iter(reading)).replace("_", "-")
+            raise DomainError(f"--{option} is for CSV files, and {what!r} is none")
         source = open_source(what)
         yield prefix or source.name or Path(what).stem, source
         return
-    columns = [part.strip() for part in value.split(",")] if value else []
-    if follow:
-        for column in columns or [None]:
-            tail = open_source(what, follow=True, time=time, value=column)
-            yield _called(prefix, tail.name, len(columns) > 1) or Path(what).stem, tail
-        return
-    yield from _replayed(prefix, what, time, columns)
+    yield from _followed(prefix, what, reading) if follow else _replayed(prefix, what, reading)
 
 
-def _replayed(prefix: str, what: str, time: str | None, columns: list[str]) -> Iterator[tuple[str, Source]]:
-    if len(columns) < 2:
-        source = open_source(what, time=time, value=columns[0] if columns else None)
-        yield prefix or source.name or Path(what).stem, source
-        return
+def _followed(prefix: str, what: str, reading: dict[str, Any]) -> Iterator[tuple[str, Source]]:
+    if "group" in reading:
+        raise DomainError("--group is for files that are whole; without --follow, or with one file for each series")
+    columns = [part.strip() for part in reading.get("value", "").split(",") if part.strip()] or [None]
+    for column in columns:
+        tail = open_source(what, follow=True, **reading | {"value": column})
+        yield _called(prefix, tail.name, len(columns) > 1) or Path(what).stem, tail
+
+
+def _replayed(prefix: str, what: str, reading: dict[str, Any]) -> Iterator[tuple[str, Source]]:
     import dataclasses
 
     from ...data.csv import read_csv
 
-    series = read_csv(what, time, tuple(columns))
-    for place, column in enumerate(columns):
+    series = read_csv(what, **reading)
+    if series.assets is None:
+        yield prefix or series.name or Path(what).stem, open_source(series)
+        return
+    for place, column in enumerate(map(str, series.assets)):
         one = dataclasses.replace(series, values=series.values[:, place], assets=None, name=column)
         yield _called(prefix, column, True), open_source(one)
 
