@@ -208,7 +208,9 @@ def _serve(options: argparse.Namespace) -> int:
             )
     chosen = ({"follow": True} if options.follow else {}) | reading_of(options)
     if chosen and not str(options.source or "").lower().endswith((".csv", ".tsv", ".txt")):
-        raise DomainError(f"--{next(iter(chosen)).replace('_', '-')} is for a CSV file; name one with --source FILE.csv")
+        raise DomainError(
+            f"--{next(iter(chosen)).replace('_', '-')} is for a CSV file; name one with --source FILE.csv"
+        )
     # refused before the libraries of the pages are loaded
     importlib.import_module("uspnb.widgets.apps.reach").check_reach(
         options.app, options.address, options.port, password

@@ -10,8 +10,11 @@ import pytest
 import xarray as xr
 
 from uspnb.data.series import read_series
-from uspnb.data.times import GRID_NOTE, NAIVE_NOTE
-from uspnb.errors import DomainError
+from uspnb.data.times import GRID_NOTE, NAIVE_NOTE, timestamp_to_ns
+from uspnb.errors import DomainError, InstantWarning, OrderWarning
+from uspnb.model.records import ProcessState
+from uspnb.predictor.backtest import backtest
+from uspnb.sources.items import real_value
 
 SECOND = 1_000_000_000
 START = pd.Timestamp("2026-02-21T09:30", tz="UTC")
@@ -145,7 +148,14 @@ def test_what_is_no_series_is_refused_with_a_reason(name):
 
 
 BAD_TIMES = {
-    "text": (["2026-01-01", "2026-01-02"], "pandas.to_datetime"),
+    "text": (["2026-01-01", "soon"], r"times\[1\] = 'soon' is not a time"),
+    "text of two readings": (["01/02/2026", "01/03/2026"], "2 ways"),
+    "text of numbers": (["1", "2"], "numbers as text"),
+    "masked": (np.ma.masked_array([1, 2], mask=[False, True]), "row 1"),
+    "the integer of a missing time": (np.array([10**18, -(2**63)]), "row 1"),
+    "beyond 64 bits, unsigned": (np.array([1, 2**63 + 1], np.uint64), "do not fit 64 bits"),
+    "ragged": ([[1], [1, 2]], "do not form an array"),
+    "no time of no unit": (np.array(["NaT", "NaT"], "M8"), "row 0"),
     "floats": ([0.5, 1.5], "integers of nanoseconds"),
     "too few": ([1], "1 times for 2 rows"),
     "missing": (np.array(["2026-01-01", "NaT"], "datetime64[ns]"), "row 1"),
@@ -169,3 +179,110 @@ def test_times_that_name_no_instants_are_refused(name):
 def test_times_given_twice_are_refused():
     with pytest.raises(DomainError, match="given twice"):
         read_series(pd.Series([1.0, 2.0, 3.0], index=INDEX), times=[1, 2, 3])
+
+
+@pytest.mark.parametrize("unit", ["6h", "10ms", "D", "h", "s", "us", "ns", "M"])
+def test_times_of_any_unit_are_those_of_numpy(unit):
+    times = np.arange(5).astype(f"M8[{unit}]")
+    np.testing.assert_array_equal(read_series(np.arange(5.0), times).time_coordinate, times.astype("M8[ns]"))
+
+
+SECONDS = 1_700_000_000 + 60 * np.arange(50)
+
+
+@pytest.mark.parametrize(
+    ("unit", "factor", "name"), [("s", 1, "seconds"), ("ms", 1000, "milliseconds"), ("us", 10**6, "microsec")]
+)
+@pytest.mark.parametrize(
+    "make", [lambda y, t: (y, t), lambda y, t: (pd.Series(y, t), None), lambda y, t: (list(y), list(map(int, t)))]
+)
+def test_integers_are_read_by_their_size_as_in_a_file(make, unit, factor, name):
+    series = read_series(*make(np.arange(50.0), SECONDS * factor))
+    np.testing.assert_array_equal(series.timestamps_ns, SECONDS * 10**9)
+    assert any(name in note for note in series.notes)
+    overruled = read_series(np.arange(50.0), SECONDS * factor, unit="ns")
+    np.testing.assert_array_equal(overruled.timestamps_ns, SECONDS * factor)
+
+
+def test_integers_that_are_a_grid_or_nanoseconds_stay_what_they_are():
+    for times in (np.arange(50) * 10**9, SECONDS * 10**9, np.arange(50), np.arange(1, 51) * 10**9):
+        np.testing.assert_array_equal(read_series(np.arange(50.0), times).timestamps_ns, times)
+    assert not read_series(pd.Series(np.arange(50.0))).has_times
+    assert not read_series(pd.Series(np.arange(50.0), np.arange(1000, 1050))).has_times
+
+
+def test_one_number_is_read_by_its_size_with_a_warning():
+    with pytest.warns(InstantWarning, match="read as seconds since 1970"):
+        assert timestamp_to_ns(1_700_000_123) == 1_700_000_123 * 10**9
+    assert timestamp_to_ns(1_700_000_123, unit="ns") == 1_700_000_123
+    assert timestamp_to_ns(5 * 10**9) == 5 * 10**9 and timestamp_to_ns(0) == 0
+
+
+MASK = np.arange(40) % 5 == 0
+MASKED = np.ma.masked_array(np.where(MASK, -9999.0, np.arange(40.0)), mask=MASK)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        MASKED,
+        MASKED.astype(np.float32),
+        np.ma.masked_array(np.arange(40), mask=MASK),
+        pd.Series(pd.array([None if hole else k for k, hole in enumerate(MASK)], "Int64")),
+        pd.Series([None if hole else float(k) for k, hole in enumerate(MASK)]),
+        pd.Series(pd.array([pd.NA if hole else float(k) for k, hole in enumerate(MASK)], "Float64")),
+    ],
+    ids=["masked", "float32", "integers", "Int64", "None", "Float64"],
+)
+def test_what_is_masked_or_missing_is_nan(data):
+    np.testing.assert_array_equal(read_series(data).values, np.where(MASK, np.nan, np.arange(40.0)))
+
+
+def test_single_values_that_are_masked_or_missing_are_nan():
+    for value in (np.ma.masked, MASKED[0], np.ma.masked_array(3.0, mask=True), pd.NA):
+        assert np.isnan(ProcessState(value, 0).magnitude) and np.isnan(real_value(value))
+
+
+DATED = pd.date_range("2026-01-01", periods=4, freq="D")
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        pd.DataFrame({"load": [1.0, 2, 3, 4], "when": DATED}),
+        pd.DataFrame({"time": DATED.astype(str), "load": [1.0, 2, 3, 4]}),
+        pd.DataFrame({"timestamp": DATED.as_unit("s").asi8, "load": [1.0, 2, 3, 4]}),
+        pd.DataFrame({"load": [1.0, 2, 3, 4]}, index=DATED),
+    ],
+    ids=["datetimes", "text", "seconds", "index"],
+)
+def test_the_column_of_times_of_a_frame_is_found(frame):
+    series = read_series(frame)
+    np.testing.assert_array_equal(series.time_coordinate, DATED.to_numpy().astype("M8[ns]"))
+    np.testing.assert_array_equal(series.values.ravel(), [1.0, 2.0, 3.0, 4.0])
+
+
+def test_two_columns_of_times_are_refused_by_name():
+    with pytest.raises(DomainError, match=r"columns 'a', 'b' all hold times.*set_index"):
+        read_series(pd.DataFrame({"a": DATED, "b": DATED, "load": [1.0, 2, 3, 4]}))
+
+
+def test_rows_in_no_order_are_sorted_and_few_late_ones_left_to_the_gate():
+    times, values = pd.date_range("2026-01-01", periods=60, freq="h"), np.arange(60.0)
+    order = np.random.default_rng(7300).permutation(60)
+    for places in (order, np.arange(60)[::-1], np.r_[np.arange(30, 60), np.arange(30)]):
+        series = read_series(pd.Series(values[places], times[places]))
+        np.testing.assert_array_equal(series.values, values)
+        assert any("order of their times" in note for note in series.notes)
+    wrong_clock = times.to_numpy().copy()
+    wrong_clock[40:42] = np.datetime64("1970-01-01"), np.datetime64("1970-01-02")
+    series = read_series(pd.Series(values, wrong_clock))
+    np.testing.assert_array_equal(series.values, values)
+    assert not any("order" in note for note in series.notes)
+
+
+def test_more_than_a_tenth_of_equal_times_warns_once():
+    days = pd.Series(np.arange(48.0), pd.date_range("2026-01-01", periods=48, freq="h").normalize())
+    with pytest.warns(OrderWarning, match="46 of 48 ticks are not later") as caught:
+        ds = backtest(days, progress=False)
+    assert len(caught) == 1 and "refused for their order" in ds.attrs["notes"]

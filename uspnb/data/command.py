@@ -19,7 +19,9 @@ def add_reading_arguments(parser: argparse.ArgumentParser, values: str = "severa
     group.add_argument("--value", metavar="COL[,COL]" if values else "COL", help=f"column{several}")
     order = group.add_mutually_exclusive_group()
     order.add_argument("--dayfirst", action="store_true", default=None, help="01/02/2026 is the first of February")
-    order.add_argument("--monthfirst", dest="dayfirst", action="store_false", help="01/02/2026 is the second of January")
+    order.add_argument(
+        "--monthfirst", dest="dayfirst", action="store_false", help="01/02/2026 is the second of January"
+    )
     group.add_argument("--time-format", metavar="PATTERN", help="of the times, such as '%%d/%%m/%%Y %%H:%%M'")
     group.add_argument("--unit", choices=("s", "ms", "us", "ns"), help="of times that are numbers since 1970")
     group.add_argument("--decimal", choices=(".", ","), help="mark of decimals")

@@ -42,7 +42,7 @@ class CsvOptions(BaseModel):
         value: names of the columns of values.
         group: name of the column that tells several series in one table apart.
         dayfirst: whether the day stands before the month in dates whose order is open.
-        time_format: pattern of the times, as `strptime` takes it.
+        time_format: pattern of the times, as strptime takes it.
         unit: of times that are numbers since 1970.
         decimal: mark of decimals.
         most_bytes: largest size of the file.

@@ -157,7 +157,7 @@ class TimeFormat:
         unit: "s", "ms", "us" or "ns" where they are numbers since 1970, "digits" where they are dates of digits alone,
             as 20260221; "" where they are text.
         dates: of text, what the dates have in common; None where the user gave a pattern.
-        pattern: of text, the user's pattern as `strptime` takes it.
+        pattern: of text, the user's pattern as strptime takes it.
     """
 
     unit: str = ""
@@ -204,7 +204,7 @@ def find_time_format(
         cells: of the column; the empty ones are passed over.
         name: of the column.
         order: "day first" or "month first", where the user said it.
-        pattern: of `strptime`, where the user gave one.
+        pattern: of strptime, where the user gave one.
         unit: of numbers since 1970, where the user said it.
 
     Returns:

@@ -98,7 +98,9 @@ def _series(options: argparse.Namespace) -> Series:
         from ..data.samples import demo_series
 
         if reading_of(options):
-            raise DomainError(f"--{next(iter(reading_of(options))).replace('_', '-')} is for CSV files, and sea is none")
+            raise DomainError(
+                f"--{next(iter(reading_of(options))).replace('_', '-')} is for CSV files, and sea is none"
+            )
         return demo_series(options.ticks)
     from ..data.csv import read_csv
 

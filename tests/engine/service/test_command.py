@@ -56,7 +56,7 @@ def test_several_sources_and_their_names(tmp_path: Path) -> None:
     ("texts", "options", "reason"),
     [
         ([], {}, "no --source was given"),
-        (["sea"], {"follow": True}, "are for CSV files, and 'sea' is none"),
+        (["sea"], {"follow": True}, "--follow is for CSV files, and 'sea' is none"),
         (["nowhere.csv"], {}, "there is no file nowhere.csv"),
         (["nowhere.xyz"], {}, "is not a source of ticks"),
         (["ws://user:planted@127.0.0.1/"], {}, "holds a user or a password"),
