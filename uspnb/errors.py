@@ -32,6 +32,8 @@ class ConfigMutationError(ConfigError):
 class ConfigWriteError(ConfigMutationError, OSError):
     """A change of the configuration that the disk or the file's permissions did not allow."""
 
+    __new__ = OSError.__new__  # what makes one again from a pickle asks the class for it, and ValueError's does not fit
+
 
 class IntegrityError(UspnbError):
     """Stored bytes do not match their checksum."""

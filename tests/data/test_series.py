@@ -6,6 +6,8 @@ import datetime
 
 import numpy as np
 import pandas as pd
+import polars as pl
+import pyarrow as pa
 import pytest
 import xarray as xr
 
@@ -286,3 +288,30 @@ def test_more_than_a_tenth_of_equal_times_warns_once():
     with pytest.warns(OrderWarning, match="46 of 48 ticks are not later") as caught:
         ds = backtest(days, progress=False)
     assert len(caught) == 1 and "refused for their order" in ds.attrs["notes"]
+
+
+TABLE = pl.DataFrame({"when": DATED.to_pydatetime().tolist(), "load": [1.0, None, 3.0, 4.0], "heat": [1, 2, None, 4]})
+
+
+@pytest.mark.parametrize(
+    "table",
+    [TABLE, TABLE.lazy(), TABLE.to_arrow(), TABLE.to_pandas(), TABLE.to_pandas(use_pyarrow_extension_array=True)],
+    ids=["polars", "lazy", "arrow", "pandas", "pandas over arrow"],
+)
+def test_tables_of_polars_and_arrow_are_those_of_pandas(table):
+    series = read_series(table)
+    np.testing.assert_array_equal(series.time_coordinate, DATED.to_numpy().astype("M8[ns]"))
+    np.testing.assert_array_equal(series.values, [[1, 1], [np.nan, 2], [3, np.nan], [4, 4]])
+    assert series.assets == ("load", "heat") and "column when was taken for the times" in series.notes
+
+
+@pytest.mark.parametrize(
+    "column", [TABLE["load"], TABLE["load"].to_arrow(), pa.chunked_array([[1.0, None], [3.0, 4.0]])]
+)
+def test_columns_of_polars_and_arrow_are_series(column):
+    np.testing.assert_array_equal(read_series(column).values, [1.0, np.nan, 3.0, 4.0])
+
+
+def test_the_zone_of_a_polars_column_is_heeded():
+    zoned = TABLE.with_columns(pl.col("when").dt.replace_time_zone("Europe/Berlin"))
+    assert read_series(zoned).time_coordinate[0] == np.datetime64("2025-12-31T23:00")
