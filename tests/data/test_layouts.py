@@ -102,9 +102,9 @@ def test_several_series_in_one_table_are_assets_or_asked_for(file):
     np.testing.assert_array_equal(series.values, np.repeat(LAYOUTS["ISO"].values[:50, None], 2, axis=1))
     holes = read_csv(file(LONG.replace(f"lake,{ROWS[3]}\n", "")), group="station")
     assert np.isnan(holes.values[2, 1]) and len(holes) == 50
-    for wrong, reason in (({"group": "load"}, "no column of numbers"), ({"group": "city"}, "no column 'city'")):
+    for group, reason in (("load", "no column of numbers"), ("city", "no column 'city'")):
         with pytest.raises(DomainError, match=reason):
-            read_csv(file(LONG), **wrong)
+            read_csv(file(LONG), group=group)
 
 
 def test_stamps_of_the_day_alone_are_refused(file):

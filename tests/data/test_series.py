@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -241,7 +242,8 @@ def test_what_is_masked_or_missing_is_nan(data):
 
 
 def test_single_values_that_are_masked_or_missing_are_nan():
-    for value in (np.ma.masked, MASKED[0], np.ma.masked_array(3.0, mask=True), pd.NA):
+    values: list[Any] = [np.ma.masked, MASKED[0], np.ma.masked_array(3.0, mask=True), pd.NA]
+    for value in values:
         assert np.isnan(ProcessState(value, 0).magnitude) and np.isnan(real_value(value))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -31,7 +31,7 @@ class Layout(NamedTuple):
     times: pd.DatetimeIndex
     values: np.ndarray
     note: str = ""
-    options: dict[str, object] = {}  # noqa: RUF012  # of a NamedTuple, never written to
+    options: dict[str, Any] = {}  # noqa: RUF012  # of a NamedTuple, never written to
 
 
 Write = Callable[[pd.Timestamp], str]
@@ -176,7 +176,9 @@ AMBIGUOUS = {
         DAYS, by("%Y-%m-%d"), lambda v: f"{v:,.0f}".replace(",", "."), separator=";", values=THOUSANDS + 1000
     ),
     "digits of day and month": table(DAYS, by("%d%m%Y"), head="date,load"),
-    "year and month or day": table(MONTHS[:12].map(lambda t: t.replace(year=2010)), by("%Y%m"), head="date,load"),
+    "year and month or day": table(
+        pd.DatetimeIndex(MONTHS[:12].map(lambda t: t.replace(year=2010))), by("%Y%m"), head="date,load"
+    ),
 }
 UNREADABLE = {
     "times of day alone": (table(QUARTERS, by("%H:%M")), "time of day without a date"),

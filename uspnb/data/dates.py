@@ -145,7 +145,8 @@ def _take_apart(cell: str, first: int) -> tuple[_Row, int]:
         clock, offset, groups = _clock_of(rest), _offset_of(rest), date.groupdict()
         if clock is None or offset is None or (clock >= 0 and not (groups.get("d") or groups.get("a"))):
             continue  # a month, a quarter or a week has no time of day
-        return (kind, groups.get("s") if "a" in groups else "", _numbers_of(groups), clock, offset), kind
+        separator = groups["s"] if "a" in groups else ""
+        return (kind, separator or "", _numbers_of(groups), clock, offset), kind
     return _NOTHING, first
 
 
@@ -351,7 +352,7 @@ def _find_order(parts: Parts, cells: Sequence[str], name: str, order: str) -> tu
     if not some.any():
         fitting = orders[:1]
     if not fitting:
-        only = {key: next(iter(np.flatnonzero(some & ~readings[key][1])), None) for key in orders}
+        only = {key: next(iter(np.flatnonzero(some & ~readings[key][1]).tolist()), None) for key in orders}
         examples = " and ".join(shown(cells[place]) for place in dict.fromkeys(only.values()) if place is not None)
         raise DomainError(
             f"dates in column {name} are not written in one order of day and month: {examples} do not go together; "

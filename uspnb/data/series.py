@@ -165,7 +165,7 @@ def real_array(values: Any) -> Float[np.ndarray, "time *asset"]:
         DomainError: bool, complex, strings, objects, ragged rows, no or three dimensions, fewer than two ticks.
     """
     if isinstance(values, np.ma.MaskedArray) and values.dtype.kind in "fiu":
-        values = values.astype(np.float64).filled(np.nan)
+        values = np.ma.filled(values.astype(np.float64), np.nan)
     try:
         array = np.asarray(values)
     except ValueError as error:
