@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-HOURLY = pd.date_range("2024-03-01", periods=150, freq="h")
-QUARTERS = pd.date_range("2024-03-01", periods=150, freq="15min")
+HOURLY = pd.date_range("2024-03-01", periods=60, freq="h")
+QUARTERS = pd.date_range("2024-03-01", periods=60, freq="15min")
 DAYS = pd.date_range("2020-01-01", periods=60, freq="D")
 MONTHS = pd.date_range("2015-01-01", periods=36, freq="MS")
-VALUES = np.round(np.sin(np.arange(150) / 15) * 3 + np.random.default_rng(7100).normal(0, 0.2, 150), 2)
-THOUSANDS = 900.25 + 37.5 * np.arange(150)
+VALUES = np.round(np.sin(np.arange(60) / 15) * 3 + np.random.default_rng(7100).normal(0, 0.2, 60), 2)
+THOUSANDS = 900.25 + 37.5 * np.arange(60)
 
 
 class Layout(NamedTuple):
@@ -157,6 +157,19 @@ def layouts() -> dict[str, Layout]:
             table(DAYS, by("%Y-%m-%d")).replace("load\n", "load\nUTC,degC\n", 1), DAYS, VALUES, "holds the units"
         ),
         "no header": Layout(table(DAYS, by("%Y-%m-%d")).partition("\n")[2], DAYS, VALUES),
+        "no header, four digits": Layout(
+            table(DAYS, by("%Y-%m-%d"), "{:.4f}".format, values=VALUES + 9.1999).partition("\n")[2],
+            DAYS,
+            np.round(VALUES + 9.1999, 4),
+        ),
+        "no header, a hole": Layout(
+            table(DAYS, by("%Y-%m-%d"), lambda v: "" if v == VALUES[0] else f"{v}").partition("\n")[2],
+            DAYS,
+            np.where(VALUES[0] == VALUES, np.nan, VALUES),
+        ),
+        "hours to 24": Layout(
+            table(HOURLY, lambda t: f"{t - pd.Timedelta('1h'):%Y-%m-%d} {(t.hour or 24):02d}:00"), HOURLY, VALUES
+        ),
         "quoted": Layout(table(DAYS, by('"%Y-%m-%d"'), '"{}"'.format, head='"time","load"'), DAYS, VALUES),
         "a counter of rows": Layout(
             table(DAYS, lambda t: f"{(t - DAYS[0]).days},{t:%Y-%m-%d}", head=",time,load"), DAYS, VALUES

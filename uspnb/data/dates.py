@@ -259,7 +259,9 @@ class DateFormat(NamedTuple):
     def read(self, cells: Sequence[str]) -> tuple[Int[np.ndarray, "row"], Bool[np.ndarray, "row"]]:
         """The cells as instants [ns since 1970 UTC], and which of them are instants of this format."""
         if self.kind == "year first" and all(map(_ISO.fullmatch, cells)):
-            return _read_iso(cells, self.zoned)
+            stamps, exist = _read_iso(cells, self.zoned)
+            if exist.all():
+                return stamps, exist
         parts = take_apart(cells)
         stamps, exist = put_together(parts, self.order)
         exist &= (parts.kind == _KINDS.index(self.kind)) & (parts.separator == self.separator)

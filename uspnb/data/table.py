@@ -328,10 +328,10 @@ def _is_data(head: Cells, second: Cells) -> bool:
     if len(second) != len(head) or not any(is_number(cell) or is_date(cell) for cell in plain):
         return False
     for cell, below in zip(head, second, strict=True):
-        for judge in (is_number, is_date, is_time_of_day):
-            missing = cell.lower() in MISSING and (judge is is_number or cell != "")
-            if judge(below) and not judge(cell) and not missing:
-                return False
+        judge = next((judge for judge in (is_number, is_date, is_time_of_day) if judge(below)), None)
+        missing = cell.lower() in MISSING and (judge is is_number or cell != "")
+        if judge is not None and not judge(cell) and not missing:
+            return False
     return True
 
 
