@@ -89,14 +89,9 @@ def test_a_table_is_read_exactly_or_refused(
         series = read_csv(path)
     except DomainError:
         return
-    precise = (
-        all(t.hour == t.minute == 0 for t in times)
-        if not clock
-        else clock != " %H" or all(t.minute == 0 for t in times)
-    )
-    stamps = pd.DatetimeIndex(times) - pd.Timedelta(minutes=OFFSETS[zone] if written else 0)
-    if not precise:
-        stamps = stamps.normalize() if not clock else stamps.floor("h")
+    local = pd.DatetimeIndex(times)
+    local = local if clock not in ("", " %H") else local.floor("D" if not clock else "h")
+    stamps = local - pd.Timedelta(minutes=OFFSETS[zone] if written else 0)
     expected = {int(stamp): [] for stamp in stamps.as_unit("ns").asi8}
     for stamp, value, hole in zip(stamps.as_unit("ns").asi8, values, holes, strict=True):
         expected[int(stamp)].append(np.nan if hole else value)

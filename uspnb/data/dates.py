@@ -151,20 +151,16 @@ def _take_apart(cell: str, first: int) -> tuple[_Row, int]:
 
 
 def _numbers_of(groups: dict[str, str | None]) -> tuple[int, int, int]:
-    def number(name: str, default: int = 1) -> int:
-        return int(groups.get(name) or default)
-
     if "a" in groups:
-        return number("a"), number("b"), number("c")
-    year = number("y")
-    if len(groups["y"] or "") == 2:
-        year = _full_year(year)
+        return int(groups["a"] or 0), int(groups["b"] or 0), int(groups["c"] or 0)
+    text = groups["y"] or ""
+    year = _full_year(int(text)) if len(text) == 2 else int(text)
     if "w" in groups:
-        return _day_of_week(year, number("w"), number("e"))
+        return _day_of_week(year, int(groups["w"] or 0), int(groups["e"] or 1))
     if "q" in groups:
-        return year, 3 * number("q") - 2, 1
+        return year, 3 * int(groups["q"] or 1) - 2, 1
     name = groups.get("name")
-    return year, _MONTHS[name.lower()] if name else number("m"), number("d")
+    return year, _MONTHS[name.lower()] if name else int(groups.get("m") or 1), int(groups.get("d") or 1)
 
 
 def _full_year(year: int) -> int:
