@@ -76,6 +76,8 @@ def number(value: float, decimal: str, thousands: str) -> str:
 def test_a_table_is_read_exactly_or_refused(
     tmp_path_factory, times, date, clock, zone, separator, marks, scale, header, seed
 ):
+    if separator == "," and marks == (",", "."):
+        marks = (",", "")  # beside commas as separators, a point is a decimal mark: docs/reading.md
     rng = np.random.default_rng(seed)
     values = np.round(scale * rng.standard_normal(len(times)), 0 if seed % 3 == 0 else 2) + 0.0
     written = clock and zone

@@ -188,6 +188,9 @@ AMBIGUOUS = {
     "points of thousands": table(
         DAYS, by("%Y-%m-%d"), lambda v: f"{v:,.0f}".replace(",", "."), separator=";", values=THOUSANDS + 1000
     ),
+    "984 and 1.001 beside commas": table(
+        DAYS, by("%Y-%m-%d"), lambda v: f"{v:,.0f}".replace(",", "."), values=THOUSANDS
+    ),
     "digits of day and month": table(DAYS, by("%d%m%Y"), head="date,load"),
     "year and month or day": table(
         pd.DatetimeIndex(MONTHS[:12].map(lambda t: t.replace(year=2010))), by("%Y%m"), head="date,load"
@@ -202,6 +205,10 @@ UNREADABLE = {
         "names no year",
     ),
     "letters of a zone": (table(HOURLY, by("%Y-%m-%d %H:%M CET")), "the zone CET is not clear"),
+    "letters of a zone, no header": (
+        table(HOURLY, by("%Y-%m-%d %H:%M CET")).partition("\n")[2],
+        "the zone CET is not clear",
+    ),
     "both orders": ("time,load\n13/01/2024,1\n01/13/2024,2\n", "not written in one order"),
     "the century": (table(pd.date_range("1955-01-31", periods=40, freq="D"), by("%d.%m.%y")), "is not a time"),
     "two units": ("time,load\n2024-01-01,1 kW\n2024-01-02,2 W\n", "'kW' and 'W'"),

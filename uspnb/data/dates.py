@@ -285,6 +285,11 @@ def is_date(cell: str) -> bool:
     return _take_apart(cell, 0)[0][0] >= 0
 
 
+def begins_with_date(cell: str) -> bool:
+    """Whether a cell begins as a date does, whatever follows."""
+    return any(shape.match(cell) for shape in _DATES.values())
+
+
 def has_open_order(cell: str) -> bool:
     """Whether a date leaves open which of its numbers are day and month."""
     return _take_apart(cell, 0)[0][1] != ""

@@ -155,7 +155,8 @@ def find_number_format(
             )
     if not readings:
         return NumberFormat(_likely_mark([number for number, *_ in numbers]), "", before, after)
-    if _MARKS in readings and separator == ",":
+    plain = _MARKS in readings and separator == ","
+    if plain and ((",", ".") not in readings or all("." in number for number, *_ in numbers)):
         return NumberFormat(".", "", before, after)  # where commas separate the cells, points are decimal
     distinct = {values.tobytes(): key for key, values in reversed(readings.items())}
     if len(distinct) > 1 and marks:

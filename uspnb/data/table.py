@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from ..errors import DomainError, shown
-from .dates import is_date, is_time_of_day
+from .dates import begins_with_date, is_date, is_time_of_day
 from .number_format import MISSING, is_float, is_number
 from .times import GRID_NOTE, YEAR_NAMES
 
@@ -317,7 +317,7 @@ class _Head:
 
 def _is_text(cells: Cells) -> bool:
     """Whether a row may be one of names: no cell is a number or a time."""
-    return not any(is_number(cell) or is_date(cell) for cell in cells)
+    return not any(is_number(cell) or begins_with_date(cell) for cell in cells)
 
 
 def _is_data(head: Cells, second: Cells) -> bool:
@@ -325,10 +325,10 @@ def _is_data(head: Cells, second: Cells) -> bool:
     plain = [cell for cell in head if cell]
     if plain and all(map(is_number, plain)):
         return len(plain) == len(head) or not second or not is_date(second[0])
-    if len(second) != len(head) or not any(is_number(cell) or is_date(cell) for cell in plain):
+    if len(second) != len(head) or not any(is_number(cell) or begins_with_date(cell) for cell in plain):
         return False
     for cell, below in zip(head, second, strict=True):
-        judge = next((judge for judge in (is_number, is_date, is_time_of_day) if judge(below)), None)
+        judge = next((judge for judge in (is_number, begins_with_date, is_time_of_day) if judge(below)), None)
         missing = cell.lower() in MISSING and (judge is is_number or cell != "")
         if judge is not None and not judge(cell) and not missing:
             return False
@@ -386,7 +386,9 @@ class _Kinds:
         periods = [
             k for k, name in enumerate(self.plain) if name in _PERIOD_NAMES and not _most(is_number, self.some[k])
         ]
-        return tuple((years or periods)[:1])  # a period that is no time is refused by its name
+        texts = [k for k, cells in enumerate(self.some) if not _most(is_number, cells)]
+        nearly = [k for k in texts if _most(begins_with_date, self.some[k])]
+        return tuple((years or periods or nearly)[:1])  # what should be a time and is none is refused by its name
 
     def with_clock(self, place: int) -> tuple[int, ...] | None:
         """A column of days together with that of the times of day, None where there is no such pair."""
