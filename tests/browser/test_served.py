@@ -166,6 +166,18 @@ def test_good_files_are_opened(chromium_page, live_server, tmp_path):
     expect(page.locator("[data-badge=ticks]")).to_contain_text("of 600 ticks")
 
 
+def test_dates_with_two_readings_are_asked_for_with_two_buttons(chromium_page, live_server, tmp_path):
+    page = opened(chromium_page, live_server)
+    path = tmp_path / "level.csv"
+    path.write_text("day,level\n" + "".join(f"{d:02d}/{m:02d}/2026,{d + m}\n" for m in range(1, 13) for d in (3, 7)))
+    page.get_by_label("or open a CSV file").set_input_files(path)
+    expect(page.get_by_text("can be read in 2 ways", exact=False)).to_be_visible()
+    page.screenshot(path=tmp_path / "asked.png")
+    page.get_by_role("button", name="month first").click()
+    expect(page.locator("[data-badge=ticks]")).to_contain_text("of 24 ticks")
+    expect(page.get_by_role("button", name="month first")).to_be_hidden()
+
+
 def test_bad_files_are_refused_in_words_and_the_page_lives_on(chromium_page, live_server, tmp_path):
     page = opened(chromium_page, live_server)
     chooser = page.get_by_label("or open a CSV file")
