@@ -9,7 +9,6 @@ import os
 import resource
 import subprocess
 import sys
-from collections.abc import Iterator
 
 import jax
 import numpy as np
@@ -90,18 +89,8 @@ def test_a_tick_changes_nothing_before_it(seed: int, t: int, replacement: float)
 # one answer, however it is computed
 
 
-@pytest.fixture
-def small_programs_are_kept() -> Iterator[None]:
-    """Without jit each primitive is a program of its own; kept on disk they are compiled on the first run only."""
-    name = "jax_persistent_cache_min_compile_time_secs"
-    before = jax.config.values[name]
-    jax.config.update(name, 0.0)
-    yield
-    jax.config.update(name, before)
-
-
 @pytest.mark.slow
-def test_jit_equals_eager(small_programs_are_kept: None) -> None:
+def test_jit_equals_eager() -> None:
     values = autoregressive(3)
     state, _ = run(values[:256])
     compiled = eager = state
