@@ -79,7 +79,7 @@ postgres:
 
 unit: $(VENV)/test.stamp browser redis postgres
 	@mkdir -p $(REPORTS)
-	$(BIN)/python -m pytest -rs -n $(WORKERS) --dist loadfile --junitxml $(REPORTS)/unit.xml $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -rs -n $(WORKERS) --dist loadfile --no-loadscope-reorder --junitxml $(REPORTS)/unit.xml $(PYTEST_ARGS)
 
 bench: $(VENV)/test.stamp
 	@for name in accuracy intervals alarms roughness speed session fleet live_view snapshots stores telemetry service \

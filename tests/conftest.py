@@ -72,6 +72,17 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("filterwarnings", f"error::uspnb.errors.{name}")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Folders with the slowest files first, so that no worker is left alone with one of them at the end."""
+    slowest = ["tuning", "predictor", "model", "engine", "browser"]
+
+    def place(item: pytest.Item) -> int:
+        folder = item.path.relative_to(_ROOT).parts[1]
+        return -slowest.index(folder) if folder in slowest else 1
+
+    items.sort(key=place)
+
+
 @pytest.fixture(scope="module", autouse=True)
 def forgotten_programs() -> Iterator[None]:
     """Let go of compiled programs after a file of tests, where the process is large; the disk still has them."""

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from own_kernel import SMALL, registered
 from walks import random_walk
 
 from uspnb.config.schema import PredictorConfig
@@ -91,15 +92,19 @@ def test_a_tick_changes_nothing_before_it(seed: int, t: int, replacement: float)
 
 @pytest.mark.slow
 def test_jit_equals_eager() -> None:
+    """With two kernels: each primitive is compiled alone here, and every kernel has this demand of its own."""
     values = autoregressive(3)
-    state, _ = run(values[:256])
-    compiled = eager = state
     a = b = None
-    for t in range(256, 259):
-        tick = ProcessState(values[t], t * SECOND)
-        compiled, a = PREDICTOR.step(compiled, tick)
-        with jax.disable_jit():
-            eager, b = orchestrate_step(CONFIG, eager, jax.tree.map(jax.numpy.asarray, tick.observation()))
+    with registered():
+        predictor = FunctionalPredictor(PredictorConfig(kernels=("ito_levy", "mine"), **SMALL))
+        state, _ = predictor.scan(predictor.init_state(), observations(values[:256], np.arange(256) * SECOND))
+        compiled = eager = state
+        for t in range(256, 259):
+            tick = ProcessState(values[t], t * SECOND)
+            compiled, a = predictor.step(compiled, tick)
+            with jax.disable_jit():
+                observation = jax.tree.map(jax.numpy.asarray, tick.observation())
+                eager, b = orchestrate_step(predictor.config, eager, observation)
     pairs = zip(jax.tree_util.tree_leaves_with_path((compiled, a)), jax.tree.leaves((eager, b)), strict=True)
     for (path, left), right in pairs:
         np.testing.assert_allclose(left, right, rtol=1e-9, atol=1e-9, err_msg=jax.tree_util.keystr(path))

@@ -37,7 +37,7 @@ def series() -> np.ndarray:
 
 
 FIVE = uspnb.PredictorConfig(kernels=(*KERNEL_NAMES, "mine"), **SMALL)
-SHAPE = (21, 3)  # ticks and assets of the program that a fleet of three runs, which other files compile anyway
+BATCH = 4  # the lanes of a fleet of up to four, so that its program is this one
 
 
 def test_a_kernel_of_ones_own_meets_the_demands() -> None:
@@ -56,16 +56,16 @@ def test_it_stands_beside_the_others_in_the_dataset(series: np.ndarray) -> None:
 
 def test_it_steps_in_a_batch_as_alone(series: np.ndarray) -> None:
     predictor = uspnb.FunctionalPredictor(FIVE)
-    count, stamps = SHAPE[0], 10**9 * np.arange(1, SHAPE[0] + 2)
-    state, alone = predictor.scan(predictor.init_state(), observations(series[:count], stamps[:count]))
-    values = np.broadcast_to(series[:count, None], SHAPE)
-    _, results = predictor.scan(predictor.init_state(SHAPE[1]), observations(values, stamps[:count]))
-    assert alone.telemetry.weight.shape == (count, 5) and results.telemetry.weight.shape == (*SHAPE, 5)
-    for asset in range(SHAPE[1]):
-        np.testing.assert_allclose(results.reference_prediction[:, asset], alone.reference_prediction, rtol=1e-9)
-    _, result = predictor.step(state, uspnb.ProcessState(series[count], int(stamps[count])))
-    assert result.telemetry.weight.shape == (5,) and "mine 0." in result._repr_html_()
-    assert result.kernels == results.kernels == FIVE.kernels
+    state, states = predictor.init_state(), predictor.init_state(BATCH)
+    ticks = [uspnb.ProcessState(series[k], 10**9 * (k + 1)) for k in range(30)]
+    for tick in ticks[:-1]:
+        state, _ = predictor.step(state, tick)
+        states, _ = predictor.step_batch(states, BATCH * [tick])
+    _, result = predictor.step(state, ticks[-1])
+    _, results = predictor.step_batch(states, BATCH * [ticks[-1]])
+    assert result.telemetry.weight.shape == (5,) and results.telemetry.weight.shape == (BATCH, 5)
+    np.testing.assert_allclose(results.reference_prediction, float(result.reference_prediction), rtol=1e-9)
+    assert result.kernels == results.kernels == FIVE.kernels and "mine 0." in result._repr_html_()
 
 
 def test_a_snapshot_goes_on_to_the_bit_and_restores_it_alone(series: np.ndarray, tmp_path: Path) -> None:
