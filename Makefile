@@ -28,7 +28,7 @@ notebooks unit: export USPNB_CACHE_DIR ?= $(XLA_CACHE)
 notebooks unit: export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help run lab test lint style imports types notebooks unit browser redis postgres bench soak bundle pins install install-test clean
+.PHONY: help run lab test checks lint style imports types notebooks unit browser redis postgres bench soak bundle pins install install-test clean
 
 help:
 	@sed -n '/^# make/,/^# Another/s/^# \{0,1\}//p' $(firstword $(MAKEFILE_LIST))
@@ -39,10 +39,11 @@ run: $(VENV)/run.stamp
 lab: $(VENV)/run.stamp
 	$(BIN)/uspnb lab
 
+test: checks unit
+
 # Lint beside the notebooks, each on a core; the notebooks compile programs that the tests then find.
-test: $(VENV)/test.stamp
+checks: $(VENV)/test.stamp
 	@$(MAKE) --no-print-directory --jobs 2 lint notebooks
-	@$(MAKE) --no-print-directory unit
 
 lint: style imports types
 
