@@ -30,7 +30,7 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("JAX_NUMPY_RANK_PROMOTION", "raise")
 os.environ.setdefault("USPNB_CACHE_DIR", str(_CACHE))
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(_CACHE))
-os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 
 from beartype import BeartypeConf, beartype  # noqa: E402
 from hypothesis import HealthCheck, settings  # noqa: E402
@@ -70,6 +70,17 @@ def pytest_configure(config: pytest.Config) -> None:
     # Not in pyproject.toml: there pytest would import uspnb before this file has set anything.
     for name in ("StalenessWarning", "FrequencyWarning"):
         config.addinivalue_line("filterwarnings", f"error::uspnb.errors.{name}")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Folders with the slowest files first, so that no worker is left alone with one of them at the end."""
+    slowest = ["tuning", "predictor", "model", "engine", "browser"]
+
+    def place(item: pytest.Item) -> int:
+        folder = item.path.relative_to(_ROOT).parts[1]
+        return -slowest.index(folder) if folder in slowest else 1
+
+    items.sort(key=place)
 
 
 @pytest.fixture(scope="module", autouse=True)

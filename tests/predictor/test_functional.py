@@ -63,11 +63,14 @@ def test_scan_is_step_by_step_to_the_bit(
 
 
 def test_step_batch_is_step(predictor: FunctionalPredictor, values: np.ndarray) -> None:
-    """Three assets, each from another place of the path; batched matrix products round differently, hence 1e-9."""
-    alone = [predictor.init_state() for _ in range(3)]
-    together, results, singles = predictor.init_state(3), None, []
+    """Four assets, each from another place of the path; batched matrix products round differently, hence 1e-9.
+
+    A small fleet runs the same program, which is then compiled once.
+    """
+    alone = [predictor.init_state() for _ in range(4)]
+    together, results, singles = predictor.init_state(4), None, []
     for t in range(160):
-        ticks = [ProcessState(values[t + 60 * k], (t + 1) * SECOND) for k in range(3)]
+        ticks = [ProcessState(values[t + 40 * k], (t + 1) * SECOND) for k in range(4)]
         together, results = predictor.step_batch(together, ticks)
         singles = [predictor.step(state, tick) for state, tick in zip(alone, ticks, strict=True)]
         alone = [state for state, _ in singles]

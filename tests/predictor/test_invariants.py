@@ -9,13 +9,13 @@ import os
 import resource
 import subprocess
 import sys
-from collections.abc import Iterator
 
 import jax
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from own_kernel import SMALL, registered
 from walks import random_walk
 
 from uspnb.config.schema import PredictorConfig
@@ -90,27 +90,21 @@ def test_a_tick_changes_nothing_before_it(seed: int, t: int, replacement: float)
 # one answer, however it is computed
 
 
-@pytest.fixture
-def small_programs_are_kept() -> Iterator[None]:
-    """Without jit each primitive is a program of its own; kept on disk they are compiled on the first run only."""
-    name = "jax_persistent_cache_min_compile_time_secs"
-    before = jax.config.values[name]
-    jax.config.update(name, 0.0)
-    yield
-    jax.config.update(name, before)
-
-
 @pytest.mark.slow
-def test_jit_equals_eager(small_programs_are_kept: None) -> None:
+def test_jit_equals_eager() -> None:
+    """With two kernels: each primitive is compiled alone here, and every kernel has this demand of its own."""
     values = autoregressive(3)
-    state, _ = run(values[:256])
-    compiled = eager = state
     a = b = None
-    for t in range(256, 259):
-        tick = ProcessState(values[t], t * SECOND)
-        compiled, a = PREDICTOR.step(compiled, tick)
-        with jax.disable_jit():
-            eager, b = orchestrate_step(CONFIG, eager, jax.tree.map(jax.numpy.asarray, tick.observation()))
+    with registered():
+        predictor = FunctionalPredictor(PredictorConfig(kernels=("ito_levy", "mine"), **SMALL))
+        state, _ = predictor.scan(predictor.init_state(), observations(values[:256], np.arange(256) * SECOND))
+        compiled = eager = state
+        for t in range(256, 259):
+            tick = ProcessState(values[t], t * SECOND)
+            compiled, a = predictor.step(compiled, tick)
+            with jax.disable_jit():
+                observation = jax.tree.map(jax.numpy.asarray, tick.observation())
+                eager, b = orchestrate_step(predictor.config, eager, observation)
     pairs = zip(jax.tree_util.tree_leaves_with_path((compiled, a)), jax.tree.leaves((eager, b)), strict=True)
     for (path, left), right in pairs:
         np.testing.assert_allclose(left, right, rtol=1e-9, atol=1e-9, err_msg=jax.tree_util.keystr(path))

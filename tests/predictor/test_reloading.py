@@ -129,7 +129,10 @@ def test_a_block_that_means_something_else_begins_anew(name: str, value: object,
     assert carried(FunctionalPredictor().init_state(), fresh, {name})[3] == (block,)
 
 
-def test_a_change_of_the_row_starts_a_new_history(reloadable: ConfigReloadablePredictor) -> None:
+def test_a_change_of_the_row_starts_a_new_history(
+    reloadable: ConfigReloadablePredictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(FunctionalPredictor, "warm", lambda self, state: None)  # no tick is predicted here
     written(reloadable.config_path, PredictorConfig(koopman_top_k=7))
     assert reloadable.check_and_reload_config() is True
     assert int(reloadable.state.ticks) == 300 and reloadable.last_result is None

@@ -13,7 +13,9 @@ import uspnb
 from uspnb.model.kernels import registry
 from uspnb.model.kernels.base import KernelOutput
 
+# One set, so that tests of the same kernels and widths share a compiled program.
 SMALL: dict[str, Any] = {
+    "holder_breaker": "absolute",
     "wtmm_buffer_size": 64,
     "log_sig_window": 16,
     "log_sig_depth": 2,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterator
 from typing import Any
+from unittest import mock
 
 import jax
 import numpy as np
@@ -79,11 +80,22 @@ def advance(lanes: FleetComputation, y: np.ndarray, start: int, stop: int) -> np
     return lanes.advance(taken, taken.stamps_ns)
 
 
-@pytest.fixture(params=[1, 2])
-def lanes(narrow: None, request: pytest.FixtureRequest) -> Iterator[FleetComputation]:
-    computation = FleetComputation(PredictorConfig(), 2 * WIDTH - 1, request.param)
-    yield computation
-    computation.close()
+@pytest.fixture(scope="module", params=[1, 2])
+def computation(request: pytest.FixtureRequest) -> Iterator[FleetComputation]:
+    """In this process, and half of it in a helper, which takes seconds to start."""
+    with mock.patch.object(lanes_module, "WIDEST_LANE", WIDTH):
+        one = FleetComputation(PredictorConfig(), 2 * WIDTH - 1, request.param)
+    yield one
+    one.close()
+
+
+@pytest.fixture
+def lanes(narrow: None, computation: FleetComputation) -> FleetComputation:
+    """As it is when it is new."""
+    computation.take(FunctionalPredictor().init_state(computation.assets))
+    computation.configure(PredictorConfig())
+    computation.forget_clock()
+    return computation
 
 
 def test_states_kept_and_put_back_repeat_the_ticks_to_the_bit_and_cost_no_program(lanes: FleetComputation) -> None:

@@ -10,21 +10,20 @@ from waiting import until
 import uspnb
 from uspnb.engine.fleet import lanes
 from uspnb.errors import DomainError
+from uspnb.model.kernels.registry import KERNEL_NAMES
 
 
 def test_table_and_window_name_the_kernels_of_the_configuration() -> None:
     values = np.cumsum(np.random.default_rng(0).normal(size=(30, 3)), axis=0)
-    config = uspnb.PredictorConfig(
-        kernels=("hilbert", "ito_levy"), wtmm_buffer_size=64, log_sig_window=16, hilbert_lags=8, hilbert_features=8
-    )
-    with uspnb.Fleet(values, config=config, workers=1) as fleet:
+    config = uspnb.PredictorConfig(kernels=(*KERNEL_NAMES, "mine"), **SMALL)
+    with registered(), uspnb.Fleet(values, config=config, workers=1) as fleet:
         fleet.step(20)
         until(lambda: fleet.status.ticks == 20)
         table, window = fleet.table(), fleet.window(fleet.assets[0])
     weights = [name for name in table.columns if name.startswith("weight_")]
-    assert weights == ["weight_hilbert", "weight_ito_levy"] and set(table["leader"]) <= set(config.kernels)
+    assert weights == [f"weight_{name}" for name in config.kernels] and set(table["leader"]) <= set(config.kernels)
     np.testing.assert_allclose(table[weights].sum(axis=1), 1.0, atol=1e-12)
-    assert window["kernel"].values.tolist() == list(config.kernels) and window["weight"].shape == (20, 2)
+    assert window["kernel"].values.tolist() == list(config.kernels) and window["weight"].shape == (20, 5)
 
 
 def test_a_kernel_of_ones_own_is_computed_in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,6 +37,7 @@ def series() -> np.ndarray:
 
 
 FIVE = uspnb.PredictorConfig(kernels=(*KERNEL_NAMES, "mine"), **SMALL)
+BATCH = 4  # the lanes of a fleet of up to four, so that its program is this one
 
 
 def test_a_kernel_of_ones_own_meets_the_demands() -> None:
@@ -55,14 +56,14 @@ def test_it_stands_beside_the_others_in_the_dataset(series: np.ndarray) -> None:
 
 def test_it_steps_in_a_batch_as_alone(series: np.ndarray) -> None:
     predictor = uspnb.FunctionalPredictor(FIVE)
-    state, states = predictor.init_state(), predictor.init_state(2)
+    state, states = predictor.init_state(), predictor.init_state(BATCH)
     ticks = [uspnb.ProcessState(series[k], 10**9 * (k + 1)) for k in range(30)]
     for tick in ticks[:-1]:
         state, _ = predictor.step(state, tick)
-        states, _ = predictor.step_batch(states, [tick, tick])
+        states, _ = predictor.step_batch(states, BATCH * [tick])
     _, result = predictor.step(state, ticks[-1])
-    _, results = predictor.step_batch(states, [ticks[-1], ticks[-1]])
-    assert result.telemetry.weight.shape == (5,) and results.telemetry.weight.shape == (2, 5)
+    _, results = predictor.step_batch(states, BATCH * [ticks[-1]])
+    assert result.telemetry.weight.shape == (5,) and results.telemetry.weight.shape == (BATCH, 5)
     np.testing.assert_allclose(results.reference_prediction, float(result.reference_prediction), rtol=1e-9)
     assert result.kernels == results.kernels == FIVE.kernels and "mine 0." in result._repr_html_()
 
@@ -88,7 +89,7 @@ def test_a_snapshot_goes_on_to_the_bit_and_restores_it_alone(series: np.ndarray,
 def test_some_kernels_without_the_others(kernels: tuple[str, ...], series: np.ndarray) -> None:
     """Diagnostics of a kernel that is not there are NaN, its warnings are silent, its roles fall to nobody."""
     series = np.concatenate([series, series[-1] + 30.0 * np.sin(np.arange(150.0) ** 2)])
-    ds = uspnb.backtest(series, uspnb.PredictorConfig(kernels=kernels, holder_breaker="absolute", **SMALL))
+    ds = uspnb.backtest(series, uspnb.PredictorConfig(kernels=kernels, **SMALL))
     assert ds["kernel"].values.tolist() == list(kernels) and np.isfinite(ds["prediction"].values[1:]).all()
     np.testing.assert_allclose(ds["weight"].sum("kernel"), 1.0, atol=1e-12)
     assert np.isfinite(ds["reference_residual"].values[1:]).all()
@@ -115,7 +116,7 @@ def test_labels_and_colours_are_the_registrys() -> None:
 
 def test_registering_anew_takes_the_place_of_the_old(series: np.ndarray) -> None:
     """As a cell that is run again does; compiled programs of the old one are not used any more."""
-    config = uspnb.PredictorConfig(kernels=("mine",), **SMALL)
+    config = uspnb.PredictorConfig(kernels=("ito_levy", "mine"), **SMALL)  # the old one is compiled for another test
     ticks = observations(series[:40], 10**9 * np.arange(40))
 
     class Louder(Mean):

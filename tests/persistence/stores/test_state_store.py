@@ -66,19 +66,20 @@ def test_a_fleet_steps_through_a_store_bit_for_bit(kind: str, handles: Callable[
     """Read, step and write at each tick, from a fresh `StateStore` each time, against states that stay in memory."""
     predictor = FunctionalPredictor()
     store = handles(kind)[0]
-    y = random_walk((25, 3), 1)
-    in_memory = predictor.init_state(3)
+    assets = [*ASSETS, "bod\u00f8"]  # four, of which other tests compile the program
+    y = random_walk((25, 4), 1)
+    in_memory = predictor.init_state(4)
     traces = None
     for t in range(len(y)):
-        tick = observations(y[t], np.full(3, (t + 1) * SECOND))
+        tick = observations(y[t], np.full(4, (t + 1) * SECOND))
         in_memory, expected = predictor.step_batch(in_memory, tick)
         traces = trace_count("batch") if traces is None else traces
         fleet = StateStore(store, predictor.init_state(), predictor.config)
-        states, versions = fleet.load(ASSETS)
+        states, versions = fleet.load(assets)
         states, result = predictor.step_batch(states, tick)
-        assert fleet.save(ASSETS, states, versions).conflicts == ()
+        assert fleet.save(assets, states, versions).conflicts == ()
         assert sha256_pytree(jax.tree.leaves(result)) == sha256_pytree(jax.tree.leaves(expected)), t
-    stored, _ = StateStore(store, predictor.init_state(), predictor.config).load(ASSETS)
+    stored, _ = StateStore(store, predictor.init_state(), predictor.config).load(assets)
     assert sha256_pytree(stored) == sha256_pytree(in_memory)
     assert trace_count("batch") == traces, "states from a store compile nothing anew"
 
