@@ -21,6 +21,10 @@ class DomainError(UspnbError, ValueError):
     """A value outside the domain of the operation: a tick beyond the outlier bound, a series of the wrong shape."""
 
 
+class ResourceBusyError(DomainError):
+    """A port or a folder that another program holds at present: the same call may succeed later."""
+
+
 class ConfigError(UspnbError, ValueError):
     """A configuration value, key, type or file that cannot be used."""
 

@@ -16,7 +16,7 @@ from filelock import FileLock, Timeout
 
 from ...config.load import config_hash
 from ...config.schema import PredictorConfig
-from ...errors import DomainError
+from ...errors import DomainError, ResourceBusyError
 from ...model.packing import row_columns
 from ...model.programs import SERIES_LENGTH, result_layout
 from ...persistence.snapshots import EmergencyDumps, SnapshotStatus
@@ -170,8 +170,8 @@ class Service:
             0 where all that was accepted is in a snapshot and nothing waits for a disk any more, 1 where it is not.
 
         Raises:
-            ConfigError, DomainError, OSError: a snapshot does not fit the settings or the source, or the address of
-                the metrics is taken; no tick was accepted then.
+            ConfigError, DomainError, OSError: a snapshot does not fit the settings or the source; no tick was accepted.
+            ResourceBusyError: the address of the metrics or the folder of the snapshots is taken.
         """
         watched = StopSignals(self.deadline, self.stop, _log.warning) if signals else contextlib.nullcontext()
         with watched, self._folder_held():
@@ -197,7 +197,7 @@ class Service:
             lock = FileLock(folder / ".service.lock")
             lock.acquire(timeout=0)
         except Timeout:
-            raise DomainError(f"another service runs on {folder}; give each its own snapshot_path") from None
+            raise ResourceBusyError(f"another service runs on {folder}; give each its own snapshot_path") from None
         except OSError as error:  # the series go on without a disk, and their conditions say so
             _log.warning("%s cannot be held for this service alone: %s", folder, error.strerror or error)
             yield
