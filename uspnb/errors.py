@@ -38,7 +38,7 @@ class ConfigWriteError(ConfigMutationError, OSError):
 
 
 class IntegrityError(UspnbError):
-    """Stored bytes do not match their checksum."""
+    """Stored bytes do not match their checksum, or hold what their writer cannot have had."""
 
 
 class PartialResultError(UspnbError):

@@ -180,6 +180,7 @@ class Track:
         return {
             "snapshots": (None if snapshots is None else snapshots.condition) or stored,
             "sources": self.intake.condition or self.playback.error,
+            "forecasts": self.aftermath.condition,
         }
 
     def status(self, place: int | None = None) -> Status:

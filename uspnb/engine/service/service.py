@@ -415,6 +415,7 @@ class Watch:
             "metrics": sinks.get("metrics"),
             "dumps": self._dumps.condition,
             "sources": _joined([(name, of["sources"]) for name, of in conditions]),
+            "forecasts": _joined([(name, of["forecasts"]) for name, of in conditions]),
             "service": f"jitter above its limit on {jittery}" if jittery else None,
         }
 

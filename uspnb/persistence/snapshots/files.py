@@ -25,6 +25,7 @@ from ...runtime.digest import sha256_bytes
 from ...runtime.files import LOCK_TIMEOUT_S, Writer, lock_path, sync_folder, write_atomic
 from .codec import MAGIC_BYTES, checksum_of, decode, encode, most_file_bytes
 from .payload import Payload, kind_of, ticks_of
+from .ranges import check_numbers
 
 SPARE_BYTES = 64 << 10
 _NAME = re.compile(r"snapshot_(\d{12,19})_(\d{1,19})\.msgpack")
@@ -74,10 +75,12 @@ def write_snapshot(path: Where, payload: Payload, compression: str = "none") -> 
 
     Raises:
         DomainError: the payload has no place in the format.
+        IntegrityError: the state holds numbers with which no predictor could go on (see `ranges`).
         OSError: too little space (found out before anything is written), no such folder, not writable; what was there
             is then untouched.
     """
     began = time.perf_counter()
+    check_numbers(payload)
     data = encode(payload, compression, kind=kind_of(payload))
     target = Path(path)
     check_space(target.parent, len(data))
@@ -89,10 +92,13 @@ def read_snapshot(path: Where) -> Payload:
     """The payload of a snapshot file, of one series or of a fleet, verified.
 
     Raises:
-        IntegrityError: damaged, cut, no snapshot, or no regular file of a bounded size.
+        IntegrityError: damaged, cut, no snapshot, no regular file of a bounded size, or a state of numbers that no
+            predictor has, whatever its checksum says.
         OSError: the file cannot be read.
     """
-    return decode(read_bounded(path), kind=("snapshot", "fleet"))
+    payload = decode(read_bounded(path), kind=("snapshot", "fleet"))
+    check_numbers(payload)
+    return payload
 
 
 def read_bounded(path: Where) -> bytes:
@@ -150,6 +156,7 @@ class SnapshotFolder:
 
         Raises:
             DomainError: the payload has no place in the format.
+            IntegrityError: the state holds numbers with which no predictor could go on.
             OSError: the disk is full, the folder cannot be made or written; the snapshots that are there stay.
         """
         began = time.perf_counter()
