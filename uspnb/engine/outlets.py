@@ -115,11 +115,20 @@ class Aftermath:
         self._watch_emergency(rows)
         self._watch_forecasts(rows)
 
+    @property
+    def usual_interval_ns(self) -> int:
+        """Median of the last intervals between ticks, 0 before there is one; for the worker's thread."""
+        return statistics.median_high(self._intervals or [0])
+
+    def learn_intervals(self, intervals_ns: np.ndarray) -> None:
+        """Begin with the intervals that a state remembers, -1 where it does not."""
+        self._intervals.extend(intervals_ns[intervals_ns > 0].ravel().tolist())
+
     def shed(self, tick: int) -> bool:
         """Follow the load with the log-signature's depth, after ticks that came live; whether it changed."""
         computation = self._timeline.computation
         before = computation.depth
-        interval = computation.config.tick_interval_ns or statistics.median_high(self._intervals or [0])
+        interval = computation.config.tick_interval_ns or self.usual_interval_ns
         if not computation.shed(self.meter.latency_ewma_ns, interval, tick, jittery=self.meter.degraded):
             return False
         what = "lowered" if computation.depth < before else "raised"

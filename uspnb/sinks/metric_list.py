@@ -66,6 +66,7 @@ _GROUPS: dict[str, tuple[MetricSpec, ...]] = {
         _counter("ticks", "Ticks that were judged, rejected ones included.", "asset"),
         _counter("rejections", "Ticks that the gate refused, by reason.", "asset", "reason"),
         _counter("doubtful_ticks", "Ticks whose clock or signal was doubtful, by reason.", "asset", "reason"),
+        _gauge("last_tick_age_seconds", "Time since the last tick, or since the start.", "asset", unit="s"),
         _gauge("assets_beyond_limit", "Series counted together under the label value 'other'."),
     ),
     "Alarms and modes": (

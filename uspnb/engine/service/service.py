@@ -241,7 +241,8 @@ class Service:
         computation = SeriesComputation(self.config, shedding=self.config.load_shedding)
         timeline = Timeline(computation, Recording(self._ring, computation.shape))
         labels = Labels(name, source.units, source.time_is_grid, tuple(source.notes))
-        options = TrackOptions(retry=True, outlets=outlets, snapshots=True, store=self._store)
+        silence_s = self.config.source_silence_s or None
+        options = TrackOptions(retry=True, outlets=outlets, snapshots=True, store=self._store, silence_s=silence_s)
         return Track(timeline, source, labels, name=name, options=options, events=events)
 
     def _prepare(self, watch: Watch) -> None:
@@ -436,6 +437,7 @@ class Watch:
                 self._metrics.set_snapshot(one.name, snapshots_of(one))
                 self._metrics.set_jitter(one.name, one.aftermath.meter.reading())
                 self._metrics.set_depth(one.name, one.timeline.computation.depth)
+                self._metrics.set_tick_age(one.name, one.tick_age_s)
 
     def status(self) -> dict[str, Any]:
         """How the service stands, as JSON can hold it."""
@@ -492,7 +494,8 @@ def page_of(track: Track) -> dict[str, Any]:
         "depth": track.timeline.computation.depth,
         "waiting": len(track.intake.backlog) + track.source.waiting,
         "finished": track.intake.finished,
-        "source_condition": track.intake.condition,
+        "source_condition": track.conditions()["sources"],
+        "tick_age_s": round(track.tick_age_s, 1),
         "latency_ewma_us": whole_number(reading.latency_ewma_ns / 1e3),
         "latency_p99_us": whole_number(reading.latency_p99_ns / 1e3),
         "jitter_p95_us": whole_number(reading.jitter_p95_ns / 1e3),
