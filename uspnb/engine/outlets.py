@@ -164,10 +164,10 @@ class Aftermath:
 
     def _watch_forecasts(self, rows: Float[np.ndarray, "time *shape"]) -> None:
         """A state that has gone bad forecasts nothing ever again, and would look well from outside."""
-        columns = self._timeline.columns
-        forecast = np.concatenate([rows[..., columns[name]] for name in FORECAST], axis=-1)
+        columns = self._timeline.columns  # a fleet's rows have fewer fields
+        forecast = np.concatenate([rows[..., columns[name]] for name in FORECAST if name in columns], axis=-1)
         finite = np.isfinite(forecast).all(axis=-1).reshape(len(rows), -1)
-        refused = [rows[..., columns[name].start] != 0 for name in REFUSED]
+        refused = [rows[..., columns[name].start] != 0 for name in REFUSED if name in columns]
         accepted = ~np.any(refused, axis=0).reshape(len(rows), -1)
         for place, run in enumerate(self._unusable):
             verdicts = finite[accepted[:, place], place]

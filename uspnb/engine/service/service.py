@@ -20,11 +20,12 @@ from ...errors import DomainError, ResourceBusyError
 from ...model.packing import row_columns
 from ...model.programs import SERIES_LENGTH, result_layout
 from ...persistence.snapshots import EmergencyDumps, SnapshotStatus
+from ...persistence.snapshots.files import PRIVATE_FOLDER
 from ...persistence.stores.base import Store
 from ...predictor.functional import device_for
 from ...runtime import platform
 from ...runtime.arguments import check_number, check_whole
-from ...runtime.files import write_atomic
+from ...runtime.files import lock_path, write_atomic
 from ...sinks import Consumer, GpuMemory, JsonLinesSink, Metrics, MetricsSink, ParityLog, Sink, TelemetryBuffer
 from ...sources import Source
 from ..computation import SeriesComputation
@@ -190,22 +191,25 @@ class Service:
 
     @contextlib.contextmanager
     def _folder_held(self) -> Iterator[None]:
-        """Two services in one folder of snapshots would take turns in overwriting each other's future."""
+        """Two services in one folder of snapshots would take turns in overwriting each other's future.
+
+        The lock lies beside the folder, which may be moved or removed while the service runs, and in it too, for a
+        folder whose neighbourhood is not ours to write.
+        """
         folder = Path(self.config.snapshot_path)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(folder / ".service.lock")
-            lock.acquire(timeout=0)
-        except Timeout:
-            raise ResourceBusyError(f"another service runs on {folder}; give each its own snapshot_path") from None
-        except OSError as error:  # the series go on without a disk, and their conditions say so
-            _log.warning("%s cannot be held for this service alone: %s", folder, error.strerror or error)
+        with contextlib.ExitStack() as held:
+            for place in (lock_path(folder), folder / ".service.lock"):
+                try:
+                    folder.parent.mkdir(parents=True, exist_ok=True)
+                    folder.mkdir(PRIVATE_FOLDER, exist_ok=True)
+                    held.enter_context(FileLock(place, timeout=0))
+                except Timeout:
+                    raise ResourceBusyError(
+                        f"another service runs on {folder}; give each its own snapshot_path"
+                    ) from None
+                except OSError as error:  # the series go on without a disk, and their conditions say so
+                    _log.warning("%s cannot be held for this service alone: %s", place, error.strerror or error)
             yield
-            return
-        try:
-            yield
-        finally:
-            lock.release()
 
     def _open(self) -> Parts:
         config = self.config
