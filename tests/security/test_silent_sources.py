@@ -129,7 +129,7 @@ def test_a_silent_websocket_that_lives_is_waited_for() -> None:
         # Several pings long; a fault would be raised by `take`.
         assert stays(lambda: len(source.take(1)) == 0, 6 * lines.PING_AFTER_S)
         speak.set()
-        assert until(lambda: (taken := source.take(1)).values.size and taken).values.tolist() == [7.0]
+        assert until(lambda: source.take(1).values.tolist()) == [7.0]
         source.close()
         server.shutdown()
 
@@ -161,7 +161,7 @@ def test_lines_that_come_late_are_taken_from_an_http_server(mute: Callable[..., 
     source.start(lambda: None)
     assert stays(lambda: len(source.take(1)) == 0, 4 * lines.ANSWER_S)
     server.connections[0].sendall(b"7\n")
-    assert until(lambda: (taken := source.take(1)).values.size and taken).values.tolist() == [7.0]
+    assert until(lambda: source.take(1).values.tolist()) == [7.0]
     source.close()
 
 
