@@ -21,6 +21,10 @@ class DomainError(UspnbError, ValueError):
     """A value outside the domain of the operation: a tick beyond the outlier bound, a series of the wrong shape."""
 
 
+class ResourceBusyError(DomainError):
+    """A port or a folder that another program holds at present: the same call may succeed later."""
+
+
 class ConfigError(UspnbError, ValueError):
     """A configuration value, key, type or file that cannot be used."""
 
@@ -36,7 +40,7 @@ class ConfigWriteError(ConfigMutationError, OSError):
 
 
 class IntegrityError(UspnbError):
-    """Stored bytes do not match their checksum."""
+    """Stored bytes do not match their checksum, or hold what their writer cannot have had."""
 
 
 class PartialResultError(UspnbError):

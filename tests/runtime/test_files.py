@@ -55,7 +55,7 @@ def test_failure_mid_write_keeps_the_old_content(tmp_path: Path, monkeypatch: py
     path = tmp_path / "state"
     path.write_text("old")
 
-    def half(temporary: Path, content: bytes) -> None:
+    def half(temporary: Path, content: bytes, mode: int | None) -> None:
         temporary.write_bytes(content[: len(content) // 2])
         raise KeyboardInterrupt
 

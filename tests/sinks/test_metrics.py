@@ -46,6 +46,7 @@ def _busy(make_rows: MakeRows, columns: dict[str, slice]) -> Metrics:
     metrics.observe_latency("a", np.array([200_000, 300_000]))
     metrics.observe_jitter("a", meter.tick(200_000, 0))
     metrics.set_jitter("a", meter.reading())
+    metrics.set_tick_age("a", 2.5)
     metrics.set_depth("a", 3)
     metrics.set_queue(4, 2)
     metrics.set_sinks({"telemetry": SinkStatus(10, 3, None)})

@@ -17,7 +17,7 @@ from tomlkit.exceptions import ParseError, TOMLKitError
 
 from ..errors import ConfigError
 from ..runtime.digest import sha256_bytes
-from .meta_schema import META_SECTION, read_settings
+from .meta_schema import META_SECTION, MOST_PROBLEMS, read_settings
 from .schema import DECLARATIONS, SECTIONS, PredictorConfig, check_value, unknown_name, written_fields
 
 _BARE_OR_QUOTED = r"""(?:[A-Za-z0-9_-]+|"[^"\n]*"|'[^'\n]*')"""
@@ -96,7 +96,11 @@ def _parts(dotted: str) -> list[str]:
     return [part.strip("\"'") for part in _PART.findall(dotted)]
 
 
-LARGEST_FILE_BYTES = 1 << 20
+# The template, which explains every key, has some 600 lines and 50,000 bytes; the parser takes a second for a megabyte.
+LARGEST_FILE_BYTES = 1 << 18
+MOST_LINES, LONGEST_LINE = 5000, 16_384
+
+LONGEST_PROBLEM = 3000
 
 
 _checks: list[Callable[[PredictorConfig], None]] = []
@@ -174,11 +178,19 @@ def checked_tables(text: str, source: str) -> Tables:
     Raises:
         ConfigError: no TOML; an unknown, misplaced or repeated section or key; a wrong type or a value out of range.
     """
+    longest = max(map(len, text.split("\n")))
+    if text.count("\n") > MOST_LINES or longest > LONGEST_LINE:
+        raise ConfigError(
+            f"{source}: has {text.count(chr(10)) + 1:,} lines, the longest of {longest:,} characters; at most "
+            f"{MOST_LINES:,} of {LONGEST_LINE:,} are read, so this is no configuration file"
+        )
     lines = SourceLines(text)
     values: dict[str, Any] = {}
     meta: dict[str, Any] = {}
     problems: list[tuple[int | None, str]] = []
     for section, table in _parse_toml(text, source, lines).items():
+        if len(problems) > MOST_PROBLEMS:
+            break
         if section not in SECTIONS and section != META_SECTION:
             problems.append((_line_of(lines, section), _misplaced_section(section)))
         elif not isinstance(table, Mapping):
@@ -189,13 +201,17 @@ def checked_tables(text: str, source: str) -> Tables:
             problems += [(_line_in(lines, section, key), f"{what} in section [{section}]") for key, what in faults]
         else:
             for key, value in table.items():
+                if len(problems) > MOST_PROBLEMS:
+                    break
                 problem = _problem_of(section, key, value)
                 if problem is None:
                     values[key] = value
                 else:
                     problems.append((_line_in(lines, section, key), problem))
     if problems:
-        raise ConfigError("\n".join(_located(source, line, problem) for line, problem in problems))
+        named = [_located(source, line, problem) for line, problem in problems[:MOST_PROBLEMS]]
+        more = [f"{source}: there are more problems than these; mend them first"] if len(problems) > len(named) else []
+        raise ConfigError("\n".join([*named, *more]))
     return Tables(values, meta, lines)
 
 
@@ -370,4 +386,6 @@ def _line_in(lines: SourceLines, section: str, key: str) -> int | None:
 
 
 def _located(source: str, line: int | None, problem: str) -> str:
+    # What is wrong may be a megabyte long itself.
+    problem = problem if len(problem) <= LONGEST_PROBLEM else problem[:LONGEST_PROBLEM] + " ..."
     return f"{source}, line {line}: {problem}" if line else f"{source}: {problem}"

@@ -29,6 +29,7 @@ METRICS = (
 )
 # Seed 003 writes the grace period of the charts with their name in front.
 ALIASES = {"cusum_grace_period_steps": "grace_period_steps"}
+MOST_PROBLEMS = 20
 _EDGES = ("_min", "_max", "_step")
 
 Range: TypeAlias = tuple[float, float, float | None]
@@ -150,6 +151,8 @@ def read_settings(table: Mapping[str, Any]) -> Settings:
     edges: dict[str, dict[int, tuple[str, Any]]] = {}
     problems: list[tuple[str, str]] = []
     for key, value in table.items():
+        if len(problems) > MOST_PROBLEMS:
+            break  # who mends these reads of the others then
         try:
             if key in META_DECLARATIONS:
                 values[key] = checked_scalar(key, value, META_DECLARATIONS[key], META_DEFAULTS[key])

@@ -24,6 +24,11 @@ from .timeline import Timeline
 
 INTERVALS = 15
 DUMPED_TICKS = 256
+MOST_NAMED = 5
+FORECAST = ("prediction", "scale", "lower", "upper", "weight")
+REFUSED = ("not_finite", "outlier", "out_of_order")
+# The first accepted tick of a series has no forecast yet.
+UNUSABLE_TICKS = 2
 BRIEF = ("kurtosis", "dgm_entropy", "adaptive_threshold", "alarm", "mode_collapse_warning", "distance_to_collapse")
 
 
@@ -62,6 +67,8 @@ class Aftermath:
 
     Attributes:
         needed: whether anything is to follow: nothing is measured where no outlet is on and no load is shed.
+        condition: which assets have had no finite forecast at their last accepted ticks, None where all have; any
+            thread may read it.
     """
 
     def __init__(
@@ -78,6 +85,8 @@ class Aftermath:
         self.needed = config.load_shedding or outlets != Outlets()
         self.names, self.name = names, name
         self.emergency = np.zeros(len(names), bool)
+        self.condition: str | None = None
+        self._unusable = np.zeros(len(names), np.int64)
         self._outlets, self._timeline, self._say = outlets, timeline, say
         self._intervals: deque[int] = deque(maxlen=INTERVALS)
         self._newest_ns: int | None = None
@@ -104,12 +113,22 @@ class Aftermath:
                 for place, name in enumerate(self.names):
                     self._outlets.telemetry.emit(name, first, rows[:, place], taken.ticks.stamps_ns)
         self._watch_emergency(rows)
+        self._watch_forecasts(rows)
+
+    @property
+    def usual_interval_ns(self) -> int:
+        """Median of the last intervals between ticks, 0 before there is one; for the worker's thread."""
+        return statistics.median_high(self._intervals or [0])
+
+    def learn_intervals(self, intervals_ns: np.ndarray) -> None:
+        """Begin with the intervals that a state remembers, -1 where it does not."""
+        self._intervals.extend(intervals_ns[intervals_ns > 0].ravel().tolist())
 
     def shed(self, tick: int) -> bool:
         """Follow the load with the log-signature's depth, after ticks that came live; whether it changed."""
         computation = self._timeline.computation
         before = computation.depth
-        interval = computation.config.tick_interval_ns or statistics.median_high(self._intervals or [0])
+        interval = computation.config.tick_interval_ns or self.usual_interval_ns
         if not computation.shed(self.meter.latency_ewma_ns, interval, tick, jittery=self.meter.degraded):
             return False
         what = "lowered" if computation.depth < before else "raised"
@@ -142,6 +161,23 @@ class Aftermath:
         if self._outlets.dumps is not None:
             for place in np.flatnonzero((now & ~before).any(axis=0)).tolist():
                 self._dump(self._outlets.dumps, place)
+
+    def _watch_forecasts(self, rows: Float[np.ndarray, "time *shape"]) -> None:
+        """A state that has gone bad forecasts nothing ever again, and would look well from outside."""
+        columns = self._timeline.columns  # a fleet's rows have fewer fields
+        forecast = np.concatenate([rows[..., columns[name]] for name in FORECAST if name in columns], axis=-1)
+        finite = np.isfinite(forecast).all(axis=-1).reshape(len(rows), -1)
+        refused = [rows[..., columns[name].start] != 0 for name in REFUSED if name in columns]
+        accepted = ~np.any(refused, axis=0).reshape(len(rows), -1)
+        for place, run in enumerate(self._unusable):
+            verdicts = finite[accepted[:, place], place]
+            usable = np.flatnonzero(verdicts)
+            self._unusable[place] = len(verdicts) - 1 - usable[-1] if usable.size else run + len(verdicts)
+        bad = np.flatnonzero(self._unusable >= UNUSABLE_TICKS)
+        named = ", ".join(self.names[place] for place in bad[:MOST_NAMED])
+        more = f" and {len(bad) - MOST_NAMED} more" if len(bad) > MOST_NAMED else ""
+        text = f"forecasts of {named}{more} are not finite; restart it, from an older snapshot or with --fresh"
+        self.condition = text if bad.size else None
 
     def _dump(self, dumps: EmergencyDumps, place: int) -> None:
         timeline = self._timeline

@@ -32,6 +32,7 @@ COMPILING = (
     "the predictor is being compiled, which takes up to half a minute the first time; commands act when it is ready"
 )
 SHARED_PORTION = 32
+USUAL_INTERVALS = 20
 LONGEST_STORE_S = 30.0
 _numbers = itertools.count(1)
 
@@ -61,7 +62,8 @@ class TrackOptions:
 
     Attributes:
         speed: ticks per second of a replay, None for as fast as possible; live ticks are taken as they come.
-        silence_s: seconds without a tick after which a live source counts as silent, None for never.
+        silence_s: seconds without a tick after which a live source counts as silent, but at least twenty of its usual
+            intervals, None for never.
         retry: whether a source that breaks is taken up again by itself; else the track stands still and says why.
         outlets: where results go.
         snapshots: whether a snapshot is written every `snapshot_interval_steps` ticks, and one at the end.
@@ -179,8 +181,18 @@ class Track:
         stored = None if self.stored is None else self.stored.condition
         return {
             "snapshots": (None if snapshots is None else snapshots.condition) or stored,
-            "sources": self.intake.condition or self.playback.error,
+            "sources": self.intake.condition or self.playback.error or self._silence,
+            "forecasts": self.aftermath.condition,
         }
+
+    @property
+    def _silence(self) -> str | None:
+        return f"no tick for {self.tick_age_s:.0f} s" if self.playback.silent else None
+
+    @property
+    def tick_age_s(self) -> float:
+        """Seconds since the last tick was processed, or since it was told to go on where none was since."""
+        return time.monotonic() - self._last_tick_s
 
     def status(self, place: int | None = None) -> Status:
         """How it stands; of one of its assets where a place is given."""
@@ -265,6 +277,7 @@ class Track:
         if snapshot is not None:
             loaded, backlog = snapshot
             ticks, extra = loaded.progress.ticks, self._take_state(loaded)
+            self.aftermath.learn_intervals(np.asarray(loaded.state.gate.intervals_ns))
             position = int(extra.get("position", ticks))
             self.intake.resume(position, loaded.progress.last_timestamp_ns, backlog)
         if self.options.store is not None:
@@ -524,7 +537,7 @@ class Track:
 
     def patience_s(self) -> float | None:
         """Seconds to sleep unless woken, None for as long as it takes; tells when a source has become silent."""
-        playback, silence_s = self.playback, self.options.silence_s
+        playback, silence_s = self.playback, self._silence_limit_s()
         retry_s = self.intake.wait_s() if playback.active else None
         if retry_s is not None:
             return retry_s
@@ -539,6 +552,10 @@ class Track:
         playback.message = f"no tick for {silence_s:g} s; it goes on by itself with the next one"
         self.tell("silence", playback.message)
         return 0.0
+
+    def _silence_limit_s(self) -> float | None:
+        least_s = self.options.silence_s
+        return None if least_s is None else max(least_s, USUAL_INTERVALS * self.aftermath.usual_interval_ns / 1e9)
 
     @property
     def _interval(self) -> int:

@@ -39,7 +39,13 @@ _BLOCK = 65_536
 # a whole file
 
 
-def write_atomic(path: str | os.PathLike[str], data: bytes | str, *, lock_timeout_s: float = LOCK_TIMEOUT_S) -> Path:
+def write_atomic(
+    path: str | os.PathLike[str],
+    data: bytes | str,
+    *,
+    lock_timeout_s: float = LOCK_TIMEOUT_S,
+    mode: int | None = None,
+) -> Path:
     """Replace the content of a file by `data`, all of it or nothing.
 
     The bytes go to a temporary file in the same folder, are forced to disk, and take the place of the old file by one
@@ -51,6 +57,7 @@ def write_atomic(path: str | os.PathLike[str], data: bytes | str, *, lock_timeou
         path: the file to write; its folder must exist.
         data: the whole new content; text is encoded as UTF-8 with the newlines it has.
         lock_timeout_s: how long to wait for another writer [s].
+        mode: permissions of a file that does not exist yet; by default what the umask leaves.
 
     Returns:
         The path that was written, links resolved.
@@ -66,7 +73,7 @@ def write_atomic(path: str | os.PathLike[str], data: bytes | str, *, lock_timeou
         # filelock would make the folder; a mistyped path must not.
         raise FileNotFoundError(f"cannot write {target}: there is no folder {target.parent}; make it first")
     with FileLock(lock_path(target), timeout=lock_timeout_s):
-        replace_content(target, content)
+        replace_content(target, content, mode)
     return target
 
 
@@ -83,7 +90,7 @@ def replace_content(target: Path, content: bytes, mode: int | None = None) -> No
     """
     temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
     try:
-        _write_through(temporary, content)
+        _write_through(temporary, content, mode)
         if target.exists():
             mode = stat.S_IMODE(target.stat().st_mode)
         if mode is not None:
@@ -111,9 +118,10 @@ def lock_path(path: str | os.PathLike[str]) -> Path:
     return target.with_name(f".{target.name}.lock")
 
 
-def _write_through(path: Path, content: bytes) -> None:
-    # "xb" refuses an existing file and honours the umask, which `tempfile` does not.
-    with path.open("xb") as stream:
+def _write_through(path: Path, content: bytes, mode: int | None) -> None:
+    # An existing file is refused; the umask is honoured, which `tempfile` does not; what is private is so at once.
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+    with os.fdopen(os.open(path, flags, 0o666 if mode is None else mode), "wb") as stream:
         stream.write(content)
         stream.flush()
         os.fsync(stream.fileno())

@@ -11,7 +11,7 @@ from ..model.kernels.registry import kernel_entry
 
 Kind = Literal["counter", "gauge", "histogram"]
 
-PARTS = ("snapshots", "telemetry", "parity", "metrics", "dumps", "sources", "stores", "service")
+PARTS = ("snapshots", "telemetry", "parity", "metrics", "dumps", "sources", "forecasts", "stores", "service")
 REJECTIONS = ("not_finite", "outlier", "out_of_order")
 DOUBTS = ("stale", "sparse", "frozen")
 
@@ -66,6 +66,7 @@ _GROUPS: dict[str, tuple[MetricSpec, ...]] = {
         _counter("ticks", "Ticks that were judged, rejected ones included.", "asset"),
         _counter("rejections", "Ticks that the gate refused, by reason.", "asset", "reason"),
         _counter("doubtful_ticks", "Ticks whose clock or signal was doubtful, by reason.", "asset", "reason"),
+        _gauge("last_tick_age_seconds", "Time since the last tick, or since the start.", "asset", unit="s"),
         _gauge("assets_beyond_limit", "Series counted together under the label value 'other'."),
     ),
     "Alarms and modes": (

@@ -170,6 +170,12 @@ class Metrics:
         # Asked for at each scrape, so that the age grows while nothing happens; NaN before the first snapshot.
         age.set_function(lambda: (self._clock_ns() - saved_ns) / 1e9 if saved_ns else math.nan)
 
+    def set_tick_age(self, asset: str, seconds: float) -> None:
+        """Show how long ago the last tick was processed; call it at each look."""
+        label = self._label(asset)
+        if label != OTHER:
+            self._gauge("predictor_last_tick_age_seconds", label, value=seconds)
+
     def shutdown(self, seconds: float, residual: int) -> None:
         """Count a shutdown that finished what was accepted.
 

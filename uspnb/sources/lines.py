@@ -7,6 +7,7 @@ import contextlib
 import http
 import http.client
 import logging
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -33,7 +34,12 @@ class LineSource(ReadingSource):
     is exhausted.
 
     Credentials come only from the environment: USPNB_SOURCE_TOKEN is sent as a bearer token, or USPNB_SOURCE_USER and
-    USPNB_SOURCE_PASSWORD by basic authentication; unencrypted only to this machine.  They appear in no message.
+    USPNB_SOURCE_PASSWORD by basic authentication; unencrypted only to this machine.  They appear in no message.  A
+    redirect would take them along and is a fault, which says so.
+
+    A server that takes a connection and does not answer is a fault after ten seconds.  From one that falls silent later
+    a WebSocket wants an answer to a ping, and HTTP one to the probes of TCP; where none comes within a minute, the
+    connection counts as broken.  A server that lives and has nothing to say is waited for.
 
     Args:
         url: the address, without user and password.
@@ -124,6 +130,9 @@ def cut_lines(blocks: Iterator[str], longest: int) -> Iterator[str]:
 
 
 CONNECT_S = 5.0
+ANSWER_S = 10.0
+PING_AFTER_S, PONG_S = 20.0, 20.0
+PROBE_AFTER_S, PROBE_EVERY_S, PROBES = 20, 10, 3
 POLL_S = 0.2
 CLOSE_S = 0.2
 BLOCK = 1 << 16
@@ -177,7 +186,16 @@ class WebSocketLines:
 
     def __init__(self, url: str, authorization: str | None) -> None:
         from websockets.exceptions import InvalidStatus, WebSocketException
-        from websockets.sync.client import connect
+        from websockets.sync.client import ClientConnection, connect
+
+        class Unmoved(ClientConnection):
+            """The library follows a redirect, as far as it leads; this one ends at any answer but the right one."""
+
+            def handshake(self, *arguments: Any, **options: Any) -> None:
+                try:
+                    super().handshake(*arguments, **options)
+                except InvalidStatus as error:
+                    raise ConnectionLost(_status(error.response.status_code)) from None
 
         headers = {"Authorization": authorization} if authorization else None
         try:
@@ -187,13 +205,12 @@ class WebSocketLines:
                 open_timeout=CONNECT_S,
                 close_timeout=CLOSE_S,
                 max_size=LARGEST_MESSAGE,
-                # Pings go unanswered while the reader waits for room; whether a source is silent, its user judges.
+                # The library's pings would go unanswered while the reader waits for room; `blocks` sends its own.
                 ping_interval=None,
                 proxy=None if is_loopback(urlsplit(url).hostname or "") else True,
                 logger=_quiet,
+                create_connection=Unmoved,
             ).__enter__()
-        except InvalidStatus as error:
-            raise ConnectionLost(_status(error.response.status_code)) from None
         except (WebSocketException, OSError, EOFError) as error:
             raise ConnectionLost(f"no connection: {why(error)}") from None
 
@@ -201,11 +218,20 @@ class WebSocketLines:
         """Messages with an end of line; see `Transport.blocks`."""
         from websockets.exceptions import ConnectionClosed
 
+        heard_s, pong = time.monotonic(), None
         while not stopped():
             try:
-                message = self._socket.recv(timeout=POLL_S)
-            except TimeoutError:
-                continue
+                try:
+                    message = self._socket.recv(timeout=POLL_S)
+                except TimeoutError:
+                    silent_s = time.monotonic() - heard_s
+                    if pong is not None and pong.is_set():
+                        heard_s, pong = time.monotonic(), None
+                    elif pong is None and silent_s > PING_AFTER_S:
+                        pong = self._socket.ping()
+                    elif silent_s > PING_AFTER_S + PONG_S:
+                        raise ConnectionLost(f"the server is silent and answers no ping within {PONG_S:g} s") from None
+                    continue
             except ConnectionClosed as error:
                 if error.rcvd is not None and error.rcvd.code == NORMAL_CLOSE:
                     return
@@ -215,6 +241,7 @@ class WebSocketLines:
                 raise ConnectionLost(f"the server closed the connection{code}") from None
             except OSError as error:
                 raise ConnectionLost(f"the connection broke: {why(error)}") from None
+            heard_s, pong = time.monotonic(), None
             text = message.decode("utf-8", errors="replace") if isinstance(message, bytes) else message
             yield text + "\n"
 
@@ -242,11 +269,13 @@ class HttpLines:
 
         host = urlsplit(url).hostname or ""
         self._session = requests.Session()
+        for scheme in ("http://", "https://"):
+            self._session.mount(scheme, _probing_adapter())
         try:
             self._response = self._session.get(
                 url,
                 stream=True,
-                timeout=(CONNECT_S, None),
+                timeout=(CONNECT_S, ANSWER_S),
                 auth=authorize,
                 allow_redirects=False,  # a redirect would take the credentials along
                 proxies={"no_proxy": host} if is_loopback(host) else None,
@@ -291,6 +320,48 @@ class HttpLines:
     def __exit__(self, *error: object) -> None:
         self._response.close()
         self._session.close()
+
+
+def _probing_adapter() -> Any:
+    """An adapter of requests that limits the wait for a response's head, and not the wait for its lines.
+
+    Lines may come days apart: whether a silent server lives, TCP asks, where the system can.
+    """
+    from requests.adapters import HTTPAdapter
+    from urllib3.connection import HTTPConnection, HTTPSConnection
+    from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+
+    # The first is the library's own default, which a list of options replaces.
+    probes = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1), (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]
+    wanted = {"TCP_KEEPIDLE": PROBE_AFTER_S, "TCP_KEEPINTVL": PROBE_EVERY_S, "TCP_KEEPCNT": PROBES}
+    probes += [(socket.IPPROTO_TCP, getattr(socket, n), value) for n, value in wanted.items() if hasattr(socket, n)]
+
+    def patient(pool: Any, kind: Any) -> Any:
+        class Connection(kind):
+            def getresponse(self) -> Any:
+                sock = self.sock
+                response = super().getresponse()
+                sock.settimeout(None)
+                return response
+
+        return type(pool.__name__, (pool,), {"ConnectionCls": Connection})
+
+    pools = {
+        "http": patient(HTTPConnectionPool, HTTPConnection),
+        "https": patient(HTTPSConnectionPool, HTTPSConnection),
+    }
+
+    class Adapter(HTTPAdapter):
+        def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
+            super().init_poolmanager(*arguments, socket_options=probes, **options)
+            self.poolmanager.pool_classes_by_scheme = pools
+
+        def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
+            manager = super().proxy_manager_for(proxy, socket_options=probes, **options)
+            manager.pool_classes_by_scheme = pools
+            return manager
+
+    return Adapter()
 
 
 def _status(code: int) -> str:

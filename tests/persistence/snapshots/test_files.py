@@ -208,10 +208,12 @@ def test_an_error_of_the_disk_leaves_the_last_valid_one(
     def fail(*_: object, **__: object) -> None:
         raise OSError(errno.EIO, "Input/output error")
 
-    if failing == "open":
-        monkeypatch.setattr(whole_file.Path, "open", fail)
-    else:
-        monkeypatch.setattr(whole_file.os, failing, fail)
+    real = os.open
+
+    def fail_to_make(path: object, flags: int, mode: int = 0o777, **rest: object) -> int:
+        return fail() if str(path).endswith(".tmp") else real(path, flags, mode, **rest)  # type: ignore
+
+    monkeypatch.setattr(whole_file.os, failing, fail_to_make if failing == "open" else fail)
     with pytest.raises(OSError, match="Input/output"):
         folder.save(at(payload, 2))
     monkeypatch.undo()

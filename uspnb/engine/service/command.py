@@ -15,9 +15,11 @@ from ... import runtime
 from ...config.load import load_config
 from ...config.schema import PredictorConfig
 from ...data.command import add_group_argument, add_reading_arguments, reading_of
-from ...errors import ConfigError, DomainError
+from ...errors import ConfigError, DomainError, ResourceBusyError
+from ...persistence.stores.base import StoreUnavailableError
 from ...sources import Source, open_source
 
+TEMPORARY_FAILURE = 75  # EX_TEMPFAIL of sysexits.h, which Windows does not define: a supervisor may try again
 TABLES = (".csv", ".tsv", ".txt")
 _NAMED = re.compile(r"([A-Za-z0-9_.-]+)=(.+)", re.DOTALL)
 
@@ -55,11 +57,20 @@ def run(options: argparse.Namespace) -> int:
     """Serve until SIGTERM or SIGINT.
 
     Returns:
-        0 where everything that was accepted is safe, 1 where it is not.
+        0 where everything that was accepted is safe, 1 where it is not, 75 where a port, a folder or a store is not to
+        be had at present, so that another try may succeed.
 
     Raises:
         ConfigError, DomainError, OSError: a setting, a source, a vault or a snapshot that cannot be used.
     """
+    try:
+        return _serve(options)
+    except (ResourceBusyError, StoreUnavailableError) as error:
+        print(f"uspnb: not now: {error}", file=sys.stderr)
+        return TEMPORARY_FAILURE
+
+
+def _serve(options: argparse.Namespace) -> int:
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     for noisy in ("jax", "jaxlib"):
         logging.getLogger(noisy).setLevel(logging.WARNING)

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import logging
+import os
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from ...errors import DomainError
+from ...errors import DomainError, ResourceBusyError
 from ...runtime.credentials import is_loopback
 
 MOST_CONNECTIONS = 32
 SLOWEST_REQUEST_S = 5.0
+LOOK_S = 0.1
+BUSY = (errno.EADDRINUSE, errno.EADDRNOTAVAIL)
 TEXT, JSON = "text/plain; charset=utf-8", "application/json"
 EXPOSITION = "text/plain; version=0.0.4; charset=utf-8"
 _log = logging.getLogger("uspnb.service")
@@ -43,7 +49,8 @@ class StatusServer:
     """Answers GET and HEAD of /healthz, /readyz, /metrics and /status in threads of its own.
 
     A server on a loopback address answers requests for a loopback name only, so that no page in a browser can read it
-    under another name.
+    under another name.  A request must have come whole within five seconds of its connection, however its bytes are
+    spread over them; of more than 32 connections whose request is still coming the oldest is closed for a new one.
 
     Args:
         pages: what it tells.
@@ -53,6 +60,7 @@ class StatusServer:
 
     Raises:
         DomainError: an address beyond loopback without `allow_public`, or one that cannot be listened on.
+        ResourceBusyError: another program has the port, or this machine does not have the address yet.
     """
 
     def __init__(self, pages: Pages, address: str, port: int, *, allow_public: bool = False) -> None:
@@ -65,12 +73,13 @@ class StatusServer:
         try:
             self._server = _Server(pages, address, port, local)
         except OSError as error:
-            raise DomainError(
+            kind = ResourceBusyError if error.errno in BUSY else DomainError
+            raise kind(
                 f"{address} port {port} cannot be listened on: {error.strerror or error}; another metrics_port is to "
                 "be had, and 0 takes a free one"
             ) from error
         self._thread = threading.Thread(
-            target=self._server.serve_forever, kwargs={"poll_interval": 0.1}, name="uspnb-http", daemon=True
+            target=self._server.serve_forever, kwargs={"poll_interval": LOOK_S}, name="uspnb-http", daemon=True
         )
         self._thread.start()
 
@@ -95,17 +104,29 @@ class _Server(ThreadingHTTPServer):
     def __init__(self, pages: Pages, address: str, port: int, local: bool) -> None:
         self.pages, self.local = pages, local
         self.address_family = socket.AF_INET6 if ":" in address else socket.AF_INET
-        self._free = threading.BoundedSemaphore(MOST_CONNECTIONS)
+        self._lock = threading.Lock()
+        self._in_service = 0
+        self._coming: dict[socket.socket, float] = {}  # connections without a whole request yet, the oldest first
         super().__init__((address, port), _Handler)
 
     def server_bind(self) -> None:
         # The parent asks the name service for this machine's name, which may take seconds and is used nowhere.
+        if os.name == "posix":  # connections that a scraper left behind must not keep a restart from its own port
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.socket.bind(self.server_address)
         self.server_address = self.socket.getsockname()
         self.server_name, self.server_port = str(self.server_address[0]), self.server_address[1]
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        if not self._free.acquire(blocking=False):
+        with self._lock:
+            # A connection that gave way takes a moment to end its thread, hence twice as many.
+            full = self._in_service >= 2 * MOST_CONNECTIONS
+            if not full:
+                self._in_service += 1
+                if len(self._coming) >= MOST_CONNECTIONS:
+                    self._cut(next(iter(self._coming)))
+                self._coming[request] = time.monotonic()
+        if full:
             self.shutdown_request(request)
             return
         super().process_request(request, client_address)
@@ -114,7 +135,27 @@ class _Server(ThreadingHTTPServer):
         try:
             super().process_request_thread(request, client_address)
         finally:
-            self._free.release()
+            with self._lock:
+                self._in_service -= 1
+                self._coming.pop(request, None)
+
+    def request_came(self, connection: socket.socket) -> None:
+        """Let a connection be: its request is whole."""
+        with self._lock:
+            self._coming.pop(connection, None)
+
+    def service_actions(self) -> None:
+        """Cut the connections whose request has been coming for too long; called at every turn of the loop."""
+        late = time.monotonic() - SLOWEST_REQUEST_S
+        with self._lock:
+            for connection in [one for one, began in self._coming.items() if began < late]:
+                self._cut(connection)
+
+    def _cut(self, connection: socket.socket) -> None:
+        """End what the thread of a connection reads, and with it the thread; under the lock."""
+        del self._coming[connection]
+        with contextlib.suppress(OSError):  # the client has gone
+            connection.shutdown(socket.SHUT_RDWR)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that went away is no event of the service; a page that failed is."""
@@ -133,6 +174,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(with_body=False)
 
     def _answer(self, *, with_body: bool) -> None:
+        self.server.request_came(self.connection)
         status, kind, body = self._page()
         self.send_response(status)
         for name, value in (

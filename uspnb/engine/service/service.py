@@ -16,15 +16,16 @@ from filelock import FileLock, Timeout
 
 from ...config.load import config_hash
 from ...config.schema import PredictorConfig
-from ...errors import DomainError
+from ...errors import DomainError, ResourceBusyError
 from ...model.packing import row_columns
 from ...model.programs import SERIES_LENGTH, result_layout
 from ...persistence.snapshots import EmergencyDumps, SnapshotStatus
+from ...persistence.snapshots.files import PRIVATE_FOLDER
 from ...persistence.stores.base import Store
 from ...predictor.functional import device_for
 from ...runtime import platform
 from ...runtime.arguments import check_number, check_whole
-from ...runtime.files import write_atomic
+from ...runtime.files import lock_path, write_atomic
 from ...sinks import Consumer, GpuMemory, JsonLinesSink, Metrics, MetricsSink, ParityLog, Sink, TelemetryBuffer
 from ...sources import Source
 from ..computation import SeriesComputation
@@ -170,8 +171,8 @@ class Service:
             0 where all that was accepted is in a snapshot and nothing waits for a disk any more, 1 where it is not.
 
         Raises:
-            ConfigError, DomainError, OSError: a snapshot does not fit the settings or the source, or the address of
-                the metrics is taken; no tick was accepted then.
+            ConfigError, DomainError, OSError: a snapshot does not fit the settings or the source; no tick was accepted.
+            ResourceBusyError: the address of the metrics or the folder of the snapshots is taken.
         """
         watched = StopSignals(self.deadline, self.stop, _log.warning) if signals else contextlib.nullcontext()
         with watched, self._folder_held():
@@ -190,22 +191,25 @@ class Service:
 
     @contextlib.contextmanager
     def _folder_held(self) -> Iterator[None]:
-        """Two services in one folder of snapshots would take turns in overwriting each other's future."""
+        """Two services in one folder of snapshots would take turns in overwriting each other's future.
+
+        The lock lies beside the folder, which may be moved or removed while the service runs, and in it too, for a
+        folder whose neighbourhood is not ours to write.
+        """
         folder = Path(self.config.snapshot_path)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(folder / ".service.lock")
-            lock.acquire(timeout=0)
-        except Timeout:
-            raise DomainError(f"another service runs on {folder}; give each its own snapshot_path") from None
-        except OSError as error:  # the series go on without a disk, and their conditions say so
-            _log.warning("%s cannot be held for this service alone: %s", folder, error.strerror or error)
+        with contextlib.ExitStack() as held:
+            for place in (lock_path(folder), folder / ".service.lock"):
+                try:
+                    folder.parent.mkdir(parents=True, exist_ok=True)
+                    folder.mkdir(PRIVATE_FOLDER, exist_ok=True)
+                    held.enter_context(FileLock(place, timeout=0))
+                except Timeout:
+                    raise ResourceBusyError(
+                        f"another service runs on {folder}; give each its own snapshot_path"
+                    ) from None
+                except OSError as error:  # the series go on without a disk, and their conditions say so
+                    _log.warning("%s cannot be held for this service alone: %s", place, error.strerror or error)
             yield
-            return
-        try:
-            yield
-        finally:
-            lock.release()
 
     def _open(self) -> Parts:
         config = self.config
@@ -241,7 +245,8 @@ class Service:
         computation = SeriesComputation(self.config, shedding=self.config.load_shedding)
         timeline = Timeline(computation, Recording(self._ring, computation.shape))
         labels = Labels(name, source.units, source.time_is_grid, tuple(source.notes))
-        options = TrackOptions(retry=True, outlets=outlets, snapshots=True, store=self._store)
+        silence_s = self.config.source_silence_s or None
+        options = TrackOptions(retry=True, outlets=outlets, snapshots=True, store=self._store, silence_s=silence_s)
         return Track(timeline, source, labels, name=name, options=options, events=events)
 
     def _prepare(self, watch: Watch) -> None:
@@ -415,6 +420,7 @@ class Watch:
             "metrics": sinks.get("metrics"),
             "dumps": self._dumps.condition,
             "sources": _joined([(name, of["sources"]) for name, of in conditions]),
+            "forecasts": _joined([(name, of["forecasts"]) for name, of in conditions]),
             "service": f"jitter above its limit on {jittery}" if jittery else None,
         }
 
@@ -435,6 +441,7 @@ class Watch:
                 self._metrics.set_snapshot(one.name, snapshots_of(one))
                 self._metrics.set_jitter(one.name, one.aftermath.meter.reading())
                 self._metrics.set_depth(one.name, one.timeline.computation.depth)
+                self._metrics.set_tick_age(one.name, one.tick_age_s)
 
     def status(self) -> dict[str, Any]:
         """How the service stands, as JSON can hold it."""
@@ -491,7 +498,8 @@ def page_of(track: Track) -> dict[str, Any]:
         "depth": track.timeline.computation.depth,
         "waiting": len(track.intake.backlog) + track.source.waiting,
         "finished": track.intake.finished,
-        "source_condition": track.intake.condition,
+        "source_condition": track.conditions()["sources"],
+        "tick_age_s": round(track.tick_age_s, 1),
         "latency_ewma_us": whole_number(reading.latency_ewma_ns / 1e3),
         "latency_p99_us": whole_number(reading.latency_p99_ns / 1e3),
         "jitter_p95_us": whole_number(reading.jitter_p95_ns / 1e3),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import os
 import re
 import shutil
@@ -25,12 +26,19 @@ from ...runtime.digest import sha256_bytes
 from ...runtime.files import LOCK_TIMEOUT_S, Writer, lock_path, sync_folder, write_atomic
 from .codec import MAGIC_BYTES, checksum_of, decode, encode, most_file_bytes
 from .payload import Payload, kind_of, ticks_of
+from .ranges import check_numbers
 
 SPARE_BYTES = 64 << 10
 _NAME = re.compile(r"snapshot_(\d{12,19})_(\d{1,19})\.msgpack")
 _LEFTOVER = re.compile(r"\.snapshot_\d+_\d+\.msgpack\.[0-9a-f]+\.tmp")
 _LOCK = ".snapshots.lock"
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
+# Names of devices on Windows, with any suffix.
+_RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
+# Later than any snapshot of ours; a stray file of this name must not push the next one out of the pattern.
+LATEST_INSTANT = 2**62
+PRIVATE_FILE, PRIVATE_FOLDER = 0o600, 0o700
+_log = logging.getLogger("uspnb.persistence")
 
 Where = str | os.PathLike[str]
 
@@ -67,6 +75,8 @@ class Found(NamedTuple):
 def write_snapshot(path: Where, payload: Payload, compression: str = "none") -> Written:
     """Write a snapshot: whole, on the disk, in the place of what was there, or nothing.
 
+    A new file may be read by its owner alone; one that is replaced keeps its permissions.
+
     Args:
         path: the file; its folder must exist.
         payload: of `snapshot_of`.
@@ -74,14 +84,16 @@ def write_snapshot(path: Where, payload: Payload, compression: str = "none") -> 
 
     Raises:
         DomainError: the payload has no place in the format.
+        IntegrityError: the state holds numbers with which no predictor could go on (see `ranges`).
         OSError: too little space (found out before anything is written), no such folder, not writable; what was there
             is then untouched.
     """
     began = time.perf_counter()
+    check_numbers(payload)
     data = encode(payload, compression, kind=kind_of(payload))
     target = Path(path)
     check_space(target.parent, len(data))
-    written = write_atomic(target, data)
+    written = write_atomic(target, data, mode=PRIVATE_FILE)
     return Written(written, len(data), checksum_of(data), time.perf_counter() - began)
 
 
@@ -89,10 +101,13 @@ def read_snapshot(path: Where) -> Payload:
     """The payload of a snapshot file, of one series or of a fleet, verified.
 
     Raises:
-        IntegrityError: damaged, cut, no snapshot, or no regular file of a bounded size.
+        IntegrityError: damaged, cut, no snapshot, no regular file of a bounded size, or a state of numbers that no
+            predictor has, whatever its checksum says.
         OSError: the file cannot be read.
     """
-    return decode(read_bounded(path), kind=("snapshot", "fleet"))
+    payload = decode(read_bounded(path), kind=("snapshot", "fleet"))
+    check_numbers(payload)
+    return payload
 
 
 def read_bounded(path: Where) -> bytes:
@@ -130,7 +145,8 @@ def check_space(folder: Path, needed: int) -> None:
 class SnapshotFolder:
     """A folder of snapshots, of which the newest are kept.
 
-    Writers of one folder take turns.  Files are ordered by the instant in their names.
+    Writers of one folder take turns.  Files are ordered by the instant in their names.  A folder that is made here, and
+    every file, is its owner's alone.
 
     Args:
         folder: made when the first snapshot is saved, and again should it vanish.
@@ -150,6 +166,7 @@ class SnapshotFolder:
 
         Raises:
             DomainError: the payload has no place in the format.
+            IntegrityError: the state holds numbers with which no predictor could go on.
             OSError: the disk is full, the folder cannot be made or written; the snapshots that are there stay.
         """
         began = time.perf_counter()
@@ -157,7 +174,7 @@ class SnapshotFolder:
         if not isinstance(instant, int) or instant < 0:
             raise DomainError(f"the payload's timestamp is {instant!r}; it must be nanoseconds since 1970")
         if not self.folder.is_dir():
-            self.folder.mkdir(parents=True, exist_ok=True)
+            self.folder.mkdir(PRIVATE_FOLDER, parents=True, exist_ok=True)
             sync_folder(self.folder.parent)
         with FileLock(self.folder / _LOCK, timeout=LOCK_TIMEOUT_S):
             self._remove_leftovers()
@@ -175,7 +192,7 @@ class SnapshotFolder:
         except (FileNotFoundError, NotADirectoryError):
             return []
         matches = ((match, name) for name in names if (match := _NAME.fullmatch(name)))
-        ordered = sorted((int(match[2]), int(match[1]), name) for match, name in matches)
+        ordered = sorted((int(m[2]), int(m[1]), name) for m, name in matches if int(m[2]) < LATEST_INSTANT)
         return [self.folder / name for _, _, name in ordered]
 
     def newest_valid(self) -> Found | None:
@@ -223,16 +240,37 @@ class SnapshotFolder:
 
 
 def safe_name(asset: str) -> str:
-    """A part of a file name for a series: its own name where that is plain, else with a digest that keeps it apart."""
-    plain = _UNSAFE.sub("_", asset).strip(".")[:80]
-    if plain and plain == asset:
+    """A part of a file name for a series, that no other series has on any disk.
+
+    Its own name where that is plain and of small letters; else with a digest, which keeps apart what a disk does not
+    that ignores case.
+    """
+    plain = _plain_name(asset)
+    if plain and plain == asset == asset.lower() and not _RESERVED.fullmatch(asset):
         return plain
+    plain = f"_{plain}" if _RESERVED.fullmatch(plain) else plain
     return f"{plain or 'series'}-{sha256_bytes(asset.encode('utf-8', 'surrogatepass'))[:12]}"
+
+
+def _plain_name(asset: str) -> str:
+    return _UNSAFE.sub("_", asset).strip(".")[:80]
 
 
 def series_folder(config: PredictorConfig, name: str) -> Path:
     """The folder of one series below `snapshot_path`, where a service keeps its snapshots too."""
-    return Path(config.snapshot_path) / safe_name(name or "series")
+    root, asset = Path(config.snapshot_path), name or "series"
+    folder = root / safe_name(asset)
+    # Before there were digests for capitals and reserved names, a plain name was the folder's.
+    if _plain_name(asset) == asset != folder.name and not folder.exists() and asset in _names_in(root):
+        return root / asset
+    return folder
+
+
+def _names_in(folder: Path) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except OSError:
+        return []
 
 
 class SnapshotStatus(NamedTuple):
@@ -332,11 +370,15 @@ class SnapshotWriter:
             else:
                 written = place.save(payload)
         except Exception as problem:
+            condition = f"snapshots cannot be written: {problem}"
             with self._lock:
-                condition = f"snapshots cannot be written: {problem}"
+                begins = self._status.condition is None
                 self._status = self._status._replace(failed=self._status.failed + 1, condition=condition)
+            if begins:
+                _log.warning("%s: %s; the one before stays, and it is tried again", _shown(place), condition)
             raise
         with self._lock:
+            ends = self._status.condition is not None
             self._status = self._status._replace(
                 saved=self._status.saved + 1,
                 last_path=written.path,
@@ -345,6 +387,8 @@ class SnapshotWriter:
                 last_seconds=time.perf_counter() - began,
                 condition=None,
             )
+        if ends:
+            _log.warning("%s: snapshots are written again", _shown(place))
         return written
 
 
@@ -402,6 +446,10 @@ class SnapshotKeeper:
     def close(self, timeout: float | None = None) -> bool:
         """As `SnapshotWriter.close`."""
         return self._writer is None or self._writer.close(timeout)
+
+
+def _shown(place: Path | SnapshotFolder) -> Path:
+    return place if isinstance(place, Path) else place.folder
 
 
 def _refuse_folder(path: Where | None) -> None:

@@ -23,6 +23,7 @@ from .payload import (
     state_from,
     states_from,
 )
+from .ranges import check_numbers
 
 _SUMMARY_TEXT = 160
 _NOT_IN_SUMMARY = ("config", "global", "kernels")
@@ -116,7 +117,7 @@ class Inspection(NamedTuple):
 
     Attributes:
         kind: "snapshot", "dump", "state", or "unknown".
-        valid: whether checksum, format and structure hold.
+        valid: whether checksum, format, structure and, but for a dump, the numbers of the state hold.
         problem: what does not, "" where all holds.
         summary: what it says about itself.
         leaves: its arrays.
@@ -163,7 +164,17 @@ def inspect_file(path: str | os.PathLike[str]) -> Inspection:
         payload = decode(data, kind=kind)
     except IntegrityError as problem:
         return Inspection(kind, False, str(problem), summary, [])
-    return Inspection(kind, True, "", summary | _summary(payload), list(_leaves(payload)))
+    problem = "" if kind == "dump" else _problem_of(payload)  # a dump may show a state that has gone bad
+    return Inspection(kind, not problem, problem, summary | _summary(payload), list(_leaves(payload)))
+
+
+def _problem_of(payload: dict[str, Any]) -> str:
+    """What no predictor could go on with, "" where there is nothing."""
+    try:
+        check_numbers(payload)
+    except IntegrityError as problem:
+        return str(problem)
+    return ""
 
 
 def _summary(payload: dict[str, Any]) -> dict[str, str]:

@@ -1,0 +1,132 @@
+"""What the leaves of a state may hold: a snapshot whose checksum is right is refused where its numbers cannot be.
+
+A checksum says that bytes are those that were written.  Whoever can write the file can compute it, and so can a program
+whose state has gone bad.  Therefore the numbers are looked at too: finite but where NaN means "not known yet", counts
+not negative, scales and sums of squares not negative, weights on the simplex, normal equations positive semi-definite.
+Of a kernel that is not one of the package's own nothing is known, and nothing but its shape is looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ...errors import IntegrityError
+from ...model.kernels.registry import KERNEL_NAMES, snapshot_key
+
+OWN_KERNELS = frozenset(map(snapshot_key, KERNEL_NAMES))
+# NaN before the first proxy, residual or cross-check, and before anything was counted.
+MAY_BE_UNKNOWN = frozenset(
+    (".gate.proxy", ".score.residuals", ".roughness.whittle", ".charts.threshold", ".modes.quantile")
+)
+# In the units of the series, of which nothing is known.
+IN_SERIES_UNITS = frozenset(
+    (
+        *(f".frame.{name}" for name in ("window", "level", "spread", "scale")),
+        *(f".forecast.{name}" for name in ("origin", "unit", "mean", "scale", "lower", "upper", "reference")),
+        *(f".charts.{name}" for name in ("scale", "magnitude")),
+        *(f".gate.{name}" for name in ("outlier_value", "proxy")),
+    )
+)
+NOT_NEGATIVE = frozenset(
+    (
+        *(".frame.spread", ".frame.scale", ".forecast.unit", ".forecast.scale", ".forecast.kernel_scale"),
+        *(".gate.repeat_rate", ".gate.repeat_rate_before", ".gate.short_variance", ".gate.proxy"),
+        *(".score.kernel_error", ".score.volatility_variance", ".score.slow_variance", ".roughness.deviation"),
+        *(f".charts.{name}" for name in ("scale", "magnitude", "width", "wander", "up", "down", "threshold")),
+        *(".modes.quantile", ".weight"),
+    )
+)
+# Of a kernel, by the last part of the leaf's name.
+NOT_NEGATIVE_IN_A_KERNEL = frozenset(
+    (
+        *("weight", "energy", "power", "variance", "learned", "count", "occupancy", "square", "bipower", "last"),
+        *("ticks", "jumps", "jump_energy", "continuous", "calibration", "features_unit"),
+    )
+)
+# Largest entry of a regression's features, by the leaf's name: the lags of a series that jumps are the largest.
+FEATURES = {"slow_pending": 1e6, "fast_pending": 1e6}
+FEATURES |= dict.fromkeys(("features_pending", "features", "feature", "states"), 1e4)
+LAGGED = (".slow", ".fast")
+LAGGING_KERNEL = snapshot_key("hilbert")
+MOST_COUNTED = 2**53
+NANOSECONDS = frozenset((".gate.last_timestamp_ns", ".gate.backward_timestamp_ns", ".gate.intervals_ns"))
+LARGEST = 1e30  # of what is in units of scale; its square is far from the end of float64
+SIMPLEX_TOLERANCE = 1e-6
+# Rounding leaves eigenvalues of this share of the largest below zero.
+DEFINITE_TOLERANCE = 1e-9
+
+
+def check_numbers(payload: Mapping[str, Any]) -> None:
+    """Refuse a payload whose state holds numbers that no state can have.
+
+    Args:
+        payload: of a snapshot of one series or of a fleet, whose leaves then have a leading axis.
+
+    Raises:
+        IntegrityError: the message names the leaf, the number and what it must be.
+    """
+    kernels = payload.get("kernels")
+    for kernel, block in (("", payload.get("global")), *(kernels.items() if isinstance(kernels, dict) else ())):
+        if not isinstance(block, dict) or (kernel and kernel not in OWN_KERNELS):
+            continue
+        for name, leaf in block.items():
+            if not isinstance(leaf, np.ndarray) or not leaf.size:
+                continue
+            where = f"kernel {kernel} at {name}" if kernel else f"the state at {name}"
+            if leaf.dtype.kind == "i" and name not in NANOSECONDS:  # any instant is one
+                _refuse(where, leaf, (leaf < 0) | (leaf > MOST_COUNTED), "it counts ticks")
+            elif leaf.dtype.kind == "f" and kernel:
+                _check_real_of_kernel(where, name, leaf)
+            elif leaf.dtype.kind == "f":
+                _check_real(where, name, leaf)
+        if kernel:
+            _check_equations(kernel, block)
+
+
+def _check_real(where: str, name: str, leaf: np.ndarray) -> None:
+    _refuse(where, leaf, np.isinf(leaf) if name in MAY_BE_UNKNOWN else ~np.isfinite(leaf), "it must be finite")
+    if name not in IN_SERIES_UNITS:
+        _refuse(where, leaf, np.abs(leaf) > LARGEST, f"it must lie in [-{LARGEST:g}, {LARGEST:g}]")
+    if name in NOT_NEGATIVE:
+        _refuse(where, leaf, leaf < 0, "it must not be negative")
+    if name == ".weight":
+        total = leaf.sum(axis=-1)
+        _refuse(where, np.asarray(total), np.abs(total - 1) > SIMPLEX_TOLERANCE, "the sum of the weights must be 1")
+
+
+def _check_real_of_kernel(where: str, name: str, leaf: np.ndarray) -> None:
+    last = name.rpartition(".")[2]
+    largest = FEATURES.get(last, LARGEST)
+    _refuse(where, leaf, ~np.isfinite(leaf), "it must be finite")
+    _refuse(where, leaf, np.abs(leaf) > largest, f"it must lie in [-{largest:g}, {largest:g}]")
+    if last in NOT_NEGATIVE_IN_A_KERNEL:
+        _refuse(where, leaf, leaf < 0, "it must not be negative")
+
+
+def _check_equations(kernel: str, block: Mapping[str, Any]) -> None:
+    """Sums of products f f' of features: no larger than their number and bound allow, symmetric, no negative square."""
+    for name, gram in block.items():
+        stem, _, last = name.rpartition(".")
+        weight = block.get(f"{stem}.weight")
+        if last != "gram" or not isinstance(gram, np.ndarray) or not isinstance(weight, np.ndarray) or not gram.size:
+            continue
+        where = f"kernel {kernel} at {name}"
+        feature = FEATURES["slow_pending" if kernel == LAGGING_KERNEL and stem in LAGGED else "features"]
+        largest = np.asarray(np.abs(gram).max(axis=(-2, -1)))
+        many = largest > feature**2 * (1 + weight)
+        _refuse(where, largest, many, f"sums of products of features must stay below {feature**2:g} for each tick")
+        tolerance = (DEFINITE_TOLERANCE * largest + np.finfo(float).tiny)[..., None, None]
+        _refuse(where, gram, np.abs(gram - gram.swapaxes(-2, -1)) > tolerance, "normal equations must be symmetric")
+        try:
+            np.linalg.cholesky(gram + tolerance * np.eye(gram.shape[-1]))
+        except np.linalg.LinAlgError:
+            raise IntegrityError(f"{where} holds normal equations that are not positive semi-definite") from None
+
+
+def _refuse(where: str, leaf: np.ndarray, bad: np.ndarray | np.bool_, rule: str) -> None:
+    if np.any(bad):
+        value = leaf[bad].flat[0].item()
+        raise IntegrityError(f"{where} holds {value!r}, which no state of a predictor does: {rule}")
