@@ -7,7 +7,7 @@ import html
 import http.client
 import http.cookies
 import re
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import urlencode, urlsplit
 
 from browser import Served
@@ -51,7 +51,7 @@ def ask(
         return Answer(answer.status, dict(answer.headers), cookies, answer.read())
 
 
-def sign_in(server: Served, password: str, at: str = HOME, path: str = "/login", **headers: str) -> Answer:
+def sign_in(server: Served, password: str, at: str = HOME, path: str = "/login", **headers: Any) -> Answer:
     """Fetch the form and send a password with it."""
     form = ask(server, path, at=at, **headers)
     (token,) = re.findall(rb'name="_xsrf" value="([^"]+)"', form.body)

@@ -18,7 +18,7 @@ from bokeh.util.token import get_session_id
 from panel.io.server import DocHandler, WSHandler
 from tornado.web import authenticated
 
-from .headers import POLICY, page_policy
+from .entrance import POLICY, page_policy
 from .page import FOLDER
 
 MOST_PAGES, MOST_WAITING = 100, 60
@@ -88,10 +88,11 @@ class PageHandler(DocHandler):
     @authenticated
     async def get(self, *args: Any, **kwargs: Any) -> None:
         admission: Admission = self.application.settings["admission"]
+        handler: Any = super()
         try:
             async with admission.turn():
                 if not self._left:
-                    await super().get(*args, **kwargs)
+                    await handler.get(*args, **kwargs)
         except Full:
             self.set_status(503)
             self.set_header("Retry-After", str(RETRY_S))
@@ -100,7 +101,8 @@ class PageHandler(DocHandler):
 
     @authenticated
     async def get_session(self) -> Any:
-        session = await super().get_session()
+        handler: Any = super()
+        session = await handler.get_session()
         nonce = secrets.token_urlsafe(16)
         session.document.template_variables["nonce"] = nonce
         self.set_header(POLICY, page_policy(nonce))

@@ -6,18 +6,16 @@ not on the list is not there, whatever a later version of theirs adds.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from panel.io.server import AuthenticatedStaticFileHandler
-from tornado.httputil import HTTPServerRequest
+from tornado.httputil import HTTPHeaders, HTTPServerRequest
 from tornado.routing import AnyMatches, Matcher, PathMatches, Rule
-from tornado.web import Application, RequestHandler, StaticFileHandler
+from tornado.web import Application, OutputTransform, RequestHandler, StaticFileHandler
 
 from uspnb.runtime.credentials import is_addressed
 
-from .admission import Admission, PageHandler, PageSocket
-from .headers import Protection
 from .page import FOLDER, STATIC_FILES
 from .reach import APPS
 
@@ -32,6 +30,25 @@ STATIC_ROUTES: tuple[tuple[str, type[RequestHandler], dict[str, Any]], ...] = (
 )
 #: by which Bokeh would let an address choose its session
 _CHOOSING = ("bokeh-session-id", "bokeh-token")
+POLICY = "Content-Security-Policy"
+_SOURCES = {
+    "default-src": "'none'",
+    "script-src": "'self'",
+    "style-src": "'self'",
+    "img-src": "'self' data:",
+    "connect-src": "'self'",
+    "form-action": "'self'",
+    "base-uri": "'none'",
+    "frame-ancestors": "'none'",
+}
+_HEADERS = {
+    "Server": "uspnb",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
 
 
 class Refusal(RequestHandler):
@@ -71,16 +88,60 @@ class ChosenSession(Matcher):
         return {} if chosen else None
 
 
-def protect(application: Application, own: Collection[str], names: Collection[str], admission: Admission) -> None:
+def strict_policy(**changes: str) -> str:
+    """A content security policy under which everything comes from this server and no script stands in a page.
+
+    Args:
+        changes: other sources of some kinds, scripts for one.
+    """
+    sources = _SOURCES | {name.replace("_", "-"): value for name, value in changes.items()}
+    return "; ".join(f"{name} {value}" for name, value in sources.items())
+
+
+def page_policy(nonce: str) -> str:
+    """The policy of a page of Panel, as strict as it allows: it makes scripts into blobs and texts into functions.
+
+    What somebody gets into a page as a tag or as the attribute of one does not run.
+
+    Args:
+        nonce: the mark of the scripts that stand in the page.
+    """
+    return strict_policy(
+        script_src=f"'self' 'nonce-{nonce}' 'unsafe-eval' blob:",
+        connect_src="'self' blob:",
+        style_src="'self' 'unsafe-inline'",
+        img_src="'self' data: blob:",
+    )
+
+
+class Protection(OutputTransform):
+    """Puts the headers onto every answer; a page may have a policy of its own."""
+
+    def transform_first_chunk(
+        self, status_code: int, headers: HTTPHeaders, chunk: bytes, finishing: bool
+    ) -> tuple[int, HTTPHeaders, bytes]:
+        for name, value in _HEADERS.items():
+            headers[name] = value
+        if POLICY not in headers:
+            headers[POLICY] = strict_policy()
+        return status_code, headers, chunk
+
+
+def protect(
+    application: Application,
+    own: Collection[str],
+    names: Collection[str],
+    handlers: Mapping[str, type[RequestHandler]],
+) -> None:
     """Have a server answer what is on its list, and nothing else.
 
     Args:
         application: of Bokeh, with all its routes.
         own: patterns of the routes that we have added.
         names: hosts that it goes by.
-        admission: by which pages are opened.
+        handlers: what answers in an app by the end of its address.
     """
-    pages = {f"/{app}/?": PageHandler for app in APPS} | {f"/{app}/ws": PageSocket for app in APPS}
+    pages = {f"/{app}{end}": handler for app in APPS for end, handler in handlers.items()}
     listed: list[Rule] = []
     for rule in application.wildcard_router.rules:
         pattern = rule.matcher.regex.pattern.removesuffix("$") if isinstance(rule.matcher, PathMatches) else ""
@@ -97,5 +158,5 @@ def protect(application: Application, own: Collection[str], names: Collection[st
         Rule(ChosenSession(), Refusal, chosen),
         Rule(AnyMatches(), application.wildcard_router),
     ]
-    application.settings |= {"default_handler_class": Refusal, "admission": admission}
+    application.settings["default_handler_class"] = Refusal
     application.add_transform(Protection)

@@ -31,7 +31,7 @@ from uspnb.config.schema import PredictorConfig
 from uspnb.errors import DomainError, UspnbError
 from uspnb.runtime.credentials import is_loopback
 
-from .admission import Admission
+from .admission import Admission, PageHandler, PageSocket
 from .downloads import DownloadHandler
 from .entrance import STATIC_ROUTES, protect
 from .login import PasswordLogin
@@ -202,12 +202,13 @@ def build(
             include_cookies=["uspnb_theme"],
             use_xheaders=behind_proxy,
             http_server_kwargs=dict(HTTP_LIMITS),
+            admission=Admission(pages),
             **PasswordLogin(password).settings if password is not None else {},
         )
     except OSError as error:
         raise DomainError(_why_not(error, address, port)) from None
     names = {urlsplit(f"//{origin}").hostname or "" for origin in reached}
-    protect(server._tornado, [route[0] for route in routes], names, Admission(pages))
+    protect(server._tornado, [route[0] for route in routes], names, {"/?": PageHandler, "/ws": PageSocket})
     return server
 
 
