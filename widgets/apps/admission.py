@@ -23,6 +23,8 @@ from .page import FOLDER
 
 MOST_PAGES, MOST_WAITING = 100, 60
 RETRY_S = 10
+# in which a request that has come meanwhile is taken on, read and answered, a turn of the loop for each
+PAUSE_S = 0.01
 TRY_AGAIN_LATER = 1013  # of RFC 6455's registry of close codes
 FULL = "Many pages are being opened or are open on this server. Load this page again in a moment."
 _logger = logging.getLogger("uspnb.serve")
@@ -67,6 +69,7 @@ class Admission:
             if self._pages() >= self._most_pages:
                 self._refuse()
             yield
+            await asyncio.sleep(PAUSE_S)
         finally:
             self._turn.release()
 
@@ -106,7 +109,7 @@ class PageHandler(DocHandler):
         nonce = secrets.token_urlsafe(16)
         session.document.template_variables["nonce"] = nonce
         self.set_header(POLICY, page_policy(nonce))
-        await asyncio.sleep(0)  # others are answered between the making and the drawing
+        await asyncio.sleep(PAUSE_S)  # others are answered between the making and the drawing
         return session
 
 
