@@ -137,6 +137,9 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--password-env", metavar="NAME", help="environment variable that holds the password visitors must type"
     )
+    parser.add_argument(
+        "--behind-proxy", action="store_true", help="the proxy says who asks: X-Real-IP and X-Forwarded-Proto"
+    )
     parser.add_argument("--open", action="store_true", help="open the page in this machine's browser")
     parser.add_argument("--serve-seconds", type=float, metavar="S", help="end after so long")
     parser.set_defaults(run=_serve)
@@ -224,6 +227,7 @@ def _serve(options: argparse.Namespace) -> int:
         config_path=options.config,
         allow_origin=options.allow_origin,
         password=password,
+        behind_proxy=options.behind_proxy,
         open_browser=options.open,
         source_options=chosen,
         seconds=options.serve_seconds,

@@ -217,7 +217,7 @@ def test_a_file_of_200_megabytes_is_refused_before_it_is_read(chromium_page, liv
 def test_closing_the_page_in_the_middle_of_a_run_ends_its_session(chromium, live_server):
     context = chromium.new_context()
     opened(context.new_page(), live_server)
-    assert live_server.health()["sessions"] >= 1
+    assert live_server.status()["sessions"] >= 1
     context.close()
     live_server.wait_until("sessions", 0)
     live_server.wait_until("pages", 0)
@@ -324,7 +324,7 @@ def test_a_file_that_grows_is_one_session_for_all_pages(new_page, tmp_path):
     with served("live", "--source", str(path), "--follow") as server:
         server.wait_until_warm()
         pages = [opened(new_page(), server) for _ in range(2)]
-        assert server.health()["sessions"] == 1
+        assert server.status()["sessions"] == 1
         with path.open("a", encoding="utf-8") as file:
             file.writelines(f"2026-01-01T06:{i:02d}:00Z,{i % 3}\n" for i in range(40))
         for page in pages:

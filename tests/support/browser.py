@@ -173,21 +173,21 @@ class Served:
             raise AssertionError(f"the server did not come up: {''.join(self.lines)}")
         return there
 
-    def health(self) -> dict[str, Any]:
-        """What the server says about itself."""
-        with urllib.request.urlopen(f"{self.address}/health", timeout=PATIENCE_S) as answer:
+    def status(self) -> dict[str, Any]:
+        """What the server says about itself to who may see its pages."""
+        with urllib.request.urlopen(f"{self.address}/status", timeout=PATIENCE_S) as answer:
             return json.loads(answer.read())
 
     def wait_until(self, what: str, at_most: int) -> None:
-        """Wait until a figure of `health` has fallen to a bound."""
-        until(lambda: self.health()[what] <= at_most)
+        """Wait until a figure of `status` has fallen to a bound."""
+        until(lambda: self.status()[what] <= at_most)
 
     def wait_until_warm(self) -> None:
         """Wait until nothing compiles any more in the background."""
 
         def warm() -> bool:
             with contextlib.suppress(urllib.error.URLError):
-                return self.health()["warm"]
+                return self.status()["warm"]
             return False
 
         until(warm)

@@ -6,7 +6,7 @@ import base64
 import dataclasses
 import ipaddress
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from urllib.parse import SplitResult, urlsplit
 
 from ..errors import DomainError
@@ -93,3 +93,20 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def is_addressed(header: str, names: Collection[str] = ()) -> bool:
+    """Whether the header Host of a request names this machine's loopback or one of some names.
+
+    A browser sends there the name that its page was loaded under, so that a page of another name, which its owner has
+    let point to this machine, cannot read a server that refuses all but its own.
+
+    Args:
+        header: what the request says, HOST or HOST:PORT.
+        names: names of hosts in lower case, without a port.
+    """
+    try:
+        host = urlsplit(f"//{header}").hostname or ""
+    except ValueError:
+        return False
+    return is_loopback(host) or host in names

@@ -17,7 +17,7 @@ import xarray as xr
 from uspnb.config.load import parse_config
 from uspnb.config.schema import DECLARATIONS, DEFAULTS, PredictorConfig
 from uspnb.data.samples import demo_series
-from uspnb.errors import DomainError
+from uspnb.errors import DomainError, IntegrityError
 from uspnb.predictor.backtest import backtest
 from uspnb.predictor.baselines import Forecast
 from uspnb.predictor.comparison import BURN_IN, METRICS, score_forecast
@@ -54,6 +54,18 @@ def load_run(path: Any, name: str = "") -> xr.Dataset:
         IntegrityError: the archive is broken.
     """
     return check_run(load(path), name or Path(path).name)
+
+
+def open_run(path: Path, name: str) -> xr.Dataset:
+    """A run that a visitor has uploaded, under the name that it has with the visitor.
+
+    Raises:
+        DomainError: it is no run, or broken.
+    """
+    try:
+        return load_run(path, name)
+    except IntegrityError:
+        raise DomainError(f"{name} is not a netCDF file that uspnb has written") from None
 
 
 def check_run(ds: xr.Dataset, name: str) -> xr.Dataset:

@@ -8,8 +8,9 @@ import zipfile
 from pathlib import Path
 from typing import Any, ClassVar
 
+from bokeh.server.views.auth_request_handler import AuthRequestHandler
 from tornado.iostream import StreamClosedError
-from tornado.web import HTTPError, RequestHandler
+from tornado.web import HTTPError, authenticated
 
 from uspnb.errors import DomainError
 
@@ -67,9 +68,10 @@ def _zip(folder: Path) -> Path:
     return archive_path
 
 
-class DownloadHandler(RequestHandler):
+class DownloadHandler(AuthRequestHandler):
     """Sends an offered file; its key is the permission, since only the page that asked was told it."""
 
+    @authenticated
     async def get(self, key: str, name: str) -> None:
         path = Downloads.offered.get(key)
         if path is None or path.name != name or not path.is_file():

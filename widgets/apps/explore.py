@@ -12,10 +12,20 @@ import xarray as xr
 from bokeh.models import Plot
 
 from uspnb import plots
-from uspnb.errors import IntegrityError, UspnbError
+from uspnb.errors import UspnbError
 
 from ..front_end import bundle
-from .comparing import DEMO, OTHER, alarms_of, compare_runs, demonstrate, facts_at, load_run, settings_that_differ
+from .comparing import (
+    DEMO,
+    OTHER,
+    alarms_of,
+    compare_runs,
+    demonstrate,
+    facts_at,
+    load_run,
+    open_run,
+    settings_that_differ,
+)
 from .opening import Upload, style_widget
 from .page import WIDE, Alarms, AppPage, Element, page, schedule
 from .site import Site
@@ -106,12 +116,7 @@ class ExplorePage(AppPage):
         self.runs.clear()
 
     def _on_file(self, path: Path, name: str) -> None:
-        try:
-            self._add(name, load_run(path, name))
-        except IntegrityError:
-            self.notice.refuse(f"{name} is not a netCDF file that uspnb has written")
-        except (UspnbError, OSError) as error:
-            self.notice.refuse(str(error).replace(str(path), name).replace(path.name, name))
+        self.read(open_run, path.read_bytes(), name, then=lambda ds: self._add(name, ds))
 
     def _add(self, name: str, ds: xr.Dataset) -> None:
         self.runs[name] = ds

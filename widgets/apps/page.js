@@ -9,7 +9,8 @@
     const theme = choice === "auto" ? (system.matches ? "dark" : "light") : choice;
     root.dataset.theme = theme;
     root.style.colorScheme = theme;
-    document.cookie = `uspnb_theme=${theme}; path=/; SameSite=Strict; max-age=31536000`;
+    const secure = location.protocol === "https:" ? "; Secure" : "";
+    document.cookie = `uspnb_theme=${theme}; path=/; SameSite=Strict; max-age=31536000${secure}`;
     for (const button of document.querySelectorAll("[data-theme-choice]"))
       button.setAttribute("aria-pressed", String(button.dataset.themeChoice === choice));
     window.dispatchEvent(new Event("uspnb-theme"));

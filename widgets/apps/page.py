@@ -8,6 +8,7 @@ HTML elements, drawn by `js/controls/controls.js`; `model.send_msg` of the page 
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -19,6 +20,7 @@ from uspnb.errors import UspnbError
 
 from ..front_end import bundle
 from .reach import APPS
+from .reading import Reader
 
 if TYPE_CHECKING:
     from .site import Site
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 FOLDER = Path(__file__).parent
 STATIC_FILES = ("page.css", "page.js", "icon.svg")
 THEMES = ("light", "dark")
+MOST_TEXT = 600
 WIDE: dict[str, Any] = {"sizing_mode": "stretch_width", "margin": 0}
 
 Act = Callable[[dict[str, Any]], None]
@@ -91,11 +94,23 @@ class Notice(Part):
 
     def tell(self, text: str) -> None:
         """Show a sentence."""
-        self.param.update(text=text, kind="info")
+        self.param.update(text=cut(text), kind="info")
 
     def refuse(self, text: str) -> None:
         """Show why something was not done."""
-        self.param.update(text=text, kind="error")
+        self.param.update(text=cut(text), kind="error")
+
+
+def cut(text: str) -> str:
+    """A text that may hold what a visitor's file holds, so long that it can be read and no longer."""
+    return text if len(text) <= MOST_TEXT else f"{text[: MOST_TEXT - 3]}..."
+
+
+class PageTemplate(pn.Template):
+    """A template whose parts Panel does not write out again as each is added, a fifth of the time a page takes."""
+
+    def __repr__(self) -> str:
+        return type(self).__name__
 
 
 def page(
@@ -122,7 +137,7 @@ def page(
         bar: a row above both.
         foot: what stands below the content, and on narrow screens below the side.
     """
-    template = pn.Template((FOLDER / "page.html").read_text(encoding="utf-8"))
+    template = PageTemplate((FOLDER / "page.html").read_text(encoding="utf-8"))
     parts = {"bar": bar, "side": side, "foot": foot}
     for number, part in enumerate(main if isinstance(main, Sequence) else [main]):
         parts[f"main_{number}"] = part
@@ -180,12 +195,38 @@ class AppPage:
         """The visitor has left."""
         self._closed = True
 
-    def guard(self, act: Callable[[], None]) -> None:
+    def guard(self, act: Callable[[], object]) -> None:
         """Do something, or tell the reader why it was not done."""
         try:
             act()
         except (UspnbError, OSError) as error:
             self.notice.refuse(str(error))
+
+    def read(
+        self, function: Callable[..., Any], content: bytes, name: str, *more: Any, then: Callable[[Any], None]
+    ) -> None:
+        """Read an uploaded file in the server's helper process, and do something with what it holds.
+
+        Args:
+            function: of a module; called in the helper with the path of the file, its name and what is in `more`.
+            content: of the file.
+            name: what the visitor calls it.
+            more: arguments that a pickle can hold.
+            then: called with what the function has made of it, on the page's own thread.
+        """
+        reader: Reader = self.site.hold("reader", Reader)
+        self.notice.tell(f"Reading {name}.")
+
+        def work() -> None:
+            try:
+                outcome = reader.read(function, content, name, *more)
+            except (UspnbError, OSError) as error:
+                reason = str(error)
+                schedule(self._document, lambda: self.notice.refuse(reason))
+            else:
+                schedule(self._document, lambda: self.guard(lambda: self._closed or then(outcome)))
+
+        threading.Thread(target=work, name="uspnb-page-read", daemon=True).start()
 
     def _dress(self) -> None:
         """Follow the reader's choice of colours."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 from uspnb.errors import DomainError
 from uspnb.runtime.arguments import check_whole
 from uspnb.runtime.credentials import is_loopback
@@ -26,9 +24,8 @@ def check_reach(app: str, address: str, port: int, password: str | None) -> None
     if app not in APPS:
         raise DomainError(f"there is no app {app!r}; choose among {', '.join(APPS)}")
     check_whole("port", port, 0, 65_535)
-    if password is not None and (not password or os.path.isfile(password)):
-        # Panel takes the name of a file for a list of users
-        raise DomainError("the password is empty or the name of a file; choose another")
+    if password == "":
+        raise DomainError("the password is empty; choose another")
     if password is None and not is_loopback(address):
         raise DomainError(
             f"address {address} can be reached from other machines, and no password is set; name the environment "

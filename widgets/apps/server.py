@@ -14,14 +14,16 @@ import webbrowser
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 import panel as pn
+from bokeh.server.views.auth_request_handler import AuthRequestHandler
 from bokeh.settings import settings as bokeh_settings
 from panel.io.server import get_server
 from tornado.ioloop import IOLoop
 from tornado.iostream import StreamClosedError
-from tornado.web import RequestHandler, StaticFileHandler
+from tornado.web import RequestHandler, authenticated
 from tornado.websocket import WebSocketClosedError
 
 from uspnb import runtime
@@ -29,9 +31,12 @@ from uspnb.config.schema import PredictorConfig
 from uspnb.errors import DomainError, UspnbError
 from uspnb.runtime.credentials import is_loopback
 
+from .admission import Admission, PageHandler, PageSocket
 from .downloads import DownloadHandler
+from .entrance import STATIC_ROUTES, protect
+from .login import PasswordLogin
 from .opening import PIECE
-from .page import FOLDER, STATIC_FILES, error_page
+from .page import FOLDER, error_page
 from .reach import APPS, LOOPBACK, check_reach
 from .site import MOST_BYTES, Site
 
@@ -39,6 +44,13 @@ PAGE_LIFETIME_MS = 10_000
 CHECK_MS = 1_000
 # one piece of an upload and what stands around it; everything else that a page sends is short
 MOST_MESSAGE_BYTES = 4 * PIECE
+# a request is an address or a password, and comes at once
+HTTP_LIMITS = {
+    "max_body_size": 65_536,
+    "max_header_size": 65_536,
+    "body_timeout": 10.0,
+    "idle_connection_timeout": 60.0,
+}
 WARM_UP_TICKS = 300
 _logger = logging.getLogger("uspnb.serve")
 
@@ -51,18 +63,35 @@ class _LeftVisitors(logging.Filter):
 
 
 class HealthHandler(RequestHandler):
-    """How the server is doing, for a supervisor and for tests: pages open, sessions that compute, threads."""
+    """That the server answers, for a supervisor."""
+
+    def get(self) -> None:
+        self.set_header("Cache-Control", "no-store")
+        self.set_header("Content-Type", "text/plain; charset=utf-8")
+        self.write("ok\n")
+
+
+class StatusHandler(AuthRequestHandler):
+    """How the server is doing, for who may see its pages: pages open and waited for, sessions, threads."""
 
     def initialize(self, pages: Callable[[], int], warm: threading.Event) -> None:
         self._pages, self._warm = pages, warm
 
+    @authenticated
     def get(self) -> None:
         names = [thread.name for thread in threading.enumerate()]
-        sessions = sum(name.startswith("uspnb-session") for name in names)
+        admission: Admission = self.settings["admission"]
         self.set_header("Cache-Control", "no-store")
         self.set_header("Content-Type", "application/json")
-        facts = {"pages": self._pages(), "sessions": sessions, "threads": len(names), "warm": self._warm.is_set()}
-        self.write(json.dumps({"status": "ok"} | facts))
+        facts = {
+            "pages": self._pages(),
+            "waiting": admission.waiting,
+            "refused": admission.refused,
+            "sessions": sum(name.startswith("uspnb-session") for name in names),
+            "threads": len(names),
+            "warm": self._warm.is_set(),
+        }
+        self.write(json.dumps(facts))
 
 
 def serve(
@@ -75,6 +104,7 @@ def serve(
     config_path: Path | None = None,
     allow_origin: Sequence[str] = (),
     password: str | None = None,
+    behind_proxy: bool = False,
     open_browser: bool = False,
     most_bytes: int = MOST_BYTES,
     source_options: dict[str, Any] | None = None,
@@ -92,6 +122,8 @@ def serve(
         config_path: the file that they came from; the tune app may write it and reads there how campaigns run.
         allow_origin: further HOST or HOST:PORT by which browsers may reach the server, such as that of a proxy.
         password: what a visitor has to type first; None lets everybody in.
+        behind_proxy: whether a proxy says in `X-Real-IP` and `X-Forwarded-Proto` who asks and over what, and overwrites
+            what visitors put there; without it the proxy itself is the visitor whose wrong passwords count.
         open_browser: whether to open the page in this machine's browser.
         most_bytes: largest file that a page may be handed.
         source_options: how to open the source: `follow`, `time`, `value`, ...
@@ -107,17 +139,32 @@ def serve(
     runtime.enable_compilation_cache()
     site.start_source()
     try:
-        server = build(site, port=port, address=address, allow_origin=allow_origin, password=password)
+        server = build(
+            site,
+            port=port,
+            address=address,
+            allow_origin=allow_origin,
+            password=password,
+            behind_proxy=behind_proxy,
+        )
         _run(server, site, open_browser, seconds, announce)
     finally:
         site.close()
 
 
-def build(site: Site, *, port: int, address: str, allow_origin: Sequence[str] = (), password: str | None = None) -> Any:
+def build(
+    site: Site,
+    *,
+    port: int,
+    address: str,
+    allow_origin: Sequence[str] = (),
+    password: str | None = None,
+    behind_proxy: bool = False,
+) -> Any:
     """The server, listening but not yet answering; `serve` runs it.
 
     Raises:
-        DomainError: the port is taken, or the address is not one of this machine.
+        DomainError: the port is taken, the address is not one of this machine, or an origin is a pattern.
     """
     # pages fetch every script from this server, none from elsewhere
     bokeh_settings.resources = "server"
@@ -128,31 +175,40 @@ def build(site: Site, *, port: int, address: str, allow_origin: Sequence[str] = 
         return sum(len(server.get_sessions(f"/{name}")) for name in APPS) if server else 0
 
     guarded: dict[str, Any] = {name: _guarded(name, site) for name in APPS}
-    signing: dict[str, Any] = (
-        {"basic_auth": password, "cookie_secret": secrets.token_hex(32)} if password is not None else {}
-    )
+    reached = origins(address, port, allow_origin)
+    routes: list[Any] = [
+        *STATIC_ROUTES,
+        (r"/export/([\w-]+)/([\w.-]+)", DownloadHandler),
+        (r"/health", HealthHandler),
+        (r"/status", StatusHandler, {"pages": pages, "warm": site.warm}),
+    ]
     try:
         server = get_server(
             guarded,
             port=port,
             address=address,
             title={name: words[0] for name, words in APPS.items()},
-            websocket_origin=origins(address, port, allow_origin),
+            websocket_origin=reached,
             index=str(FOLDER / "index.html"),
-            login_template=str(FOLDER / "login.html"),
             ico_path=str(FOLDER / "icon.svg"),
             websocket_max_message_size=MOST_MESSAGE_BYTES,
             unused_session_lifetime_milliseconds=PAGE_LIFETIME_MS,
             check_unused_sessions_milliseconds=CHECK_MS,
-            extra_patterns=[
-                (rf"/style/({'|'.join(STATIC_FILES)})".replace(".", r"\."), StaticFileHandler, {"path": str(FOLDER)}),
-                (r"/export/([\w-]+)/([\w.-]+)", DownloadHandler),
-                (r"/health", HealthHandler, {"pages": pages, "warm": site.warm}),
-            ],
-            **signing,
+            extra_patterns=routes,
+            sign_sessions=True,
+            secret_key=secrets.token_bytes(32),
+            # a page carries what it was asked with, which its scripts can read
+            include_headers=["User-Agent"],
+            include_cookies=["uspnb_theme"],
+            use_xheaders=behind_proxy,
+            http_server_kwargs=dict(HTTP_LIMITS),
+            admission=Admission(pages),
+            **PasswordLogin(password).settings if password is not None else {},
         )
     except OSError as error:
         raise DomainError(_why_not(error, address, port)) from None
+    names = {urlsplit(f"//{origin}").hostname or "" for origin in reached}
+    protect(server._tornado, [route[0] for route in routes], names, {"/?": PageHandler, "/ws": PageSocket})
     return server
 
 
@@ -178,7 +234,14 @@ def _free_port(address: str) -> int:
 
 
 def origins(address: str, port: int, allow_origin: Sequence[str] = ()) -> list[str]:
-    """Who may open a websocket: pages that came from here, under each name that this address goes by."""
+    """Who may open a websocket: pages that came from here, under each name that this address goes by.
+
+    Raises:
+        DomainError: a pattern in place of a name.
+    """
+    for name in allow_origin:
+        if "*" in name or not urlsplit(f"//{name}").hostname:
+            raise DomainError(f"{name!r} is no name of a host; name each by which browsers come: --allow-origin HOST")
     names = {f"[{address}]" if ":" in address else address}
     if is_loopback(address):
         names |= {LOOPBACK, "localhost"}

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from ...errors import DomainError, ResourceBusyError
-from ...runtime.credentials import is_loopback
+from ...runtime.credentials import is_addressed, is_loopback
 
 MOST_CONNECTIONS = 32
 SLOWEST_REQUEST_S = 5.0
@@ -189,7 +189,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def _page(self) -> tuple[HTTPStatus, str, bytes]:
-        if self.server.local and not is_loopback(_host(self.headers.get("Host", "localhost"))):
+        if self.server.local and not is_addressed(self.headers.get("Host", "localhost")):
             return HTTPStatus.FORBIDDEN, TEXT, b"this server answers for the local machine only\n"
         pages, path = self.server.pages, urlsplit(self.path).path
         if path == "/healthz":
@@ -209,13 +209,6 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:
         """Scrapes are no events."""
-
-
-def _host(header: str) -> str:
-    try:
-        return urlsplit(f"//{header}").hostname or ""
-    except ValueError:
-        return ""
 
 
 def _answer_of(problems: list[str], well: str) -> tuple[HTTPStatus, str, bytes]:
