@@ -153,16 +153,6 @@ def _asking(table: Table, error: AmbiguousDates, path: Path) -> Table:
     return dataclasses.replace(table, reason=f"{reason}; which is meant?", readings=error.readings)
 
 
-def reopen(table: Table, dayfirst: bool) -> Table:
-    """The table with the order of day and month that the reader has chosen.
-
-    Raises:
-        DomainError: as `open_table`.
-    """
-    with _file_of(table) as path:
-        return open_table(path, table.name, dayfirst)
-
-
 @contextlib.contextmanager
 def _file_of(table: Table) -> Iterator[Path]:
     with tempfile.NamedTemporaryFile(prefix="uspnb-upload-", suffix=".csv") as file:
@@ -185,6 +175,15 @@ def choose(table: Table, time: str | None, value: str) -> Table:
         except DomainError as error:
             raise DomainError(_plain(error, path, table.name)) from None
     return dataclasses.replace(table, series=series, readings={})
+
+
+def choose_columns(path: Path, name: str, table: Table, time: str | None, value: str) -> Table:
+    """What `choose` makes of a table, for the helper process, whose file the table's own content takes the place of.
+
+    Raises:
+        DomainError: as `choose`.
+    """
+    return choose(table, time, value)
 
 
 def header(content: bytes) -> tuple[str, ...]:
@@ -220,7 +219,7 @@ class Opening:
         self.chooser = style_widget(pn.widgets.Select, name="Series", groups=group_choices(), width=300)
         self.chooser.param.watch(lambda event: self._choose(), "value")
         self.upload = Upload(
-            lambda path, name: page.guard(lambda: self._read(path, name)),
+            self._read,
             page.notice.refuse,
             label="or open a CSV file",
             accept=".csv,.tsv,.txt",
@@ -279,7 +278,7 @@ class Opening:
         self._select(_FILE + title)
 
     def _read(self, path: Path, name: str) -> None:
-        self._take(open_table(path, name))
+        self._page.read(open_table, path.read_bytes(), name, then=self._take)
 
     def _take(self, table: Table) -> None:
         """Show what a file holds, or ask what its reading needs."""
@@ -310,14 +309,18 @@ class Opening:
 
     def _reopen(self, dayfirst: bool) -> None:
         if self._table is not None:
-            self._take(reopen(self._table, dayfirst))
+            self._page.read(open_table, self._table.content, self._table.name, dayfirst, then=self._take)
 
     def _open_columns(self, dayfirst: bool | None = None) -> None:
         if self._table is None:
             return
         table = self._table if dayfirst is None else dataclasses.replace(self._table, dayfirst=dayfirst)
-        time = None if self.time.value == AUTOMATIC else self.time.value
-        self._table = table = choose(table, time, self.value.value)
-        self._offer_orders(table, self._open_columns)
-        if not table.readings and table.series is not None:
-            self._add(table.series, f"{table.name}: {self.value.value}")
+        time, value = None if self.time.value == AUTOMATIC else self.time.value, self.value.value
+
+        def take(table: Table) -> None:
+            self._table = table
+            self._offer_orders(table, self._open_columns)
+            if not table.readings and table.series is not None:
+                self._add(table.series, f"{table.name}: {value}")
+
+        self._page.read(choose_columns, b"", table.name, table, time, value, then=take)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from uspnb.errors import DomainError
-from uspnb.widgets.apps.opening import Upload, choose, header, open_table, reopen
+from uspnb.widgets.apps.opening import Upload, choose, header, open_table
 
 
 def uploaded(content: bytes, piece: int, claimed: int | None = None):
@@ -104,7 +104,7 @@ def test_dates_with_two_readings_are_asked_for_and_the_answer_is_kept(tmp_path):
     assert asked.readings == {"day first": "2026-01-02", "month first": "2026-02-01"} and asked.series is None
     assert asked.reason.endswith("which is meant?") and "dayfirst" not in asked.reason
     for dayfirst, second in ((True, "2026-01-02"), (False, "2026-02-01")):
-        answered = reopen(asked, dayfirst)
+        answered = open_table(path, "mine.csv", dayfirst)
         assert answered.series is not None and answered.series.time_coordinate[1] == np.datetime64(second)
 
 
