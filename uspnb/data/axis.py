@@ -10,6 +10,7 @@ from ..array_types import Int
 
 SORTED_NOTE = "rows stood {how} and were put in the order of their times"
 MOST_OUT_OF_ORDER = 0.1  # share of rows that may come out of order before the axis is called wrong
+FEW_LATE = 2  # rows that may be late however short the table is
 LONGEST_STEP = 10.0  # of a regular axis, in median steps
 _SOME = 6  # rows from which an axis can be called regular
 
@@ -39,11 +40,16 @@ def find_order(stamps: Int[np.ndarray, "row"]) -> Order:
         return Order(0, None, "")
     places = np.argsort(stamps, kind="stable")
     steps = np.diff(stamps[places])
-    few = late <= MOST_OUT_OF_ORDER * len(stamps)
+    few = not is_disordered(late, len(stamps))
     if (steps <= 0).any() or (few and steps.max() > LONGEST_STEP * np.median(steps)):
         return Order(late, None, "")
     backward = bool((np.diff(stamps) < 0).all())
     return Order(late, places, SORTED_NOTE.format(how="newest first" if backward else "in no order of time"))
+
+
+def is_disordered(late: int, rows: int) -> bool:
+    """Whether more than a tenth of the rows are late, and more than two."""
+    return late > max(FEW_LATE, MOST_OUT_OF_ORDER * rows)
 
 
 def count_late(stamps: Int[np.ndarray, "row"]) -> int:
@@ -70,7 +76,7 @@ def missing_slots(stamps: Int[np.ndarray, "row"]) -> float:
 def late_note(stamps: Int[np.ndarray, "row"]) -> str:
     """What there is to say where more than a tenth of the ticks are refused for their order, else ""."""
     late = count_late(stamps)
-    if late <= MOST_OUT_OF_ORDER * len(stamps):
+    if not is_disordered(late, len(stamps)):
         return ""
     return (
         f"{late} of {len(stamps)} ticks are not later than the ticks before them and are refused for their order; give "

@@ -18,10 +18,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from ..array_types import Float, Int
 from ..errors import DomainError
-from .axis import MOST_OUT_OF_ORDER, find_order
+from .axis import find_order, is_disordered
 from .number_format import MISSING, PLAIN, NumberFormat, find_number_format, sure_mark
 from .table import SAMPLE, Cells, Columns, CsvLayout, find_layout, is_blank, listed, miscounted, rows_of
-from .times import NANOSECONDS, TimeFormat, find_time_format
+from .times import GRID_NOTE, NANOSECONDS, TimeFormat, find_time_format
 
 if TYPE_CHECKING:
     from .series import Series
@@ -305,7 +305,7 @@ class _Whole:
 
     def _check_axis(self, stamps: Int[np.ndarray, "row"]) -> None:
         order = find_order(stamps)
-        if order.places is not None or order.late <= MOST_OUT_OF_ORDER * len(stamps):
+        if order.places is not None or not is_disordered(order.late, len(stamps)):
             return
         late = f"{self.options.path}: {order.late} of {len(stamps)} rows are not later than the rows before them"
         series = self._find_group()
@@ -431,7 +431,7 @@ class CsvReader:
             self._time_format, notes = find_time_format(
                 some, layout.time_name, order=options.order, pattern=options.time_format, unit=options.unit
             )
-            self._time_notes = notes
+            self._time_notes = notes if self._time_format is not None else (GRID_NOTE, *notes)
         marks = options.decimal or "".join({mark for cells in values if (mark := sure_mark(cells[: 10 * SAMPLE]))})
         for k, cells in enumerate(values):
             name = layout.names[layout.values[k]]

@@ -49,7 +49,7 @@ _DAY = r"(?P<d>\d{1,2})(?:st|nd|rd|th)?"
 # The shapes of a date: groups y, m, d where a shape says which is which, a, b, c where it leaves the order open.
 YEAR_LAST, TWO_DIGITS = "year last", "two digits"
 _DATES = {
-    kind: re.compile(rf"\s*{shape}(?!\d)", re.IGNORECASE)
+    kind: re.compile(rf"\s*{shape}(?!\d)", re.IGNORECASE | re.ASCII)
     for kind, shape in {
         "year first": r"(?P<y>\d{4})(?P<s>[-/. ])(?P<m>\d{1,2})(?:(?P=s)(?P<d>\d{1,2}))?",
         YEAR_LAST: r"(?P<a>\d{1,2})(?P<s>[-/. ])(?P<b>\d{1,2})(?P=s)(?P<c>\d{4})",
@@ -72,11 +72,13 @@ _CLOCK = (
     r"(?:\s*(?P<half>[ap])\.?m\.?)?|(?P<h>\d\d)(?P<n>\d\d)(?:(?P<c>\d\d)" + _FRACTION.format("f") + r")?)"
 )
 _ZONE = r"(?P<word>z|utc|gmt)?\s*(?:(?P<sign>[+\u2212-])(?P<oh>\d{1,2})(?::?(?P<om>\d\d))?)?(?:\s*[\[(][^\])]*[\])])?"
-_REST = re.compile(rf"(?:(?:[t_:]|,?\s+){_CLOCK})?\s*{_ZONE}\s*", re.IGNORECASE)
-_TIME_OF_DAY = re.compile(rf"\s*t?{_CLOCK}\s*", re.IGNORECASE)
-_ISO = re.compile(r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?:Z|[+-]\d\d:\d\d)?)?")
-_LETTERS = re.compile(r"\d\s*(?!(?:am|pm|utc|gmt|z)\b)([a-z]{2,5})\s*$", re.IGNORECASE)
-_NO_YEAR = re.compile(rf"\s*(?:\d{{1,2}}[-/. ]+\d{{1,2}}|(?:\d{{1,2}}[-/. ]?)?{_NAME})(?:\s.*)?", re.IGNORECASE)
+_REST = re.compile(rf"(?:(?:[t_:]|,?\s+){_CLOCK})?\s*{_ZONE}\s*", re.IGNORECASE | re.ASCII)
+_TIME_OF_DAY = re.compile(rf"\s*t?{_CLOCK}\s*", re.IGNORECASE | re.ASCII)
+_ISO = re.compile(r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?:Z|[+-]\d\d:\d\d)?)?", re.ASCII)
+_LETTERS = re.compile(r"\d\s*(?!(?:am|pm|utc|gmt|z)\b)([a-z]{2,5})\s*$", re.IGNORECASE | re.ASCII)
+_NO_YEAR = re.compile(
+    rf"\s*(?:\d{{1,2}}[-/. ]+\d{{1,2}}|(?:\d{{1,2}}[-/. ]?)?{_NAME})(?:\s.*)?", re.IGNORECASE | re.ASCII
+)
 
 
 class AmbiguousDates(DomainError):

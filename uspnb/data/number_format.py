@@ -17,14 +17,18 @@ MISSING = frozenset(
 EMPTY_REMEDY = "leave the cell empty where a value is missing"
 _SPACES = " \xa0\u2009\u202f"
 _QUOTES = "'\u2019"
-_PLAIN = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
-_NUMBER = re.compile(rf"[+-]?\d?[\d.,{_QUOTES}{_SPACES}]*\d[.,]?(?:[eE][+-]?\d+)?|[+-]?\d[.,]?(?:[eE][+-]?\d+)?")
-_AFFIXED = re.compile(rf"(?P<sign>[+-]?)(?P<before>[^\d+\-.,]*?)\s*(?P<number>{_NUMBER.pattern})\s*(?P<after>[^\d]*)")
+_PLAIN = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
+_NUMBER = re.compile(
+    rf"[+-]?\d?[\d.,{_QUOTES}{_SPACES}]*\d[.,]?(?:[eE][+-]?\d+)?|[+-]?\d[.,]?(?:[eE][+-]?\d+)?", re.ASCII
+)
+_AFFIXED = re.compile(
+    rf"(?P<sign>[+-]?)(?P<before>[^\d+\-.,]*?)\s*(?P<number>{_NUMBER.pattern})\s*(?P<after>[^\d]*)", re.ASCII
+)
 _MARKS = (".", "")  # of a plain number
 _BEFORE = re.compile(
     r"(?:[A-Z]{0,3}[$\u20ac\u00a3\u00a5\u20b9\u20bd\u20a9]|[A-Z]{3})?"
 )  # a currency, not the letter of a name
-_AFTER = re.compile(r"[^\d+\-.,;()]{0,12}")
+_AFTER = re.compile(r"[^\d+\-.,;()]{0,12}", re.ASCII)
 
 
 class NumberFormat(NamedTuple):
@@ -64,11 +68,13 @@ class NumberFormat(NamedTuple):
                 return number
         if is_float(text) and not any(letter.isdigit() for letter in text):
             return float(text)  # inf
+        if self.decimal == "," and is_float(text) and "." in text:
+            raise DomainError(
+                f"{shown(cell)} has a decimal point where other cells have commas; write one or the other"
+            )
         raise DomainError(f"{shown(cell)} is not a number{self._wanted(text)}")
 
     def _wanted(self, text: str) -> str:
-        if self.decimal == "," and is_float(text) and "." in text:
-            return " of this column: it has a decimal point where the other cells have commas; write one or the other"
         if self != PLAIN:
             example = f"1{self.thousands}234{self.decimal}5" if self.thousands else f"3{self.decimal}5"
             return (
@@ -245,10 +251,12 @@ def _readings(numbers: Sequence[str]) -> dict[tuple[str, str], Float[np.ndarray,
 
 
 def _likely_mark(numbers: Sequence[str]) -> str:
-    """The mark of decimals of most cells, where no format fits all of them."""
-    commas = sum("," in number and "." not in number for number in numbers)
-    points = sum("." in number and "," not in number for number in numbers)
-    return "," if commas > points else "."
+    """The mark of decimals of most cells, where no format fits all of them; of as many of each, that of the first."""
+    commas = [number for number in numbers if "," in number and "." not in number]
+    points = [number for number in numbers if "." in number and "," not in number]
+    if len(commas) == len(points) and commas:
+        return "," if numbers.index(commas[0]) < numbers.index(points[0]) else "."
+    return "," if len(commas) > len(points) else "."
 
 
 def _two_ways(

@@ -168,8 +168,15 @@ def _head_of(lines: Sequence[str]) -> _Head | None:
         return None
     separator = separator or _find_separator([line for _, line in plain])
     rows = [(i, _split_or_whole(line, separator)) for i, line in plain]
-    widths = Counter(len(cells) - (len(cells) > 1 and not cells[-1].strip()) for _, cells in rows[1:] or rows)
-    return _Head(rows, widths.most_common(1)[0][0], separator, lines, comments)
+    return _Head(rows, _width([cells for _, cells in rows]), separator, lines, comments)
+
+
+def _width(rows: list[Cells]) -> int:
+    """Cells of most rows, without the one behind a separator that ends every row."""
+    width = Counter(map(len, rows[1:] or rows)).most_common(1)[0][0]
+    ended = width > 1 and not any(cells[-1].strip() for cells in rows[1:] if len(cells) == width)
+    head = next((cells for cells in rows if len(cells) in (width - 1, width)), rows[0])
+    return width - 1 if ended and (len(head) < width or not head[-1].strip()) else width
 
 
 def _declared_separator(lines: Sequence[str]) -> tuple[int, str]:

@@ -32,7 +32,7 @@ YEAR_NAMES = ("year", "yr", "yyyy")
 # An instant as a number is in the unit that puts it between 1973 and 5138.
 _FACTORS = {"s": NANOSECONDS, "ms": 1_000_000, "us": 1_000, "ns": 1}
 _LEAST = {"ns": 1e17, "us": 1e14, "ms": 1e11, "s": 1e8}
-_NUMBER = re.compile(r"[+-]?\d{1,40}(\.\d{0,40})?([eE][+-]?\d{1,4})?")
+_NUMBER = re.compile(r"[+-]?\d{1,40}(\.\d{0,40})?([eE][+-]?\d{1,4})?", re.ASCII)
 _REMEDY = "write 2026-02-21T09:30:00Z, or seconds since 1970"
 
 
