@@ -152,6 +152,16 @@ def layouts() -> dict[str, Layout]:
         "link above": Layout(
             "All times UTC,https://example.org\n" + table(DAYS, by("%Y-%m-%d")), DAYS, VALUES, "stand above"
         ),
+        "link above decimal commas": Layout(
+            "All times UTC, https://example.org\n"
+            + table(HOURLY, by("%Y-%m-%d %H:%M"), lambda v: f"{v}".replace(".", ","), separator=";"),
+            HOURLY,
+            VALUES,
+            "stand above",
+        ),
+        "a line separator in a cell": Layout(
+            table(DAYS, by("%Y-%m-%d,a\u2028b\x0bc"), head="time,remark,load"), DAYS, VALUES
+        ),
         "declared separator": Layout("sep=;\n" + table(DAYS, by("%Y-%m-%d"), separator=";"), DAYS, VALUES),
         "a row of units": Layout(
             table(DAYS, by("%Y-%m-%d")).replace("load\n", "load\nUTC,degC\n", 1), DAYS, VALUES, "holds the units"

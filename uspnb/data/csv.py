@@ -168,7 +168,7 @@ def read_csv(
     )
     text = _text_of(options)
     try:
-        layout = find_layout(text[:HEAD_BYTES].splitlines(), options.columns)
+        layout = find_layout(text[:HEAD_BYTES].split("\n"), options.columns)
     except DomainError as error:
         raise name_file(error, options.path) from None
     if layout is None:
@@ -200,11 +200,11 @@ def _text_of(options: CsvOptions) -> str:
             "it as UTF-8, or name a text file"
         ) from None
     text = text.replace("\r\n", "\n").replace("\r", "\n")
-    place = line = 0
-    while place <= len(text):  # before any pattern is tried on a line
-        end = text.find("\n", place) % (len(text) + 1)
-        line += 1
-        if end - place > LONGEST_LINE:
+    place = 0
+    while len(text) - place > LONGEST_LINE:  # before any pattern is tried on a line
+        end = text.rfind("\n", place, place + LONGEST_LINE + 1)
+        if end < 0:
+            line = text.count("\n", 0, place) + 1
             raise DomainError(f"{options.path}, line {line} has more than {LONGEST_LINE:,} characters; name a CSV file")
         place = end + 1
     return text

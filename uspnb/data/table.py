@@ -197,12 +197,8 @@ def _find_separator(lines: Sequence[str]) -> str:
         counts = Counter(line.count(separator) for line in lines if separator in line)
         return counts.most_common(1)[0][1] if counts else 0
 
-    best = max(SEPARATORS, key=alike)
-    if not alike(best):
-        return ","
-    # The names of the columns hold no decimal commas: where they have another separator, it is that.
-    heads = [separator for separator in SEPARATORS if separator in lines[0] and 2 * alike(separator) >= len(lines)]
-    return max(heads, key=alike) if heads else best
+    best = max(SEPARATORS, key=alike)  # a decimal comma is not in the names, or its separator stands first here
+    return best if alike(best) else ","
 
 
 def _split_or_whole(line: str, separator: str) -> Cells:

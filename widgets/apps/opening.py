@@ -188,7 +188,7 @@ def choose_columns(path: Path, name: str, table: Table, time: str | None, value:
 
 def header(content: bytes) -> tuple[str, ...]:
     """Names of the columns of a CSV file."""
-    return find_names(content[:_HEAD_BYTES].decode("utf-8-sig", errors="replace").splitlines())
+    return find_names(content[:_HEAD_BYTES].decode("utf-8-sig", errors="replace").split("\n"))
 
 
 def _plain(error: DomainError, path: Path, name: str) -> str:
