@@ -1,7 +1,7 @@
 # make run    a real series, predicted: installs into .venv, replays, compares, writes a report, serves the live page
 # make lab    JupyterLab on the notebooks
 # make test   everything that CI runs: lint, types, architecture, notebooks, tests
-# make lint | notebooks | unit    the parts of it; lint is style, imports and types
+# make checks | lint | notebooks | unit    the parts of it; checks is lint and notebooks, lint is style, imports and types
 # make browser | redis | postgres    where there is none: Chromium for the tests of the pages, servers for those of stores
 # make soak   campaigns of kills, long streams and fuzzed files in full, of which the tests have small ones (an hour)
 # make bench  the tables of accuracy, alarms, speed, live view, snapshots, stores, service, tuning ... (two hours)
