@@ -6,6 +6,7 @@ Assets are a batch axis: stacked states, several devices, chunks of bounded memo
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable, Sequence
 from typing import Any, SupportsIndex
 
@@ -16,7 +17,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from ..array_types import Float, Key
 from ..config.schema import PredictorConfig
-from ..errors import ConfigError, DomainError
+from ..errors import ConfigError, DomainError, ForkError
 from ..model.kernels.registry import check_exists
 from ..model.packing import unpack
 from ..model.programs import (
@@ -32,11 +33,32 @@ from ..model.records import Observation, PredictionResult, ProcessState
 from ..model.state import PredictorState
 from ..runtime import enable_compilation_cache, platform
 from ..runtime.arguments import check_whole
-from ..runtime.machine import refuse_after_fork
+from ..runtime.machine import has_computed
 
 LONGEST_CHUNK = 256
 SHORTEST_CHUNK = 16
 ROWS_PER_CHUNK = 32_768
+
+
+_forked_late = False
+
+
+def _note_fork() -> None:
+    global _forked_late
+    _forked_late = has_computed()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_note_fork)
+
+
+def _refuse_after_fork() -> None:
+    """XLA's threads are not in a process that was forked from one that had computed: it would wait for ever."""
+    if _forked_late:
+        raise ForkError(
+            "this process was forked after uspnb had begun to compute, and XLA cannot compute in it; start workers "
+            'with multiprocessing.get_context("spawn"), or make the pool before the first prediction'
+        )
 
 
 def device_for(name: str) -> Any | None:
@@ -74,7 +96,7 @@ class FunctionalPredictor:
         self.config = PredictorConfig() if config is None else config
         if not isinstance(self.config, PredictorConfig):
             raise DomainError(f"config has type {type(config).__name__}, expected PredictorConfig; see load_config")
-        refuse_after_fork()
+        _refuse_after_fork()
         enable_compilation_cache()
         check_exists(self.config)
         self.static, self.knobs = static_part(self.config), jnp.asarray(traced_part(self.config))
@@ -91,7 +113,7 @@ class FunctionalPredictor:
             ticks: the buffer.
             count: how many of its ticks are real.
         """
-        refuse_after_fork()
+        _refuse_after_fork()
         run = run_batch if np.ndim(ticks.value) == 2 else run_series
         state, rows = run(self.static, self.knobs, state, ticks, np.int64(count))
         return state, np.asarray(rows)[:count]

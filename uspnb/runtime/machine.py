@@ -16,8 +16,6 @@ os.environ.setdefault("PJRT_NPROC", "1")
 import jax  # after the variable above, which must be set before the first import of jax
 from jax._src import xla_bridge  # JAX tells nowhere else whether it has begun to compute
 
-from ..errors import ForkError
-
 jax.config.update("jax_enable_x64", True)
 
 # docs/determinism.md says what each of them does, and which variables have none of it any more.
@@ -52,29 +50,9 @@ class RuntimeSettings(NamedTuple):
     memory_fraction: str
 
 
-_forked_late = False
-
-
-def _note_fork() -> None:
-    global _forked_late
-    _forked_late = xla_bridge.backends_are_initialized()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_note_fork)
-
-
-def refuse_after_fork() -> None:
-    """Refuse to compute in a process that was forked from one that had computed: XLA's threads are not in it.
-
-    Raises:
-        ForkError: this is such a process.
-    """
-    if _forked_late:
-        raise ForkError(
-            "this process was forked after uspnb had begun to compute, and XLA cannot compute in it; start workers "
-            'with multiprocessing.get_context("spawn"), or make the pool before the first prediction'
-        )
+def has_computed() -> bool:
+    """Whether JAX has begun to compute in this process, or in the one that it was forked from."""
+    return xla_bridge.backends_are_initialized()
 
 
 def configure(

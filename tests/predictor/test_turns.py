@@ -7,7 +7,7 @@ import threading
 import pytest
 from waiting import until
 
-from uspnb.runtime.turns import Turns
+from uspnb.predictor.universal import Turns
 
 
 def test_threads_get_it_in_the_order_in_which_they_asked() -> None:
@@ -65,7 +65,7 @@ def test_one_who_is_interrupted_while_waiting_leaves_the_queue(monkeypatch: pyte
             place["taken"] = 1
 
     def wait() -> None:
-        monkeypatch.setattr("uspnb.runtime.turns.threading.Lock", Interrupted)
+        monkeypatch.setattr("uspnb.predictor.universal.threading.Lock", Interrupted)
         with pytest.raises(KeyboardInterrupt), turns:
             pass
         place["left"] = True
