@@ -8,6 +8,7 @@ import subprocess
 import sys
 import types
 
+import numpy as np
 import pandas as pd
 import pytest
 from walks import random_walk
@@ -277,3 +278,28 @@ def test_the_module_runs_and_help_does_not_load_the_drawing_libraries():
     script += "print([m for m in ('holoviews', 'bokeh', 'panel') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.rstrip().endswith("[]")
+
+
+def test_how_a_file_is_read_is_told_on_the_command_line(tmp_path, monkeypatch, capsys):
+    path = tmp_path / "level.csv"
+    path.write_text("day;place;level\n" + "".join(f"{d:02d}/01/2026;{p};9,216\n" for p in "ab" for d in range(1, 12)))
+    read = []
+    monkeypatch.setattr("uspnb.cli._replay", lambda series, *rest, **more: read.append(series) or 0)
+    group, decimal = ["--group", "place"], ["--decimal", ","]
+    whole = ["backtest", str(path), "--value", "level"]
+    for options, missing in ((["--dayfirst", *decimal], "--group place"), ([*group, *decimal], "--dayfirst")):
+        assert main([*whole, *options]) == 2 and missing in capsys.readouterr().err
+    assert main([*whole, *group, "--monthfirst"]) == 2 and "--decimal" in capsys.readouterr().err
+    settled = [*whole, *group, *decimal]
+    january, february = np.datetime64("2026-01-02"), np.datetime64("2026-02-01")
+    for order, second in (
+        (["--dayfirst"], january),
+        (["--monthfirst"], february),
+        (["--time-format", "%d/%m/%Y"], january),
+    ):
+        assert main([*settled, *order]) == 0
+        assert (
+            read[-1].assets == ("a", "b") and read[-1].time_coordinate[1] == second and read[-1].values[0, 0] == 9.216
+        )
+    with pytest.raises(SystemExit):
+        main([*settled, "--dayfirst", "--monthfirst"])

@@ -131,6 +131,22 @@ def test_the_reader_of_a_growing_file_keeps_its_format(file):
         source.close()
 
 
+@pytest.mark.parametrize("bad", ["12.5ERR", "1.2.3", "1.234,5", "9 kW"])
+def test_a_bad_number_among_the_first_rows_is_left_out_of_a_growing_file(file, bad):
+    text = LAYOUTS["ISO"].text.replace(f",{LAYOUTS['ISO'].values[5]}\n", f",{bad}\n", 1)
+    source = CsvTailSource(file(text.replace(",1.234,5", ',"1.234,5"')), poll_s=0.01)
+    try:
+        source.start(lambda: None)
+        until(lambda: source.waiting == 59)
+        values = [source.take(100).values]
+        with pytest.raises(SourceFault, match="line 7 was left out: load = "):
+            source.take(100)
+        values.append(source.take(100).values)
+    finally:
+        source.close()
+    np.testing.assert_array_equal(np.concatenate(values), np.delete(LAYOUTS["ISO"].values, 5))
+
+
 def test_many_columns_and_long_lines_are_refused_at_once(file):
     with pytest.raises(DomainError, match="20,000 columns; the most is 10,000"):
         read_csv(file(";" * 19_999 + "\n1" + ";1" * 19_999 + "\n"))

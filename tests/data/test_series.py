@@ -266,6 +266,14 @@ def test_the_column_of_times_of_a_frame_is_found(frame):
     np.testing.assert_array_equal(series.values.ravel(), [1.0, 2.0, 3.0, 4.0])
 
 
+def test_a_count_of_rows_is_no_time_whatever_its_name():
+    series = read_series(pd.DataFrame({"time": [0, 1, 2], "load": [1.0, 2.0, 3.0]}))
+    assert not series.has_times and series.assets == ("time", "load")
+    holes = pd.DataFrame({"time": pd.array([1_700_000_000, None, 1_700_000_120], "Int64"), "load": [1.0, 2.0, 3.0]})
+    with pytest.raises(DomainError, match="row 1"):
+        read_series(holes)
+
+
 def test_two_columns_of_times_are_refused_by_name():
     with pytest.raises(DomainError, match=r"columns 'a', 'b' all hold times.*set_index"):
         read_series(pd.DataFrame({"a": DATED, "b": DATED, "load": [1.0, 2, 3, 4]}))

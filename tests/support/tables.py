@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -31,7 +32,7 @@ class Layout(NamedTuple):
     times: pd.DatetimeIndex
     values: np.ndarray
     note: str = ""
-    options: dict[str, Any] = {}  # noqa: RUF012  # of a NamedTuple, never written to
+    options: Mapping[str, Any] = MappingProxyType({})
 
 
 Write = Callable[[pd.Timestamp], str]
@@ -221,7 +222,10 @@ UNREADABLE = {
     ),
     "both orders": ("time,load\n13/01/2024,1\n01/13/2024,2\n", "not written in one order"),
     "the century": (table(pd.date_range("1955-01-31", periods=40, freq="D"), by("%d.%m.%y")), "is not a time"),
-    "two units": ("time,load\n2024-01-01,1 kW\n2024-01-02,2 W\n", "'kW' and 'W'"),
+    "two units": (
+        "time,load\n2024-01-01,1 kW\n2024-01-02,2 W\n",
+        r"line 3: load = '2 W' is not a number written as the others of this column, as 3\.5kW",
+    ),
     "two tables": (
         table(DAYS, by("%Y-%m-%d")) + "\nday,a,b\n" + table(DAYS, by("%Y-%m-%d,1")),
         "3 cells stand under 2",

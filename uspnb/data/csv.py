@@ -20,7 +20,7 @@ from ..array_types import Float, Int
 from ..errors import DomainError
 from .axis import find_order, is_disordered
 from .number_format import MISSING, PLAIN, NumberFormat, find_number_format, sure_mark
-from .table import SAMPLE, Cells, Columns, CsvLayout, find_layout, is_blank, listed, miscounted, rows_of
+from .table import SAMPLE, Cells, Columns, CsvLayout, find_layout, is_no_row, listed, miscounted, rows_of
 from .times import GRID_NOTE, NANOSECONDS, TimeFormat, find_time_format
 
 if TYPE_CHECKING:
@@ -256,7 +256,7 @@ class _Whole:
     def _collect(self) -> None:
         layout, *values, time = self.layout, *self.columns
         for line, cells in self._records():
-            if is_blank(cells) or cells[0].lstrip().startswith("#"):
+            if is_no_row(cells):
                 continue
             row = layout.fit(cells)
             if row is None:
@@ -324,7 +324,8 @@ class _Whole:
     def _find_group(self) -> tuple[str, list[str]] | None:
         """The column that makes each time unique together with it, and its labels; None where there is none."""
         layout = self.layout
-        rows = [row for _, cells in self._records() if (row := layout.fit(cells)) is not None]
+        fitted = (layout.fit(cells) for _, cells in self._records() if not is_no_row(cells))
+        rows = [row for row in fitted if row is not None]
         for place, name in enumerate(layout.names):
             if place in (*layout.times, *layout.values):
                 continue
@@ -399,8 +400,8 @@ class CsvReader:
     @property
     def unit(self) -> str:
         """The unit of the values where all columns have the same, "" where unknown."""
-        found = [(style or PLAIN).unit or named for style, named in zip(self._formats, self.layout.units, strict=True)]
-        return found[0] if len(set(found)) == 1 else ""
+        units = {(style or PLAIN).unit or named for style, named in zip(self._formats, self.layout.units, strict=True)}
+        return units.pop() if len(units) == 1 else ""
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -441,7 +442,7 @@ class CsvReader:
         """The next rows of the file, in their order, as ticks."""
         layout, faults, whole, places = self.layout, {}, [], []
         for place, cells in enumerate(rows):
-            if is_blank(cells) or cells[0].lstrip().startswith("#"):
+            if is_no_row(cells):
                 continue
             row = layout.fit(cells)
             if row is None:
@@ -495,11 +496,11 @@ class CsvReader:
         """The format of a column that had whole numbers only, by the first cells that have a mark."""
         name = self.layout.names[self.layout.values[column]]
         try:
-            found = find_number_format(cells, name, self.layout.separator, "", self._options.decimal)
+            style = find_number_format(cells, name, self.layout.separator, "", self._options.decimal)
         except DomainError:
             return PLAIN  # each cell is refused by itself
-        self._formats[column] = found
-        return found or PLAIN
+        self._formats[column] = style
+        return style or PLAIN
 
 
 def _plain_numbers(cells: Cells) -> Float[np.ndarray, "row"] | None:

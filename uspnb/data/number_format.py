@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -141,7 +142,7 @@ def find_number_format(
         decimal: the mark of decimals where the user said it.
 
     Raises:
-        DomainError: the numbers can be read in two ways, or some have a unit that others have not.
+        DomainError: the numbers can be read in two ways.
     """
     some = [text for cell in cells if (text := cell.strip()).lower() not in MISSING]
     joined = "".join(some)
@@ -151,8 +152,13 @@ def find_number_format(
     numbers = [taken for taken in split if taken is not None]
     if 2 * len(numbers) < len(some):
         return PLAIN
-    (before, after) = _affix(numbers, name)
-    readings = _readings([number for number, *_ in numbers])
+    ((before, after), _), *_ = Counter((before, after) for _, before, after in numbers).most_common(1)
+    # A cell with another unit, or that is a number in no writing, is a bad line of its own.
+    numbers = [number for number, *affix in numbers if affix == [before, after]]
+    readings = _readings(numbers)
+    if not readings:
+        numbers = [number for number in numbers if _readings([number])]
+        readings = _readings(numbers) if numbers else {}
     if decimal is not None:
         readings = {key: values for key, values in readings.items() if key[0] == decimal}
         if not readings:
@@ -160,15 +166,15 @@ def find_number_format(
                 f"not all numbers of column {name} have {decimal!r} as their mark of decimals: {shown(some[0])}"
             )
     if not readings:
-        return NumberFormat(_likely_mark([number for number, *_ in numbers]), "", before, after)
+        return NumberFormat(_likely_mark(numbers), "", before, after)
     plain = _MARKS in readings and separator == ","
-    if plain and ((",", ".") not in readings or all("." in number for number, *_ in numbers)):
+    if plain and ((",", ".") not in readings or all("." in number for number in numbers)):
         return NumberFormat(".", "", before, after)  # where commas separate the cells, points are decimal
     distinct = {values.tobytes(): key for key, values in reversed(readings.items())}
     if len(distinct) > 1 and marks:
         distinct = {value: key for value, key in distinct.items() if key[0] == marks} or distinct
     if len(distinct) > 1:
-        raise _two_ways(readings, [number for number, *_ in numbers], list(distinct.values())[::-1], name)
+        raise _two_ways(readings, numbers, list(distinct.values())[::-1], name)
     (key,) = distinct.values()
     return NumberFormat(*key, before, after)
 
@@ -199,15 +205,6 @@ def _split(text: str) -> tuple[str, str, str] | None:
     if (sign and number[0] in "+-") or not (_BEFORE.fullmatch(before) and _AFTER.fullmatch(after)):
         return None
     return sign + number, before, after
-
-
-def _affix(numbers: Sequence[tuple[str, str, str]], name: str) -> tuple[str, str]:
-    affixes = list(dict.fromkeys((before, after) for _, before, after in numbers))
-    if len(affixes) > 1:
-        texts = [f"{before} {after}".strip() for before, after in affixes]
-        named = " and ".join(shown(text) if text else "no unit" for text in texts[:2])
-        raise DomainError(f"numbers of column {name} have {named}; write all in one unit, without a sign")
-    return affixes[0]
 
 
 _GROUPED = {

@@ -17,7 +17,7 @@ from .table import TIME_NAMES
 from .times import GRID_NOTE, NANOSECONDS, epoch_unit, read_times
 
 SHORTEST = 2
-NANOSECONDS_1973 = 10**17  # an index above is no count of rows
+LEAST_NS = 10**17  # of nanoseconds since 1970 that are no count of rows: the year 1973
 
 
 @dataclasses.dataclass(frozen=True)
@@ -191,7 +191,7 @@ def _from_pandas(data: pd.Series | pd.DataFrame, unit: str, needs_times: bool) -
     assets, name, times, notes = None, "", None, ()
     if isinstance(data, pd.DataFrame):
         if needs_times and not isinstance(data.index, (pd.DatetimeIndex, pd.PeriodIndex)):
-            data, times, notes = _take_times(data)
+            data, times, notes = _take_times(data, unit)
         odd = [f"{c!r} ({t})" for c, t in zip(data.columns, data.dtypes, strict=True) if not _is_real(t)]
         if odd:
             raise DomainError(
@@ -219,27 +219,35 @@ def _from_pandas(data: pd.Series | pd.DataFrame, unit: str, needs_times: bool) -
             f"an index of type {type(index).__name__} ({index.dtype}) names no instants; use a DatetimeIndex "
             "(pandas.to_datetime) or reset_index(drop=True) for a regular grid"
         )
-    whole = needs_times and pd.api.types.is_integer_dtype(index.dtype) and len(index) and int(index.min()) > 0
-    instants = whole and (unit or epoch_unit(*index.tolist()) != "ns" or int(index.min()) > NANOSECONDS_1973)
-    return parts | {"times": index if instants else None}
+    return parts | {"times": index if needs_times and _are_instants(index, unit) else None}
 
 
-def _take_times(data: pd.DataFrame) -> tuple[pd.DataFrame, Any, tuple[str, ...]]:
+def _are_instants(numbers: pd.Index, unit: str) -> bool:
+    """Whether integers are times since 1970, by their size, and no count of rows."""
+    if not pd.api.types.is_integer_dtype(numbers.dtype):
+        return False
+    present = numbers.dropna()
+    if not len(present) or int(present.min()) <= 0:
+        return False
+    return bool(unit) or epoch_unit(*present.tolist()) != "ns" or int(present.min()) > LEAST_NS
+
+
+def _take_times(data: pd.DataFrame, unit: str) -> tuple[pd.DataFrame, Any, tuple[str, ...]]:
     """A table without its column of times, that column, and a note; the table alone where it has none."""
     dated = [k for k, kind in enumerate(data.dtypes) if pd.api.types.is_datetime64_any_dtype(kind)]
     texts = [k for k, kind in enumerate(data.dtypes) if not _is_real(kind) and k not in dated]
     named = [k for k, name in enumerate(data.columns) if str(name).strip().lower() in TIME_NAMES]
-    found = [k for k in dated if k in named] or dated or [k for k in texts if k in named and _is_text(data.iloc[:, k])]
-    if not found:
-        found = [k for k in named if pd.api.types.is_integer_dtype(data.dtypes.iloc[k])][:1]
-    if len(found) > 1:
-        names = ", ".join(repr(data.columns[k]) for k in found)
+    places = [k for k in dated if k in named] or dated or [k for k in texts if k in named and _is_text(data.iloc[:, k])]
+    if not places:
+        places = [k for k in named if _are_instants(pd.Index(data.iloc[:, k]), unit)][:1]
+    if len(places) > 1:
+        names = ", ".join(repr(data.columns[k]) for k in places)
         raise DomainError(f"columns {names} all hold times; give one of them as the index (set_index) or as times=")
-    if not found:
+    if not places:
         return data, None, ()
-    name = data.columns[found[0]]
+    name = data.columns[places[0]]
     note = f"column {name} was taken for the times"
-    return data.drop(columns=name), data.iloc[:, found[0]], (note,)
+    return data.drop(columns=name), data.iloc[:, places[0]], (note,)
 
 
 def _is_text(column: pd.Series) -> bool:

@@ -122,9 +122,9 @@ def rows_of(lines: Iterable[str], separator: str) -> Any:
     return csv.reader(lines, delimiter=separator, skipinitialspace=True, strict=True)
 
 
-def is_blank(cells: Cells) -> bool:
-    """Whether a row has nothing but separators."""
-    return not "".join(cells).strip()
+def is_no_row(cells: Cells) -> bool:
+    """Whether a line has nothing but separators, or is a comment."""
+    return not "".join(cells).strip() or cells[0].lstrip().startswith("#")
 
 
 def miscounted(cells: Cells, names: Sequence[str]) -> str:
@@ -218,7 +218,7 @@ class _Head:
         self.notes: list[str] = []
         above = next((k for k, (_, cells) in enumerate(rows) if self._wide(cells)), 0)
         self.rows = rows[above:]
-        self.above = [(i, cells) for i, cells in rows[:above]]
+        self.above = rows[:above]
         self.trailing = any(len(cells) == width + 1 and not cells[-1].strip() for _, cells in self.rows[1:2])
 
     def _wide(self, cells: Cells) -> bool:
@@ -278,13 +278,12 @@ class _Head:
         if commented is not None and _is_data(head, self._second(following)):
             return _distinct(commented), place, none, False
         if _is_data(head, self._second(following)):
-            return _distinct([f"column_{k + 1}" for k in range(self.width)]), place, none, True
+            return _distinct(none), place, none, True
         if following and _is_text(head) and _is_text(self._cut(following[0][1])) and len(following) > 1:
             second = self._cut(following[0][1])
             if not _is_text(self._cut(following[1][1])):
                 return self._of_two(place, head, following[0][0], second)
-        names = _distinct([cell or f"column_{k + 1}" for k, cell in enumerate(head)])
-        return names, place + 1, none, False
+        return _distinct(head), place + 1, none, False
 
     def _second(self, following: list[tuple[int, Cells]]) -> Cells:
         return next((self._cut(cells) for _, cells in following if self._wide(cells)), [])
@@ -302,16 +301,10 @@ class _Head:
         named = [any(_plain_name(cell) in TIME_NAMES for cell in row) for row in (head, second)]
         if named == [False, True]:
             self.notes.append(f"lines up to {place + 1} stand above the table and were left out")
-            return (
-                _distinct([c or f"column_{k + 1}" for k, c in enumerate(second)]),
-                next_place + 1,
-                [""] * self.width,
-                False,
-            )
+            return _distinct(second), next_place + 1, [""] * self.width, False
         if all(_UNIT.fullmatch(cell) for cell in second) and (named[0] or named == [False, False]):
             self.notes.append(f"line {next_place + 1} holds the units of the columns")
-            names = _distinct([c or f"column_{k + 1}" for k, c in enumerate(head)])
-            return names, next_place + 1, [cell.strip("[]()") for cell in second], False
+            return _distinct(head), next_place + 1, [cell.strip("[]()") for cell in second], False
         raise DomainError(
             f"has two lines of text, {place + 1} and {next_place + 1}, above its numbers; leave the names of the "
             "columns and remove the other"
@@ -338,22 +331,21 @@ def _is_data(head: Cells, second: Cells) -> bool:
     return True
 
 
-def _distinct(names: list[str]) -> list[str]:
-    """The names, those that stood before with .1, .2 after them, as pandas names them."""
-    if len(names) > MOST_COLUMNS:
+def _distinct(cells: Cells) -> list[str]:
+    """Names of columns by their cells: column_1, column_2 where empty, with .1, .2 after one that stood before."""
+    if len(cells) > MOST_COLUMNS:
         raise DomainError(
-            f"has {len(names):,} columns; the most is {MOST_COLUMNS:,}. Leave columns out, or name another file"
+            f"has {len(cells):,} columns; the most is {MOST_COLUMNS:,}. Leave columns out, or name another file"
         )
-    taken: set[str] = set()
+    names: dict[str, None] = {}
     repeats: Counter[str] = Counter()
-    for place, name in enumerate(names):
-        free = name
-        while free in taken:
+    for place, cell in enumerate(cells):
+        name = free = cell or f"column_{place + 1}"
+        while free in names:
             repeats[name] += 1
             free = f"{name}.{repeats[name]}"
-        taken.add(free)
-        names[place] = free
-    return names
+        names[free] = None
+    return list(names)
 
 
 def _plain_name(name: str) -> str:
@@ -378,8 +370,9 @@ class _Kinds:
         parts = self._parts()
         named = [k for k, name in enumerate(self.plain) if name in TIME_NAMES]
         dates = [k for k in range(len(self.names)) if self._has_dates(k)]
-        for place in (*(k for k in named if not self._has_clocks(k)), *dates):
-            return self.with_clock(place) or (place,)
+        days = [*(k for k in named if not self._has_clocks(k)), *dates]
+        if days:
+            return self.with_clock(days[0]) or (days[0],)
         if parts:
             return parts
         if named:
@@ -396,7 +389,7 @@ class _Kinds:
     def with_clock(self, place: int) -> tuple[int, ...] | None:
         """A column of days together with that of the times of day, None where there is no such pair."""
         if self._has_clocks(place):
-            days = [k for k in range(len(self.names)) if k != place and (self._has_days(k))]
+            days = [k for k in range(len(self.names)) if k != place and self._has_days(k)]
             return (days[0], place) if days else None
         if not self._has_days(place):
             return None
@@ -410,10 +403,12 @@ class _Kinds:
 
     def _has_days(self, place: int) -> bool:
         """Whether a column holds days without times of day."""
-        cells = self.some[place]
-        if self.plain[place] in _DATE_NAMES and _most(lambda cell: len(cell) == 8 and cell.isdigit(), cells):
+        if self._has_compact_days(place):
             return True
-        return self._has_dates(place) and not any(":" in _without_midnight(cell) for cell in cells)
+        return self._has_dates(place) and not any(":" in _without_midnight(cell) for cell in self.some[place])
+
+    def _has_compact_days(self, place: int) -> bool:
+        return self.plain[place] in _DATE_NAMES and _most(lambda c: len(c) == 8 and c.isdigit(), self.some[place])
 
     def _has_clocks(self, place: int) -> bool:
         """Whether a column holds times of day: by their colons, or digits under a name that says so."""
@@ -425,10 +420,8 @@ class _Kinds:
             return False
         if name in _PART_NAMES[3]:
             return all(int(cell) <= 24 for cell in cells)
-        width = self.clock_width(place)
-        return (
-            name in _CLOCK_NAMES and self._beside_days(place) and all(is_time_of_day(_clock(c, width)) for c in cells)
-        )
+        width, beside = self.clock_width(place), any(map(self._has_compact_days, range(len(self.names))))
+        return name in _CLOCK_NAMES and beside and all(is_time_of_day(_clock(cell, width)) for cell in cells)
 
     def clock_width(self, place: int) -> int:
         """Digits of the longest time of day in a column, rounded up to whole fields; 0 where they are no digits."""
@@ -436,13 +429,6 @@ class _Kinds:
         if not all(map(str.isdigit, cells)):
             return 0
         return 2 if self.plain[place] in _PART_NAMES[3] else 6 if any(len(cell) > 4 for cell in cells) else 4
-
-    def _beside_days(self, place: int) -> bool:
-        return any(
-            self.plain[k] in _DATE_NAMES and _most(lambda cell: len(cell) == 8 and cell.isdigit(), self.some[k])
-            for k in range(len(self.names))
-            if k != place
-        )
 
     def _parts(self) -> tuple[int, ...]:
         """Places of columns of year, month and so on, as far as there are; none where year or month is missing."""

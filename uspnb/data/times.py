@@ -18,19 +18,27 @@ import numpy as np
 
 from ..array_types import Bool, Int
 from ..errors import DomainError, InstantWarning, shown
-from .dates import NAIVE_NOTE, DateFormat, find_date_format, has_open_order, put_together, take_apart, why_no_date
+from .dates import (
+    FACTORS,
+    NAIVE_NOTE,
+    NANOSECONDS,
+    DateFormat,
+    find_date_format,
+    has_open_order,
+    put_together,
+    read_pattern,
+    take_apart,
+    why_no_date,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
 
-NANOSECONDS = 1_000_000_000
 EARLIEST_NS = -(2**63) + 1
 GRID_NOTE = "no times were given: a regular grid of one second stands in for them"
-EARLIEST_YEAR, LATEST_YEAR = 1678, 2261
 YEAR_NAMES = ("year", "yr", "yyyy")
 
 # An instant as a number is in the unit that puts it between 1973 and 5138.
-_FACTORS = {"s": NANOSECONDS, "ms": 1_000_000, "us": 1_000, "ns": 1}
 _LEAST = {"ns": 1e17, "us": 1e14, "ms": 1e11, "s": 1e8}
 _NUMBER = re.compile(r"[+-]?\d{1,40}(\.\d{0,40})?([eE][+-]?\d{1,4})?", re.ASCII)
 _REMEDY = "write 2026-02-21T09:30:00Z, or seconds since 1970"
@@ -60,7 +68,7 @@ def timestamp_to_ns(timestamp: Any, unit: str = "") -> int:
             warnings.warn(
                 f"timestamp {value} was read as {_UNITS[found]} since 1970; {_SAY}", InstantWarning, stacklevel=2
             )
-        value *= _FACTORS[found]
+        value *= FACTORS[found]
     elif isinstance(timestamp, np.datetime64):
         if np.isnat(timestamp):
             raise DomainError("timestamp is NaT; a tick needs the instant at which it was measured")
@@ -125,7 +133,7 @@ def instant_ns(instant: Any) -> int:
     unit = _unit_of(instant)
     if unit is None:
         raise DomainError(f"time = {instant!r} is too small a number for an instant; {_REMEDY}")
-    return timestamp_to_ns(_scaled(instant, _FACTORS[unit]))
+    return timestamp_to_ns(_scaled(instant, FACTORS[unit]))
 
 
 def _text_ns(text: str) -> int:
@@ -176,11 +184,11 @@ class TimeFormat:
         if self.dates is not None:
             return self.dates.read(cells)
         if self.pattern:
-            return _read_pattern(cells, self.pattern)
+            return read_pattern(cells, self.pattern)
         if self.unit == "digits":
             instants = [digits_ns(cell.strip()) for cell in cells]
         else:
-            instants = [_number_ns(cell, _FACTORS[self.unit]) for cell in cells]
+            instants = [_number_ns(cell, FACTORS[self.unit]) for cell in cells]
         exist = np.array([stamp is not None for stamp in instants], bool)
         return np.array([stamp or 0 for stamp in instants], np.int64), exist
 
@@ -258,24 +266,17 @@ def _with_pattern(texts: Sequence[str], pattern: str) -> bool:
     width = len(datetime(2000, 1, 1).strftime(pattern))
     if len(texts) < 2 or not all(len(text) == width and text.isdigit() for text in texts):
         return False
-    return bool(_read_pattern(texts, pattern)[1].all())
-
-
-_DIGITS = {4: (4,), 6: (4, 6), 8: (4, 6, 8), 12: (4, 6, 8, 10, 12), 14: (4, 6, 8, 10, 12, 14)}
+    return bool(read_pattern(texts, pattern)[1].all())
 
 
 def digits_ns(text: str) -> int | None:
     """Nanoseconds since 1970 of a date of digits: yyyy, yyyymm, yyyymmdd, with HHMM or HHMMSS; None for others."""
-    if len(text) not in _DIGITS or not (text.isascii() and text.isdigit()):
+    if len(text) not in (4, 6, 8, 12, 14) or not (text.isascii() and text.isdigit()):
         return None
-    ends = _DIGITS[len(text)]
-    numbers = [int(text[first:last]) for first, last in zip((0, *ends), ends, strict=False)]
-    if not EARLIEST_YEAR <= numbers[0] <= LATEST_YEAR:
-        return None
-    try:
-        return timestamp_to_ns(datetime(*([*numbers, 1, 1])[: max(3, len(numbers))], tzinfo=UTC))  # type: ignore[arg-type, misc]
-    except ValueError:
-        return None
+    clock = f"T{text[8:10]}:{text[10:12]}:{text[12:] or '00'}" if len(text) > 8 else ""
+    iso = f"{text[:4]}-{text[4:6] or '01'}-{text[6:8] or '01'}{clock}"
+    (stamp,), (exists,) = put_together(take_apart([iso]))
+    return int(stamp) if exists else None
 
 
 def _pointed(cell: str) -> str:
@@ -293,17 +294,6 @@ def _number_ns(cell: str, factor: int) -> int | None:
     return stamp if EARLIEST_NS <= stamp < 2**63 else None
 
 
-def _read_pattern(cells: Sequence[str], pattern: str) -> tuple[np.ndarray, np.ndarray]:
-    import pandas as pd
-
-    index = pd.DatetimeIndex(
-        pd.to_datetime([cell.strip() for cell in cells], utc=True, format=pattern, errors="coerce")
-    )
-    factor = _FACTORS[index.unit]
-    exist = ~np.asarray(index.isna()) & (np.abs(index.asi8) <= (2**63 - 1) // factor)
-    return np.where(exist, index.asi8, 0) * factor, exist
-
-
 def read_times(times: Any, unit: str = "") -> tuple[Int[np.ndarray, "time"], tuple[str, ...]]:
     """Times as nanoseconds since 1970 UTC, and what was assumed in reading them.
 
@@ -317,8 +307,8 @@ def read_times(times: Any, unit: str = "") -> tuple[Int[np.ndarray, "time"], tup
     """
     import pandas as pd
 
-    if unit and unit not in _FACTORS:
-        raise DomainError(f"unit={unit!r} is not one of {', '.join(_FACTORS)}")
+    if unit and unit not in FACTORS:
+        raise DomainError(f"unit={unit!r} is not one of {', '.join(FACTORS)}")
     if hasattr(times, "dims"):  # an xarray DataArray
         times = times.values
     if isinstance(times, np.ma.MaskedArray):
@@ -376,13 +366,13 @@ def _read_integers(index: pd.Index, unit: str) -> tuple[np.ndarray, tuple[str, .
         _refuse_missing(np.asarray(index == least))  # what NumPy and pandas make of a missing time
     array = index.to_numpy()
     found = unit or epoch_unit(*array.tolist()) if least >= 10**8 else unit or "ns"
-    if not EARLIEST_NS <= least * _FACTORS[found] <= most * _FACTORS[found] < 2**63:
+    if not EARLIEST_NS <= least * FACTORS[found] <= most * FACTORS[found] < 2**63:
         raise DomainError(
             f"times from {least} to {most} {_UNITS[found]} since 1970 do not fit 64 bits of nanoseconds; the range is "
             "the years 1678 to 2262"
         )
     notes = () if unit or found == "ns" else (f"integers of times were read as {_UNITS[found]} since 1970",)
-    return array.astype(np.int64) * _FACTORS[found], notes
+    return array.astype(np.int64) * FACTORS[found], notes
 
 
 def _read_text(times: list[str]) -> tuple[np.ndarray, tuple[str, ...]]:

@@ -167,6 +167,8 @@ class Aftermath:
         columns = self._timeline.columns  # a fleet's rows have fewer fields
         forecast = np.concatenate([rows[..., columns[name]] for name in FORECAST if name in columns], axis=-1)
         finite = np.isfinite(forecast).all(axis=-1).reshape(len(rows), -1)
+        if finite.all() and not self._unusable.any():
+            return
         refused = [rows[..., columns[name].start] != 0 for name in REFUSED if name in columns]
         accepted = ~np.any(refused, axis=0).reshape(len(rows), -1)
         for place, run in enumerate(self._unusable):

@@ -5,11 +5,10 @@ A file is taken in pieces, bounded in size, and read with errors in plain words;
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import re
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -129,7 +128,9 @@ class Table:
     dayfirst: bool | None = None
 
 
-def open_table(path: Path, name: str, dayfirst: bool | None = None) -> Table:
+def open_table(
+    path: Path, name: str, dayfirst: bool | None = None, time: str | None = None, value: str | None = None
+) -> Table:
     """Read an uploaded CSV file, or say what there is to choose: its columns, or the order of day and month.
 
     Raises:
@@ -138,52 +139,15 @@ def open_table(path: Path, name: str, dayfirst: bool | None = None) -> Table:
     content = path.read_bytes()
     table = Table(name, content, header(content), dayfirst=dayfirst)
     try:
-        return dataclasses.replace(table, series=read_csv(path, dayfirst=dayfirst))
+        return dataclasses.replace(table, series=read_csv(path, time, value and (value,), dayfirst=dayfirst))
     except AmbiguousDates as error:
-        return _asking(table, error, path)
+        reason = _plain(error, path, name).partition("; say which")[0]
+        return dataclasses.replace(table, reason=f"{reason}; which is meant?", readings=error.readings)
     except DomainError as error:
         reason = _plain(error, path, name)
-        if "several columns" not in reason:
+        if value is not None or "several columns" not in reason:
             raise DomainError(reason) from None
         return dataclasses.replace(table, reason=reason)
-
-
-def _asking(table: Table, error: AmbiguousDates, path: Path) -> Table:
-    reason = _plain(error, path, table.name).partition("; say which")[0]
-    return dataclasses.replace(table, reason=f"{reason}; which is meant?", readings=error.readings)
-
-
-@contextlib.contextmanager
-def _file_of(table: Table) -> Iterator[Path]:
-    with tempfile.NamedTemporaryFile(prefix="uspnb-upload-", suffix=".csv") as file:
-        file.write(table.content)
-        file.flush()
-        yield Path(file.name)
-
-
-def choose(table: Table, time: str | None, value: str) -> Table:
-    """The table with the series that a choice of columns makes, or with the readings of dates that must be chosen from.
-
-    Raises:
-        DomainError: a column holds no numbers or no times; the message names the line.
-    """
-    with _file_of(table) as path:
-        try:
-            series = read_csv(path, time, (value,), dayfirst=table.dayfirst)
-        except AmbiguousDates as error:
-            return _asking(table, error, path)
-        except DomainError as error:
-            raise DomainError(_plain(error, path, table.name)) from None
-    return dataclasses.replace(table, series=series, readings={})
-
-
-def choose_columns(path: Path, name: str, table: Table, time: str | None, value: str) -> Table:
-    """What `choose` makes of a table, for the helper process, whose file the table's own content takes the place of.
-
-    Raises:
-        DomainError: as `choose`.
-    """
-    return choose(table, time, value)
 
 
 def header(content: bytes) -> tuple[str, ...]:
@@ -314,7 +278,7 @@ class Opening:
     def _open_columns(self, dayfirst: bool | None = None) -> None:
         if self._table is None:
             return
-        table = self._table if dayfirst is None else dataclasses.replace(self._table, dayfirst=dayfirst)
+        table, dayfirst = self._table, self._table.dayfirst if dayfirst is None else dayfirst
         time, value = None if self.time.value == AUTOMATIC else self.time.value, self.value.value
 
         def take(table: Table) -> None:
@@ -323,4 +287,4 @@ class Opening:
             if not table.readings and table.series is not None:
                 self._add(table.series, f"{table.name}: {value}")
 
-        self._page.read(choose_columns, b"", table.name, table, time, value, then=take)
+        self._page.read(open_table, table.content, table.name, dayfirst, time, value, then=take)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 import pytest
 
 from uspnb.errors import DomainError
-from uspnb.widgets.apps.opening import Upload, choose, header, open_table
+from uspnb.widgets.apps.opening import Upload, header, open_table
 
 
 def uploaded(content: bytes, piece: int, claimed: int | None = None):
@@ -67,11 +65,11 @@ def test_several_columns_are_offered_and_a_choice_is_read(tmp_path):
     table = open_table(path, "mine.csv")
     assert table.series is None and table.columns == ("when", "a", "b", "word")
     assert table.reason.startswith("mine.csv has several columns") and "--value" not in table.reason
-    series = choose(table, "when", "b").series
+    series = open_table(path, "mine.csv", None, "when", "b").series
     assert series is not None
     np.testing.assert_array_equal(series.values, [2.0, 4.5])
     with pytest.raises(DomainError, match=r"^mine\.csv, line 2: word = 'x' is not a number"):
-        choose(table, None, "word")
+        open_table(path, "mine.csv", value="word")
 
 
 def test_a_refusal_names_the_file_as_the_reader_knows_it(tmp_path):
@@ -113,8 +111,8 @@ def test_dates_are_asked_for_after_the_columns_where_there_are_several(tmp_path)
     path.write_text("when,a,b\n" + "".join(f"{day:02d}/01/2026,{day},2\n" for day in range(1, 12)), "utf-8")
     table = open_table(path, "mine.csv")
     assert "several columns" in table.reason and not table.readings
-    asked = choose(table, None, "b")
+    asked = open_table(path, "mine.csv", value="b")
     assert asked.series is None and asked.readings
-    answered = choose(dataclasses.replace(asked, dayfirst=True), None, "b")
+    answered = open_table(path, "mine.csv", True, value="b")
     assert answered.series is not None and not answered.readings
     assert answered.series.time_coordinate[1] == np.datetime64("2026-01-02")
