@@ -537,25 +537,22 @@ class Track:
 
     def patience_s(self) -> float | None:
         """Seconds to sleep unless woken, None for as long as it takes; tells when a source has become silent."""
-        playback, silence_s = self.playback, self._silence_limit_s()
+        playback, least_s = self.playback, self.options.silence_s
         retry_s = self.intake.wait_s() if playback.active else None
         if retry_s is not None:
             return retry_s
-        if not playback.active or (self._starved and (silence_s is None or not self.source.live)):
-            return None
-        if not self._starved:
+        if playback.active and not self._starved:
             return self.pace.wait_s()
-        left = self._last_tick_s + (silence_s or 0.0) - time.monotonic()
-        if playback.silent or left > 0:
-            return None if playback.silent else left
+        if not playback.active or playback.silent or least_s is None or not self.source.live:
+            return None
+        silence_s = max(least_s, USUAL_INTERVALS * self.aftermath.usual_interval_ns / 1e9)
+        left = self._last_tick_s + silence_s - time.monotonic()
+        if left > 0:
+            return left
         playback.silent = True
         playback.message = f"no tick for {silence_s:g} s; it goes on by itself with the next one"
         self.tell("silence", playback.message)
         return 0.0
-
-    def _silence_limit_s(self) -> float | None:
-        least_s = self.options.silence_s
-        return None if least_s is None else max(least_s, USUAL_INTERVALS * self.aftermath.usual_interval_ns / 1e9)
 
     @property
     def _interval(self) -> int:
