@@ -72,6 +72,28 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("filterwarnings", f"error::uspnb.errors.{name}")
 
 
+class FailuresAtOnce:
+    """Prints each failure when it happens: a run that is ended by its time limit says what it had found."""
+
+    def __init__(self, terminal: pytest.TerminalReporter) -> None:
+        self.terminal = terminal
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Print the test's name and the end of its trace."""
+        if report.failed:
+            self.terminal.ensure_newline()
+            self.terminal.write_line(f"{report.nodeid} failed in {report.when} after {report.duration:.0f} s:")
+            self.terminal.write_line(report.longreprtext[-3000:])
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Failures are printed at once by the process that has the terminal, not by its workers."""
+    terminal = session.config.pluginmanager.get_plugin("terminalreporter")
+    if terminal is not None and not hasattr(session.config, "workerinput"):
+        session.config.pluginmanager.register(FailuresAtOnce(terminal))
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Folders with the slowest files first, so that no worker is left alone with one of them at the end."""
     slowest = ["tuning", "predictor", "model", "engine", "browser"]

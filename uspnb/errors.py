@@ -80,7 +80,7 @@ class InstantWarning(UserWarning):
 
 
 class OrderWarning(UserWarning):
-    """More than a tenth of the ticks of a series are not later than those before them, and so are refused."""
+    """More than a tenth of the ticks of a series are earlier than one before them, and so are refused."""
 
 
 class ReloadWarning(UserWarning):

@@ -42,8 +42,9 @@ PAINTED = """() => {
   })(document);
   return counts;
 }"""
-# A cell that blocks for as long as the session takes for 100 ticks: a session that stands still holds it for ever.
-BLOCK = "before = session.status.ticks; session.wait(until=before + 100)"
+# A cell that blocks for as long as the session takes for 500 ticks, five seconds or more: a session that stands still
+# holds it for ever.
+BLOCK = "before = session.status.ticks; session.wait(until=before + 500)"
 # Run code in the kernel and count the states that the view draws meanwhile.
 WHILE_BLOCKED = """async ([inKernel, code, view]) => {
   const states = () => Number(document.querySelector(view).dataset.states);
@@ -253,7 +254,7 @@ def test_a_cell_that_blocks_stops_nothing(lab, chromium_page, small_notebook):
     drawn = int(data(page, "ticks"))
     # Acknowledgements travel in a subshell of the kernel; without one the view would stop after two frames.
     assert page.evaluate(WHILE_BLOCKED, [IN_KERNEL, BLOCK, VIEW]) >= 4
-    until_drawn(page, drawn + 100)
+    until_drawn(page, drawn + 500)
     assert data(page, "gaps") == "0"
     run(page, "session.close()")
 

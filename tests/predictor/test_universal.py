@@ -158,7 +158,7 @@ def test_a_history_without_times_may_follow_live_ticks() -> None:
 def test_a_history_with_times_starts_the_clock() -> None:
     predictor = UniversalPredictor(clock=replay_clock)
     predictor.fit_history(pd.Series(WALK[:200], pd.date_range("2026-02-21 12:00", periods=200, freq="s", tz="UTC")))
-    assert predictor.step(ProcessState(WALK[200], START + 199 * SECOND)).telemetry.out_of_order
+    assert predictor.step(ProcessState(WALK[200], START + 199 * SECOND - 1)).telemetry.out_of_order
     assert predictor.step(ProcessState(WALK[200], START + 200 * SECOND)).telemetry.accepted
 
 

@@ -2,29 +2,36 @@
 
 A change leaves two lines: its intent, forced to disk before the file is replaced, and its outcome.  Where a crash comes
 in between, whoever opens the log next sees from the hash of the file which of the two contents it has.
+
+Beside the log stands its seal, one chained line that names the log's last one: a log whose end was cut off no longer
+holds it.  With `USPNB_INTEGRITY_KEY` lines and seal are made with that key, so that nobody without it can make others.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from filelock import FileLock
 
 from ..errors import DomainError, IntegrityError
+from ..runtime.credentials import INTEGRITY_KEY, integrity_key
 from ..runtime.files import (
     LOCK_TIMEOUT_S,
     MAX_LINE_BYTES,
     START,
     AppendFile,
     chained,
+    is_seal,
     lock_path,
     parse_chained,
+    replace_content,
     sync_folder,
 )
 
@@ -97,6 +104,7 @@ class AuditCheck(NamedTuple):
         reason: what is wrong, "" for nothing.
         unfinished_bytes: length of a last line without an end: being written now, or left by a kill.
         head: hash of the last intact line.
+        sealed: intact lines that are sealed with the key.
     """
 
     lines: int
@@ -105,13 +113,15 @@ class AuditCheck(NamedTuple):
     reason: str
     unfinished_bytes: int
     head: str
+    sealed: int = 0
 
     def text(self) -> str:
         """The result of the check as one sentence."""
         if not self.ok:
             return f"{self.lines} lines intact, NOT INTACT from line {self.first_bad_line} on: {self.reason}"
         torn = f", and {self.unfinished_bytes} bytes of an unfinished line" if self.unfinished_bytes else ""
-        return f"{self.lines} lines, chain intact{torn}"
+        sealed = f", {self.sealed or 'none'} sealed with the key" if self.sealed or integrity_key() else ""
+        return f"{self.lines} lines, chain intact{sealed}{torn}"
 
 
 class AuditLog:
@@ -140,11 +150,14 @@ class AuditLog:
             folder.mkdir(parents=True, exist_ok=True)
             sync_folder(folder.parent)
         with FileLock(lock_path(self.path), timeout=lock_timeout_s):
+            key = integrity_key()
             fresh = not self.path.exists()
             file = AppendFile(self.path)
             try:
                 record = dataclasses.replace(record, repaired_bytes=file.repaired_bytes)
-                line, hashed = chained(_body(record), _head(self.path, file.size))
+                previous = _head(self.path, file.size)
+                self._check_seal(previous)
+                line, hashed = chained(_body(record), previous, key)
                 if len(line) > MAX_LINE_BYTES:
                     raise DomainError(
                         f"a line of {len(line)} bytes is longer than {MAX_LINE_BYTES}; shorten the details"
@@ -155,7 +168,43 @@ class AuditLog:
                 file.close(sync=False)
             if fresh:
                 sync_folder(folder)
+            # The line is written and counts.  A seal that stays behind is still of this log; the next line mends it.
+            with contextlib.suppress(OSError):
+                replace_content(self.seal_path, chained({"head": hashed, "version": VERSION}, START, key)[0])
         return dataclasses.replace(record, hash=hashed)
+
+    @property
+    def seal_path(self) -> Path:
+        """The file beside the log that names its last line."""
+        return self.path.with_name(f"{self.path.name}.seal")
+
+    def _check_seal(self, head: str, known: Collection[str] = ()) -> None:
+        """See that the log still holds the line that its seal names.
+
+        Args:
+            head: hash of the last line.
+            known: of the other lines, where they have been read; else the last megabytes are, where it is needed.
+
+        Raises:
+            IntegrityError: it does not, or there is no seal and there must be one.
+        """
+        try:
+            seal = parse_chained(self.seal_path.read_bytes()[:MAX_LINE_BYTES], integrity_key())
+        except FileNotFoundError:
+            seal = {"head": head, "hash": ""}
+        if is_seal(head) and not is_seal(seal["hash"]):
+            raise IntegrityError(
+                f"the lines are sealed with a key, and {self.seal_path.name} is missing or has no seal"
+            )
+        named = seal.get("head")
+        if named == head or named in known or (not known and any(named == r.hash for r in self.recent())):
+            return
+        if head == START and not is_seal(seal["hash"]):
+            return  # the log was taken away
+        raise IntegrityError(
+            f"the line that {self.seal_path.name} names is not in the log: its end was cut off or it was replaced; to "
+            "begin a new log, move both away"
+        )
 
     def recent(self) -> list[AuditRecord]:
         """The records of the last few megabytes; the chain between them is checked.
@@ -177,18 +226,20 @@ class AuditLog:
         """
         records: list[AuditRecord] = []
         torn, head = 0, START
-        if not self.path.exists():
-            return records, AuditCheck(0, True, None, "", 0, head)
         try:
-            for record in _records(self.path, 0):
+            for record in _records(self.path, 0) if self.path.exists() else ():
                 records.append(record)
                 head = record.hash
+            self._check_seal(head, {record.hash for record in records})
         except IntegrityError as error:
             return records, AuditCheck(len(records), False, len(records) + 1, str(error), 0, head)
+        if not records and not self.path.exists():
+            return records, AuditCheck(0, True, None, "", 0, head)
         with self.path.open("rb") as stream:
             stream.seek(-min(MAX_LINE_BYTES, os.fstat(stream.fileno()).st_size), os.SEEK_END)
             torn = len(stream.read().rpartition(b"\n")[2])
-        return records, AuditCheck(len(records), True, None, "", torn, head)
+        count = sum(is_seal(record.hash) for record in records)
+        return records, AuditCheck(len(records), True, None, "", torn, head, count)
 
 
 def verify_audit(path: str | os.PathLike[str]) -> AuditCheck:
@@ -242,7 +293,7 @@ def _body(record: AuditRecord) -> dict[str, Any]:
 
 def _record(line: bytes, number: int) -> tuple[AuditRecord, str]:
     """A record from its line, and the hash of the line before it."""
-    parsed = parse_chained(line)
+    parsed = parse_chained(line, integrity_key())
     kinds = {"changes": dict, "details": dict, "override": bool, "time_ns": int, "repaired_bytes": int}
     names = [field.name for field in dataclasses.fields(AuditRecord) if field.name != "line"]
     for name in (*names, "previous"):
@@ -272,6 +323,8 @@ def _records(path: Path, skipped: int) -> Iterator[AuditRecord]:
             record, follows = _record(line, 0 if skipped else number)
             if follows != previous and not (skipped and number == 1):
                 raise IntegrityError("the line does not follow the one before: lines were taken out, added or moved")
+            if is_seal(previous) and not is_seal(record.hash):
+                raise IntegrityError(f"the line has no seal, and those before it have; {INTEGRITY_KEY} was not set")
             yield record
             previous = record.hash
 

@@ -195,7 +195,7 @@ class PredictorConfig:
     staleness_ttl_ns: int = _declare(500_000_000, "ingestion", "least age at which a tick is stale", unit="ns", low=0, high=2**62)
     staleness_intervals: float = _declare(5.0, "ingestion", "age at which a tick is stale, in tick intervals", low=0.0, high=1e6)
     besov_nyquist_interval_ns: int = _declare(100_000_000, "ingestion", "least interval at which ticks are sparse", unit="ns", low=0, high=2**62)
-    sparse_intervals: float = _declare(1.5, "ingestion", "interval at which ticks are sparse, in tick intervals", low=1.0, high=1e6)
+    sparse_intervals: float = _declare(1.5, "ingestion", "interval at which ticks are sparse, in tick intervals, and the factor within which an interval is like earlier ones and so is not", low=1.0, high=1e6)
     tick_interval_ns: int = _declare(0, "ingestion", "declared tick interval; 0 learns the median of the history", unit="ns", low=0, high=2**62)
     inference_recovery_hysteresis: float = _declare(0.8, "ingestion", "fraction of the staleness limit that age must fall below to leave degraded mode", low=0.01, high=1.0)
     degraded_recovery_min_steps: int = _declare(2, "ingestion", "clean ticks before degraded mode is left", unit="ticks", low=1, high=10_000)
@@ -244,7 +244,7 @@ class PredictorConfig:
     shedding_min_steps: int = _declare(200, "io", "least ticks between two changes of the depth", unit="ticks", low=1, high=10**6)
 
     telemetry_hash_interval_steps: int = _declare(100, "security", "ticks between two lines of the parity log; 0 writes none", unit="ticks", low=0, high=10**9)
-    snapshot_integrity_hash_algorithm: str = _declare("sha256", "security", "checksum at the end of a snapshot", choices=("sha256",), locked=True)
+    snapshot_integrity_hash_algorithm: str = _declare("sha256", "security", "checksum at the end of a snapshot; hmac-sha256 has a service refuse to start without a key in USPNB_INTEGRITY_KEY", choices=("sha256", "hmac-sha256"), locked=True)
     # fmt: on
 
     def __post_init__(self) -> None:

@@ -53,9 +53,7 @@ def is_disordered(late: int, rows: int) -> bool:
 
 
 def count_late(stamps: Int[np.ndarray, "row"]) -> int:
-    """Rows that are not later than every row before them: those that the gate refuses for their order."""
-    if len(stamps) < 2:
-        return 0
+    """Rows that are not later than every row before them: of a table they may be another day's, or another series'."""
     return int((stamps[1:] <= np.maximum.accumulate(stamps)[:-1]).sum())
 
 
@@ -74,11 +72,14 @@ def missing_slots(stamps: Int[np.ndarray, "row"]) -> float:
 
 
 def late_note(stamps: Int[np.ndarray, "row"]) -> str:
-    """What there is to say where more than a tenth of the ticks are refused for their order, else ""."""
-    late = count_late(stamps)
+    """What there is to say where more than a tenth of the ticks are refused for their order, else "".
+
+    Ticks of one instant are not: the gate takes them in the order that they come in.
+    """
+    late = int((stamps[1:] < np.maximum.accumulate(stamps)[:-1]).sum())
     if not is_disordered(late, len(stamps)):
         return ""
     return (
-        f"{late} of {len(stamps)} ticks are not later than the ticks before them and are refused for their order; give "
-        "each row its own time, or each series in the table a column of its own"
+        f"{late} of {len(stamps)} ticks are earlier than a tick before them and are refused for their order; put the "
+        "rows in the order of their times, or give each series in the table a column of its own"
     )

@@ -39,7 +39,7 @@ PHRASES: dict[int, str] = {
     COLD: "There is no record yet, so the kernels share the forecast evenly.",
     NOT_FINITE: "The tick brought no number; it was refused and the weights stand still.",
     OUTLIER: "The tick lay too far out; it was refused and the weights stand still.",
-    OUT_OF_ORDER: "The tick was not later than the one before; it was refused and the weights stand still.",
+    OUT_OF_ORDER: "The tick was earlier than the one before; it was refused and the weights stand still.",
     STALE: "The tick came too late to be trusted; the weights are held.",
     SPARSE: "The tick came after too long a pause; the weights are held.",
     FROZEN: "The signal stands still improbably long; the weights are held.",

@@ -142,7 +142,7 @@ class Telemetry:
     rejected: Flag = _flag("the gate refused the tick", shown=VIEW | FLEET, heading="Rejection and clock")
     not_finite: Flag = _flag("the tick was missing or infinite", shown=FLEET)
     outlier: Flag = _flag("the tick was beyond the outlier bound", shown=FLEET)
-    out_of_order: Flag = _flag("the tick's time was not after the last one's", shown=FLEET)
+    out_of_order: Flag = _flag("the tick's time was before the last one's", shown=FLEET)
     stale: Flag = _flag("the tick was older than its time to live", shown=FLEET)
     sparse: Flag = _flag("the tick came too long after the last one", shown=FLEET)
     frozen: Flag = _flag("the signal stands still improbably long", shown=FLEET)

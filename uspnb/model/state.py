@@ -13,6 +13,7 @@ from ..config.schema import PredictorConfig
 from .fields import CHART_NAMES
 
 INTERVALS_KEPT = 15
+LONG_INTERVALS_KEPT = 32
 CHART_COUNT = len(CHART_NAMES)
 
 
@@ -46,12 +47,14 @@ class GateState(NamedTuple):
         backward_timestamp_ns: timestamp of the last such tick.
         skipped: whether the tick before was rejected, so that the next increment spans two ticks.
         intervals_ns: the last intervals between accepted ticks, oldest first, -1 where there was none yet.
+        long_intervals_ns: the last of them that were long: nights, weekends, missing rows; likewise.
         outlier_run: outliers in a row that agree with one another.
         outlier_streak: outliers in a row, agreeing or not.
         outlier_value: the last value of that run [y].
         equal_run: ticks in a row with the same value.
         repeat_rate: how often a tick repeated the one before, over the history.
         repeat_rate_before: the same when the present run of equal values began.
+        usual_run: length of the run of equal values that a tick lies in, mean over the last ticks; at least 1.
         frozen: whether the signal counts as frozen.
         moving_run: ticks in a row on which a frozen signal moved.
         short_variance: slow mean of the variance of five ticks in a row [scale^2].
@@ -64,12 +67,14 @@ class GateState(NamedTuple):
     backward_timestamp_ns: Int[Array, ""]
     skipped: Flag
     intervals_ns: Int[Array, "interval"]
+    long_intervals_ns: Int[Array, "long_interval"]
     outlier_run: Count
     outlier_streak: Count
     outlier_value: Scalar
     equal_run: Count
     repeat_rate: Scalar
     repeat_rate_before: Scalar
+    usual_run: Scalar
     frozen: Flag
     moving_run: Count
     short_variance: Scalar
@@ -291,12 +296,14 @@ def empty_state(config: PredictorConfig, key: Key, kernels: KernelStates) -> Pre
             none(),
             no(),
             jnp.full(INTERVALS_KEPT, -1, jnp.int64),
+            jnp.full(LONG_INTERVALS_KEPT, -1, jnp.int64),
             none(),
             none(),
             zero(),
             none(),
             zero(),
             zero(),
+            jnp.ones(()),
             no(),
             none(),
             jnp.ones(()),

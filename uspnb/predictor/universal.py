@@ -20,7 +20,7 @@ from ..config.schema import PredictorConfig
 from ..errors import DomainError, FrequencyWarning, StalenessWarning
 from ..model.packing import unpack
 from ..model.records import PredictionResult, ProcessState
-from ..model.state import INTERVALS_KEPT, PredictorState
+from ..model.state import INTERVALS_KEPT, LONG_INTERVALS_KEPT, PredictorState
 from ..persistence.snapshots import (
     Loaded,
     Payload,
@@ -483,6 +483,8 @@ class UniversalPredictor:
 def clock_forgotten(state: PredictorState) -> PredictorState:
     """The state with its clock unset, so that the next tick may carry any timestamp."""
     gate = state.gate._replace(
-        clock_started=jax.numpy.zeros((), bool), intervals_ns=jax.numpy.full(INTERVALS_KEPT, -1, np.int64)
+        clock_started=jax.numpy.zeros((), bool),
+        intervals_ns=jax.numpy.full(INTERVALS_KEPT, -1, np.int64),
+        long_intervals_ns=jax.numpy.full(LONG_INTERVALS_KEPT, -1, np.int64),
     )
     return state._replace(gate=gate)

@@ -1,9 +1,11 @@
-"""What a network source may tell a server about the user: a token or a password, from the environment only."""
+"""Secrets, from the environment only: what a network source may tell a server, and the key of seals."""
 
 from __future__ import annotations
 
 import base64
 import dataclasses
+import hashlib
+import hmac
 import ipaddress
 import os
 from collections.abc import Collection, Mapping
@@ -12,6 +14,9 @@ from urllib.parse import SplitResult, urlsplit
 from ..errors import DomainError
 
 TOKEN, USER, PASSWORD = "USPNB_SOURCE_TOKEN", "USPNB_SOURCE_USER", "USPNB_SOURCE_PASSWORD"
+# Who holds the key may write what the others can only read.
+INTEGRITY_KEY = "USPNB_INTEGRITY_KEY"
+LEAST_KEY_BYTES = 16
 SCHEMES = ("ws", "wss", "http", "https")
 
 
@@ -110,3 +115,25 @@ def is_addressed(header: str, names: Collection[str] = ()) -> bool:
     except ValueError:
         return False
     return is_loopback(host) or host in names
+
+
+def integrity_key(environment: Mapping[str, str] = os.environ) -> bytes | None:
+    """The secret that snapshots and the audit log are sealed with, None where there is none.
+
+    Raises:
+        DomainError: it is shorter than can be called a secret.
+    """
+    key = environment.get(INTEGRITY_KEY, "").encode("utf-8", "surrogateescape")
+    if 0 < len(key) < LEAST_KEY_BYTES:
+        raise DomainError(
+            f"{INTEGRITY_KEY} has {len(key)} bytes and needs {LEAST_KEY_BYTES} or more; make one: openssl rand -hex 32"
+        )
+    return key or None
+
+
+def sealed(*parts: bytes | memoryview, key: bytes | None) -> str:
+    """64 hexadecimal digits: HMAC-SHA256 (RFC 2104) of the parts with a key, SHA-256 without one."""
+    digest = hashlib.sha256() if key is None else hmac.new(key, digestmod="sha256")
+    for part in parts:
+        digest.update(part)
+    return digest.hexdigest()

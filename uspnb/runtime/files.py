@@ -11,7 +11,7 @@ dropped where they are too many.  Nothing here imports JAX.
 from __future__ import annotations
 
 import contextlib
-import hashlib
+import hmac
 import json
 import math
 import os
@@ -29,10 +29,12 @@ from filelock import FileLock
 
 from ..errors import DomainError, IntegrityError
 from .arguments import check_whole
+from .credentials import INTEGRITY_KEY, sealed
 
 LOCK_TIMEOUT_S = 30.0
 MAX_LINE_BYTES = 65_536
 START = "0" * 64
+_SEAL = "hmac-"
 _BLOCK = 65_536
 
 
@@ -273,18 +275,19 @@ def _whole_lines(descriptor: int, length: int) -> int:
 # chained lines
 
 
-def chained(body: dict[str, Any], previous: str) -> tuple[bytes, str]:
-    """The line of a body after the line with hash `previous`, and its own hash."""
+def chained(body: dict[str, Any], previous: str, key: bytes | None = None) -> tuple[bytes, str]:
+    """The line of a body after the line with hash `previous`, and its own hash; with a key the hash is a seal."""
     bound = {**body, "previous": previous}
-    hashed = _hash(bound)
+    hashed = _hash(bound, key)
     return _text(bound | {"hash": hashed}).encode() + b"\n", hashed
 
 
-def parse_chained(line: bytes | str) -> dict[str, Any]:
+def parse_chained(line: bytes | str, key: bytes | None = None) -> dict[str, Any]:
     """The members of a line, which is intact in itself.
 
     Args:
         line: with or without the newline.
+        key: of the seals; a line with a plain hash is read all the same.
 
     Returns:
         Its members; that it follows the line before is for the caller to check.
@@ -297,9 +300,18 @@ def parse_chained(line: bytes | str) -> dict[str, Any]:
     parsed = parse_json_line(text)
     body = {name: value for name, value in parsed.items() if name != "hash"}
     # The text itself must be the canonical one: spaces or another spelling of a number are edits as well.
-    if _hash(body) != parsed.get("hash") or _text(parsed) != text:
-        raise IntegrityError("the line does not match its own hash: it was edited")
+    hashed = str(parsed.get("hash"))
+    if is_seal(hashed) and key is None:
+        raise IntegrityError(f"the line is sealed with a key; put the key into {INTEGRITY_KEY} to read it")
+    if not hmac.compare_digest(_hash(body, key if is_seal(hashed) else None), hashed) or _text(parsed) != text:
+        also = ", or is sealed with another key" if is_seal(hashed) else ""
+        raise IntegrityError(f"the line does not match its own hash: it was edited{also}")
     return parsed
+
+
+def is_seal(hashed: str) -> bool:
+    """Whether the hash of a line was made with a key."""
+    return hashed.startswith(_SEAL)
 
 
 def parse_json_line(line: bytes | str) -> dict[str, Any]:
@@ -346,8 +358,8 @@ def _text(body: dict[str, Any]) -> str:
     return json.dumps(body, sort_keys=True, separators=(",", ":"))
 
 
-def _hash(body: dict[str, Any]) -> str:
-    return hashlib.sha256(_text(body).encode()).hexdigest()
+def _hash(body: dict[str, Any], key: bytes | None) -> str:
+    return (_SEAL if key is not None else "") + sealed(_text(body).encode(), key=key)
 
 
 MOST_PROBLEMS = 100

@@ -25,6 +25,7 @@ SECOND = 1_000_000_000
 START = 1_700_000_000 * SECOND
 CONFIG = PredictorConfig()
 LONGEST = 256
+LONG_RUN = 4096
 CHUNK = 512
 
 
@@ -137,10 +138,9 @@ def run_gate(values: Any, times: Any = None, now: Any = None, config: PredictorC
     """The gate with its frame and the degraded mode alone: (verdict, gate, frame, modes), each with a time axis."""
     values = np.asarray(values, float)
     n = len(values)
-    assert n <= LONGEST
     stamps = START + SECOND * np.arange(n) if times is None else np.asarray(times, np.int64)
-    # One shape for every series: what is appended comes after all that is read.
-    padded = _padded(_ticks(values, stamps, now), LONGEST)
+    # Two shapes for all series: what is appended comes after all that is read.
+    padded = _padded(_ticks(values, stamps, now), LONGEST if n <= LONGEST else LONG_RUN)
     verdict, gate, frame, modes = _gate_scan(config, padded, config.frozen_signal_strict)
     return jax.tree.map(lambda leaf: np.asarray(leaf)[:n], (Verdict(*verdict), gate, frame, modes))
 

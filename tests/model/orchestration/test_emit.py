@@ -38,7 +38,7 @@ def test_flags_say_why_a_tick_was_rejected(replay, walked):
     for value, when, reason in (
         (np.inf, stamp + 1, "not_finite"),
         (1e9, stamp + 1, "outlier"),
-        (0.0, stamp, "out_of_order"),
+        (0.0, stamp - 1, "out_of_order"),
     ):
         telemetry = replay([values[-1] if value == 0.0 else value], [when], state=state)[1].telemetry
         assert telemetry.rejected[0] and not telemetry.accepted[0] and not telemetry.released[0]

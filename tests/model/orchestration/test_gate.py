@@ -163,6 +163,22 @@ def test_a_quantised_signal_may_repeat_itself(gate_run):
     assert not gate_run(values)[0].frozen[30:].any()
 
 
+def test_a_slow_signal_of_coarse_values_is_not_frozen(gate_run):
+    """A room's temperature to half a degree: runs of two readings at an edge, of hundreds between two."""
+    drift = 20 + np.cumsum(np.random.default_rng(5).normal(0, 0.02, 4000))
+    verdict, *_ = gate_run(np.round(2 * drift) / 2)
+    assert verdict.frozen[1000:].mean() < 0.02
+
+
+def test_a_signal_that_stops_freezes_though_it_has_stopped_before(gate_run):
+    values = _noise(2000)
+    for start in range(200, 2000, 200):
+        values[start : start + 60] = values[start]
+    verdict, *_ = gate_run(values)
+    held = np.arange(2000) % 200
+    assert verdict.frozen[(np.arange(2000) >= 200) & (held >= 10) & (held < 60)].all()
+
+
 def test_where_asked_five_equal_values_freeze_whatever_the_history(gate_run):
     values = np.random.default_rng(2).integers(0, 3, size=200).astype(float)
     values[150:156] = 1.0
@@ -205,12 +221,50 @@ def test_a_gap_of_one_and_a_half_learned_intervals_is_sparse_once(gate_run, gap,
     np.testing.assert_array_equal(np.flatnonzero(modes.degraded), [51, 52] if sparse else [])
 
 
-def test_a_weekend_in_a_daily_series_is_sparse_for_one_tick(gate_run):
-    day = 86_400.0
-    week = [day, day, day, day, 3 * day]
-    verdict, *_ = gate_run(_noise(51), _times(*(week * 10)))
-    np.testing.assert_array_equal(np.flatnonzero(verdict.sparse), np.arange(5, 51, 5))
-    assert not verdict.stale.any()
+HOUR, DAY = 3600.0, 86_400.0
+WEEK = [DAY, DAY, DAY, DAY, 3 * DAY]
+NIGHT = [*np.ones(9), 15.0]
+
+
+def test_a_weekend_in_a_daily_series_is_sparse_until_it_is_usual(gate_run):
+    verdict, _, _, modes = gate_run(_noise(51), _times(*(WEEK * 10)))
+    np.testing.assert_array_equal(np.flatnonzero(verdict.sparse), [5, 10])
+    np.testing.assert_array_equal(np.flatnonzero(verdict.gap), np.arange(5, 51, 5))
+    assert not verdict.stale.any() and not modes.degraded[12:].any()
+
+
+RHYTHMS = {
+    "business days": WEEK * 100,
+    "weekends that an hour is taken from and given to": [*WEEK[:4], 3 * DAY - HOUR, *WEEK[:4], 3 * DAY + HOUR] * 50,
+    "a free Monday now and then": (WEEK * 8 + [DAY, DAY, DAY, DAY, 4 * DAY, DAY, DAY, DAY, 3 * DAY]) * 10,
+    "shop hours, closed on Sundays": [hours * HOUR for hours in (NIGHT * 5 + [*np.ones(9), 39.0]) * 10],
+    "a lunch break and nights": [*np.ones(120), 90.0, *np.ones(120), 1080.0] * 5,
+    "rows missing at random": np.random.default_rng(8).geometric(0.7, 1000),
+    "two ticks of one instant": [0.0, 1.0] * 300,
+    "trades, several of one second": np.random.default_rng(9).poisson(0.8, 1000),
+}
+
+
+@pytest.mark.parametrize("rhythm", RHYTHMS)
+def test_a_rhythm_is_learned_and_is_no_doubt(gate_run, rhythm):
+    times = _times(*RHYTHMS[rhythm])
+    verdict, _, _, modes = gate_run(_noise(len(times)), times)
+    assert verdict.accepted.all() and not verdict.stale.any()
+    assert modes.degraded[-len(times) // 2 :].mean() < 0.02
+
+
+@pytest.mark.parametrize("hole", [5.0, 60.0, 500.0])
+def test_what_departs_from_the_rhythm_is_sparse(gate_run, hole):
+    nights = NIGHT * 20
+    times = _times(*nights, *NIGHT[:4], hole, *nights)
+    verdict, *_ = gate_run(_noise(len(times)), times)
+    np.testing.assert_array_equal(np.flatnonzero(verdict.sparse[30:]) + 30, [205])
+
+
+def test_one_outage_makes_no_rhythm(gate_run):
+    times = _times(*np.ones(50), 60.0, *np.ones(50), 60.0, *np.ones(50))
+    verdict, *_ = gate_run(_noise(len(times)), times)
+    np.testing.assert_array_equal(np.flatnonzero(verdict.sparse), [51, 102])
 
 
 def test_fast_ticks_have_a_floor_of_a_hundred_milliseconds(gate_run):
@@ -263,9 +317,10 @@ def test_before_the_second_tick_nothing_is_known_of_the_clock(gate_run):
     assert not verdict.sparse.any() and not verdict.gap.any()
 
 
-def test_duplicate_and_backward_timestamps_are_rejected_and_forgotten(gate_run):
+def test_backward_timestamps_are_rejected_and_forgotten(gate_run):
     times = START + SECOND * np.arange(60)
-    times[30] = times[29]
+    times[20] = times[19]
+    times[30] = times[29] - 1
     times[40:43] = times[35]
     verdict, gate, frame, _ = gate_run(_noise(60), times)
     np.testing.assert_array_equal(np.flatnonzero(verdict.out_of_order), [30, 40, 41, 42])
@@ -278,7 +333,7 @@ def test_duplicate_and_backward_timestamps_are_rejected_and_forgotten(gate_run):
 def test_a_spike_out_of_order_does_not_count_towards_a_new_level(gate_run):
     values, times = _noise(60), START + SECOND * np.arange(60)
     values[40:50] = 1000.0
-    times[40:50] = times[39]
+    times[40:50] = times[39] - 1
     verdict, *_ = gate_run(values, times)
     assert verdict.out_of_order[40:50].all()
     assert not verdict.outlier.any() and not verdict.released.any()
@@ -294,7 +349,7 @@ def test_one_timestamp_from_the_future_does_not_shut_the_gate_for_ever(gate_run)
 def test_every_tick_has_one_reason_at_most_and_rejected_means_one(gate_run):
     values, times = _noise(), START + SECOND * np.arange(200)
     values[[50, 51, 80]] = np.nan, 1e9, -np.inf
-    times[[60, 80]] = times[[59, 79]]
+    times[[60, 80]] = times[[59, 79]] - 1
     verdict, *_ = gate_run(values, times)
     reasons = np.stack([getattr(verdict, name) for name in REASONS])
     np.testing.assert_array_equal(reasons.sum(0), ~verdict.accepted)

@@ -263,8 +263,8 @@ def test_a_fleet_may_be_larger_than_one_series(monkeypatch: pytest.MonkeyPatch) 
 
 def test_versions_and_compressions_of_the_future_are_refused_by_name() -> None:
     body = bytes(msgpack.packb({"a": 1}))  # type: ignore[arg-type]
-    with pytest.raises(IntegrityError, match="format version 2"):
-        decode(file_of(body, version=2))
+    with pytest.raises(IntegrityError, match="format version 3"):
+        decode(file_of(body, version=3))
     with pytest.raises(IntegrityError, match="compression 7"):
         decode(file_of(body, compression=7))
     with pytest.raises(IntegrityError, match="header says"):

@@ -17,6 +17,7 @@ from ...config.schema import PredictorConfig
 from ...data.command import add_group_argument, add_reading_arguments, reading_of
 from ...errors import ConfigError, DomainError, ResourceBusyError
 from ...persistence.stores.base import StoreUnavailableError
+from ...runtime.credentials import INTEGRITY_KEY, integrity_key
 from ...sources import Source, open_source
 
 TEMPORARY_FAILURE = 75  # EX_TEMPFAIL of sysexits.h, which Windows does not define: a supervisor may try again
@@ -86,6 +87,11 @@ def _serve(options: argparse.Namespace) -> int:
 
         names, present = unlock(config.credentials_vault_path)
         logging.info("vault: %d names set, %d were in the environment already", len(names), len(present))
+    if integrity_key() is None and config.snapshot_integrity_hash_algorithm != "sha256":
+        raise ConfigError(
+            f"snapshot_integrity_hash_algorithm = {config.snapshot_integrity_hash_algorithm!r} needs a key: put it "
+            f"into {INTEGRITY_KEY}, in the environment or in the vault"
+        )
     sources = open_sources(options.source, follow=options.follow, **reading_of(options))
     store = None
     if options.store is not None:

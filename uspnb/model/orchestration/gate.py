@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 
-from ...array_types import Array, Flag, Float, Scalar
+from ...array_types import Array, Flag, Float, Int, Scalar
 from ...config.schema import PredictorConfig
 from ..records import Observation
 from ..state import FrameState, GateState, ModeState
@@ -20,6 +20,11 @@ STREAK_FACTOR = 4
 REPEAT_RATE = 0.005
 HISTORY_NEEDED = 16
 LIVELY_MOVES = 3  # among the last `frozen_signal_min_steps` values
+USUAL_AFTER = 2  # earlier intervals of about the same length
+# Of a coarse signal, whose runs are as long as it is slow: a run is no fault below so many times the usual one.
+COARSE_RATE = 0.5
+COARSE_FACTOR = 4.0
+RUN_MEMORY = 0.002
 
 
 class Verdict(NamedTuple):
@@ -30,7 +35,7 @@ class Verdict(NamedTuple):
         not_finite, outlier, out_of_order: reasons of a rejection.
         released: an outlier that opens a new level, accepted.
         stale, sparse, frozen: doubts about an accepted tick.
-        gap: the increment to this tick spans a missing stretch.
+        gap: the increment to this tick spans a missing stretch, usual or not.
         value: y_t, or the last accepted tick where this one is not finite.
     """
 
@@ -54,9 +59,13 @@ def inspect(
     Stale: now - timestamp > max(`staleness_ttl_ns`, `staleness_intervals` intervals); sparse: the interval since the
     last accepted tick > max(`besov_nyquist_interval_ns`, `sparse_intervals` intervals), where the interval is declared
     or the median of the last fifteen; before the second tick nothing is known of the clock and nothing is stale or
-    sparse.  Outlier: |y - level| > `sigma_bound` scales.  `outlier_release_steps` outliers in a row that agree with one
-    another are a new level; so are four times as many that do not, for nothing is rejected for ever.  As many ticks
-    that come in their own order, but before the last accepted one, mean that the last one's clock was wrong.
+    sparse.  Nor is an interval of about the length (within a factor `sparse_intervals`) of two or more of the last long
+    ones: nights, weekends and rows missing at random are the series' rhythm, whatever the clocks do, and only what
+    departs from it counts.  Ticks of one instant are accepted in the order that they come in.
+
+    Outlier: |y - level| > `sigma_bound` scales.  `outlier_release_steps` outliers in a row that agree with one another
+    are a new level; so are four times as many that do not, for nothing is rejected for ever.  As many ticks that come
+    in their own order, but before the last accepted one, mean that the last one's clock was wrong.
     """
     skipped = gate.skipped
     finite = jnp.isfinite(tick.value) & (jnp.abs(tick.value) <= LARGEST)
@@ -65,11 +74,12 @@ def inspect(
 
     interval = typical_interval(config, gate)
     elapsed = tick.timestamp_ns - gate.last_timestamp_ns
-    backward = gate.clock_started & (elapsed <= 0)
+    backward = gate.clock_started & (elapsed < 0)
     gate, clock_released = _clock(config, gate, tick, backward)
     out_of_order = backward & ~clock_released
-    sparse_limit = jnp.maximum(config.besov_nyquist_interval_ns, config.sparse_intervals * interval)
-    sparse = gate.clock_started & (interval > 0) & (elapsed > sparse_limit)
+    longest = jnp.maximum(config.besov_nyquist_interval_ns, config.sparse_intervals * interval)
+    long = gate.clock_started & (interval > 0) & (elapsed > longest)
+    sparse = long & ~_usual(config, gate, elapsed)
     stale = _stale(config, modes, tick, interval)
 
     fit = finite & ~out_of_order
@@ -78,10 +88,12 @@ def inspect(
     gate = _repeats(config, gate, frame, value, accepted, released)
     measured = accepted & gate.clock_started & (elapsed > 0)
     intervals = jnp.concatenate([gate.intervals_ns[1:], elapsed[None]])
+    long_intervals = jnp.concatenate([gate.long_intervals_ns[1:], elapsed[None]])
     gate = gate._replace(
         clock_started=gate.clock_started | accepted,
         last_timestamp_ns=jnp.where(accepted, tick.timestamp_ns, gate.last_timestamp_ns),
         intervals_ns=jnp.where(measured, intervals, gate.intervals_ns),
+        long_intervals_ns=jnp.where(accepted & long, long_intervals, gate.long_intervals_ns),
         skipped=jnp.where(out_of_order, gate.skipped, ~accepted),
     )
     verdict = Verdict(
@@ -93,7 +105,7 @@ def inspect(
         stale=stale,
         sparse=sparse & accepted,
         frozen=gate.frozen,
-        gap=sparse | released | clock_released | skipped,
+        gap=long | released | clock_released | skipped,
         value=value,
     )
     return gate, verdict
@@ -120,6 +132,13 @@ def typical_interval(config: PredictorConfig, gate: GateState) -> Scalar:
     middle = ordered.shape[0] - count + count // 2
     median = jnp.where(count > 0, ordered[jnp.minimum(middle, ordered.shape[0] - 1)], 0)
     return jnp.where(config.tick_interval_ns > 0, config.tick_interval_ns, median).astype(float)
+
+
+def _usual(config: PredictorConfig, gate: GateState, elapsed: Int[Array, ""]) -> Flag:
+    """Whether an interval is one of the series' rhythm."""
+    ratio = gate.long_intervals_ns / jnp.maximum(elapsed, 1)
+    alike = (ratio * config.sparse_intervals >= 1.0) & (ratio <= config.sparse_intervals)
+    return jnp.sum(alike) >= USUAL_AFTER
 
 
 def _stale(config: PredictorConfig, modes: ModeState, tick: Observation, interval: Scalar) -> Flag:
@@ -163,6 +182,10 @@ def _repeats(
     before = jnp.where(equal, gate.repeat_rate_before, gate.repeat_rate)
     # `run` equal values are run - 1 repeats; a long run is improbable even where short ones are common.
     improbable = before ** (run - 1.0) < config.frozen_signal_probability
+    # A slow signal of coarse values has runs of every length: short ones at the edge of two values, long ones within.
+    improbable &= (before < COARSE_RATE) | (run > COARSE_FACTOR * gate.usual_run)
+    share = 1.0 - (1.0 - RUN_MEMORY) ** gate.equal_run
+    usual_run = gate.usual_run + share * (jnp.maximum(gate.equal_run, 1) - gate.usual_run)
     if config.frozen_signal_strict:
         improbable = jnp.ones_like(improbable)
     freezes = (run >= config.frozen_signal_min_steps) & improbable
@@ -182,6 +205,7 @@ def _repeats(
         equal_run=run,
         repeat_rate=repeat_rate,
         repeat_rate_before=before,
+        usual_run=jnp.where(equal, gate.usual_run, usual_run),
         frozen=frozen,
         moving_run=moving,
         short_variance=jnp.where(frozen | gate.frozen | ~started, gate.short_variance, jnp.maximum(short, 1e-12)),

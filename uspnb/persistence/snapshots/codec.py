@@ -1,13 +1,16 @@
-"""The file format of snapshots, dumps and stored states: a header, a msgpack body, a checksum.
+"""The file format of snapshots, dumps and stored states: a header, a msgpack body, a checksum or a seal.
 
 Layout, all integers little-endian:
 
     bytes 0 to 7     magic, which says what kind of file it is
-    byte 8           format version
+    byte 8           format version: 1 with a checksum, 2 with a seal
     byte 9           compression of the body: 0 none, 1 zstd
     bytes 10 to 17   length of the body before compression
     then             the body
-    last 64 bytes    SHA-256 of everything before, in hexadecimal digits
+    last 64 bytes    SHA-256 of everything before, in hexadecimal digits; of a sealed file HMAC-SHA256 (RFC 2104)
+
+A checksum finds damage.  Where `USPNB_INTEGRITY_KEY` is in the environment, what is written is sealed with that key,
+and what has no seal of it is refused: only who holds the key can have written it.
 
 No pickle and no extension types: an array is a map of "dtype", "shape" and "data".  Nothing is unpacked before the
 checksum has been verified, nothing is inflated before its length is known, and nothing is built before the body's
@@ -16,7 +19,6 @@ structure has been found to be bounded.
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import math
 import struct
@@ -28,10 +30,11 @@ import numpy as np
 import zstandard
 
 from ...errors import DomainError, IntegrityError
+from ...runtime.credentials import INTEGRITY_KEY, integrity_key, sealed
 
 MAGIC = {"snapshot": b"USPNBSNP", "fleet": b"USPNBFLT", "dump": b"USPNBDMP", "state": b"USPNBSTA"}
 MAGIC_BYTES = 8
-FORMAT_VERSION = 1
+FORMAT_VERSION, SEALED_VERSION = 1, 2
 COMPRESSIONS = ("none", "zstd")
 MAX_BYTES = 256 << 20
 MAX_FLEET_BYTES = 4 << 30  # 65,000 states of 64 KiB
@@ -86,13 +89,13 @@ def encode(payload: Mapping[str, Any], compression: str = "none", *, kind: str =
         raise
     except (IntegrityError, TypeError, ValueError, OverflowError) as problem:
         raise DomainError(f"the payload cannot be written as a {kind}: {problem}") from problem
-    header = _HEADER.pack(MAGIC[kind], FORMAT_VERSION, COMPRESSIONS.index(compression), len(body))
+    key = integrity_key()
+    version = FORMAT_VERSION if key is None else SEALED_VERSION
+    header = _HEADER.pack(MAGIC[kind], version, COMPRESSIONS.index(compression), len(body))
     stored = zstandard.ZstdCompressor(level=_ZSTD_LEVEL).compress(body) if compression == "zstd" else body
     if max(len(body), len(stored)) > most_body_bytes(kind):
         raise DomainError(f"the payload has {len(body)} bytes; a {kind} holds at most {most_body_bytes(kind)}")
-    digest = hashlib.sha256(header)
-    digest.update(stored)
-    return b"".join((header, stored, digest.hexdigest().encode()))
+    return b"".join((header, stored, sealed(header, stored, key=key).encode()))
 
 
 def decode(data: bytes, *, kind: str | tuple[str, ...] = "snapshot") -> dict[str, Any]:
@@ -136,11 +139,20 @@ def read_header(data: bytes) -> Header:
     kind = _kind_of(data)
     if kind is None:
         raise IntegrityError("the first bytes are not those of a snapshot, a dump or a stored state")
-    computed = hashlib.sha256(memoryview(data)[:-_CHECKSUM_BYTES]).hexdigest().encode()
+    key = integrity_key()
+    if version == SEALED_VERSION and key is None:
+        raise IntegrityError(f"it is sealed with a key; put the key into {INTEGRITY_KEY} to read it")
+    computed = sealed(memoryview(data)[:-_CHECKSUM_BYTES], key=key if version == SEALED_VERSION else None).encode()
     if not hmac.compare_digest(computed, bytes(data[-_CHECKSUM_BYTES:])):
-        raise IntegrityError("the checksum does not match; the bytes are damaged or cut")
-    if version != FORMAT_VERSION:
+        also = f", or sealed with another key than {INTEGRITY_KEY}" if version == SEALED_VERSION else ""
+        raise IntegrityError(f"the checksum does not match; the bytes are damaged or cut{also}")
+    if version not in (FORMAT_VERSION, SEALED_VERSION):
         raise IntegrityError(f"format version {version} is unknown; this program reads version {FORMAT_VERSION}")
+    if version == FORMAT_VERSION and key is not None:
+        raise IntegrityError(
+            f"it has a checksum but no seal, and {INTEGRITY_KEY} asks for one; to take it over, load it without the "
+            "key and save it with the key"
+        )
     if compression >= len(COMPRESSIONS):
         raise IntegrityError(f"compression {compression} is unknown; known are 0 (none) and 1 (zstd)")
     if body_bytes > most_body_bytes(kind):

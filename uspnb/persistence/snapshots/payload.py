@@ -29,6 +29,9 @@ TELEMETRY_NUMBERS = ("kurtosis", "dgm_entropy", "adaptive_threshold")
 Payload = dict[str, Any]
 Migration = Callable[[Payload], Payload]
 
+# Leaves that a state got after snapshots had been written without them, and what a new state holds there.
+ADDED = {".gate.long_intervals_ns": -1, ".gate.usual_run": 1.0}
+
 _migrations: dict[str, Migration] = {}
 
 
@@ -350,6 +353,8 @@ def _checked(block: dict[str, Any], like: PyTree, where: str) -> Any:
     """The tree of `like` with the block's arrays as they are, once names, shapes and dtypes have been found equal."""
     expected, structure = jax.tree_util.tree_flatten_with_path(like)
     named = {jax.tree_util.keystr(path): leaf for path, leaf in expected}
+    later = ADDED.keys() & named.keys() - block.keys()
+    block |= {name: np.full(named[name].shape, ADDED[name], named[name].dtype) for name in later}
     if block.keys() != named.keys():
         missing, unknown = sorted(named.keys() - block.keys()), sorted(block.keys() - named.keys())
         raise DomainError(

@@ -34,6 +34,7 @@ NOT_NEGATIVE = frozenset(
     (
         *(".frame.spread", ".frame.scale", ".forecast.unit", ".forecast.scale", ".forecast.kernel_scale"),
         *(".gate.repeat_rate", ".gate.repeat_rate_before", ".gate.short_variance", ".gate.proxy"),
+        ".gate.usual_run",
         *(".score.kernel_error", ".score.volatility_variance", ".score.slow_variance", ".roughness.deviation"),
         *(f".charts.{name}" for name in ("scale", "magnitude", "width", "wander", "up", "down", "threshold")),
         *(".modes.quantile", ".weight"),
@@ -52,7 +53,12 @@ FEATURES |= dict.fromkeys(("features_pending", "features", "feature", "states"),
 LAGGED = (".slow", ".fast")
 LAGGING_KERNEL = snapshot_key("hilbert")
 MOST_COUNTED = 2**53
-NANOSECONDS = frozenset((".gate.last_timestamp_ns", ".gate.backward_timestamp_ns", ".gate.intervals_ns"))
+NANOSECONDS = frozenset(
+    (
+        *(".gate.last_timestamp_ns", ".gate.backward_timestamp_ns", ".gate.intervals_ns"),
+        ".gate.long_intervals_ns",
+    )
+)
 LARGEST = 1e30  # of what is in units of scale; its square is far from the end of float64
 SIMPLEX_TOLERANCE = 1e-6
 # Rounding leaves eigenvalues of this share of the largest below zero.
