@@ -11,6 +11,7 @@ import ctypes
 import gc
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import types
@@ -31,6 +32,10 @@ os.environ.setdefault("JAX_NUMPY_RANK_PROMOTION", "raise")
 os.environ.setdefault("USPNB_CACHE_DIR", str(_CACHE))
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(_CACHE))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+
+# A shell starts what runs in the background deaf to Ctrl-C, and servers that tests start and interrupt inherit that.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 from beartype import BeartypeConf, beartype  # noqa: E402
 from hypothesis import HealthCheck, settings  # noqa: E402
@@ -115,6 +120,16 @@ def forgotten_programs() -> Iterator[None]:
         jax.clear_caches()
         gc.collect()
         give_back()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_reader_left() -> Iterator[None]:
+    """A file of tests closes the sources that it opens; a page that is left closes its own within seconds."""
+    from waiting import NewThreads, until
+
+    readers = NewThreads("uspnb source")
+    yield
+    until(lambda: not readers.names())
 
 
 @pytest.fixture(autouse=True)

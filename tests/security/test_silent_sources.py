@@ -189,6 +189,26 @@ def test_silence_is_measured_by_the_usual_interval(make_config: Any, begin: Any)
     assert running.end() == 0
 
 
+@pytest.mark.parametrize(("hours_later", "ready"), [(0, True), (6, False)])
+def test_a_night_is_no_silence_and_a_silent_noon_is_one(
+    make_config: Any, begin: Any, hours_later: int, ready: bool
+) -> None:
+    """After three days whose ticks end at the same hour: the source falls silent at that hour, or six hours later."""
+    feed = FeedSource(name="a")
+    running = begin(make_config(source_silence_s=0.5), {"a": feed}).ready()
+    start, hour, millisecond = 1_771_632_000 * 10**9, 3600 * 10**9, 10**6
+    stamps = [start + 24 * hour * day + millisecond * k for day in range(4) for k in range(5)]
+    stamps += [stamps[-1] + hours_later * hour + millisecond * k for k in (1, 2)]
+    for k, stamp in enumerate(stamps):
+        feed.put(float(k), stamp)
+        running.until(lambda k=k: running.service.series[0].ticks == k + 1)
+    if ready:
+        assert stays(lambda: running.page("/readyz")[0] == 200, 1.5)
+    else:
+        running.until(lambda: running.page("/readyz")[0] == 503)
+    assert running.end() == 0
+
+
 class Elsewhere:
     """An HTTP server that notes every request which reaches it."""
 

@@ -9,7 +9,7 @@ import time
 
 import numpy as np
 import pytest
-from waiting import stays, until
+from waiting import NewThreads, stays, until
 
 from uspnb.errors import DomainError
 from uspnb.sources import (
@@ -158,17 +158,13 @@ def test_a_source_without_an_end_is_exhausted_once_closed_and_taken(make, kind):
 
 @pytest.mark.parametrize("kind", READING)
 def test_close_ends_the_thread_at_once_and_may_be_called_again(make, kind):
-    def readers():
-        return [thread for thread in threading.enumerate() if thread.name == f"uspnb source {name}"]
-
+    readers = NewThreads("uspnb source")
     source = make(kind, [1.0], silent=True)
-    name = source.name
     source.start(lambda: None)
     until(lambda: source.waiting >= 1)
-    name = source.name
-    assert all(thread.daemon for thread in readers())
+    assert readers.names() and all(t.daemon for t in threading.enumerate() if t.name in readers.names())
     source.close()
-    until(lambda: not readers())
+    until(lambda: not readers.names())
     source.close()
     with pytest.raises(DomainError, match="closed"):
         source.start(lambda: None)
@@ -176,11 +172,12 @@ def test_close_ends_the_thread_at_once_and_may_be_called_again(make, kind):
 
 @pytest.mark.parametrize("kind", READING)
 def test_close_frees_a_reader_that_waits_for_room(make, kind):
+    readers = NewThreads("uspnb source")
     source = make(kind, [1.0, 2.0, 3.0], capacity=1)
     source.start(lambda: None)
     until(lambda: source.waiting == 1)
     source.close()
-    until(lambda: not any(thread.name.startswith("uspnb source") for thread in threading.enumerate()))
+    until(lambda: not readers.names())
 
 
 @pytest.mark.parametrize("kind", READING)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from typing import TypeVar
 
 T = TypeVar("T")
-PATIENCE_S = 600.0  # so long that only what will never come reaches it, on a slow and loaded machine too
+PATIENCE_S = 300.0  # so long that only what will never come reaches it, on a slow and loaded machine too
 LOOK_S = 0.002
 
 
@@ -40,3 +41,20 @@ def stays(condition: Callable[[], object], during_s: float = 0.1) -> bool:
             return False
         time.sleep(LOOK_S)  # between two looks
     return bool(condition())
+
+
+class NewThreads:
+    """The threads of this package that began after this was made: others may be left by whatever ran before.
+
+    Args:
+        prefix: what their names begin with.
+    """
+
+    def __init__(self, prefix: str = "uspnb") -> None:
+        self._prefix = prefix
+        self._before = set(threading.enumerate())
+
+    def names(self) -> list[str]:
+        """Their names, sorted; those that have ended are left out."""
+        new = set(threading.enumerate()) - self._before
+        return sorted(thread.name for thread in new if thread.name.startswith(self._prefix))

@@ -235,7 +235,7 @@ class PredictorConfig:
     metrics_address: str = _declare("127.0.0.1", "io", "address of a service's metrics, health and readiness")
     metrics_port: int = _declare(9464, "io", "port of them; 0 takes a free one", low=0, high=65_535)
     credentials_vault_path: str = _declare("", "io", "file of environment assignments with the credentials of sources and stores, readable by its owner alone; empty reads the environment only")
-    source_silence_s: float = _declare(300.0, "io", "time without a tick, and at least twenty usual intervals, after which a live source that is connected counts as silent and the service as not ready; 0 never", unit="s", low=0.0, high=1e9, added=True)
+    source_silence_s: float = _declare(300.0, "io", "time without a tick, at least twenty usual intervals and half as long again as the usual pauses at this time of the day, after which a live source that is connected counts as silent and the service as not ready; 0 never", unit="s", low=0.0, high=1e9, added=True)
     jitter_degrade_ratio: float = _declare(0.8, "io", "fraction of the Nyquist limit above which jitter (P95) degrades the service", low=0.01, high=10.0)
     load_shedding: bool = _declare(False, "io", "whether the log-signature's depth follows the load of a service (2, 3 or 5)")
     latency_alpha: float = _declare(0.05, "io", "rate of the latency average that load shedding follows", unit="1/tick", low=1e-4, high=1.0)

@@ -23,6 +23,10 @@ from .intake import Taken
 from .timeline import Timeline
 
 INTERVALS = 15
+USUAL_INTERVALS = 20  # a silence that is longer is none of the usual intervals
+# Pauses that are remembered, which are no intervals; those that begin at about the same time of the day are alike.
+PAUSES, LEAST_PAUSE_NS = 64, 10**9
+DAY_NS, SAME_TIME_NS = 86_400 * 10**9, 5_400 * 10**9
 DUMPED_TICKS = 256
 MOST_NAMED = 5
 FORECAST = ("prediction", "scale", "lower", "upper", "weight")
@@ -89,6 +93,7 @@ class Aftermath:
         self._unusable = np.zeros(len(names), np.int64)
         self._outlets, self._timeline, self._say = outlets, timeline, say
         self._intervals: deque[int] = deque(maxlen=INTERVALS)
+        self._pauses: deque[tuple[int, int]] = deque(maxlen=PAUSES)  # when each began and how long it was [ns]
         self._newest_ns: int | None = None
 
     def begin(self) -> None:
@@ -120,6 +125,18 @@ class Aftermath:
         """Median of the last intervals between ticks, 0 before there is one; for the worker's thread."""
         return statistics.median_high(self._intervals or [0])
 
+    @property
+    def usual_pause_ns(self) -> int:
+        """How long a pause that begins at this time of the day may be, by the last ones that did; 0 before two have.
+
+        A night begins when the last nights began, give or take an hour that the clocks were moved by; the second
+        longest of them is a weekend's where there are weekends.
+        """
+        newest_ns = self._newest_ns or 0
+        apart = ((abs(began - newest_ns) % DAY_NS, length) for began, length in self._pauses)
+        alike = sorted(length for distance, length in apart if min(distance, DAY_NS - distance) <= SAME_TIME_NS)
+        return alike[-2] if len(alike) > 1 else 0
+
     def learn_intervals(self, intervals_ns: np.ndarray) -> None:
         """Begin with the intervals that a state remembers, -1 where it does not."""
         self._intervals.extend(intervals_ns[intervals_ns > 0].ravel().tolist())
@@ -150,7 +167,11 @@ class Aftermath:
         stamps_ns = taken.ticks.stamps_ns[-INTERVALS - 1 :]
         if self._newest_ns is not None:
             stamps_ns = np.concatenate([[self._newest_ns], stamps_ns])
-        self._intervals.extend(np.diff(stamps_ns).tolist())
+        steps = np.diff(stamps_ns).tolist()
+        longest = max(LEAST_PAUSE_NS, USUAL_INTERVALS * self.usual_interval_ns)
+        pauses = [(began, step) for began, step in zip(stamps_ns.tolist(), steps, strict=False) if step > longest]
+        self._pauses.extend(pauses)
+        self._intervals.extend(steps)
         self._newest_ns = int(stamps_ns[-1])
 
     def _watch_emergency(self, rows: Float[np.ndarray, "time *shape"]) -> None:

@@ -23,7 +23,7 @@ from ..persistence.snapshots import Loaded, SnapshotFolder, SnapshotKeeper, seri
 from ..persistence.stores.base import Store
 from ..sources import Source, SourceFault
 from .intake import NOTHING, Intake, Pace, Rate, Taken, portion_after
-from .outlets import Aftermath, Outlets
+from .outlets import USUAL_INTERVALS, Aftermath, Outlets
 from .snapshots import Moment, StoredStates, payload_of, resumed, set_aside
 from .status import EventLog, Labels, Playback, Status
 from .timeline import Checkpoint, Timeline
@@ -32,7 +32,7 @@ COMPILING = (
     "the predictor is being compiled, which takes up to half a minute the first time; commands act when it is ready"
 )
 SHARED_PORTION = 32
-USUAL_INTERVALS = 20
+LONGER_PAUSE = 1.5  # than the usual ones of this time of the day
 LONGEST_STORE_S = 30.0
 _numbers = itertools.count(1)
 
@@ -545,7 +545,8 @@ class Track:
             return self.pace.wait_s()
         if not playback.active or playback.silent or least_s is None or not self.source.live:
             return None
-        silence_s = max(least_s, USUAL_INTERVALS * self.aftermath.usual_interval_ns / 1e9)
+        usual, pause = self.aftermath.usual_interval_ns / 1e9, self.aftermath.usual_pause_ns / 1e9
+        silence_s = max(least_s, USUAL_INTERVALS * usual, LONGER_PAUSE * pause)
         left = self._last_tick_s + silence_s - time.monotonic()
         if left > 0:
             return left

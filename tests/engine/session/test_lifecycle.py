@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from default_columns import VIEW_COLUMNS
-from waiting import until
+from waiting import NewThreads, until
 from walks import random_walk
 
 from uspnb.config.schema import PredictorConfig
@@ -31,43 +31,40 @@ START = 1_771_675_200 * SECOND
 WALK = random_walk(600, 2)
 
 
-def threads() -> set[str]:
-    return {thread.name for thread in threading.enumerate() if thread.name.startswith("uspnb-")}
+@pytest.fixture
+def threads() -> NewThreads:
+    """Those of the sessions that the test begins."""
+    return NewThreads("uspnb-")
 
 
-def ended() -> bool:
-    """Wait until the threads of all sessions have ended."""
-    return until(lambda: not threads())
-
-
-def test_close_while_it_runs(make: Make) -> None:
+def test_close_while_it_runs(make: Make, threads: NewThreads) -> None:
     session = make(np.tile(WALK, 100))
     session.subscribe(lambda: None)
     session.run()
     session.wait(until=1)
     session.close()
-    assert session.status.phase == "closed" and ended()
+    assert session.status.phase == "closed" and until(lambda: not threads.names())
     for command in (lambda: session.feed(1.0), lambda: session.attach(WALK)):
         with pytest.raises(DomainError, match="the session is closed"):
             command()
     assert session.wait(phase="running").phase == "closed"
 
 
-def test_a_session_is_a_context(make: Make) -> None:
+def test_a_session_is_a_context(make: Make, threads: NewThreads) -> None:
     with make(WALK, autostart=True) as session:
         assert session.wait(phase="finished").ticks == 600
-    assert session.status.phase == "closed" and ended()
+    assert session.status.phase == "closed" and until(lambda: not threads.names())
 
 
-def test_a_session_that_is_let_go_ends_its_thread() -> None:
+def test_a_session_that_is_let_go_ends_its_thread(threads: NewThreads) -> None:
     gc.collect()
     session = Session(WALK, speed=50.0)
     session.run()
     session.wait(until=2)
-    assert "uspnb-session" in threads()
+    assert "uspnb-session" in threads.names()
     del session
     gc.collect()
-    assert ended()
+    until(lambda: not threads.names())
 
 
 def test_a_program_that_forgets_to_close_ends(tmp_path: Path) -> None:
@@ -154,11 +151,11 @@ def test_a_session_that_did_nothing_gives_the_predictor_back(make: Make) -> None
     ],
     ids=str,
 )
-def test_what_cannot_be_begun(options: dict[str, Any], error: str) -> None:
-    before = threads()
+def test_what_cannot_be_begun(options: dict[str, Any], error: str, threads: NewThreads) -> None:
+    before = threads.names()
     with pytest.raises(DomainError, match=error):
         Session(**options)
-    assert threads() == before
+    assert threads.names() == before
 
 
 def test_a_predictor_brings_its_settings() -> None:
@@ -229,12 +226,12 @@ def test_subscribers_are_told_by_one_thread_and_dropped_when_they_raise(make: Ma
         session.subscribe("watch")
 
 
-def test_a_subscriber_may_close_the_session(make: Make) -> None:
+def test_a_subscriber_may_close_the_session(make: Make, threads: NewThreads) -> None:
     session = make(WALK, speed=100.0)
     session.subscribe(lambda: session.close() if session.status.ticks > 5 else None)
     session.run()
     assert session.wait(phase="closed").ticks > 5
-    assert ended()
+    until(lambda: not threads.names())
 
 
 def test_the_last_word_is_published(make: Make) -> None:
