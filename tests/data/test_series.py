@@ -293,11 +293,18 @@ def test_rows_in_no_order_are_sorted_and_few_late_ones_left_to_the_gate():
     assert not any("order" in note for note in series.notes)
 
 
-def test_more_than_a_tenth_of_equal_times_warns_once():
-    days = pd.Series(np.arange(48.0), pd.date_range("2026-01-01", periods=48, freq="h").normalize())
-    with pytest.warns(OrderWarning, match="46 of 48 ticks are not later") as caught:
-        ds = backtest(days, progress=False)
+def test_more_than_a_tenth_of_earlier_times_warns_once():
+    """A clock that was set back by two days half-way, so that the same days come again."""
+    days = pd.date_range("2026-01-01", periods=24, freq="12h")
+    with pytest.warns(OrderWarning, match="23 of 48 ticks are earlier") as caught:
+        ds = backtest(pd.Series(np.arange(48.0), days.append(days)), progress=False)
     assert len(caught) == 1 and "refused for their order" in ds.attrs["notes"]
+
+
+def test_ticks_of_one_instant_are_taken_as_they_come():
+    twice = pd.Series(np.arange(48.0), pd.date_range("2026-01-01", periods=24, freq="h").repeat(2))
+    ds = backtest(twice, progress=False)
+    assert not ds["rejected"].any() and "order" not in ds.attrs["notes"]
 
 
 TABLE = pl.DataFrame({"when": DATED.to_pydatetime().tolist(), "load": [1.0, None, 3.0, 4.0], "heat": [1, 2, None, 4]})

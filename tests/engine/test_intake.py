@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,17 @@ from uspnb.errors import DomainError
 from uspnb.sources import CsvTailSource, FeedSource, IteratorSource, ReplaySource
 
 SECOND = 1_000_000_000
+
+
+@pytest.fixture(autouse=True)
+def closed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Every intake that a test starts is closed behind it, and its source with it."""
+    started: list[Intake] = []
+    start = Intake.start
+    monkeypatch.setattr(Intake, "start", lambda self, wake: (started.append(self), start(self, wake))[1])
+    yield
+    for intake in started:
+        intake.close()
 
 
 def nobody() -> None:

@@ -256,7 +256,7 @@ def test_a_rise_of_the_dispersion_proxy_widens_the_interval() -> None:
 
     def width(proxy: float | None) -> float:
         branch = UniversalPredictor(clock=replay_clock)
-        branch._state = predictor.state
+        branch.change_settings(branch.functional, predictor.state)
         result = branch.step(ProcessState(WALK[320], START + 20 * SECOND, dispersion_proxy=proxy))
         return float(result.confidence_upper - result.confidence_lower)
 

@@ -10,8 +10,8 @@ import numpy as np
 
 from ..array_types import Float, Int
 from ..config.schema import PredictorConfig
-from ..model.packing import Layout, row_columns
-from ..model.programs import SERIES_LENGTH
+from ..model.packing import Layout, StateRows, row_columns
+from ..model.programs import SERIES_LENGTH, packed_state, unpacked_state
 from ..model.records import Observation
 from ..model.state import PredictorState
 from ..predictor.functional import FunctionalPredictor, filled
@@ -134,14 +134,19 @@ class SeriesHandle(NamedTuple):
     """The state of one series, held by reference.
 
     Attributes:
-        state: S_t; its arrays are immutable.
+        rows: S_t; its arrays are immutable.
         shedding: the moment of the depth switch, None without one.
         saved: makes the state at the highest depth that it ever had, and that depth; None without a switch.
     """
 
-    state: PredictorState
+    rows: StateRows
     shedding: Any = None
     saved: Callable[[], tuple[PredictorState, int]] | None = None
+
+    @property
+    def state(self) -> PredictorState:
+        """S_t leaf by leaf."""
+        return unpacked_state(self.rows)
 
 
 class SeriesComputation(Computation):
@@ -158,7 +163,7 @@ class SeriesComputation(Computation):
     ) -> None:
         super().__init__(config)
         self._switch = DepthSwitch(self.config) if shedding else None
-        self._state = state
+        self._rows = None if state is None else packed_state(state)
 
     @property
     def functional(self) -> FunctionalPredictor:
@@ -173,39 +178,46 @@ class SeriesComputation(Computation):
     @property
     def state(self) -> PredictorState:
         """S_t."""
-        if self._state is None:
-            self._state = self.functional.init_state()
-        return self._state
+        return unpacked_state(self.rows)
+
+    @property
+    def rows(self) -> StateRows:
+        """The same, as it goes from tick to tick."""
+        if self._rows is None:
+            self._rows = packed_state(self.functional.init_state())
+        return self._rows
 
     def prepare(self) -> None:
         """Compile and load the programs; with load shedding those of all depths."""
         if self._switch is not None:
             self._switch.warm()
         else:
-            self._functional.warm(self.state)
+            self._functional.warm(self.rows)
 
     def advance(self, ticks: Ticks, now_ns: Int[np.ndarray, "time"]) -> Float[np.ndarray, "time width"]:
         """Move the state on by at most `SERIES_LENGTH` ticks."""
         columns = (ticks.values, ticks.stamps_ns, now_ns, ticks.proxies)
         buffer = Observation(*(filled(column, SERIES_LENGTH) for column in columns))
-        self._state, rows = self.functional.advance(self.state, buffer, len(ticks.values))
+        self._rows, rows = self.functional.advance(self.rows, buffer, len(ticks.values))
         return rows
 
     def keep(self) -> SeriesHandle:
         """The present state, by reference."""
         if self._switch is None:
-            return SeriesHandle(self.state)
-        return SeriesHandle(self.state, self._switch.moment(), self._switch.whole(self.state))
+            return SeriesHandle(self.rows)
+        return SeriesHandle(self.rows, self._switch.moment(), self._switch.whole(self.state))
 
     def put(self, handle: SeriesHandle) -> None:
         """Go back to a state that was kept."""
-        self._state = handle.state
+        self._rows = handle.rows
         if self._switch is not None and handle.shedding is not None:
             self._switch.go_back(handle.shedding)
 
     def states(self, handle: SeriesHandle) -> tuple[PredictorState, int]:
         """The state at the highest depth that it ever had, and that depth."""
-        return (handle.state, self.config.log_sig_depth) if handle.saved is None else handle.saved()
+        if handle.saved is not None:
+            return handle.saved()
+        return handle.state, self.config.log_sig_depth
 
     def cold(self, depth: int | None = None) -> PredictorState:
         """The state that a series begins with."""
@@ -217,7 +229,7 @@ class SeriesComputation(Computation):
         """Go on from a state of `states`."""
         if self._switch is not None and held is not None:
             state = self._switch.resume(state, held, held if depth is None else depth)
-        self._state = state
+        self._rows = packed_state(state)
 
     def configure(self, config: PredictorConfig) -> None:
         """See `Computation.configure`; the depth switch has them too."""
@@ -227,7 +239,7 @@ class SeriesComputation(Computation):
 
     def forget_clock(self) -> None:
         """Let the next tick carry any timestamp."""
-        self._state = clock_forgotten(self.state)
+        self._rows = packed_state(clock_forgotten(self.state))
 
     def shed(self, latency_ns: float, interval_ns: float, tick: int, *, jittery: bool) -> bool:
         """Choose the log-signature's depth by the load; whether it changed."""
@@ -236,7 +248,7 @@ class SeriesComputation(Computation):
         depth = self._switch.choose(latency_ns, interval_ns, tick, jittery=jittery)
         if depth == self._switch.depth:
             return False
-        self._state = self._switch.switch(self.state, depth)
+        self._rows = packed_state(self._switch.switch(self.state, depth))
         return True
 
     def close(self) -> None:

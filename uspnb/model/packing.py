@@ -1,12 +1,14 @@
-"""A tick's result as one row of float64, so that it crosses to the host in one transfer.
+"""What crosses between host and program: a tick's result as one row of float64, a state as a few rows.
 
-Flags and counters fit float64 exactly; the columns are those of `fields.ROW`, and a row unpacks to the same dataclasses
-with NumPy leaves.
+Flags and counters fit float64 exactly; the columns of a result are those of `fields.ROW`, and a row unpacks to the same
+dataclasses with NumPy leaves.  A state has some 140 leaves, most of them scalars, and each costs the host a microsecond
+or two at every call of a program: between the ticks of one series it is kept as `StateRows`.
 """
 
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 from typing import Any, NamedTuple
 
@@ -18,6 +20,9 @@ from ..array_types import Array, Float
 from .fields import CHART_NAMES, FIELDS, ROW, Telemetry
 from .kernels.registry import KERNEL_NAMES
 from .records import PredictionResult
+from .state import PredictorState
+
+LARGE = 512  # elements of a leaf that has a row of its own
 
 
 class Layout(NamedTuple):
@@ -70,10 +75,87 @@ def pack(result: PredictionResult) -> Float[Array, "width"]:
 
 def unpack(rows: Float[np.ndarray, "... width"] | Float[Array, "... width"], layout: Layout) -> PredictionResult:
     """The result whose leaves have the leading axes of `rows`; of NumPy rows they are views where the dtype allows."""
-    leaves, start = [], 0
-    for shape, dtype in zip(layout.shapes, layout.dtypes, strict=True):
-        stop = start + math.prod(shape)
-        part = rows[..., start:stop].reshape(rows.shape[:-1] + shape)
-        leaves.append(part if dtype == np.float64 else part.astype(dtype))
-        start = stop
+    leading = rows.shape[:-1]
+    parts = (
+        rows[..., start] if shape == () else rows[..., start:stop].reshape(leading + shape)
+        for start, stop, shape in _places(layout)
+    )
+    leaves = [part if kept else part.astype(dtype) for part, (kept, dtype) in zip(parts, _kinds(layout), strict=True)]
     return jax.tree.unflatten(layout.structure, leaves)
+
+
+@functools.cache
+def _places(layout: Layout) -> tuple[tuple[int, int, tuple[int, ...]], ...]:
+    """Of each leaf of a result: where it begins and ends in a row, and its shape."""
+    stops = list(itertools.accumulate(math.prod(shape) for shape in layout.shapes))
+    return tuple(zip([0, *stops], stops, layout.shapes, strict=False))
+
+
+@functools.cache
+def _kinds(layout: Layout) -> tuple[tuple[bool, np.dtype], ...]:
+    """Of each leaf of a result: whether a row holds it as it is, and its dtype."""
+    return tuple((dtype == np.float64, dtype) for dtype in layout.dtypes)
+
+
+class StateLayout(NamedTuple):
+    """Where each leaf of a state stands in its rows.
+
+    Attributes:
+        structure: the tree structure of the state.
+        leaves: of each leaf, in order: its row, where it begins there, its shape.
+    """
+
+    structure: Any
+    leaves: tuple[tuple[int, int, tuple[int, ...]], ...]
+
+
+@jax.tree_util.register_pytree_node_class
+class StateRows:
+    """A state of one series in a few rows: one for each dtype, and one for each large leaf.
+
+    Attributes:
+        rows: the arrays.
+        layout: where the leaves stand in them.
+    """
+
+    __slots__ = ("layout", "rows")
+
+    def __init__(self, rows: tuple[Array, ...], layout: StateLayout) -> None:
+        self.rows, self.layout = rows, layout
+
+    def tree_flatten(self) -> tuple[tuple[Array, ...], StateLayout]:
+        """The rows, and the layout as what a program is compiled for."""
+        return self.rows, self.layout
+
+    @classmethod
+    def tree_unflatten(cls, layout: StateLayout, rows: tuple[Array, ...]) -> StateRows:
+        """The inverse."""
+        return cls(tuple(rows), layout)
+
+
+def state_rows(state: PredictorState) -> StateRows:
+    """The rows of a state of one series, within a program."""
+    leaves, structure = jax.tree.flatten(state)
+    rows: dict[Any, list[Array]] = {}
+    for place, leaf in enumerate(leaves):
+        rows.setdefault(place if leaf.size > LARGE else leaf.dtype, []).append(leaf)
+    order = {key: k for k, key in enumerate(rows)}
+    ends = dict.fromkeys(rows, 0)
+    places = []
+    for place, leaf in enumerate(leaves):
+        key = place if leaf.size > LARGE else leaf.dtype
+        places.append((order[key], ends[key], leaf.shape))
+        ends[key] += leaf.size
+    joined = (
+        parts[0].ravel() if len(parts) == 1 else jnp.concatenate([jnp.ravel(part) for part in parts])
+        for parts in rows.values()
+    )
+    return StateRows(tuple(joined), StateLayout(structure, tuple(places)))
+
+
+def state_of(rows: StateRows) -> PredictorState:
+    """The state that the rows hold, within a program."""
+    leaves = [
+        rows.rows[row][start : start + math.prod(shape)].reshape(shape) for row, start, shape in rows.layout.leaves
+    ]
+    return jax.tree.unflatten(rows.layout.structure, leaves)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -19,11 +19,12 @@ from ..array_types import Array, Count, Float, Key
 from ..config.schema import DEFAULTS, STATIC_FIELDS, TRACED_FIELDS, PredictorConfig
 from ..errors import DomainError
 from .orchestration.step import initialize_state, orchestrate_step, orchestrate_step_batch
-from .packing import Layout, layout_for, pack
+from .packing import Layout, StateRows, layout_for, pack, state_of, state_rows
 from .records import Observation
 from .state import PredictorState
 
 SERIES_LENGTH = 128
+State = TypeVar("State", PredictorState, StateRows)
 
 FORECAST_COLUMNS = ("prediction", "scale", "lower", "upper", "alarm_ratio")
 
@@ -65,13 +66,13 @@ def joined(static: PredictorConfig, knobs: Float[Array, "knob"]) -> PredictorCon
 
 @functools.partial(jax.jit, static_argnums=0)
 def run_series(
-    static: PredictorConfig, knobs: Array, state: PredictorState, ticks: Observation, count: Count
-) -> tuple[PredictorState, Float[Array, "time width"]]:
+    static: PredictorConfig, knobs: Array, state: StateRows, ticks: Observation, count: Count
+) -> tuple[StateRows, Float[Array, "time width"]]:
     """The first `count` ticks of one series; rows of the others are NaN.
 
     Args:
         static, knobs: the two parts of the configuration.
-        state: state of one series.
+        state: state of one series; as rows within the loop too, which spares it a copy of each leaf at every tick.
         ticks: columns of shape (SERIES_LENGTH,).
         count: how many of them are real.
 
@@ -81,11 +82,23 @@ def run_series(
     _traces["series"] += 1
     config = joined(static, knobs)
 
-    def advance(state: PredictorState, tick: Observation) -> tuple[PredictorState, Array]:
-        new, result = orchestrate_step(config, state, tick)
-        return new, pack(result)
+    def advance(state: StateRows, tick: Observation) -> tuple[StateRows, Array]:
+        new, result = orchestrate_step(config, state_of(state), tick)
+        return state_rows(new), pack(result)
 
     return _loop(advance, result_layout(static).width, state, ticks, count)
+
+
+@jax.jit
+def packed_state(state: PredictorState) -> StateRows:
+    """The rows of a state of one series."""
+    return state_rows(state)
+
+
+@jax.jit
+def unpacked_state(rows: StateRows) -> PredictorState:
+    """The state that the rows hold."""
+    return state_of(rows)
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -139,15 +152,15 @@ def run_candidates(
 
 
 def _loop(
-    advance: Callable[[PredictorState, Observation], tuple[PredictorState, Array]],
+    advance: Callable[[State, Observation], tuple[State, Array]],
     width: int,
-    state: PredictorState,
+    state: State,
     ticks: Observation,
     count: Count,
-) -> tuple[PredictorState, Array]:
+) -> tuple[State, Array]:
     rows = jnp.full((*ticks.value.shape, width), jnp.nan, float)
 
-    def body(k: Count, carried: tuple[PredictorState, Array]) -> tuple[PredictorState, Array]:
+    def body(k: Count, carried: tuple[State, Array]) -> tuple[State, Array]:
         state, rows = carried
         tick = jax.tree.map(lambda column: jax.lax.dynamic_index_in_dim(column, k, keepdims=False), ticks)
         state, row = advance(state, tick)

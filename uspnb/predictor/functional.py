@@ -19,15 +19,18 @@ from ..array_types import Float, Key
 from ..config.schema import PredictorConfig
 from ..errors import ConfigError, DomainError, ForkError
 from ..model.kernels.registry import check_exists
-from ..model.packing import unpack
+from ..model.packing import StateRows, unpack
 from ..model.programs import (
     SERIES_LENGTH,
+    State,
     initial_state,
+    packed_state,
     result_layout,
     run_batch,
     run_series,
     static_part,
     traced_part,
+    unpacked_state,
 )
 from ..model.records import Observation, PredictionResult, ProcessState
 from ..model.state import PredictorState
@@ -104,21 +107,27 @@ class FunctionalPredictor:
         self._device = device_for(self.config.jax_platform)
 
     def advance(
-        self, state: PredictorState, ticks: Observation, count: int
-    ) -> tuple[PredictorState, Float[np.ndarray, "time *batch width"]]:
+        self, state: State, ticks: Observation, count: int
+    ) -> tuple[State, Float[np.ndarray, "time *batch width"]]:
         """The first `count` ticks of a buffer, packed: what every other method here is made of.
 
         Args:
-            state: one state for columns of shape (SERIES_LENGTH,), stacked states for (time, batch).
+            state: one state for columns of shape (SERIES_LENGTH,), stacked states for (time, batch).  As `StateRows` it
+                crosses at half the cost of a tick, and comes back as these.
             ticks: the buffer.
             count: how many of its ticks are real.
         """
         _refuse_after_fork()
-        run = run_batch if np.ndim(ticks.value) == 2 else run_series
-        state, rows = run(self.static, self.knobs, state, ticks, np.int64(count))
+        if np.ndim(ticks.value) == 2:
+            state, rows = run_batch(self.static, self.knobs, state, ticks, np.int64(count))
+        elif isinstance(state, StateRows):
+            state, rows = run_series(self.static, self.knobs, state, ticks, np.int64(count))
+        else:
+            new, rows = run_series(self.static, self.knobs, packed_state(state), ticks, np.int64(count))
+            state = unpacked_state(new)
         return state, np.asarray(rows)[:count]
 
-    def warm(self, state: PredictorState) -> None:
+    def warm(self, state: State) -> None:
         """Compile and load the program of one series, which may take many seconds; the state is left untouched."""
         zeros = np.zeros(SERIES_LENGTH, np.int64)
         self.advance(state, Observation(np.zeros(SERIES_LENGTH), zeros, zeros, np.full(SERIES_LENGTH, np.nan)), 0)
@@ -157,7 +166,7 @@ class FunctionalPredictor:
         new, row = self.step_row(state, _observation(tick, now_ns))
         return new, tagged(unpack(row, self.layout), tick)
 
-    def step_row(self, state: PredictorState, tick: Observation) -> tuple[PredictorState, Float[np.ndarray, "width"]]:
+    def step_row(self, state: State, tick: Observation) -> tuple[State, Float[np.ndarray, "width"]]:
         """`step` with the result as one packed row."""
         buffer = Observation(*(np.full(SERIES_LENGTH, leaf) for leaf in tick))
         new, rows = self.advance(state, buffer, 1)
@@ -211,14 +220,11 @@ class FunctionalPredictor:
                 "(time,) for one series, (time, batch) for states from init_state(batch)"
             )
         total = np.shape(ticks.value)[0]
-        length = SERIES_LENGTH if np.ndim(ticks.value) == 1 else total
-        rows = []
-        for start in range(0, total, length):
-            real = min(length, total - start)
-            piece = Observation(*(filled(np.asarray(column)[start : start + real], length) for column in ticks))
-            state, done = self.advance(state, piece, real)
-            rows.append(done)
-        return state, unpack(np.concatenate(rows), self.layout)
+        if np.ndim(ticks.value) == 1:
+            state, rows = scan_chunks(self, state, ticks)
+        else:
+            state, rows = self.advance(state, Observation(*map(np.asarray, ticks)), total)
+        return state, unpack(rows, self.layout)
 
 
 def observations(values: Any, timestamps_ns: Any, now_ns: Any = None, dispersion_proxy: Any = None) -> Observation:
@@ -287,10 +293,10 @@ def shard_assets(tree: Any) -> Any:
 
 def scan_chunks(
     predictor: FunctionalPredictor,
-    state: PredictorState,
+    state: State,
     ticks: Observation,
     after_chunk: Callable[[int], None] = lambda done: None,
-) -> tuple[PredictorState, np.ndarray]:
+) -> tuple[State, np.ndarray]:
     """Run ticks of shape (T,) or (T, A) through the predictor in chunks of one compiled shape.
 
     The last chunk is filled up with ticks that are never processed; they touch neither state nor rows.
@@ -307,13 +313,13 @@ def scan_chunks(
     batched = np.ndim(ticks.value) == 2
     total = np.shape(ticks.value)[0]
     length = chunk_length(np.shape(ticks.value)[1] if batched else None)
-    if batched:
-        state = shard_assets(state)
+    alone = not batched and isinstance(state, PredictorState)
+    last: Any = packed_state(state) if alone else shard_assets(state) if batched else state
     rows = []
     for start in range(0, total, length):
         real = min(length, total - start)
         piece = Observation(*(filled(column[start : start + real], length) for column in ticks))
-        state, packed = predictor.advance(state, piece, real)
+        last, packed = predictor.advance(last, piece, real)
         rows.append(packed)
         after_chunk(start + real)
-    return state, np.concatenate(rows)
+    return unpacked_state(last) if alone else last, np.concatenate(rows)

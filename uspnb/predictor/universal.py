@@ -19,6 +19,7 @@ from ..array_types import Float, Int
 from ..config.schema import PredictorConfig
 from ..errors import DomainError, FrequencyWarning, StalenessWarning
 from ..model.packing import unpack
+from ..model.programs import packed_state, unpacked_state
 from ..model.records import PredictionResult, ProcessState
 from ..model.state import INTERVALS_KEPT, LONG_INTERVALS_KEPT, PredictorState
 from ..persistence.snapshots import (
@@ -128,7 +129,7 @@ class UniversalPredictor:
         self._layout = self._functional.layout
         self._limit, self._counted = limit, 0
         self._history: deque[tuple[np.ndarray, int]] = deque(maxlen=limit)  # rows and timestamps
-        self._state = self._functional.init_state()
+        self._rows = packed_state(self._functional.init_state())
         self._doubts = {StalenessWarning: False, FrequencyWarning: False}
         self._grid_in_history = False
         self._last: PredictionResult | None = None
@@ -178,7 +179,7 @@ class UniversalPredictor:
     @property
     def state(self) -> PredictorState:
         """The present state; it stays valid while the predictor goes on."""
-        return self._state
+        return unpacked_state(self._rows)
 
     @property
     def last_result(self) -> PredictionResult | None:
@@ -216,7 +217,7 @@ class UniversalPredictor:
         with self._turn:
             if not series.has_times:
                 self._forget_clock()  # or the grid that stands in for times would lie before the last tick
-            self._state, rows = scan_chunks(self._functional, self._state, ticks)
+            self._rows, rows = scan_chunks(self._functional, self._rows, ticks)
             if not series.has_times:
                 self._forget_clock()
                 self._grid_in_history = True
@@ -243,7 +244,7 @@ class UniversalPredictor:
             raise DomainError(f"tick has type {type(tick).__name__}, expected ProcessState(magnitude, timestamp_utc)")
         with self._turn:
             self._refuse_while_held("step")
-            self._state, row = self._functional.step_row(self._state, tick.observation(self._clock()))
+            self._rows, row = self._functional.step_row(self._rows, tick.observation(self._clock()))
             self._record(row[None], np.array([tick.timestamp_ns]))
             result = tagged(unpack(row, self._layout), tick)
             self._last = result
@@ -325,9 +326,9 @@ class UniversalPredictor:
         """
         self._refuse_while_held("load_snapshot")
         functional = self._functional
-        loaded = load_state(path, functional.config, lambda _: functional.init_state(), only=only, current=self._state)
+        loaded = load_state(path, functional.config, lambda _: functional.init_state(), only=only, current=self.state)
         with self._turn:
-            self._state = loaded.state
+            self._rows = packed_state(loaded.state)
             if only is None:
                 self._ticks = int(loaded.state.ticks)
                 self._forget_history()
@@ -338,12 +339,13 @@ class UniversalPredictor:
     def _payload_maker(self) -> Callable[[], Payload]:
         # The arrays of a state are immutable: a reference is a copy, whichever thread calls `make`.
         with self._turn:
-            state, config, source, taken_ns = self._state, self.config, self._asset, time.time_ns()
+            rows, config, source, taken_ns = self._rows, self.config, self._asset, time.time_ns()
             extra: dict[str, str | int | float | bool] = {kind.__name__: on for kind, on in self._doubts.items()}
             extra["grid"] = self._grid_in_history
             telemetry = None if self._last is None else vars(self._last.telemetry)
 
         def make() -> Payload:
+            state = unpacked_state(rows)
             progress = Progress(int(state.ticks), source, int(state.gate.last_timestamp_ns), extra)
             return snapshot_of(state, config, progress=progress, telemetry=telemetry, timestamp_ns=taken_ns)
 
@@ -359,7 +361,7 @@ class UniversalPredictor:
             self._refuse_while_held("a copy")
             own = {name: value for name, value in vars(self).items() if name not in _NOT_COPIED}
             return own | {
-                "_state": jax.device_get(self._state),
+                "_rows": jax.device_get(self.state),
                 "_history": self._history.copy(),
                 "config": self.config,
             }
@@ -369,7 +371,7 @@ class UniversalPredictor:
         self._layout = self._functional.layout
         self._keeper, self._turn, self._telemetry = SnapshotKeeper(), Turns(), None
         vars(self).update(own)
-        self._state = jax.tree.map(jax.numpy.asarray, own["_state"])
+        self._rows = packed_state(jax.tree.map(jax.numpy.asarray, own["_rows"]))
 
     def __copy__(self) -> UniversalPredictor:
         return copy.deepcopy(self)
@@ -407,7 +409,7 @@ class UniversalPredictor:
         """
         self.let_go()
         self._functional = functional
-        self._state = clock_forgotten(state) if grid and len(rows) else state
+        self._rows = packed_state(clock_forgotten(state) if grid and len(rows) else state)
         if len(rows):
             self._grid_in_history = self._grid_in_history or grid
             self._remember(rows, stamps)
@@ -429,7 +431,7 @@ class UniversalPredictor:
             self._adopt_settings(functional, state)
 
     def _adopt_settings(self, functional: FunctionalPredictor, state: PredictorState) -> None:
-        self._functional, self._state = functional, state
+        self._functional, self._rows = functional, packed_state(state)
         if functional.layout != self._layout:
             self._layout = functional.layout
             self._forget_history()
@@ -457,7 +459,7 @@ class UniversalPredictor:
         self._ticks += len(rows)
 
     def _forget_clock(self) -> None:
-        self._state = clock_forgotten(self._state)
+        self._rows = packed_state(clock_forgotten(self.state))
 
     def _warn(self, tick: ProcessState, result: PredictionResult) -> None:
         stale, sparse = bool(result.telemetry.stale), bool(result.telemetry.sparse)

@@ -303,7 +303,8 @@ def parse_chained(line: bytes | str, key: bytes | None = None) -> dict[str, Any]
     hashed = str(parsed.get("hash"))
     if is_seal(hashed) and key is None:
         raise IntegrityError(f"the line is sealed with a key; put the key into {INTEGRITY_KEY} to read it")
-    if not hmac.compare_digest(_hash(body, key if is_seal(hashed) else None), hashed) or _text(parsed) != text:
+    known = _hash(body, key if is_seal(hashed) else None)
+    if not hmac.compare_digest(known.encode(), hashed.encode("utf-8", "replace")) or _text(parsed) != text:
         also = ", or is sealed with another key" if is_seal(hashed) else ""
         raise IntegrityError(f"the line does not match its own hash: it was edited{also}")
     return parsed

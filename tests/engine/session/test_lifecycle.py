@@ -99,7 +99,7 @@ def test_a_predictor_is_held_and_given_back(make: Make) -> None:
     assert predictor.config.confidence_level == 0.9
     times = START + np.arange(600) * SECOND
     expected = UniversalPredictor(clock=replay_clock)
-    expected._functional, expected._state = predictor.functional, plain.state
+    expected.change_settings(predictor.functional, plain.state)
     for k in range(50, 250):
         expected.step(ProcessState(WALK[k], int(times[k])))
     assert sha256_pytree(predictor.state) == sha256_pytree(expected.state)

@@ -103,7 +103,6 @@ BAD_TICKS = {
     "infinite": (-np.inf, 1),
     "beyond 64 bits": (1.7e308, 1),
     "outlier": (1e6, 1),
-    "duplicate": (0.0, 0),
     "backward": (0.0, -5),
 }
 
