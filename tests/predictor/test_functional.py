@@ -14,7 +14,15 @@ import pytest
 from uspnb.config.schema import PredictorConfig
 from uspnb.errors import ConfigError, DomainError
 from uspnb.model.orchestration.step import orchestrate_step
-from uspnb.model.programs import SERIES_LENGTH, result_layout, run_series, static_part, trace_count, traced_part
+from uspnb.model.programs import (
+    SERIES_LENGTH,
+    packed_state,
+    result_layout,
+    run_series,
+    static_part,
+    trace_count,
+    traced_part,
+)
 from uspnb.model.records import Observation, PredictionResult, ProcessState
 from uspnb.model.state import PredictorState
 from uspnb.predictor.functional import FunctionalPredictor, observations
@@ -103,7 +111,8 @@ def test_a_static_field_makes_another_program(predictor: FunctionalPredictor) ->
     config = dataclasses.replace(predictor.config, sinkhorn_max_iter=predictor.config.sinkhorn_max_iter - 1)
     before = trace_count("series")
     buffer = observations(np.ones(SERIES_LENGTH), np.arange(SERIES_LENGTH))
-    run_series.trace(static_part(config), traced_part(config), predictor.init_state(), buffer, np.int64(1))
+    state = packed_state(predictor.init_state())
+    run_series.trace(static_part(config), traced_part(config), state, buffer, np.int64(1))
     assert trace_count("series") == before + 1
 
 

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from ..array_types import Array, Count, Flag, Float, Int, Key, PyTree, Scalar
 from ..config.schema import PredictorConfig
 from .fields import CHART_NAMES
+from .identification.spectrum import WindowSpectrum
 
 INTERVALS_KEPT = 15
 LONG_INTERVALS_KEPT = 32
@@ -259,6 +260,7 @@ class PredictorState(NamedTuple):
     score: ScoreState
     charts: ChartState
     roughness: RoughnessState
+    spectrum: WindowSpectrum
     modes: ModeState
     weight: Float[Array, "kernel"]
     kernels: KernelStates
@@ -354,6 +356,11 @@ def empty_state(config: PredictorConfig, key: Key, kernels: KernelStates) -> Pre
             none(),
             none(),
             no(),
+        ),
+        spectrum=WindowSpectrum(
+            jnp.full(config.koopman_top_k, jnp.nan, float),
+            jnp.full(config.koopman_top_k, jnp.nan, float),
+            jnp.full((), jnp.nan, float),
         ),
         modes=ModeState(no(), none(), no(), none(), jnp.full((), jnp.nan, float)),
         weight=per_kernel(1.0 / len(kernels)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from typing import NamedTuple
 
@@ -11,7 +12,11 @@ from jax import lax
 
 from ...array_types import Array, Bool, Flag, Float, Scalar
 from ...config.schema import PredictorConfig
+from .cadence import where_due
 from .windows import centred_path
+
+# Traced settings that a spectrum is made with; they travel as arguments of what is computed where it is due.
+_SETTINGS = ("koopman_min_power", "signal_sampling_interval", "paley_wiener_integral_max")
 
 
 class KoopmanSpectrum(NamedTuple):
@@ -26,6 +31,19 @@ class KoopmanSpectrum(NamedTuple):
     frequency: Float[Array, "modes"]
     power: Float[Array, "modes"]
     mask: Bool[Array, "modes"]
+
+
+class WindowSpectrum(NamedTuple):
+    """The spectrum of the window when it was last measured.
+
+    Attributes:
+        frequency, power: of the strongest modes, NaN where there are fewer [1/tick; share of the variance].
+        paley_wiener_integral: of the window, NaN before the first.
+    """
+
+    frequency: Float[Array, "mode"]
+    power: Float[Array, "mode"]
+    paley_wiener_integral: Scalar
 
 
 class PaleyWienerTest(NamedTuple):
@@ -122,3 +140,20 @@ def paley_wiener_integral(path: Float[Array, "window"], config: PredictorConfig)
     weight = 2.0 * np.diff(np.arctan(edges))
     integral = jnp.sum(weight * jnp.abs(jnp.log(density)))
     return PaleyWienerTest(jnp.where(valid, integral, jnp.nan), valid & (integral <= config.paley_wiener_integral_max))
+
+
+def spectrum_where_due(
+    path: Float[Array, "window"], config: PredictorConfig, held: WindowSpectrum, due: Flag
+) -> WindowSpectrum:
+    """Modes and Paley-Wiener integral of the window where they are due, else those that were measured last."""
+
+    def measured(path: Array, *rest: Array) -> WindowSpectrum:
+        own = dataclasses.replace(config, **dict(zip(_SETTINGS, rest, strict=False)))
+        modes = koopman_spectrum(path, own)
+        return WindowSpectrum(modes.frequency, modes.power, paley_wiener_integral(path, own).integral)
+
+    def kept(_: Array, *rest: Array) -> WindowSpectrum:
+        return WindowSpectrum(*rest[len(_SETTINGS) :])
+
+    settings = (jnp.asarray(getattr(config, name), path.dtype) for name in _SETTINGS)
+    return where_due(due, measured, kept, path, *settings, *held)

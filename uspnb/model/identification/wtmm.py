@@ -17,10 +17,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jax.custom_batching import custom_vmap
 
 from ...array_types import Array, Bool, Count, Flag, Float, Int, Scalar
 from ...config.schema import PredictorConfig
+from .cadence import where_due
 
 LEAST_TICKS = 64
 LEAST_LINES = 4
@@ -257,38 +257,6 @@ def _nothing(*_: Array) -> HolderEstimate:
     return HolderEstimate(jnp.full((), jnp.nan), jnp.zeros((), bool), jnp.zeros((), jnp.int64))
 
 
-@functools.lru_cache(maxsize=32)
-def _batched_measure(scales: int, increments: bool) -> custom_vmap:
-    """`_measure` where it is due, with its own rule under vmap.
-
-    A `cond` on a batched flag would measure every window at every tick.  The rule keeps a scalar condition, whether any
-    member is due, and on a CPU takes the windows in blocks that stay in the cache.
-    """
-    single = functools.partial(_measure, scales=scales, increments=increments)
-
-    @custom_vmap
-    def measure(path: Array, count: Array, cone_c: Array, due: Array) -> HolderEstimate:
-        return lax.cond(due, single, _nothing, path, count, cone_c)
-
-    @measure.def_vmap
-    def _(size: int, batched: list[bool], *arguments: Array) -> tuple[HolderEstimate, HolderEstimate]:
-        *full, due = (
-            a if b else jnp.broadcast_to(a, (size, *a.shape)) for a, b in zip(arguments, batched, strict=True)
-        )
-
-        def everywhere(*rest: Array) -> HolderEstimate:
-            return lax.platform_dependent(*rest, cpu=functools.partial(_in_blocks, single), default=jax.vmap(single))
-
-        def nowhere(*rest: Array) -> HolderEstimate:
-            return jax.vmap(_nothing)(*rest)
-
-        result = lax.cond(jnp.any(due), everywhere, nowhere, *full)
-        masked = HolderEstimate(jnp.where(due, result.exponent, jnp.nan), result.valid & due, result.lines * due)
-        return masked, HolderEstimate(True, True, True)  # type: ignore[arg-type]
-
-    return measure
-
-
 def holder_exponent(
     path: Float[Array, "window"], count: Count, config: PredictorConfig, due: Flag | bool = True
 ) -> HolderEstimate:
@@ -310,6 +278,12 @@ def holder_exponent(
         Exponent, validity flag and number of lines.  Nothing raises: a constant, linear, non-finite or too short
         window is not valid and its exponent NaN.
     """
-    measure = _batched_measure(config.wtmm_scales, config.input_kind == "increments")
+    single = functools.partial(_measure, scales=config.wtmm_scales, increments=config.input_kind == "increments")
+
+    def over_batch(*rest: Array) -> HolderEstimate:
+        # On a CPU in blocks that stay in the cache.
+        return lax.platform_dependent(*rest, cpu=functools.partial(_in_blocks, single), default=jax.vmap(single))
+
     cone_c = jnp.asarray(config.besov_cone_c, path.dtype)
-    return measure(path, jnp.asarray(count, jnp.int64), cone_c, jnp.asarray(due))
+    count = jnp.asarray(count, jnp.int64)
+    return where_due(jnp.asarray(due), single, _nothing, path, count, cone_c, over_batch=over_batch)

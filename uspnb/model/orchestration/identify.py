@@ -1,4 +1,4 @@
-"""What kind of process is this: roughness on a stride, the cheap diagnostics at every tick."""
+"""What kind of process is this: roughness and spectrum on a stride, the cheap diagnostics at every tick."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ...array_types import Array, Count, Flag, Float, Scalar
 from ...config.schema import PredictorConfig
 from ..identification.roughness import jump_test, stationarity_indicator, whittle_exponent
 from ..identification.semimartingale import semimartingale_split
-from ..identification.spectrum import koopman_spectrum, paley_wiener_integral
+from ..identification.spectrum import WindowSpectrum, spectrum_where_due
 from ..identification.wtmm import holder_exponent
 from ..state import RoughnessState
 from .modes import update_roughness
@@ -24,18 +24,19 @@ class Character(NamedTuple):
 
     jump: Flag
     stationary: Flag
-    koopman_frequency: Float[Array, "mode"]
-    koopman_power: Float[Array, "mode"]
-    paley_wiener_integral: Scalar
     drift: Scalar
     quadratic_variation: Scalar
     jump_share: Scalar
 
 
 def identify(
-    config: PredictorConfig, rough: RoughnessState, path: Float[Array, "window"], count_all: Count
-) -> tuple[RoughnessState, Character]:
-    """Measure roughness every `wtmm_stride` ticks and describe the window.
+    config: PredictorConfig,
+    rough: RoughnessState,
+    spectrum: WindowSpectrum,
+    path: Float[Array, "window"],
+    count_all: Count,
+) -> tuple[RoughnessState, WindowSpectrum, Character]:
+    """Measure roughness and spectrum every `wtmm_stride` ticks and describe the window.
 
     Args:
         path: the window in the frame, path[-1] == 0 [units of s_t].
@@ -43,7 +44,8 @@ def identify(
     """
     count = jnp.minimum(count_all, path.shape[0])
 
-    due = (count_all % config.wtmm_stride == 0) & (count >= LEAST_TICKS)
+    turn = count_all % config.wtmm_stride == 0
+    due = turn & (count >= LEAST_TICKS)
     estimate = holder_exponent(path, count, config, due)
     # The likelihood reads every entry of the window, so it waits until all of them are real.
     full = estimate.valid & (count >= path.shape[0])
@@ -51,17 +53,13 @@ def identify(
     measured = update_roughness(config, rough, estimate.exponent, estimate.valid, whittle)
     rough = jax.tree.map(lambda a, b: jnp.where(due, a, b), measured, rough)
     stationarity = stationarity_indicator(path, count)
-    spectrum = koopman_spectrum(path, config)
     split = semimartingale_split(path, count)
     character = Character(
         jump=jump_test(path).flag,
         # The indicator's null hypothesis is stationarity; without a statistic nothing is claimed.
         stationary=jnp.isfinite(stationarity.statistic) & ~stationarity.rejected,
-        koopman_frequency=spectrum.frequency,
-        koopman_power=spectrum.power,
-        paley_wiener_integral=paley_wiener_integral(path, config).integral,
         drift=split.drift,
         quadratic_variation=split.quadratic_variation,
         jump_share=split.jump_share,
     )
-    return rough, character
+    return rough, spectrum_where_due(path, config, spectrum, turn), character

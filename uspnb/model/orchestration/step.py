@@ -100,7 +100,7 @@ def _advance(
     frame = push(state.frame, value, verdict.released, config.numerical_epsilon)
     frame = hold_scales(frame, state.frame, verdict.frozen)
     path = jnp.clip((frame.window - value) / frame.scale, -PATH_BOUND, PATH_BOUND)
-    roughness, character = identify(config, state.roughness, path, frame.count)
+    roughness, spectrum, character = identify(config, state.roughness, state.spectrum, path, frame.count)
 
     volatility = jnp.sqrt(score.volatility_variance)
     inputs = _kernel_inputs(config, state, frame, path, residuals, usual, volatility, roughness.exponent)
@@ -159,6 +159,7 @@ def _advance(
         score=score,
         charts=charts,
         roughness=roughness,
+        spectrum=spectrum,
         modes=modes._replace(quantile=quantile),
         weight=weight,
         kernels=kernels,

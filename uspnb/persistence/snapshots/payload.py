@@ -30,7 +30,9 @@ Payload = dict[str, Any]
 Migration = Callable[[Payload], Payload]
 
 # Leaves that a state got after snapshots had been written without them, and what a new state holds there.
-ADDED = {".gate.long_intervals_ns": -1, ".gate.usual_run": 1.0}
+ADDED = {".gate.long_intervals_ns": -1, ".gate.usual_run": 1.0} | dict.fromkeys(
+    (".spectrum.frequency", ".spectrum.power", ".spectrum.paley_wiener_integral"), np.nan
+)
 
 _migrations: dict[str, Migration] = {}
 

@@ -19,7 +19,10 @@ from ...model.kernels.registry import KERNEL_NAMES, snapshot_key
 OWN_KERNELS = frozenset(map(snapshot_key, KERNEL_NAMES))
 # NaN before the first proxy, residual or cross-check, and before anything was counted.
 MAY_BE_UNKNOWN = frozenset(
-    (".gate.proxy", ".score.residuals", ".roughness.whittle", ".charts.threshold", ".modes.quantile")
+    (
+        *(".gate.proxy", ".score.residuals", ".roughness.whittle", ".charts.threshold", ".modes.quantile"),
+        *(f".spectrum.{name}" for name in ("frequency", "power", "paley_wiener_integral")),
+    )
 )
 # In the units of the series, of which nothing is known.
 IN_SERIES_UNITS = frozenset(

@@ -1,0 +1,53 @@
+"""What is measured every few ticks only: a condition on the tick's number that stays one in a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.custom_batching import custom_vmap
+
+from ...array_types import Array, Flag, PyTree
+
+
+def where_due(
+    due: Flag,
+    measure: Callable[..., PyTree],
+    otherwise: Callable[..., PyTree],
+    *arguments: Array,
+    over_batch: Callable[..., PyTree] | None = None,
+) -> Any:
+    """`measure(*arguments)` where it is due, else `otherwise(*arguments)`.
+
+    Under vmap a `cond` on a batched flag would measure every member at every tick.  The rule here keeps a scalar
+    condition, whether any member is due: members in step are measured together, of those out of step the ones that are
+    not due keep what `otherwise` gives them.
+
+    Args:
+        due: whether to measure.
+        measure, otherwise: functions of the arguments alone, of equal structure, shapes and dtypes.
+        arguments: arrays; a function must not close over a traced one.
+        over_batch: `measure` over a leading axis, `vmap` of it where left out.
+    """
+    everywhere = jax.vmap(measure) if over_batch is None else over_batch
+
+    @custom_vmap
+    def run(due: Array, *arguments: Array) -> PyTree:
+        return lax.cond(due, measure, otherwise, *arguments)
+
+    @run.def_vmap
+    def _(size: int, batched: list[bool], *arguments: Array) -> tuple[PyTree, PyTree]:
+        due, *full = (
+            a if b else jnp.broadcast_to(a, (size, *a.shape)) for a, b in zip(arguments, batched, strict=True)
+        )
+        nowhere = jax.vmap(otherwise)
+        result = lax.cond(jnp.any(due), everywhere, nowhere, *full)
+        kept = jax.tree.map(
+            lambda new, old: jnp.where(due.reshape((size,) + (1,) * (new.ndim - 1)), new, old), result, nowhere(*full)
+        )
+        return kept, jax.tree.map(lambda _: True, kept)
+
+    return run(jnp.asarray(due), *arguments)
