@@ -3,7 +3,7 @@
 # make test   everything that CI runs: lint, types, architecture, notebooks, tests
 # make checks | lint | notebooks | unit    the parts of it; checks is lint and notebooks, lint is style, imports and types
 # make browser | redis | postgres    where there is none: Chromium for the tests of the pages, servers for those of stores
-# make soak   campaigns of kills, long streams and fuzzed files in full, of which the tests have small ones (an hour)
+# make soak   campaigns of kills, long streams and fuzzed files in full, of which the tests have small ones (two hours)
 # make bench  the tables of accuracy, alarms, speed, live view, snapshots, stores, service, tuning ... (two hours)
 # make bundle  the browser's half anew from widgets/js, after a change there (needs npm)
 # make pins   compile requirements*.txt and environment.yml anew from pyproject.toml
@@ -88,12 +88,13 @@ bench: $(VENV)/test.stamp
 	    echo "== $$name"; $(BIN)/python benchmarks/$$name.py || exit 1; \
 	done
 
-# Kills and cuts of campaigns, runs, changes of settings and services, a million ticks, 100,000 mutated files, and new
-# examples for every property that the tests state.
+# Kills and cuts of campaigns, runs, changes of settings and services, a million ticks, 100,000 mutated files, an hour of
+# a deployed service, and new examples for every property that the tests state.
 soak: $(VENV)/test.stamp redis postgres
 	@set -e; soak() { echo "== $$*"; name=$$1; shift; $(BIN)/python benchmarks/$$name.py --stages "$$@"; }; \
 	soak campaigns kills cuts shared; soak snapshots kill fuzz; soak mutation phases kills writers; \
-	soak service shutdown kill determinism; soak session long; soak telemetry stall; soak fanout loss
+	soak service shutdown kill determinism; soak endurance restart drip soak; soak session long; soak telemetry stall; \
+	soak fanout loss
 	HYPOTHESIS_PROFILE=soak $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $$(grep -rl "^@given" tests)
 
 # The bundles are committed: only a change of the JavaScript needs npm, and with it the exact esbuild of the lock file.

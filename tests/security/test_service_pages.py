@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import socket
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from dripping import Drip
 from running_service import fetched
 from waiting import until
 
 from uspnb.engine.service.command import TEMPORARY_FAILURE, add_arguments, run
-from uspnb.engine.service.http_server import MOST_CONNECTIONS, SLOWEST_REQUEST_S, Pages, StatusServer
+from uspnb.engine.service.http_server import LEAST_S, MOST_CONNECTIONS, SLOWEST_REQUEST_S, Pages, StatusServer
 
 DRIPPING = 200
 
@@ -38,58 +37,42 @@ def port_of(server: StatusServer) -> int:
     return int(server.url.rpartition(":")[2])
 
 
-class Drip:
-    """Connections that each send a byte of a request now and then, and are opened anew where they are closed."""
-
-    def __init__(self, port: int, connections: int) -> None:
-        self._port, self._ended = port, threading.Event()
-        self.closed = 0
-        self.open = [self._connected() for _ in range(connections)]
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-
-    def _connected(self) -> socket.socket:
-        connection = socket.create_connection(("127.0.0.1", self._port))
-        connection.send(b"GET /healthz HTTP/1.1\r\nX-Slow: ")
-        return connection
-
-    def _run(self) -> None:
-        while not self._ended.wait(0.2):
-            for place, connection in enumerate(self.open):
-                try:
-                    connection.send(b"x")
-                except OSError:
-                    connection.close()
-                    self.closed += 1
-                    with contextlib.suppress(OSError):
-                        self.open[place] = self._connected()
-
-    def close(self) -> None:
-        """Send no more."""
-        self._ended.set()
-        self._thread.join()
-        for connection in self.open:
-            connection.close()
-
-
 def test_dripping_connections_do_not_silence_health(server: StatusServer) -> None:
-    drip = Drip(port_of(server), DRIPPING)
+    """Each is opened anew at once where it is closed: thousands a second, if the server let them."""
     slowest_s = 0.0
-    for _ in range(100):
-        began = time.monotonic()
-        assert fetched(f"{server.url}/healthz") == (200, "alive\n")
-        slowest_s = max(slowest_s, time.monotonic() - began)
-    drip.close()
-    assert slowest_s < 10.0  # a hundred times what an answer takes on a loaded machine
+    with Drip(port_of(server), DRIPPING) as drip:
+        for _ in range(20):
+            began = time.monotonic()
+            assert fetched(f"{server.url}/healthz") == (200, "alive\n")
+            slowest_s = max(slowest_s, time.monotonic() - began)
+    assert drip.opened > DRIPPING and slowest_s < 10.0  # thirty times what an answer takes on a loaded machine
 
 
 def test_a_request_that_drips_is_cut_after_its_deadline(server: StatusServer) -> None:
     """Each byte restarts the patience of a socket, so only a deadline of the whole request ends this."""
-    drip = Drip(port_of(server), 1)
     began = time.monotonic()
-    until(lambda: drip.closed > 0)
+    with Drip(port_of(server), 1, 0.2) as drip:
+        until(lambda: drip.opened > 1)
     assert time.monotonic() - began >= 0.9 * SLOWEST_REQUEST_S
-    drip.close()
+
+
+def test_a_connection_has_a_moment_to_be_read_before_it_gives_way(server: StatusServer) -> None:
+    """Else a request that is there already is cut, where others come faster than threads begin."""
+    began = time.monotonic()
+    connections = [socket.create_connection(("127.0.0.1", port_of(server))) for _ in range(MOST_CONNECTIONS + 1)]
+    assert connections[0].recv(1) == b""
+    assert time.monotonic() - began >= LEAST_S
+    for connection in connections:
+        connection.close()
+
+
+def test_connections_that_come_while_none_is_accepted_wait_in_the_systems_queue(server: StatusServer) -> None:
+    """Where it is full, a client's system tries again after a second and more, however soon there is room."""
+    with server._server._lock:
+        connections = [socket.create_connection(("127.0.0.1", port_of(server)), 3.0) for _ in range(DRIPPING)]
+    for connection in connections:
+        connection.close()
+    assert fetched(f"{server.url}/healthz")[0] == 200
 
 
 def test_silent_connections_beyond_the_bound_are_closed_oldest_first(server: StatusServer) -> None:

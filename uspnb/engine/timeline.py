@@ -302,8 +302,15 @@ class Timeline:
         if not len(self.checkpoints):
             self.checkpoints.restart(self.here())
 
-    def take_in(self, ticks: Ticks, now_ns: Int[np.ndarray, "time"]) -> Float[np.ndarray, "time *shape"]:
+    def take_in(
+        self, ticks: Ticks, now_ns: Int[np.ndarray, "time"], *, replayed: bool = True
+    ) -> Float[np.ndarray, "time *shape"]:
         """Process new ticks, at most `computation.most`; `recording.make_room` has been called.
+
+        Args:
+            ticks, now_ns: the ticks and the time of processing of each.
+            replayed: whether the source can give them again; else nobody goes back, and no checkpoint is kept: 128 of
+                them are 40 MB of one series.
 
         Returns:
             Their rows.
@@ -318,7 +325,7 @@ class Timeline:
         self._commit(rows)
         self.alarms.add(first, rows, self.recording)
         self.last_row = rows[-1]
-        if self.checkpoints.due(self.position):
+        if replayed and self.checkpoints.due(self.position):
             self.checkpoints.offer(self.here())
         return rows
 

@@ -504,7 +504,7 @@ class Track:
             return 0
         first = self.timeline.ticks
         try:
-            rows = self.timeline.take_in(taken.ticks, taken.now_ns)
+            rows = self.timeline.take_in(taken.ticks, taken.now_ns, replayed=self.source.length is not None)
         except BaseException:
             self.intake.put_back(taken)
             raise

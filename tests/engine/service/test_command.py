@@ -10,7 +10,7 @@ import pytest
 
 from uspnb.engine.service.command import add_arguments, open_sources, run
 from uspnb.errors import ConfigError, DomainError
-from uspnb.sources import CsvTailSource
+from uspnb.sources import CsvTailSource, LineSource
 
 
 def options(*arguments: str) -> argparse.Namespace:
@@ -42,6 +42,11 @@ def test_growing_tables_are_followed(table: Path) -> None:
     assert list(sources) == ["north", "south"] and all(isinstance(s, CsvTailSource) for s in sources.values())
 
 
+def test_a_growing_table_beside_sources_of_other_kinds(table: Path) -> None:
+    sources = open_sources([f"a={table}", "b=ws://127.0.0.1:9/", "c=http://127.0.0.1:9/"], follow=True, value="south")
+    assert [type(source) for source in sources.values()] == [CsvTailSource, LineSource, LineSource]
+
+
 def test_several_sources_and_their_names(tmp_path: Path) -> None:
     other = tmp_path / "a=b.csv"  # a file that exists is a file, whatever its name
     other.write_text("value\n1\n2\n3\n")
@@ -56,7 +61,8 @@ def test_several_sources_and_their_names(tmp_path: Path) -> None:
     ("texts", "options", "reason"),
     [
         ([], {}, "no --source was given"),
-        (["sea"], {"follow": True}, "--follow is for CSV files, and 'sea' is none"),
+        (["sea"], {"follow": True}, "--follow is for CSV files, and no --source is one"),
+        (["ws://127.0.0.1/?key=planted", "sea"], {"time_format": "%H:%M"}, "--time-format is for CSV files"),
         (["nowhere.csv"], {}, "there is no file nowhere.csv"),
         (["nowhere.xyz"], {}, "is not a source of ticks"),
         (["ws://user:planted@127.0.0.1/"], {}, "holds a user or a password"),

@@ -13,6 +13,7 @@ from waiting import stays, until
 from walks import random_walk
 
 from uspnb.engine.session import Session
+from uspnb.engine.timeline import FIRST_STRIDE
 from uspnb.errors import DomainError
 from uspnb.model.records import ProcessState
 from uspnb.predictor.universal import UniversalPredictor, replay_clock
@@ -38,6 +39,19 @@ def test_ticks_fed_by_hand_are_those_of_a_predictor(make: Make) -> None:
         np.testing.assert_array_equal(ours[name].values, theirs[name].values, err_msg=str(name))
     session.feed(WALK[300], START + 300 * SECOND)
     assert session.wait(until=301).ticks == 301
+
+
+def test_checkpoints_are_kept_only_of_what_can_be_replayed(make: Make) -> None:
+    """Each is a state of several hundred kilobytes, and nobody goes back in a source that is not kept."""
+    ticks = 2 * FIRST_STRIDE + 1
+    values = random_walk(ticks, 3)
+    live, replayed = make(), make(values)
+    for value in values.tolist():
+        live.feed(value)
+    for session, least, most in ((live, 1, 1), (replayed, 2, 3)):
+        session.run()
+        session.wait(until=ticks)
+        assert least <= len(session._worker.tracks[0].timeline.checkpoints) <= most
 
 
 @pytest.mark.parametrize("value", [None, "1.0", True, [1.0], np.ones(2), 1j, {}], ids=repr)

@@ -126,14 +126,17 @@ def open_sources(texts: list[str], *, follow: bool = False, **reading: Any) -> d
 
     Args:
         texts: `WHAT` as `open_source` takes it, or `NAME=WHAT`.
-        follow: whether tables grow.
+        follow: whether tables grow; other sources are as they are.
         reading: of tables, as `read_csv` takes it; several columns of values, separated by commas, are as many series.
 
     Raises:
-        DomainError: none, no source of ticks, or two series of one name.
+        DomainError: none, no source of ticks, two series of one name, or options of tables and no table.
     """
     if not texts:
         raise DomainError("no --source was given; name a CSV file, a saved run, an address, or sea")
+    if (follow or reading) and not any(_is_table(_split(text)[1]) for text in texts):
+        option = "follow" if follow else next(iter(reading)).replace("_", "-")
+        raise DomainError(f"--{option} is for CSV files, and no --source is one")  # an address may hold a secret
     sources: dict[str, Source] = {}
     for text in texts:
         for name, source in _opened(text, follow, reading):
@@ -143,14 +146,19 @@ def open_sources(texts: list[str], *, follow: bool = False, **reading: Any) -> d
     return sources
 
 
-def _opened(text: str, follow: bool, reading: dict[str, Any]) -> Iterator[tuple[str, Source]]:
+def _split(text: str) -> tuple[str, str]:
+    """`NAME=WHAT` as its two parts; the name is "" where there is none."""
     match = None if Path(text).exists() else _NAMED.fullmatch(text)
-    prefix, what = (match[1], match[2]) if match else ("", text)
-    table = "://" not in what and Path(what).suffix.lower() in TABLES
-    if not table:
-        if follow or reading:
-            option = "follow" if follow else next(iter(reading)).replace("_", "-")
-            raise DomainError(f"--{option} is for CSV files, and {what!r} is none")
+    return (match[1], match[2]) if match else ("", text)
+
+
+def _is_table(what: str) -> bool:
+    return "://" not in what and Path(what).suffix.lower() in TABLES
+
+
+def _opened(text: str, follow: bool, reading: dict[str, Any]) -> Iterator[tuple[str, Source]]:
+    prefix, what = _split(text)
+    if not _is_table(what):
         source = open_source(what)
         yield prefix or source.name or Path(what).stem, source
         return

@@ -22,6 +22,8 @@ from ...runtime.credentials import is_addressed, is_loopback
 
 MOST_CONNECTIONS = 32
 SLOWEST_REQUEST_S = 5.0
+LEAST_S = 0.05  # in which the thread of a connection comes to read a request that is there
+MOST_QUEUED = 1024  # where the system's own queue is full, a client tries again after one second, three and seven
 LOOK_S = 0.1
 BUSY = (errno.EADDRINUSE, errno.EADDRNOTAVAIL)
 TEXT, JSON = "text/plain; charset=utf-8", "application/json"
@@ -50,7 +52,8 @@ class StatusServer:
 
     A server on a loopback address answers requests for a loopback name only, so that no page in a browser can read it
     under another name.  A request must have come whole within five seconds of its connection, however its bytes are
-    spread over them; of more than 32 connections whose request is still coming the oldest is closed for a new one.
+    spread over them; of more than 32 connections whose request is still coming the oldest is closed for a new one, once
+    it has had 50 ms.
 
     Args:
         pages: what it tells.
@@ -98,13 +101,13 @@ class StatusServer:
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
-    request_queue_size = 2 * MOST_CONNECTIONS
+    request_queue_size = MOST_QUEUED
     block_on_close = False
 
     def __init__(self, pages: Pages, address: str, port: int, local: bool) -> None:
         self.pages, self.local = pages, local
         self.address_family = socket.AF_INET6 if ":" in address else socket.AF_INET
-        self._lock = threading.Lock()
+        self._lock = threading.Condition()  # told when a request is whole and when a connection ends
         self._in_service = 0
         self._coming: dict[socket.socket, float] = {}  # connections without a whole request yet, the oldest first
         super().__init__((address, port), _Handler)
@@ -119,12 +122,13 @@ class _Server(ThreadingHTTPServer):
 
     def process_request(self, request: Any, client_address: Any) -> None:
         with self._lock:
+            # Who opens a connection for each that is closed would else have those cut that were not read yet.
+            if not self._lock.wait_for(lambda: len(self._coming) < MOST_CONNECTIONS, self._oldest_left_s()):
+                self._cut(next(iter(self._coming)))
             # A connection that gave way takes a moment to end its thread, hence twice as many.
-            full = self._in_service >= 2 * MOST_CONNECTIONS
+            full = not self._lock.wait_for(lambda: self._in_service < 2 * MOST_CONNECTIONS, LEAST_S)
             if not full:
                 self._in_service += 1
-                if len(self._coming) >= MOST_CONNECTIONS:
-                    self._cut(next(iter(self._coming)))
                 self._coming[request] = time.monotonic()
         if full:
             self.shutdown_request(request)
@@ -138,11 +142,17 @@ class _Server(ThreadingHTTPServer):
             with self._lock:
                 self._in_service -= 1
                 self._coming.pop(request, None)
+                self._lock.notify_all()
 
     def request_came(self, connection: socket.socket) -> None:
         """Let a connection be: its request is whole."""
         with self._lock:
             self._coming.pop(connection, None)
+            self._lock.notify_all()
+
+    def _oldest_left_s(self) -> float:
+        """Seconds until the oldest connection whose request is coming may give way."""
+        return max(next(iter(self._coming.values()), 0.0) + LEAST_S - time.monotonic(), 0.0)
 
     def service_actions(self) -> None:
         """Cut the connections whose request has been coming for too long; called at every turn of the loop."""
