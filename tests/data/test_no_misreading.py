@@ -6,6 +6,7 @@ import datetime
 
 import numpy as np
 import pandas as pd
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -104,6 +105,13 @@ def test_a_table_is_read_exactly_or_refused(
     else:
         assert "regular grid" in " ".join(series.notes)
         np.testing.assert_array_equal(series.values, np.where(holes, np.nan, values))
+
+
+@pytest.mark.parametrize("first", ["0.85", ""])
+def test_a_first_row_of_dates_in_a_writing_of_its_own_is_no_row_of_names(tmp_path, first):
+    path = tmp_path / "table.csv"
+    path.write_text(f"000101 00:00,{first}\n000101 00:15,0.5\n000101 00:30,-0.71\n")
+    assert len(read_csv(path)) == 3
 
 
 @given(

@@ -20,6 +20,7 @@ from .times import GRID_NOTE, YEAR_NAMES
 SAMPLE = 200  # rows that decide the layout
 MOST_COLUMNS = 10_000
 MOST_ABOVE = 100  # lines that may stand above a table
+FEWEST_DIGITS = 4  # of a cell that its digits tell from a name
 ALL = "*"  # in the place of the columns of values: all but the time
 TIME_NAMES = ("time", "timestamp", "datetime", "date", "ds", "date_time", "utc", "when")
 SEPARATORS = ";\t|,"  # where two fit as well, the first
@@ -321,7 +322,11 @@ def _is_data(head: Cells, second: Cells) -> bool:
     plain = [cell for cell in head if cell]
     if plain and all(map(is_number, plain)):
         return len(plain) == len(head) or not second or not is_date(second[0])
-    if len(second) != len(head) or not any(is_number(cell) or begins_with_date(cell) for cell in plain):
+    if len(second) != len(head):
+        return False
+    # A cell of digits in the places of those of the cell below, such as 240101 00:15, names nothing either.
+    written_alike = any(_shape(cell) == _shape(below) is not None for cell, below in zip(head, second, strict=True))
+    if not written_alike and not any(is_number(cell) or begins_with_date(cell) for cell in plain):
         return False
     for cell, below in zip(head, second, strict=True):
         judge = next((judge for judge in (is_number, begins_with_date, is_time_of_day) if judge(below)), None)
@@ -329,6 +334,12 @@ def _is_data(head: Cells, second: Cells) -> bool:
         if judge is not None and not judge(cell) and not missing:
             return False
     return True
+
+
+def _shape(cell: str) -> str | None:
+    """A cell with its digits made alike, None where it has fewer than four."""
+    shape, digits = re.subn(r"\d", "0", cell)
+    return shape if digits >= FEWEST_DIGITS else None
 
 
 def _distinct(cells: Cells) -> list[str]:

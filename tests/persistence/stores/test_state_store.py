@@ -40,8 +40,11 @@ def odd_states(small_state: PredictorState, count: int) -> PredictorState:
 
 
 def test_states_come_back_bit_for_bit(store: Store, small_state: PredictorState) -> None:
-    odd = odd_states(small_state, 3)
+    """Whatever bits a layout is given, and the states of series that have seen a tick."""
     fleet = StateStore(store, small_state, CONFIG)
+    bits = odd_states(small_state, 3)
+    assert sha256_pytree(fleet.layout.unpack(fleet.layout.pack(bits))) == sha256_pytree(bits)
+    odd = ticked(fleet.load(ASSETS)[0])
     saved = fleet.save(ASSETS, odd, np.zeros(3, np.int64))
     assert saved.assets == tuple(ASSETS) and (saved.conflicts, saved.pending, saved.problem) == ((), (), "")
     loaded, versions = StateStore(store, small_state, CONFIG).load(ASSETS)
@@ -49,7 +52,7 @@ def test_states_come_back_bit_for_bit(store: Store, small_state: PredictorState)
     assert fleet.assets() == sorted(ASSETS)
     part, _ = fleet.load([ASSETS[2], "unknown", ASSETS[0]])
     cold = jax.tree.map(lambda leaf: np.asarray(leaf)[None], small_state)
-    expected = jax.tree.map(lambda m, c: np.concatenate([m[2:], c, m[:1]]), odd, cold)
+    expected = jax.tree.map(lambda m, c: np.concatenate([np.asarray(m)[2:], c, np.asarray(m)[:1]]), odd, cold)
     assert sha256_pytree(part) == sha256_pytree(expected)
 
 
@@ -166,6 +169,23 @@ def test_whole_files_that_hold_something_else_are_damaged_too(away: Any, fleet: 
     away.put(key, encode(payload, kind="snapshot"))
     with pytest.raises(DamagedStatesError, match="a snapshot, not a state"):
         fleet.load(ASSETS[:1])
+
+
+@pytest.mark.parametrize(
+    ("leaf", "number"), [(".weight", np.nan), (".weight", 0.9), (".frame.scale", -1.0), (".modes.quantile", np.inf)]
+)
+def test_numbers_that_no_state_has_are_damage(fleet: StateStore, leaf: str, number: float) -> None:
+    """Whoever can write to the store can compute a checksum, and so can a program whose state has gone bad."""
+    states, versions = fleet.load(ASSETS)
+    block, _, name = leaf.rpartition(".")
+    held = states if not block else getattr(states, block.removeprefix("."))
+    changed = np.array(getattr(held, name))
+    changed[1] = number
+    inner = held._replace(**{name: changed})
+    fleet.save(ASSETS, inner if not block else states._replace(**{block.removeprefix("."): inner}), versions)
+    with pytest.raises(DamagedStatesError, match=r"1 series are damaged \(b/ergen\)"):
+        fleet.load(ASSETS)
+    assert ticks(fleet.load([ASSETS[0], ASSETS[2]])[0]) == [0, 0]
 
 
 def test_a_state_of_other_structural_settings_is_refused_with_the_difference(

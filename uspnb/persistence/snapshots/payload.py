@@ -93,15 +93,14 @@ def snapshot_of(
     Raises:
         DomainError: labels or columns that are not one for each of the stacked states.
     """
-    without_kernels: Any = state._replace(kernels=())
-    outer, kernels = jax.device_get((without_kernels, state.kernels.by_name))
+    outer, blocks = _blocks_of(state)
     numbers = {} if telemetry is None else telemetry
     named = {} if assets is None else {"assets": _assets_block(assets, np.shape(outer.ticks))}
     return named | {
         "schema_version": config.schema_version,
         "timestamp": time.time_ns() if timestamp_ns is None else int(timestamp_ns),
         "config": {name: _plain(getattr(config, name)) for name in _written_fields(config)},
-        "global": _leaves(outer),
+        "global": blocks["global"],
         "telemetry": {name: float(numbers.get(name, math.nan)) for name in TELEMETRY_NUMBERS},
         "flags": {
             "degraded_inference": bool(np.any(outer.modes.degraded)),
@@ -109,9 +108,22 @@ def snapshot_of(
             "regime_change": bool(numbers["alarm"]) if "alarm" in numbers else None,
             "mode_collapse": bool(numbers["mode_collapse_warning"]) if "mode_collapse_warning" in numbers else None,
         },
-        "kernels": {snapshot_key(name): _leaves(kernels[name]) for name in state.kernels.by_name},
+        "kernels": blocks["kernels"],
         "progress": None if progress is None else progress._asdict(),
     }
+
+
+def state_blocks(state: PredictorState) -> Payload:
+    """The leaves of a state, or of stacked ones, as a snapshot holds them: the blocks "global" and "kernels"."""
+    return _blocks_of(state)[1]
+
+
+def _blocks_of(state: PredictorState) -> tuple[Any, Payload]:
+    """The state without its kernels in NumPy, and the blocks."""
+    without_kernels: Any = state._replace(kernels=())
+    outer, kernels = jax.device_get((without_kernels, state.kernels.by_name))
+    named = {snapshot_key(name): _leaves(kernels[name]) for name in state.kernels.by_name}
+    return outer, {"global": _leaves(outer), "kernels": named}
 
 
 def state_from(

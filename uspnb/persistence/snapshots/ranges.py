@@ -68,11 +68,12 @@ SIMPLEX_TOLERANCE = 1e-6
 DEFINITE_TOLERANCE = 1e-9
 
 
-def check_numbers(payload: Mapping[str, Any]) -> None:
+def check_numbers(payload: Mapping[str, Any], *, equations: bool = True) -> None:
     """Refuse a payload whose state holds numbers that no state can have.
 
     Args:
         payload: of a snapshot of one series or of a fleet, whose leaves then have a leading axis.
+        equations: whether the normal equations must have a solution too, which costs a decomposition of each.
 
     Raises:
         IntegrityError: the message names the leaf, the number and what it must be.
@@ -91,7 +92,7 @@ def check_numbers(payload: Mapping[str, Any]) -> None:
                 _check_real_of_kernel(where, name, leaf)
             elif leaf.dtype.kind == "f":
                 _check_real(where, name, leaf)
-        if kernel:
+        if kernel and equations:
             _check_equations(kernel, block)
 
 

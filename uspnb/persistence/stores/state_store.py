@@ -19,11 +19,30 @@ from ...config.schema import PredictorConfig
 from ...errors import DomainError, IntegrityError
 from ...model.state import PredictorState
 from ..snapshots.codec import checksum_of, decode, encode
+from ..snapshots.payload import state_blocks
+from ..snapshots.ranges import check_numbers
 from .base import ConflictError, Store, Stored, StoreUnavailableError, checked_key
 from .state_layout import StateLayout
 
 ASSETS_SHOWN = 5
 FLUSH_ROUNDS = 3
+
+
+def _check(states: PredictorState, assets: Sequence[str]) -> None:
+    """Refuse states that no series can have.
+
+    Raises:
+        DamagedStatesError: it names whose they are.
+    """
+    with contextlib.suppress(IntegrityError):
+        return check_numbers(state_blocks(states), equations=False)
+    reasons: dict[str, str] = {}
+    for place, asset in enumerate(assets):
+        try:
+            check_numbers(state_blocks(jax.tree.map(lambda leaf, k=place: leaf[k], states)), equations=False)
+        except IntegrityError as error:
+            reasons[asset] = str(error)
+    raise DamagedStatesError(tuple(reasons), next(iter(reasons.values())))
 
 
 class DamagedStatesError(IntegrityError):
@@ -119,7 +138,7 @@ class StateStore:
             The states stacked along a leading axis, on the device of `like`, and int64 versions.
 
         Raises:
-            DamagedStatesError: some cannot be read; it names them.
+            DamagedStatesError: some cannot be read, or hold numbers that no state has; it names them.
             DomainError: no names, a name twice, or a state of other structural settings.
             StoreUnavailableError: see `Store`.
         """
@@ -131,6 +150,7 @@ class StateStore:
             if key in self._outbox:
                 entries[key] = Stored(self._outbox[key].record, self._outbox[key].base)
         states = self.layout.unpack(self._rows([entries[key] for key in keys], assets))
+        _check(states, assets)
         versions = np.array([one.version if (one := entries[key]) else 0 for key in keys], np.int64)
         return jax.device_put(states, self._device), versions
 
