@@ -269,6 +269,9 @@ def _guarded(app: str, site: Site) -> Callable[[], pn.Template]:
     return make
 
 
+_LEFT_VISITORS = _LeftVisitors()
+
+
 def _run(server: Any, site: Site, open_browser: bool, seconds: float | None, announce: Callable[[str], None]) -> None:
     loop: IOLoop = server.io_loop
     warm = threading.Thread(target=_warm_up, args=(site,), name="uspnb-warm-up", daemon=True)
@@ -279,8 +282,8 @@ def _run(server: Any, site: Site, open_browser: bool, seconds: float | None, ann
     previous = {}
     if threading.current_thread() is threading.main_thread():
         previous = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    left = _LeftVisitors()
-    logging.getLogger("asyncio").addFilter(left)
+    # For good: what was not delivered to a visitor who has left may be told when the interpreter ends.
+    logging.getLogger("asyncio").addFilter(_LEFT_VISITORS)
     server.start()
     address = server.address
     shown = LOOPBACK if address in ("0.0.0.0", "::") else f"[{address}]" if ":" in address else address
@@ -297,7 +300,6 @@ def _run(server: Any, site: Site, open_browser: bool, seconds: float | None, ann
         for number, handler in previous.items():
             signal.signal(number, handler)
         server.stop()
-        logging.getLogger("asyncio").removeFilter(left)
         warm.join(timeout=30.0)
 
 
