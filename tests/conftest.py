@@ -129,7 +129,7 @@ def no_reader_left() -> Iterator[None]:
 
     readers = NewThreads("uspnb source")
     yield
-    until(lambda: not readers.names())
+    until(lambda: not readers.names(), patience_s=120.0)
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 T = TypeVar("T")
-PATIENCE_S = 300.0  # so long that only what will never come reaches it, on a slow and loaded machine too
+PATIENCE_S = 600.0  # so long that only what will never come reaches it, on a slow and loaded machine too
 LOOK_S = 0.002
 
 
