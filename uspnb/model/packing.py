@@ -137,20 +137,16 @@ def state_rows(state: PredictorState) -> StateRows:
     """The rows of a state of one series, within a program."""
     leaves, structure = jax.tree.flatten(state)
     rows: dict[Any, list[Array]] = {}
-    for place, leaf in enumerate(leaves):
-        rows.setdefault(place if leaf.size > LARGE else leaf.dtype, []).append(leaf)
-    order = {key: k for k, key in enumerate(rows)}
-    ends = dict.fromkeys(rows, 0)
+    order: dict[Any, int] = {}
+    ends: dict[Any, int] = {}
     places = []
     for place, leaf in enumerate(leaves):
         key = place if leaf.size > LARGE else leaf.dtype
-        places.append((order[key], ends[key], leaf.shape))
-        ends[key] += leaf.size
-    joined = (
-        parts[0].ravel() if len(parts) == 1 else jnp.concatenate([jnp.ravel(part) for part in parts])
-        for parts in rows.values()
-    )
-    return StateRows(tuple(joined), StateLayout(structure, tuple(places)))
+        start = ends.get(key, 0)
+        places.append((order.setdefault(key, len(order)), start, leaf.shape))
+        rows.setdefault(key, []).append(jnp.ravel(leaf))
+        ends[key] = start + leaf.size
+    return StateRows(tuple(map(jnp.concatenate, rows.values())), StateLayout(structure, tuple(places)))
 
 
 def state_of(rows: StateRows) -> PredictorState:
