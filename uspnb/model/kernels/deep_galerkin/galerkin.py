@@ -19,7 +19,7 @@ import numpy as np
 from jax.scipy.linalg import cho_solve
 
 from ....array_types import Array, Float, Int, Scalar
-from .trunk import HALF_WIDTH, WEIGHTS_FOLDER, Jet, TrunkWeights, features, jet, load_trunk
+from .trunk import HALF_WIDTH, WEIGHTS_FOLDER, Jet, TrunkWeights, features, jet, load_trunk, product
 
 DRIFT_TERMS = 4
 DIFFUSION_TERMS = 3
@@ -108,8 +108,10 @@ def monomials(c: Float[Array, "terms"]) -> Float[Array, "monomials"]:
 
 def gram_table(terms: Float[np.ndarray, "terms points columns"]) -> Float[np.ndarray, "monomials packed"]:
     """Mean over the points of A_i' A_j (+ its transpose where i < j): lower triangles, in the order of `monomials`."""
-    rows, columns = np.triu_indices(terms.shape[0])
-    cross = np.einsum("ipa,jpb->ijab", terms, terms, optimize=True) / terms.shape[1]
+    count, points, features = terms.shape
+    rows, columns = np.triu_indices(count)
+    flat = terms.transpose(0, 2, 1).reshape(count * features, points)
+    cross = product(flat, flat.T).reshape(count, features, count, features).swapaxes(1, 2) / points
     both = cross[rows, columns] + np.where((rows < columns)[:, None, None], cross[columns, rows], 0.0)
     lower = np.tril_indices(both.shape[1])
     return np.ascontiguousarray(both[:, lower[0], lower[1]])

@@ -112,6 +112,11 @@ def raw_jet(width: int, depth: int, params: Any, points: Float[Array, "points 2"
     return jax.vmap(at)(points)
 
 
+def product(left: Float[np.ndarray, "rows inner"], right: Float[np.ndarray, "inner columns"]) -> np.ndarray:
+    """The matrix product, without BLAS: there the last bits depend on the number of threads, and the tables with them."""
+    return np.einsum("ri,ci->rc", np.ascontiguousarray(left), np.ascontiguousarray(right.T))
+
+
 def jet(trunk: TrunkWeights, points: Float[np.ndarray, "points 2"]) -> Jet:
     """The jet of a trained trunk's output features, by the chain rule in NumPy: loading a trunk compiles nothing."""
     tau, xi = points[:, :1], points[:, 1:]
@@ -124,7 +129,8 @@ def jet(trunk: TrunkWeights, points: Float[np.ndarray, "points 2"]) -> Jet:
         layer = trunk.params["params"][f"Dense_{index}"]
         kernel = layer["kernel"]
         value, along_tau, along_xi, curvature = (
-            np.tanh(value @ kernel + layer["bias"]), along_tau @ kernel, along_xi @ kernel, curvature @ kernel,
+            np.tanh(product(value, kernel) + layer["bias"]), product(along_tau, kernel), product(along_xi, kernel),
+            product(curvature, kernel),
         )  # fmt: skip
         first = 1.0 - value * value
         curvature = first * (curvature - 2.0 * value * along_xi * along_xi)
@@ -137,7 +143,7 @@ def jet(trunk: TrunkWeights, points: Float[np.ndarray, "points 2"]) -> Jet:
         np.zeros((len(points), 4)),
     )
     blocks = zip(fixed, *layers[-feature_layers(trunk.width) :], strict=True)
-    return Jet(*(np.concatenate(block, axis=1) @ trunk.basis for block in blocks))
+    return Jet(*(product(np.concatenate(block, axis=1), trunk.basis) for block in blocks))
 
 
 def features(trunk: TrunkWeights, point: Float[Array, "2"]) -> Float[Array, "features"]:
