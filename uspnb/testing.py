@@ -148,6 +148,7 @@ def _frame_inputs(frame: Frame, before: Frame, learn: Flag) -> KernelInputs:
     return KernelInputs(
         path=jnp.clip((frame.buffer - y) / scale, -1e6, 1e6),
         count=jnp.minimum(frame.count, window),
+        ticks=jnp.asarray(frame.count, jnp.int64),
         increment=jnp.clip((y - before.buffer[-1]) / old, -1e6, 1e6),
         learn=learn,
         level=jnp.clip((frame.level - y) / scale, -1e6, 1e6),
@@ -164,11 +165,11 @@ def _frame_inputs(frame: Frame, before: Frame, learn: Flag) -> KernelInputs:
 def _inputs(config: PredictorConfig, seed: int = 0, learn: bool = True) -> KernelInputs:
     """One tick of a random walk."""
     rng = np.random.default_rng(seed)
-    path = np.cumsum(rng.normal(size=config.wtmm_buffer_size))
+    path, window = np.cumsum(rng.normal(size=config.wtmm_buffer_size)), jnp.asarray(config.wtmm_buffer_size)
     numbers = [rng.normal(), 0.4 * rng.normal(), 2.0 + rng.random(), 0.9 + 0.2 * rng.random(), 1.0, 0.5, 100.0, 1000.0]
     increment, level, spread, ratio, volatility, holder, low, high = map(jnp.asarray, numbers)
     return KernelInputs(
-        jnp.asarray(path - path[-1]), jnp.asarray(config.wtmm_buffer_size), increment, jnp.asarray(learn), level,
+        jnp.asarray(path - path[-1]), window, window, increment, jnp.asarray(learn), level,
         spread, ratio, volatility, holder, low, high, jnp.asarray(False),
     )  # fmt: skip
 

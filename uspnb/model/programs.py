@@ -24,6 +24,9 @@ from .records import Observation
 from .state import PredictorState
 
 SERIES_LENGTH = 128
+# XLA on a CPU breaks a sum of more than 32 numbers in two, for many threads; in the loop of one series each part costs
+# as much as the sum.
+SHORT_SUMS = {"xla_disable_hlo_passes": "tree_reduction_rewriter"}
 State = TypeVar("State", PredictorState, StateRows)
 
 FORECAST_COLUMNS = ("prediction", "scale", "lower", "upper", "alarm_ratio")
@@ -64,7 +67,7 @@ def joined(static: PredictorConfig, knobs: Float[Array, "knob"]) -> PredictorCon
     return PredictorConfig(**values)
 
 
-@functools.partial(jax.jit, static_argnums=0)
+@functools.partial(jax.jit, static_argnums=0, compiler_options=SHORT_SUMS)
 def run_series(
     static: PredictorConfig, knobs: Array, state: StateRows, ticks: Observation, count: Count
 ) -> tuple[StateRows, Float[Array, "time width"]]:

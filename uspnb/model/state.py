@@ -170,6 +170,7 @@ class RoughnessState(NamedTuple):
         measured: valid measurements.
         below_run: ticks in a row on which the breaker's condition held.
         emergency: whether the breaker is open.
+        stationary: whether the window was stationary about a level when it was last measured.
     """
 
     exponent: Scalar
@@ -180,6 +181,7 @@ class RoughnessState(NamedTuple):
     measured: Count
     below_run: Count
     emergency: Flag
+    stationary: Flag
 
 
 class ModeState(NamedTuple):
@@ -355,6 +357,7 @@ def empty_state(config: PredictorConfig, key: Key, kernels: KernelStates) -> Pre
             zero(),
             none(),
             none(),
+            no(),
             no(),
         ),
         spectrum=WindowSpectrum(

@@ -12,6 +12,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 os.environ.setdefault("PJRT_NPROC", "1")
+if "xla_backend_extra_options" not in os.environ.get("XLA_FLAGS", ""):
+    # A loop over a few small arrays, as the transport is one, becomes one kernel instead of one for each operation.
+    small_loops = "--xla_backend_extra_options=xla_cpu_small_while_loop_byte_threshold=65536"
+    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {small_loops}".strip()
 
 import jax  # after the variable above, which must be set before the first import of jax
 from jax._src import xla_bridge  # JAX tells nowhere else whether it has begun to compute

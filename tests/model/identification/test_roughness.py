@@ -93,6 +93,18 @@ def test_jump_test_sees_ten_sigma_and_nothing_else() -> None:
     assert float(statistic.statistic[0]) == pytest.approx(size[-1] / (1.4826 * np.median(size)), rel=1e-12)
 
 
+@pytest.mark.parametrize("window", [127, 128])
+def test_a_jump_is_a_statistic_above_five(window: int) -> None:
+    """With 127 increments the flag is found by counting, with 126 by the median."""
+    rng = np.random.default_rng(window)
+    walks = np.cumsum(rng.standard_t(2, size=(2000, window)), axis=1)
+    walks[::7, : window // 2] = np.round(walks[::7, : window // 2])
+    walks[::11, : -window // 4] = walks[::11, :1]
+    tests = jax.vmap(roughness.jump_test)(jnp.asarray(walks))
+    np.testing.assert_array_equal(tests.flag, np.asarray(tests.statistic) > roughness.JUMP_MADS)
+    assert 20 < int(tests.flag.sum()) < 1000
+
+
 def test_jump_test_on_a_mostly_flat_signal() -> None:
     path = np.zeros(128)
     path[-1] = 1.0

@@ -11,7 +11,8 @@ from walks import random_walk
 from uspnb.config.schema import PredictorConfig
 from uspnb.data.processes import autoregression, logistic_map, sine_in_noise
 from uspnb.model.kernels import hilbert
-from uspnb.model.kernels.hilbert import nested_forecasts, slow_orders
+from uspnb.model.kernels.base import KernelInputs
+from uspnb.model.kernels.hilbert import SETTLED, nested_coefficients, nested_forecasts, slow_orders
 from uspnb.model.kernels.regression import RidgeState
 
 CONFIG = PredictorConfig()
@@ -28,6 +29,14 @@ def _equations(k: int, rows: int, seed: int) -> tuple[RidgeState, np.ndarray]:
     return state._replace(weight=jnp.asarray(float(rows))), rng.normal(size=k)
 
 
+def _tick(**changed: int) -> KernelInputs:
+    """One tick of a random walk, with some whole numbers of one's own."""
+    path = random_walk(CONFIG.wtmm_buffer_size, 3)
+    numbers = dict.fromkeys(KernelInputs._fields, jnp.asarray(1.0))
+    numbers |= {"path": jnp.asarray(path - path[-1]), "learn": jnp.asarray(True), "volatile": jnp.asarray(False)}
+    return KernelInputs(**numbers)._replace(**{name: jnp.asarray(value) for name, value in changed.items()})
+
+
 @pytest.mark.parametrize(("k", "rows"), [(1, 5), (6, 40), (50, 30), (50, 600)])
 @pytest.mark.parametrize("ridge", [1e-6, 1e-3, 10.0])
 def test_every_nested_forecast_is_the_direct_solve_of_its_leading_block(k, rows, ridge):
@@ -41,6 +50,29 @@ def test_every_nested_forecast_is_the_direct_solve_of_its_leading_block(k, rows,
         # The condition number of the block times the rounding of a double, with a margin of a hundred.
         tolerance = 100 * np.finfo(float).eps * np.linalg.cond(block) * max(1.0, abs(expected))
         assert got[order - 1] == pytest.approx(expected, abs=max(tolerance, 1e-12))
+
+
+@pytest.mark.parametrize(("k", "rows"), [(6, 40), (50, 600)])
+def test_the_coefficients_of_an_order_make_its_nested_forecast(k, rows):
+    equations, today = _equations(k, rows, seed=k)
+    orders = tuple(order for order in (1, 2, 5, 16, 50) if order <= k)
+    coefficients = np.asarray(nested_coefficients(equations, 1e-3, orders))
+    expected = np.asarray(nested_forecasts(equations, jnp.asarray(today), 1e-3))[np.array(orders) - 1]
+    np.testing.assert_allclose(coefficients @ today, expected, rtol=1e-7)
+    for row, order in zip(coefficients, orders, strict=True):
+        assert not row[order:].any() and row[:order].all()
+
+
+def test_long_regressions_are_solved_on_the_stride_and_at_every_tick_while_they_are_young():
+    kernel = jax.jit(hilbert.step, static_argnums=0)
+    inputs = _tick(ticks=SETTLED - 2, count=CONFIG.wtmm_buffer_size)
+    state = hilbert.init(CONFIG, jax.random.PRNGKey(0))._replace(learned=jnp.asarray(100.0))
+    solved_at = []
+    for ticks in range(SETTLED - 2, SETTLED + 9):
+        state, _ = kernel(CONFIG, state, inputs._replace(ticks=jnp.asarray(ticks)), jax.random.PRNGKey(1))
+        solved_at.append(int(state.coefficients.ticks))
+    young = [SETTLED - 2, SETTLED - 1]
+    assert solved_at == young + 4 * [SETTLED] + 4 * [SETTLED + 4] + [SETTLED + 8]
 
 
 def test_before_the_first_observation_every_order_forecasts_nothing():

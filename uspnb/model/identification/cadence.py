@@ -43,11 +43,14 @@ def where_due(
         due, *full = (
             a if b else jnp.broadcast_to(a, (size, *a.shape)) for a, b in zip(arguments, batched, strict=True)
         )
-        nowhere = jax.vmap(otherwise)
-        result = lax.cond(jnp.any(due), everywhere, nowhere, *full)
-        kept = jax.tree.map(
-            lambda new, old: jnp.where(due.reshape((size,) + (1,) * (new.ndim - 1)), new, old), result, nowhere(*full)
-        )
-        return kept, jax.tree.map(lambda _: True, kept)
+        held = jax.vmap(otherwise)(*full)
+
+        def mixed() -> PyTree:
+            def choose(new: Array, old: Array) -> Array:
+                return jnp.where(due.reshape((size,) + (1,) * (new.ndim - 1)), new, old)
+
+            return jax.tree.map(choose, everywhere(*full), held)
+
+        return lax.cond(jnp.any(due), mixed, lambda: held), jax.tree.map(lambda _: True, held)
 
     return run(jnp.asarray(due), *arguments)

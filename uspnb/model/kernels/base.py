@@ -23,6 +23,7 @@ class KernelInputs(NamedTuple):
         path: (y_{t-n+1..t} - y_t) / s_t, oldest first, so that path[-1] == 0.  Entries older than the first tick ever
             seen repeat that tick.  Bounded: clipped to +-1e6.
         count: how many entries of `path` are real ticks (1 <= count <= window).
+        ticks: accepted ticks so far, this one included: what a kernel does on a stride, it does by their number.
         increment: (y_t - y_{t-1}) / s_{t-1}, the realised value of what was forecast at t-1, in the units of that
             forecast.  Meaningless unless `learn`.
         learn: whether `increment` may be learned from: there was a forecast for this tick, no gap lies between, the
@@ -38,6 +39,7 @@ class KernelInputs(NamedTuple):
 
     path: Float[Array, "window"]
     count: Count
+    ticks: Count
     increment: Scalar
     learn: Flag
     level: Scalar

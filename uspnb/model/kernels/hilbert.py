@@ -4,7 +4,8 @@ With normal equations A w = b over features ordered from the simplest to the lon
 that uses only the first k features is f_k' A_k^{-1} b_k.  Let A = L L'.  Leading blocks of L factor the leading blocks
 of A, so with u = L^{-1} f and z = L^{-1} b the forecast of order k is sum_{i<=k} u_i z_i: one factorisation gives every
 order, as the Levinson-Durbin recursion does for a stationary process, without assuming stationarity.  The orders are
-experts, weighed by their own track record.
+experts, weighed by their own track record.  The long regressions are solved every `hilbert_stride` ticks, and their
+coefficients applied at every tick; the short one, which forgets fast, is solved at every tick.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ...array_types import Array, Flag, Float, Key, Scalar
+from ...array_types import Array, Count, Flag, Float, Key, Scalar
 from ...config.schema import PredictorConfig
+from ..identification.cadence import where_due
 from .base import KernelInputs, KernelOutput
 from .regression import RidgeState, ridge_init, ridge_learn
 
@@ -30,6 +32,22 @@ EMBEDDING_BOUND = 4.0
 FORECAST_BOUND = 8.0
 WARM_UP = 20
 REFERENCE_FORGETTING = 0.998
+# While the regressions are young they are solved at every tick.
+SETTLED = 128
+
+
+class Coefficients(NamedTuple):
+    """Solutions of the long regressions when they were last solved.
+
+    Attributes:
+        slow: coefficients of every order of the long filter, zero beyond the order.
+        features: coefficients of the regression on random features.
+        ticks: accepted ticks when they were solved, 0 before the first time.
+    """
+
+    slow: Float[Array, "order slow"]
+    features: Float[Array, "random"]
+    ticks: Count
 
 
 class HilbertState(NamedTuple):
@@ -47,6 +65,7 @@ class HilbertState(NamedTuple):
         aggregate: the aggregate forecast that is out.
         learned: ticks learned from.
         frequency, phase: the random Fourier features, drawn once from the key.
+        coefficients: of the long regressions.
     """
 
     slow: RidgeState
@@ -64,6 +83,7 @@ class HilbertState(NamedTuple):
     learned: Scalar
     frequency: Float[Array, "wave delay"]
     phase: Float[Array, "wave"]
+    coefficients: Coefficients
 
 
 class HilbertDiagnostics(NamedTuple):
@@ -131,6 +151,9 @@ def init(config: PredictorConfig, key: Key) -> HilbertState:
         learned=jnp.zeros(()),
         frequency=jax.random.normal(key_frequency, shape) * width * decay,
         phase=jax.random.uniform(key_phase, (config.hilbert_features,)) * (2 * jnp.pi),
+        coefficients=Coefficients(
+            jnp.zeros((len(slow_orders(config.hilbert_lags)), slow)), jnp.zeros(random), jnp.zeros((), jnp.int64)
+        ),
     )
 
 
@@ -149,13 +172,10 @@ def step(
     del key
     state = _learn(config, state, inputs)
     slow_row, fast_row, random_row, unit = _features(config, state, inputs)
-    filter_ridge = config.hilbert_filter_ridge
-    slow = nested_forecasts(state.slow, slow_row, filter_ridge)
-    fast = nested_forecasts(state.fast, fast_row, filter_ridge)
-    random = nested_forecasts(state.features, random_row, config.kernel_ridge_lambda)[-1] * unit
-    chosen = jnp.asarray(slow_orders(config.hilbert_lags)) - 1
-    quick = jnp.asarray(FAST_ORDERS) - 1
-    forecasts = jnp.concatenate([jnp.zeros(1), slow[chosen], fast[quick], random[None]])
+    coefficients = _solve_where_due(config, state, inputs.ticks)
+    fast = nested_forecasts(state.fast, fast_row, config.hilbert_filter_ridge)[jnp.asarray(FAST_ORDERS) - 1]
+    random = coefficients.features @ random_row * unit
+    forecasts = jnp.concatenate([jnp.zeros(1), coefficients.slow @ slow_row, fast, random[None]])
     # A return to where the window has been is no wild forecast, however far the newest tick lies out.
     low = jnp.minimum(-FORECAST_BOUND, jnp.min(inputs.path))
     high = jnp.maximum(FORECAST_BOUND, jnp.max(inputs.path))
@@ -169,11 +189,53 @@ def step(
         features_unit=unit,
         forecasts=forecasts,
         aggregate=aggregate,
+        coefficients=coefficients,
     )
     orders = jnp.asarray(_expert_orders(config))
     reference = jax.nn.softmax(state.slow_score, where=jnp.asarray(_is_slow(config))) @ forecasts
     diagnostics = HilbertDiagnostics(weight, weight @ orders, weight[-1], reference)
     return state, KernelOutput(aggregate[None], jnp.sqrt(state.variance)[None], diagnostics)
+
+
+def _solve_where_due(config: PredictorConfig, state: HilbertState, ticks: Count) -> Coefficients:
+    """The coefficients of the long regressions, solved anew every `hilbert_stride` ticks."""
+    orders, held = slow_orders(config.hilbert_lags), state.coefficients
+    size = len(state.slow)
+
+    def anew(*arguments: Array) -> Coefficients:
+        slow, features = RidgeState(*arguments[:size]), RidgeState(*arguments[size : 2 * size])
+        filter_ridge, ridge, ticks = arguments[2 * size : 2 * size + 3]
+        every = (features.moment.shape[0],)
+        return Coefficients(
+            nested_coefficients(slow, filter_ridge, orders), nested_coefficients(features, ridge, every)[0], ticks
+        )
+
+    def last(*arguments: Array) -> Coefficients:
+        return Coefficients(*arguments[2 * size + 3 :])
+
+    due = (ticks % config.hilbert_stride == 0) | (ticks < SETTLED) | (held.ticks == 0)
+    settings = (jnp.asarray(config.hilbert_filter_ridge, float), jnp.asarray(config.kernel_ridge_lambda, float))
+    return where_due(due, anew, last, *state.slow, *state.features, *settings, ticks, *held)
+
+
+def nested_coefficients(
+    equations: RidgeState, ridge: Scalar | float, orders: tuple[int, ...]
+) -> Float[Array, "order k"]:
+    """Coefficients of the ridge regressions on the first k features, for every k of `orders`, zero beyond.
+
+    Args:
+        equations: discounted normal equations (A, b).
+        ridge: prior precision per effective observation, > 0.
+        orders: numbers of features.
+
+    Source: as of `nested_forecasts`; L_k' w_k = z_k is the leading block of L' w = (z_k, 0), so that one triangular
+    solve with a column for each order gives them all.
+    """
+    k = equations.moment.shape[0]
+    factor = _bordered_factor(equations, ridge, equations.moment[None])
+    leading = np.arange(k)[:, None] < np.asarray(orders)[None, :]
+    sides = jnp.where(leading, factor[k, :k, None], 0.0)
+    return jax.lax.linalg.triangular_solve(factor[:k, :k], sides, left_side=True, lower=True, transpose_a=True).T
 
 
 def nested_forecasts(equations: RidgeState, features: Float[Array, "k"], ridge: Scalar | float) -> Float[Array, "k"]:
@@ -192,14 +254,20 @@ def nested_forecasts(equations: RidgeState, features: Float[Array, "k"], ridge: 
     (L^{-1} F)' for every K that keeps the matrix positive definite.
     """
     k = features.shape[0]
+    factor = _bordered_factor(equations, ridge, jnp.stack([features, equations.moment]))
+    return jnp.cumsum(factor[k, :k] * factor[k + 1, :k])
+
+
+def _bordered_factor(
+    equations: RidgeState, ridge: Scalar | float, border: Float[Array, "side k"]
+) -> Float[Array, "bordered bordered"]:
+    """Lower Cholesky factor of [[A + prior I, F], [F', K]], F the border's columns, K diagonal and large enough."""
     prior = ridge * (1.0 + equations.weight)
-    border = jnp.stack([features, equations.moment])
     # |L^{-1} v|^2 <= |v|^2 / prior, so this corner keeps the Schur complement positive definite whatever A is.
     corner = jnp.diag(1.0 + 2.0 * jnp.sum(border**2, axis=1) / prior)
-    loaded = equations.gram + prior * jnp.eye(k)
+    loaded = equations.gram + prior * jnp.eye(border.shape[1])
     bordered = jnp.block([[loaded, border.T], [border, corner]])
-    factor = jax.lax.linalg.cholesky(bordered, symmetrize_input=False)
-    return jnp.cumsum(factor[k, :k] * factor[k + 1, :k])
+    return jax.lax.linalg.cholesky(bordered, symmetrize_input=False)
 
 
 def _learn(config: PredictorConfig, state: HilbertState, inputs: KernelInputs) -> HilbertState:

@@ -105,7 +105,7 @@ def emit(
         fractal_dimension=2.0 - rough.exponent,
         whittle_exponent=rough.whittle,
         jump=computed(character.jump),
-        stationary=computed(character.stationary),
+        stationary=rough.stationary,
         koopman_frequency=computed(after.spectrum.frequency),
         koopman_power=computed(after.spectrum.power),
         paley_wiener_integral=computed(after.spectrum.paley_wiener_integral),

@@ -80,7 +80,7 @@ def update_roughness(
     step = jnp.where(checked & (emergency | ~below), rate, 0.0)
     difference = check - rough.baseline
     variance = (1.0 - step) * (rough.deviation**2 + step * difference**2)
-    return RoughnessState(
+    return rough._replace(
         exponent=current,
         valid=valid,
         whittle=whittle,

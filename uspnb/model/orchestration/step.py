@@ -199,6 +199,7 @@ def _kernel_inputs(
     return KernelInputs(
         path=path,
         count=jnp.minimum(frame.count, path.shape[0]),
+        ticks=frame.count,
         increment=residuals.increment,
         learn=learn,
         level=jnp.clip((frame.level - frame.window[-1]) / frame.scale, -PATH_BOUND, PATH_BOUND),

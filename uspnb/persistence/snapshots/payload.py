@@ -19,6 +19,7 @@ import numpy as np
 from ...array_types import PyTree
 from ...config.schema import DEFAULTS, PredictorConfig, written_fields
 from ...errors import ConfigError, DomainError
+from ...model.kernels.deep_galerkin import Solution
 from ...model.kernels.registry import snapshot_key
 from ...model.state import KernelStates, PredictorState
 
@@ -30,9 +31,12 @@ Payload = dict[str, Any]
 Migration = Callable[[Payload], Payload]
 
 # Leaves that a state got after snapshots had been written without them, and what a new state holds there.
-ADDED = {".gate.long_intervals_ns": -1, ".gate.usual_run": 1.0} | dict.fromkeys(
+ADDED = {".gate.long_intervals_ns": -1, ".gate.usual_run": 1.0, ".roughness.stationary": False} | dict.fromkeys(
     (".spectrum.frequency", ".spectrum.power", ".spectrum.paley_wiener_integral"), np.nan
 )
+# Of kernels: what was not solved yet is solved at the next tick.
+ADDED |= dict.fromkeys((".coefficients.slow", ".coefficients.features", ".coefficients.ticks"), 0)
+ADDED |= {f".solution.{name}": 0 for name in Solution._fields}
 
 _migrations: dict[str, Migration] = {}
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -136,3 +138,31 @@ def test_a_larger_trunk_takes_over_when_entropy_rises(drive):
     assert rungs[:800].max() == 0
     assert rungs[800:].max() == 1
     assert np.isfinite(fixed.prediction).all()
+
+
+def test_the_equation_is_solved_on_the_stride_and_where_the_trunk_changes():
+    """The layers are those of the last solve; a raised architecture is solved for at once, with its own features."""
+    config = dataclasses.replace(CONFIG, dgm_adaptive_architecture=True)
+    every = dataclasses.replace(config, dgm_stride=1)
+    solve = jax.jit(deep_galerkin._solve_where_due, static_argnums=0)
+    key = jax.random.PRNGKey(0)
+    state = deep_galerkin.init(config, key)
+    fitted = [
+        drift.estimate(state.moments, jnp.asarray(0.1 * k), jnp.asarray(1.0 + 0.1 * k), 1e-3)[1]._replace(
+            drift=jnp.asarray([0.0, -0.1 * k, 0.0, 0.0])
+        )
+        for k in range(4)
+    ]
+    ticks = jnp.asarray(200)
+    assert int(ticks) % config.dgm_stride == 0
+    first = solve(config, state, fitted[0], ticks)
+    assert int(first.trunk) == 1
+    state = state._replace(solution=first)
+    held = solve(config, state, fitted[1], ticks + 1)
+    jax.tree.map(np.testing.assert_array_equal, held, first)
+    moved = solve(every, state, fitted[1], ticks + 1)
+    assert not np.array_equal(moved.layers, first.layers)
+    jax.tree.map(np.testing.assert_array_equal, solve(config, state, fitted[1], ticks + 4), moved)
+    raised = state._replace(ladder=state.ladder._replace(raised=jnp.asarray(True)))
+    larger = solve(config, raised, fitted[1], ticks + 1)
+    assert int(larger.trunk) == 2 and np.count_nonzero(larger.layers) > np.count_nonzero(moved.layers)

@@ -1,22 +1,21 @@
 """Kernel B, deep_galerkin: the conditional mean and variance as solutions of the backward Kolmogorov equation.
 
-At every tick the drift and the diffusion of the series are estimated online (`drift`), the equation
-V_t + b V_z + 1/2 s^2 V_zz = 0 is solved on one tick with the features of a trained network (`trunk`, `galerkin`), for
-the terminal values z and z^2, and the entropy of the solution is watched (`entropy`, `ladder`).
+At every tick the drift and the diffusion of the series are estimated online (`drift`).  Every `dgm_stride` ticks the
+equation V_t + b V_z + 1/2 s^2 V_zz = 0 is solved on one tick with the features of a trained network (`trunk`,
+`galerkin`), for the terminal values z and z^2; its solution is read at every tick, and its entropy is watched
+(`entropy`, `ladder`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
-from jax.custom_batching import custom_vmap
 
 from ....array_types import Array, Count, Flag, Float, Key, Scalar
 from ....config.schema import PredictorConfig
+from ...identification.cadence import where_due
 from ..base import KernelInputs, KernelOutput
 from .drift import Estimate, MomentState, estimate, learn, moments_init
 from .entropy import entropy_report
@@ -28,6 +27,27 @@ CALIBRATION_RATE = 0.03
 CALIBRATION_BOUNDS = (0.1, 10.0)
 WINDOW_MARGIN = 2.0
 LEAST_SCALE = 1e-6
+# While the estimates are young the equation is solved at every tick.
+SETTLED = 64
+
+
+class Solution(NamedTuple):
+    """The solution of the equation when it was last solved.
+
+    Attributes:
+        layers: output layers for the terminal values z and z^2, zero beyond the features of the trunk.
+        residual: of the equation at points outside the solve [z per tick].
+        start, average, terminal, expected: the entropies of `entropy.EntropyReport`.
+        trunk: 1 for the configured trunk, 2 for the next larger one, 0 before the first solve.
+    """
+
+    layers: Float[Array, "features 2"]
+    residual: Scalar
+    start: Scalar
+    average: Scalar
+    terminal: Scalar
+    expected: Scalar
+    trunk: Count
 
 
 class State(NamedTuple):
@@ -38,6 +58,7 @@ class State(NamedTuple):
         ladder: entropy baseline and rung.
         calibration: running mean of squared standardised errors, 1 where the equation's variance is right.
         mean, variance: forecast of the next increment and the equation's variance of it [s_t, s_t^2].
+        solution: of the equation, from the last tick on which it was solved.
     """
 
     moments: MomentState
@@ -45,6 +66,7 @@ class State(NamedTuple):
     calibration: Scalar
     mean: Scalar
     variance: Scalar
+    solution: Solution
 
 
 class Diagnostics(NamedTuple):
@@ -75,22 +97,6 @@ class Diagnostics(NamedTuple):
     clipped: Flag
 
 
-class Solution(NamedTuple):
-    """The value function of a tick where it is needed.
-
-    Attributes:
-        mean, square: E[z_T | z] [z] and E[z_T^2 | z] [z^2] at the newest value.
-        start, middle: V(0, .) and V(T/2, .) on the entropy's grid [xi].
-        residual: of the equation at points outside the solve [z per tick].
-    """
-
-    mean: Scalar
-    square: Scalar
-    start: Float[Array, "edges"]
-    middle: Float[Array, "edges"]
-    residual: Scalar
-
-
 def check(config: PredictorConfig) -> None:
     """Refuse a size of the trunk that is not shipped.
 
@@ -108,70 +114,69 @@ def init(config: PredictorConfig, key: Key) -> State:
         IntegrityError: the trunk's file is damaged.
     """
     del key
-    load_tables(config.dgm_width_size, config.dgm_depth, config.dgm_entropy_num_bins)
-    return State(moments_init(), ladder_init(), jnp.ones(()), jnp.zeros(()), jnp.ones(()))
+    layers = jnp.zeros((max(trunk.feature_count for trunk in _trunks(config)), 2))
+    residual, start, average, terminal, expected = (jnp.zeros(()) for _ in range(5))
+    unsolved = Solution(layers, residual, start, average, terminal, expected, jnp.zeros((), jnp.int64))
+    return State(moments_init(), ladder_init(), jnp.ones(()), jnp.zeros(()), jnp.ones(()), unsolved)
 
 
-def solve_tick(tables: Tables, fitted: Estimate, z: Scalar) -> Solution:
-    """Solve the equation of a tick and read the solution where it is needed.
+def solve_tick(tables: Tables, fitted: Estimate) -> Solution:
+    """Solve the equation of a tick.
 
     Args:
         tables: of the trunk to use.
         fitted: drift and diffusion.
-        z: the newest value [z].
     """
     layers = solve(tables, fitted.drift, fitted.diffusion)
-    mean, square = value_at(tables, layers, z)
-    return Solution(
-        mean=mean,
-        square=square,
-        start=jnp.asarray(tables.grid) + tables.grid_start @ layers[:, 0],
-        middle=jnp.asarray(tables.grid) + 0.5 * (tables.grid_middle @ layers[:, 0]),
-        residual=held_out_residual(tables, layers, fitted.drift, fitted.diffusion),
-    )
+    start = jnp.asarray(tables.grid) + tables.grid_start @ layers[:, 0]
+    middle = jnp.asarray(tables.grid) + 0.5 * (tables.grid_middle @ layers[:, 0])
+    report = entropy_report(start, middle, 2.0 / (len(tables.grid) - 1), fitted.theta)
+    residual = held_out_residual(tables, layers, fitted.drift, fitted.diffusion)
+    return Solution(layers, residual, *report, jnp.ones((), jnp.int64))
 
 
-def _solve_on_rung(config: PredictorConfig, raised: Flag, fitted: Estimate, z: Scalar) -> Solution:
-    cells = config.dgm_entropy_num_bins
-    base = load_tables(config.dgm_width_size, config.dgm_depth, cells)
+def _trunks(config: PredictorConfig) -> tuple[Tables, ...]:
+    """The tables of the configured trunk, and of the next larger one where the architecture adapts."""
     above = next_rung(config) if config.dgm_adaptive_architecture else None
-    if above is None:
-        return solve_tick(base, fitted, z)
-    return _rung_solver(base, load_tables(*above, cells))(raised, fitted, z)
+    sizes = [(config.dgm_width_size, config.dgm_depth), *([] if above is None else [above])]
+    return tuple(load_tables(*size, config.dgm_entropy_num_bins) for size in sizes)
 
 
-def _rung_solver(base: Tables, larger: Tables) -> Callable[[Flag, Estimate, Scalar], Solution]:
-    """The solve on the trunk that a flag names; a batch pays for the larger trunk only while a member is raised.
+def _solve_where_due(config: PredictorConfig, state: State, fitted: Estimate, ticks: Count) -> Solution:
+    """The solution every `dgm_stride` ticks, and where the trunk has changed; else the last one."""
+    trunks, held = _trunks(config), state.solution
+    width = held.layers.shape[0]
 
-    Under vmap a `cond` on a batched flag becomes a selection between both branches at every tick.  The rule below keeps
-    a scalar condition: whether any member of the batch is raised.
-    """
+    def on(trunk: int) -> Callable[..., Solution]:
+        def solved(*leaves: Array) -> Solution:
+            solution = solve_tick(trunks[trunk], Estimate(*leaves[: len(fitted)]))
+            layers = jnp.pad(solution.layers, ((0, width - solution.layers.shape[0]), (0, 0)))
+            return solution._replace(layers=layers, trunk=solution.trunk + trunk)
 
-    @custom_vmap
-    def on_rung(raised: Flag, fitted: Estimate, z: Scalar) -> Solution:
-        return jax.lax.cond(
-            raised, lambda *rest: solve_tick(larger, *rest), lambda *rest: solve_tick(base, *rest), fitted, z
-        )
+        return solved
 
-    @on_rung.def_vmap
-    def _(size: int, batched: Any, raised: Flag, fitted: Estimate, z: Scalar) -> tuple[Solution, Solution]:
-        def spread(leaf: Array, is_batched: bool) -> Array:
-            return leaf if is_batched else jnp.broadcast_to(leaf, (size, *leaf.shape))
+    def anew(raised: Flag, *leaves: Array) -> Solution:
+        return on(0)(*leaves) if len(trunks) == 1 else where_due(raised, on(1), on(0), *leaves)
 
-        raised, fitted, z = jax.tree.map(spread, (raised, fitted, z), tuple(batched))
-        low = jax.vmap(partial(solve_tick, base))(fitted, z)
+    def last(_: Flag, *leaves: Array) -> Solution:
+        return Solution(*leaves[len(fitted) :])
 
-        def mixed() -> Solution:
-            high = jax.vmap(partial(solve_tick, larger))(fitted, z)
+    raised = state.ladder.raised & (len(trunks) > 1)
+    due = (ticks % config.dgm_stride == 0) | (ticks < SETTLED) | (held.trunk != 1 + raised.astype(jnp.int64))
+    return where_due(due, anew, last, raised, *fitted, *held)
 
-            def choose(a: Array, b: Array) -> Array:
-                return jnp.where(raised.reshape(raised.shape + (1,) * (a.ndim - 1)), a, b)
 
-            return jax.tree.map(choose, high, low)
+def _value(config: PredictorConfig, solution: Solution, z: Scalar) -> tuple[Scalar, Scalar]:
+    """E[z_T | z] [z] and E[z_T^2 | z] [z^2] at the newest value."""
+    trunks = _trunks(config)
 
-        return jax.lax.cond(jnp.any(raised), mixed, lambda: low), jax.tree.map(lambda _: True, low)
+    def on(trunk: int) -> Callable[..., tuple[Scalar, Scalar]]:
+        tables = trunks[trunk]
+        return lambda layers, z: value_at(tables, layers[: tables.feature_count], z)
 
-    return on_rung
+    if len(trunks) == 1:
+        return on(0)(solution.layers, z)
+    return where_due(solution.trunk > 1, on(1), on(0), solution.layers, z)
 
 
 def step(config: PredictorConfig, state: State, inputs: KernelInputs, key: Key) -> tuple[State, KernelOutput]:
@@ -195,25 +200,25 @@ def step(config: PredictorConfig, state: State, inputs: KernelInputs, key: Key) 
     calibration = _calibrate(state, inputs)
     moments = learn(state.moments, inputs.increment, inputs.learn)
     moments, fitted, z = estimate(moments, inputs.level, inputs.spread, config.kernel_ridge_lambda)
-    solution = _solve_on_rung(config, state.ladder.raised, fitted, z)
-    cell = 2.0 / config.dgm_entropy_num_bins
-    report = entropy_report(solution.start, solution.middle, cell, fitted.theta)
-    ladder, ratio = update_ladder(state.ladder, report.start, config.entropy_scaling_trigger, inputs.learn)
-    mean, variance, clipped = _forecast(solution, fitted, z, inputs)
+    solution = _solve_where_due(config, state, fitted, inputs.ticks)
+    value, square = _value(config, solution, z)
+    ladder, ratio = update_ladder(state.ladder, solution.start, config.entropy_scaling_trigger, inputs.learn)
+    mean, variance, clipped = _forecast(value, square, fitted, z, inputs)
     diagnostics = Diagnostics(
         drift_slope=-fitted.theta,
         diffusion=fitted.variance * fitted.diffusion_ratio,
         residual=solution.residual,
-        entropy=report.start,
-        mean_entropy=report.average,
-        terminal_entropy=report.terminal,
-        expected_entropy=report.expected,
+        entropy=solution.start,
+        mean_entropy=solution.average,
+        terminal_entropy=solution.terminal,
+        expected_entropy=solution.expected,
         entropy_ratio=ratio,
         rung=state.ladder.raised.astype(jnp.int32),
         clipped=clipped,
     )
     scale = jnp.maximum(jnp.sqrt(variance * calibration), LEAST_SCALE)
-    return State(moments, ladder, calibration, mean, variance), KernelOutput(mean[None], scale[None], diagnostics)
+    state = State(moments, ladder, calibration, mean, variance, solution)
+    return state, KernelOutput(mean[None], scale[None], diagnostics)
 
 
 def _calibrate(state: State, inputs: KernelInputs) -> Scalar:
@@ -224,10 +229,12 @@ def _calibrate(state: State, inputs: KernelInputs) -> Scalar:
     return jnp.where(inputs.learn, jnp.clip(moved, *CALIBRATION_BOUNDS), state.calibration)
 
 
-def _forecast(solution: Solution, fitted: Estimate, z: Scalar, inputs: KernelInputs) -> tuple[Scalar, Scalar, Flag]:
-    raw = fitted.spread * (solution.mean - z)
+def _forecast(
+    value: Scalar, square: Scalar, fitted: Estimate, z: Scalar, inputs: KernelInputs
+) -> tuple[Scalar, Scalar, Flag]:
+    raw = fitted.spread * (value - z)
     mean = jnp.clip(raw, jnp.min(inputs.path) - WINDOW_MARGIN, jnp.max(inputs.path) + WINDOW_MARGIN)
     # V2 - V^2 cancels where the innovation is small against the spread: the regression's own variance bounds it.
-    spread_square = fitted.spread**2 * (solution.square - solution.mean**2)
+    spread_square = fitted.spread**2 * (square - value**2)
     variance = jnp.clip(spread_square, 0.5 * fitted.variance, 2.0 * fitted.variance)
     return mean, variance, mean != raw

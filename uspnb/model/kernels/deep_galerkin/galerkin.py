@@ -72,6 +72,11 @@ class Tables(NamedTuple):
     grid_start: Float[np.ndarray, "edges features"]
     grid_middle: Float[np.ndarray, "edges features"]
 
+    @property
+    def feature_count(self) -> int:
+        """Output features of the trunk."""
+        return self.grid_start.shape[1]
+
 
 def chebyshev_points(times: int = TIMES, places: int = PLACES) -> Float[np.ndarray, "points 2"]:
     """Tensor grid of Chebyshev nodes of the first kind, tau in (0, 1), xi in (-1, 1)."""
@@ -160,7 +165,7 @@ def solve_normal_equations(gram: Float[Array, "columns columns"]) -> Float[Array
     """Output layers for both terminal values from the gram of [A, r_mean, r_square], by Cholesky with a small ridge."""
     k = gram.shape[0] - 2
     normal, right = gram[:k, :k], gram[:k, k:]
-    loaded = normal + (RIDGE * jnp.trace(normal)) * jnp.eye(k)
+    loaded = normal + (RIDGE * jnp.sum(jnp.diagonal(normal))) * jnp.eye(k)
     return cho_solve((jax.lax.linalg.cholesky(loaded, symmetrize_input=False), True), right)
 
 

@@ -113,7 +113,7 @@ def raw_jet(width: int, depth: int, params: Any, points: Float[Array, "points 2"
 
 
 def product(left: Float[np.ndarray, "rows inner"], right: Float[np.ndarray, "inner columns"]) -> np.ndarray:
-    """The matrix product, without BLAS: there the last bits depend on the number of threads, and the tables with them."""
+    """The matrix product without BLAS, whose last bits, and the tables with them, depend on the number of threads."""
     return np.einsum("ri,ci->rc", np.ascontiguousarray(left), np.ascontiguousarray(right.T))
 
 
