@@ -20,6 +20,8 @@ HEAVY = (
     "distributed",
     "ipywidgets",
     "requests",
+    "flax",
+    "optax",
 )
 
 

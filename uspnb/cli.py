@@ -1,4 +1,4 @@
-"""The command line: `uspnb demo`, `backtest`, `tune`, `serve`, `lab`, `run`, `inspect`, `parity`, ...
+"""The command line: `uspnb demo`, `backtest`, `tune`, `serve`, `lab`, `run`, `warm`, `inspect`, `parity`, ...
 
 A command imports what it needs when it runs, so that help and errors come at once.
 """
@@ -95,6 +95,13 @@ def _parser() -> argparse.ArgumentParser:
     parity = commands.add_parser("parity", help="verify one parity log, or say where two runs first differ")
     parity.add_argument("logs", nargs="+", metavar="A.log", help="one log, or two")
     parity.set_defaults(run=_parity)
+
+    warm = commands.add_parser("warm", help="compile what forecasts need, so that later processes start at once")
+    warm.add_argument("--config", type=Path, metavar="FILE.toml", help="settings; the defaults if left out")
+    warm.add_argument(
+        "--batch", type=int, nargs="+", default=[], metavar="N", help="for N series at once too, by step and backtest"
+    )
+    warm.set_defaults(run=_warm)
 
     from .tuning import command as tuning
 
@@ -363,6 +370,16 @@ def _parity(options: argparse.Namespace) -> int:
     comparison = compare(*options.logs)
     print(comparison.text())
     return 0 if whole and comparison.equal else DIFFERS
+
+
+def _warm(options: argparse.Namespace) -> int:
+    from .predictor.warming import warm_programs
+    from .runtime import enable_compilation_cache
+
+    for program in warm_programs(_settings(options.config), options.batch):
+        _say(f"{program.name:<32} {program.seconds:7.2f} s  {program.outcome}")
+    print(f"Cache: {enable_compilation_cache()}")
+    return 0
 
 
 def _train_trunk(options: argparse.Namespace) -> int:

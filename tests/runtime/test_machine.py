@@ -3,34 +3,16 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import pytest
+from fresh_process import in_fresh_process
 
 from uspnb import runtime
 from uspnb.runtime import machine
-
-
-def in_fresh_process(code: str, **environment: str) -> str:
-    """Standard output of a Python process that knows nothing of this one's JAX settings."""
-    variables = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("JAX_", "XLA_", "PJRT_", "USPNB_", "COV_"))
-    }
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env=variables | {"JAX_PLATFORMS": "cpu"} | environment,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return done.stdout.strip()
 
 
 def test_double_precision_in_this_process() -> None:

@@ -132,10 +132,15 @@ class FunctionalPredictor:
             self._last = (state, new)
         return state, np.asarray(rows)[:count]
 
-    def warm(self, state: State) -> None:
-        """Compile and load the program of one series, which may take many seconds; the state is left untouched."""
-        zeros = np.zeros(SERIES_LENGTH, np.int64)
-        self.advance(state, Observation(np.zeros(SERIES_LENGTH), zeros, zeros, np.full(SERIES_LENGTH, np.nan)), 0)
+    def warm(self, state: State, length: int = 1) -> None:
+        """Compile and load the program of one series, or of stacked states that take `length` ticks in a call.
+
+        That may take many seconds; the state is left untouched.
+        """
+        batch = state.ticks.shape if isinstance(state, PredictorState) else ()
+        shape = (length, *batch) if batch else (SERIES_LENGTH,)
+        zeros = np.zeros(shape, np.int64)
+        self.advance(state, Observation(np.zeros(shape), zeros, zeros, np.full(shape, np.nan)), 0)
 
     def init_state(self, batch: SupportsIndex | None = None, *, key: Key | None = None) -> PredictorState:
         """The cold state of one series, or of `batch` series stacked along a leading axis.

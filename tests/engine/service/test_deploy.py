@@ -84,6 +84,10 @@ def test_container_runs_as_a_user_with_the_pins_and_a_health_check(deploy: Path,
     assert {"USER", "HEALTHCHECK", "ENTRYPOINT", "STOPSIGNAL", "VOLUME"} <= set(instructions)
     assert instructions.index("USER") < instructions.index("ENTRYPOINT")
     text = "\n".join(lines)
+    # Warmed as the user that runs it, in the folder that it reads, and before the volume: later changes are dropped.
+    assert re.search(
+        r"^USER uspnb$.*^ENV USPNB_CACHE_DIR=/var/lib/uspnb/.*^RUN uspnb warm$.*^VOLUME", text, re.M | re.S
+    )
     assert "--require-hashes --no-deps -r requirements.txt" in text and "USER uspnb" in text
     for copied in re.findall(r"^COPY (.+) \S+$", text, re.MULTILINE):
         assert all((project_root / name).exists() for name in copied.split()), copied

@@ -125,8 +125,7 @@ class LocalLane:
 
     def warm(self) -> None:
         """Compile, without a tick."""
-        zeros = np.zeros(1, np.int64)
-        self._predictor.advance(self._states, self._observation(np.full(self.assets, np.nan), zeros[0], zeros[0]), 0)
+        self._predictor.warm(self._states)
 
     def submit(
         self, values: Float[np.ndarray, "time asset"], stamps_ns: Int[np.ndarray, "time"], now_ns: np.ndarray

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -54,6 +55,16 @@ def test_training_is_repeatable_and_leaves_a_trunk_that_loads(trained, tmp_path)
     assert json.loads((folder / trunk.MANIFEST).read_text())[trunk.file_name(8, 2)]["seed"] == 3
     with pytest.raises(ConfigError, match="width"):
         training.train_trunk(4, 2, 0, 1, tmp_path)
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3])
+def test_the_network_of_a_tick_is_the_flax_module_that_was_trained(depth):
+    params = training.Trunk(32, depth).init(jax.random.PRNGKey(depth), jnp.zeros(2))
+    points = jnp.asarray(np.random.default_rng(depth).uniform([0.0, -1.0], 1.0, (50, 2)))
+    for point in points:
+        np.testing.assert_array_equal(
+            trunk.network(32, depth, params, point), training.Trunk(32, depth).apply(params, point)
+        )
 
 
 @pytest.mark.parametrize("width", [32, 64, 128])

@@ -19,15 +19,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from flax import linen
 from tqdm.auto import tqdm
 
 from ....array_types import Array, Float, Key, Scalar
 from ....errors import ConfigError
 from .galerkin import HALF_WIDTH, chebyshev_points, diffusion_basis, drift_basis
-from .trunk import MANIFEST, Trunk, TrunkWeights, file_name, pack, raw_jet, read_manifest
+from .trunk import MANIFEST, TrunkWeights, feature_layers, file_name, pack, raw_jet, read_manifest
 
 DEFAULT_STEPS = 400
 BATCH = 6
+FIRST_LAYER_SPREAD = 0.7
 LEARNING_RATE = 3e-3
 TRAINING_RIDGE = 1e-11
 RANK_TOLERANCE = 1e-9
@@ -38,6 +40,25 @@ FAMILY = (
     "k ~ U(0.3, 1.2), m ~ N(0, 1); "
     "s^2(z) log-uniform on [1e-4, 5] times a partition of unity with log-normal (0.5) coefficients; z in [-4, 4]"
 )
+
+
+class Trunk(linen.Module):
+    """Perceptron of `depth` hidden layers of `width` tanh units on (tau, xi); its last layers are the features."""
+
+    width: int
+    depth: int
+
+    @linen.compact
+    def __call__(self, point: Float[Array, "2"]) -> Float[Array, "network"]:
+        layers: list[Array] = []
+        hidden = point * jnp.array([2.0, 1.0], point.dtype) - jnp.array([1.0, 0.0], point.dtype)
+        for layer in range(self.depth):
+            start = linen.initializers.normal(FIRST_LAYER_SPREAD) if layer == 0 else linen.initializers.lecun_normal()
+            offset = linen.initializers.normal(FIRST_LAYER_SPREAD if layer == 0 else 0.3)
+            dense = linen.Dense(self.width, kernel_init=start, bias_init=offset, param_dtype=point.dtype)
+            hidden = jnp.tanh(dense(hidden))
+            layers.append(hidden)
+        return jnp.concatenate(layers[-feature_layers(self.width) :])
 
 
 def draw_problem(key: Key, z: Float[Array, "points"]) -> tuple[Float[Array, "points"], Float[Array, "points"]]:

@@ -1,4 +1,4 @@
-"""The network of features that every tick and every asset shares: a small flax perceptron, trained once, offline.
+"""The network of features that every tick and every asset shares: a small perceptron that flax trained once, offline.
 
 In normalised coordinates, tau in [0, 1] (one tick) and xi = z / `HALF_WIDTH` in [-1, 1], the features are
 phi(tau, xi) = [1, xi, 1 - tau, (1 - tau) xi, trunk(tau, xi)] @ basis, where `basis` keeps the directions that solutions
@@ -18,14 +18,12 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import linen
 
 from ....array_types import Array, Float
 from ....errors import ConfigError, IntegrityError
 
 HALF_WIDTH = 4.0
 WEIGHTS_FOLDER = Path(__file__).resolve().parent / "weights"
-FIRST_LAYER_SPREAD = 0.7
 LEAST_FEATURES = 64
 MANIFEST = "trunks.json"
 
@@ -35,31 +33,12 @@ def feature_layers(width: int) -> int:
     return -(-LEAST_FEATURES // width)
 
 
-class Trunk(linen.Module):
-    """Perceptron of `depth` hidden layers of `width` tanh units on (tau, xi); its last layers are the features."""
-
-    width: int
-    depth: int
-
-    @linen.compact
-    def __call__(self, point: Float[Array, "2"]) -> Float[Array, "network"]:
-        layers: list[Array] = []
-        hidden = point * jnp.array([2.0, 1.0], point.dtype) - jnp.array([1.0, 0.0], point.dtype)
-        for layer in range(self.depth):
-            start = linen.initializers.normal(FIRST_LAYER_SPREAD) if layer == 0 else linen.initializers.lecun_normal()
-            offset = linen.initializers.normal(FIRST_LAYER_SPREAD if layer == 0 else 0.3)
-            dense = linen.Dense(self.width, kernel_init=start, bias_init=offset, param_dtype=point.dtype)
-            hidden = jnp.tanh(dense(hidden))
-            layers.append(hidden)
-        return jnp.concatenate(layers[-feature_layers(self.width) :])
-
-
 class TrunkWeights(NamedTuple):
     """A trained trunk.
 
     Attributes:
         width, depth: size of the network.
-        params: flax variables of `Trunk(width, depth)`, float64 NumPy arrays.
+        params: flax variables of `training.Trunk(width, depth)`, float64 NumPy arrays.
         basis: output directions kept, one column each.
     """
 
@@ -78,11 +57,22 @@ class Jet(NamedTuple):
     xi_xi: Float[Array | np.ndarray, "points features"]
 
 
+def network(width: int, depth: int, params: Any, point: Float[Array, "2"]) -> Float[Array, "network"]:
+    """`training.Trunk(width, depth).apply(params, point)`, without flax: a forecast has no need to import it."""
+    layers: list[Array] = []
+    hidden = point * jnp.array([2.0, 1.0], point.dtype) - jnp.array([1.0, 0.0], point.dtype)
+    for index in range(depth):
+        layer = params["params"][f"Dense_{index}"]
+        hidden = jnp.tanh(hidden @ layer["kernel"] + layer["bias"])
+        layers.append(hidden)
+    return jnp.concatenate(layers[-feature_layers(width) :])
+
+
 def raw_features(width: int, depth: int, params: Any, point: Float[Array, "2"]) -> Float[Array, "raw"]:
     """[1, xi, 1 - tau, (1 - tau) xi, trunk(tau, xi)] at one point (tau, xi)."""
     left = 1.0 - point[:1]
     fixed = [jnp.ones(1, point.dtype), point[1:], left, left * point[1:]]
-    return jnp.concatenate([*fixed, jnp.asarray(Trunk(width, depth).apply(params, point))])
+    return jnp.concatenate([*fixed, network(width, depth, params, point)])
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
