@@ -6,7 +6,9 @@ smaller.  A size that would pass `--seconds` or the memory is not run, and the o
 
 `--sharded` spreads the batch over all devices.  Without a GPU it is tried on two devices of the host:
 
-    XLA_FLAGS=--xla_force_host_platform_device_count=2 PJRT_NPROC=1 python benchmarks/gpu.py --sharded
+    XLA_FLAGS=--xla_force_host_platform_device_count=2 PJRT_NPROC=4 python benchmarks/gpu.py --sharded
+
+There the program waits for ever where XLA has fewer host threads than two a device, so that is refused.
 
 Settings and their defaults:
 
@@ -21,6 +23,7 @@ import argparse
 import dataclasses
 import functools
 import math
+import os
 import re
 import resource
 import statistics
@@ -382,6 +385,10 @@ def chosen() -> argparse.Namespace:
     options.assets = options.assets or SIZES[jax.default_backend() == "cpu"]
     if min(*options.assets, options.ticks, options.repeats) < 1:
         made.error("--assets, --ticks and --repeats must be at least 1")
+    threads, devices = int(os.environ["PJRT_NPROC"]), jax.device_count()
+    if options.sharded and jax.default_backend() == "cpu" and devices > 1 and threads < 2 * devices:
+        made.error(f"--sharded over {devices} devices of the host waits for ever with PJRT_NPROC={threads}; "
+                   f"set it to {2 * devices} or more")  # fmt: skip
     return options
 
 

@@ -23,7 +23,7 @@ def measured(*options: str, devices: int = 1) -> dict[str, Any]:
     surroundings = os.environ | {
         "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
         "JAX_PLATFORMS": "cpu",
-        "PJRT_NPROC": "1",
+        "PJRT_NPROC": str(2 * devices if devices > 1 else 1),
     }
     command = [sys.executable, str(BENCHMARK), *TINY, *options]
     done = subprocess.run(command, env=surroundings, capture_output=True, text=True, check=False, timeout=600)
