@@ -83,8 +83,8 @@ unit: $(VENV)/test.stamp browser redis postgres
 	$(BIN)/python -m pytest -rs -n $(WORKERS) --dist loadfile --no-loadscope-reorder --junitxml $(REPORTS)/unit.xml $(PYTEST_ARGS)
 
 bench: $(VENV)/test.stamp
-	@for name in accuracy intervals alarms roughness speed session fleet live_view pages snapshots stores telemetry service \
-	    tuning campaigns mutation closed_loop fanout; do \
+	@for name in accuracy intervals alarms roughness speed gpu session fleet live_view pages snapshots stores telemetry \
+	    service tuning campaigns mutation closed_loop fanout; do \
 	    echo "== $$name"; $(BIN)/python benchmarks/$$name.py || exit 1; \
 	done
 
