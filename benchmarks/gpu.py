@@ -35,7 +35,7 @@ import jax
 import numpy as np
 import psutil
 from jax.sharding import Mesh, NamedSharding, PartitionSpec, Sharding, SingleDeviceSharding
-from tables import Table, parser, show
+from tables import Table, cholesky_seconds, parser, show
 
 import uspnb
 from uspnb.model.packing import unpack
@@ -52,7 +52,6 @@ ALONE = 16  # series of it that are also stepped one by one
 SETTLED = 192  # ticks that fill every window
 WARM_CALLS = 2
 COLLECTIVES = ("all-gather", "all-reduce", "all-to-all", "collective-permute", "reduce-scatter")
-FACTORISATIONS = 100
 EQUAL = 1e-9
 # The specification's: on an A100, and what it aims at [ms a step].
 MARKS, AIMS = {100: 8.0, 1000: 18.0}, {100: 0.5, 1000: 1.0}
@@ -187,15 +186,6 @@ def follow(program: Program, states: Any, ticks: Observation) -> tuple[Any, np.n
         states, packed = program(states, piece(ticks, start, program.length, count), count)
         rows.append(np.asarray(packed)[:count])
     return states, np.concatenate(rows)
-
-
-def cholesky_seconds() -> float:
-    """The yardstick: what NumPy takes for a Cholesky factorisation of a 64 x 64 matrix [s]."""
-    matrix = np.eye(64) + 1 / (1 + np.add.outer(np.arange(64), np.arange(64)))
-    began = time.perf_counter()
-    for _ in range(FACTORISATIONS):
-        np.linalg.cholesky(matrix)
-    return (time.perf_counter() - began) / FACTORISATIONS
 
 
 def largest_difference(a: Any, b: Any, floor: float = math.inf) -> float:

@@ -3,12 +3,17 @@
 Every number is a median of repeats, each stage in a process of its own, so that none warms another up.  Run it on a
 quiet machine: on one that is shared the numbers are those of the neighbours too.
 
+`--against FOLDER` measures another checkout (`git worktree add FOLDER COMMIT`) with the same installation, in turns
+with this one, and prints the medians of both, their ratio, and the figures of this one in yardsticks: the time of a
+64 x 64 Cholesky factorisation in NumPy between the runs, by which figures of different days can be compared.
+
 Settings and their defaults:
 
     --ticks 10_000          ticks of the stages backtest and step
     --repeats 5             repeats of a stage
     --assets 1000           assets of the stage batch
     --memory-ticks 100_000  ticks of the stage memory
+    --rounds 3              times that a stage runs here and there, with --against
 """
 
 from __future__ import annotations
@@ -26,7 +31,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tables import Table, parser, show
+from tables import Table, cholesky_seconds, parser, show
 
 import uspnb
 from uspnb.data import processes
@@ -37,6 +42,11 @@ SEED = 7900
 SECOND = 1_000_000_000
 WARM_TICKS = 300
 COLUMNS = {"stage": "", "what": "", "value": ",.1f", "unit": ""}
+COMPARED = {
+    "stage": "", "what": "", "there": ",.1f", "here": ",.1f", "unit": "",
+    "here / there": ".2f", "in yardsticks": ",.1f",
+}  # fmt: skip
+SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6}
 Rows = list[list[Any]]
 
 
@@ -172,19 +182,47 @@ STAGES: dict[str, Callable[[Any], Rows]] = {
 def main() -> None:
     """Measure and print; a single stage runs here, several each in a process of its own."""
     began = time.perf_counter()
-    options = parser(__doc__, STAGES).parse_args()
-    if len(options.stages) == 1:
-        rows = STAGES[options.stages[0]](options)
+    made = parser(__doc__, STAGES)
+    made.add_argument(
+        "--against", type=Path, metavar="FOLDER", help="another checkout to measure in turns with this one"
+    )
+    options = made.parse_args()
+    if options.against is not None:
+        table = Table("Speed against another checkout", COMPARED, compared(options))
+    elif len(options.stages) == 1:
+        table = Table("Speed", COLUMNS, STAGES[options.stages[0]](options))
     else:
-        rows = [row for stage in options.stages for row in _elsewhere(stage, options)]
-    show([Table("Speed", COLUMNS, rows)], options, began)
+        table = Table("Speed", COLUMNS, [row for stage in options.stages for row in _elsewhere(stage, options)])
+    show([table], options, began)
 
 
-def _elsewhere(stage: str, options: Any) -> Rows:
-    sizes = {name: value for name, value in vars(options).items() if name not in ("stages", "json")}
+def compared(options: Any) -> Rows:
+    """Each stage in turns here and in the other checkout: medians, ratio, and this one in yardsticks."""
+    here, there = Path(__file__).resolve().parents[1], options.against.resolve()
+    rows = []
+    for stage in options.stages:
+        runs: dict[Path, list[Rows]] = {here: [], there: []}
+        sticks = []
+        for _ in range(options.rounds):
+            for checkout, taken in runs.items():
+                sticks.append(cholesky_seconds())
+                taken.append(_elsewhere(stage, options, checkout))
+        stick = statistics.median(sticks)
+        for k, (name, what, _, unit) in enumerate(runs[here][0]):
+            new, old = (statistics.median(run[k][2] for run in runs[checkout]) for checkout in (here, there))
+            yardsticks = new * SECONDS[unit] / stick if unit in SECONDS else None
+            rows.append([name, what, old, new, unit, new / old if unit in SECONDS else None, yardsticks])
+        rows.append([stage, "yardstick", None, stick * 1e6, "us", None, None])
+    return rows
+
+
+def _elsewhere(stage: str, options: Any, checkout: Path | None = None) -> Rows:
+    sizes = {k: v for k, v in vars(options).items() if k not in ("stages", "json", "against", "rounds")}
     words = [word for name, value in sizes.items() for word in (f"--{name.replace('_', '-')}", str(value))]
-    command = [sys.executable, __file__, "--json", *words, "--stages", stage]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    script = __file__ if checkout is None else str(checkout / "benchmarks" / "speed.py")
+    command = [sys.executable, script, "--json", *words, "--stages", stage]
+    surroundings = os.environ | ({} if checkout is None else {"PYTHONPATH": str(checkout)})
+    done = subprocess.run(command, check=True, capture_output=True, text=True, env=surroundings)
     return [list(row.values()) for row in json.loads(done.stdout)["tables"][0]["rows"]]
 
 

@@ -9,6 +9,7 @@ import json
 import math
 import platform
 import re
+import statistics
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -18,6 +19,7 @@ import pandas as pd
 
 import uspnb
 
+FACTORISATIONS = 100
 SETTING = re.compile(r"^    (--[a-z-]+) ([\d._]+) +(.*)\n", re.MULTILINE)
 
 
@@ -124,6 +126,18 @@ def show(tables: Sequence[Table], options: argparse.Namespace, began: float) -> 
     print("\n\n".join(table.markdown() for table in tables))
     chosen = ", ".join(f"{name} = {value}" for name, value in about["options"].items())
     print(f"\nuspnb {about['uspnb']} on {about['platform']}, {about['seconds']} s; {chosen}")
+
+
+def cholesky_seconds() -> float:
+    """The yardstick: what NumPy takes for a Cholesky factorisation of a 64 x 64 matrix, median of loops [s]."""
+    matrix = np.eye(64) + 1 / (1 + np.add.outer(np.arange(64), np.arange(64)))
+    spent = []
+    for _ in range(9):
+        began = time.perf_counter()
+        for _ in range(FACTORISATIONS):
+            np.linalg.cholesky(matrix)
+        spent.append((time.perf_counter() - began) / FACTORISATIONS)
+    return statistics.median(spent)
 
 
 def geometric_mean(values: Any) -> float:

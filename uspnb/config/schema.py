@@ -126,7 +126,7 @@ class PredictorConfig:
     sinkhorn_max_iter: int = _declare(200, "structural", "iterations of Sinkhorn at the most", low=1, high=10_000)
     wtmm_buffer_size: int = _declare(128, "structural", "window of the path that identification and kernels see", unit="ticks", low=64, high=4096, search=Search("fast", 64, 512, step=64))
     wtmm_scales: int = _declare(16, "structural", "number of wavelet scales, log-spaced from 1 to an eighth of the window", low=6, high=64)
-    wtmm_stride: int = _declare(4, "structural", "ticks between two measurements of the Holder exponent and of the spectrum", unit="ticks", low=1, high=64)
+    wtmm_stride: int = _declare(4, "structural", "ticks between two measurements of the Holder exponent, of the spectrum and of stationarity", unit="ticks", low=1, high=64)
     koopman_top_k: int = _declare(5, "structural", "spectral modes reported", low=1, high=32)
     log_sig_depth: int = _declare(3, "structural", "truncation depth of the log-signature", low=2, high=5, search=Search("fast", 2, 5, step=1))
     log_sig_window: int = _declare(32, "structural", "ticks of path that the log-signature reads", unit="ticks", low=8, high=1024, search=Search("deep", 16, 64, step=16))

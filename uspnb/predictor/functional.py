@@ -294,9 +294,13 @@ def chunk_length(assets: int | None) -> int:
 
 
 def shard_assets(tree: Any) -> Any:
-    """Spread arrays along their first axis over the devices, where there are several and they divide it evenly."""
+    """Spread arrays along their first axis over the accelerators, where there are several and they divide it evenly.
+
+    Several devices of the host are left alone: in jaxlib 0.10 the loop of a batch stands still on them for ever,
+    whatever the number of threads.
+    """
     devices = jax.devices()
-    if len(devices) < 2 or jax.tree.leaves(tree)[0].shape[0] % len(devices):
+    if len(devices) < 2 or platform() == "cpu" or jax.tree.leaves(tree)[0].shape[0] % len(devices):
         return tree
     return jax.device_put(tree, NamedSharding(Mesh(np.array(devices), ("asset",)), PartitionSpec("asset")))
 
