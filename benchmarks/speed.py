@@ -222,7 +222,8 @@ def _elsewhere(stage: str, options: Any, checkout: Path | None = None) -> Rows:
     script = __file__ if checkout is None else str(checkout / "benchmarks" / "speed.py")
     command = [sys.executable, script, "--json", *words, "--stages", stage]
     surroundings = os.environ | ({} if checkout is None else {"PYTHONPATH": str(checkout)})
-    done = subprocess.run(command, check=True, capture_output=True, text=True, env=surroundings)
+    # A program given with -c looks for packages where it runs first.
+    done = subprocess.run(command, check=True, capture_output=True, text=True, env=surroundings, cwd=checkout)
     return [list(row.values()) for row in json.loads(done.stdout)["tables"][0]["rows"]]
 
 

@@ -24,9 +24,11 @@ from .records import Observation
 from .state import PredictorState
 
 SERIES_LENGTH = 128
-# XLA on a CPU breaks a sum of more than 32 numbers in two, for many threads; in the loop of one series each part costs
-# as much as the sum.
-SHORT_SUMS = {"xla_disable_hlo_passes": "tree_reduction_rewriter"}
+# On a CPU the emitters of XLA's newer kind take twice as long to compile a tick and no less to run it.
+CPU_CODE = {"xla_cpu_use_fusion_emitters": False}
+# There XLA also breaks a sum of more than 32 numbers in two, for many threads; in the loop of one series each part
+# costs as much as the sum.
+SERIES_CODE = CPU_CODE | {"xla_disable_hlo_passes": "tree_reduction_rewriter"}
 State = TypeVar("State", PredictorState, StateRows)
 
 FORECAST_COLUMNS = ("prediction", "scale", "lower", "upper", "alarm_ratio")
@@ -67,7 +69,7 @@ def joined(static: PredictorConfig, knobs: Float[Array, "knob"]) -> PredictorCon
     return PredictorConfig(**values)
 
 
-@functools.partial(jax.jit, static_argnums=0, compiler_options=SHORT_SUMS)
+@functools.partial(jax.jit, static_argnums=0, compiler_options=SERIES_CODE)
 def run_series(
     static: PredictorConfig, knobs: Array, state: StateRows, ticks: Observation, count: Count
 ) -> tuple[StateRows, Float[Array, "time width"]]:
@@ -92,19 +94,19 @@ def run_series(
     return _loop(advance, result_layout(static).width, state, ticks, count)
 
 
-@jax.jit
+@functools.partial(jax.jit, compiler_options=CPU_CODE)
 def packed_state(state: PredictorState) -> StateRows:
     """The rows of a state of one series."""
     return state_rows(state)
 
 
-@jax.jit
+@functools.partial(jax.jit, compiler_options=CPU_CODE)
 def unpacked_state(rows: StateRows) -> PredictorState:
     """The state that the rows hold."""
     return state_of(rows)
 
 
-@functools.partial(jax.jit, static_argnums=0)
+@functools.partial(jax.jit, static_argnums=0, compiler_options=CPU_CODE)
 def run_batch(
     static: PredictorConfig, knobs: Array, states: PredictorState, ticks: Observation, count: Count
 ) -> tuple[PredictorState, Float[Array, "time batch width"]]:
@@ -119,7 +121,7 @@ def run_batch(
     return _loop(advance, result_layout(static).width, states, ticks, count)
 
 
-@functools.partial(jax.jit, static_argnums=0)
+@functools.partial(jax.jit, static_argnums=0, compiler_options=CPU_CODE)
 def run_candidates(
     static: PredictorConfig,
     knobs: Float[Array, "lane knob"],
@@ -177,7 +179,7 @@ def result_layout(config: PredictorConfig) -> Layout:
     return layout_for(config.koopman_top_k, config.kernels)
 
 
-@functools.partial(jax.jit, static_argnums=0)
+@functools.partial(jax.jit, static_argnums=0, compiler_options=CPU_CODE)
 def initial_state(static: PredictorConfig, key: Key) -> PredictorState:
     """The cold state of one series as one compiled program: a hundred small ones would each be compiled at start."""
     return initialize_state(static, key)
