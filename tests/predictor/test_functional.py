@@ -236,3 +236,10 @@ def test_a_platform_that_is_not_there_is_refused_by_name() -> None:
         FunctionalPredictor(PredictorConfig(jax_platform="gpu"))
     state = FunctionalPredictor(PredictorConfig(jax_platform="cpu")).init_state()
     assert {device.platform for leaf in jax.tree.leaves(state) for device in leaf.devices()} == {"cpu"}
+
+
+def test_a_cold_state_may_be_made_within_another_program() -> None:
+    """So nothing is asked of the compiler that JAX refuses there."""
+    predictor = FunctionalPredictor()
+    made = jax.jit(lambda key: predictor.init_state(2, key=key))(jax.random.PRNGKey(predictor.config.seed))
+    jax.tree.map(np.testing.assert_array_equal, made, predictor.init_state(2))

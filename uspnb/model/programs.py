@@ -179,7 +179,7 @@ def result_layout(config: PredictorConfig) -> Layout:
     return layout_for(config.koopman_top_k, config.kernels)
 
 
-@functools.partial(jax.jit, static_argnums=0, compiler_options=CPU_CODE)
+@functools.partial(jax.jit, static_argnums=0)  # JAX allows no compiler options within another program, as this may be
 def initial_state(static: PredictorConfig, key: Key) -> PredictorState:
     """The cold state of one series as one compiled program: a hundred small ones would each be compiled at start."""
     return initialize_state(static, key)
