@@ -12,7 +12,7 @@ from jax import lax
 
 from ...array_types import Array, Bool, Flag, Float, Scalar
 from ...config.schema import PredictorConfig
-from .cadence import where_due
+from ..cadence import where_due
 from .windows import centred_path
 
 # Traced settings that a spectrum is made with; they travel as arguments of what is computed where it is due.

@@ -20,7 +20,7 @@ from jax import lax
 
 from ...array_types import Array, Bool, Count, Flag, Float, Int, Scalar
 from ...config.schema import PredictorConfig
-from .cadence import where_due
+from ..cadence import where_due
 
 LEAST_TICKS = 64
 LEAST_LINES = 4

@@ -18,7 +18,7 @@ import numpy as np
 
 from ...array_types import Array, Count, Flag, Float, Key, Scalar
 from ...config.schema import PredictorConfig
-from ..identification.cadence import where_due
+from ..cadence import on_stride, where_due
 from .base import KernelInputs, KernelOutput
 from .regression import RidgeState, ridge_init, ridge_learn
 
@@ -213,7 +213,7 @@ def _solve_where_due(config: PredictorConfig, state: HilbertState, ticks: Count)
     def last(*arguments: Array) -> Coefficients:
         return Coefficients(*arguments[2 * size + 3 :])
 
-    due = (ticks % config.hilbert_stride == 0) | (ticks < SETTLED) | (held.ticks == 0)
+    due = on_stride(ticks, config.hilbert_stride, SETTLED) | (held.ticks == 0)
     settings = (jnp.asarray(config.hilbert_filter_ridge, float), jnp.asarray(config.kernel_ridge_lambda, float))
     return where_due(due, anew, last, *state.slow, *state.features, *settings, ticks, *held)
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from ...array_types import Array, Count, Flag, Float, Scalar
 from ...config.schema import PredictorConfig
-from ..identification.cadence import where_due
+from ..cadence import on_stride, where_due
 from ..identification.roughness import jump_test, stationarity_indicator, whittle_exponent
 from ..identification.semimartingale import semimartingale_split
 from ..identification.spectrum import WindowSpectrum, spectrum_where_due
@@ -44,7 +44,7 @@ def identify(
     """
     count = jnp.minimum(count_all, path.shape[0])
 
-    turn = count_all % config.wtmm_stride == 0
+    turn = on_stride(count_all, config.wtmm_stride)
     due = turn & (count >= LEAST_TICKS)
     estimate = holder_exponent(path, count, config, due)
     whittle, stationary = where_due(

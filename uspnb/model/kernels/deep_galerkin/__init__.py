@@ -15,7 +15,7 @@ import jax.numpy as jnp
 
 from ....array_types import Array, Count, Flag, Float, Key, Scalar
 from ....config.schema import PredictorConfig
-from ...identification.cadence import where_due
+from ...cadence import on_stride, where_due
 from ..base import KernelInputs, KernelOutput
 from .drift import Estimate, MomentState, estimate, learn, moments_init
 from .entropy import entropy_report
@@ -162,7 +162,7 @@ def _solve_where_due(config: PredictorConfig, state: State, fitted: Estimate, ti
         return Solution(*leaves[len(fitted) :])
 
     raised = state.ladder.raised & (len(trunks) > 1)
-    due = (ticks % config.dgm_stride == 0) | (ticks < SETTLED) | (held.trunk != 1 + raised.astype(jnp.int64))
+    due = on_stride(ticks, config.dgm_stride, SETTLED) | (held.trunk != 1 + raised.astype(jnp.int64))
     return where_due(due, anew, last, raised, *fitted, *held)
 
 

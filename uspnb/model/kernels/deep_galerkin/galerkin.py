@@ -113,10 +113,10 @@ def monomials(c: Float[Array, "terms"]) -> Float[Array, "monomials"]:
 
 def gram_table(terms: Float[np.ndarray, "terms points columns"]) -> Float[np.ndarray, "monomials packed"]:
     """Mean over the points of A_i' A_j (+ its transpose where i < j): lower triangles, in the order of `monomials`."""
-    count, points, features = terms.shape
+    count, points, size = terms.shape
     rows, columns = np.triu_indices(count)
-    flat = terms.transpose(0, 2, 1).reshape(count * features, points)
-    cross = product(flat, flat.T).reshape(count, features, count, features).swapaxes(1, 2) / points
+    flat = terms.transpose(0, 2, 1).reshape(count * size, points)
+    cross = product(flat, flat.T).reshape(count, size, count, size).swapaxes(1, 2) / points
     both = cross[rows, columns] + np.where((rows < columns)[:, None, None], cross[columns, rows], 0.0)
     lower = np.tril_indices(both.shape[1])
     return np.ascontiguousarray(both[:, lower[0], lower[1]])

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from uspnb.model.identification.cadence import where_due
+from uspnb.model.cadence import on_stride, where_due
 
 
 def measured(due: jax.Array, value: jax.Array, held: jax.Array) -> jax.Array:
@@ -30,3 +30,8 @@ def test_a_batch_pays_for_a_measurement_only_where_a_member_is_due() -> None:
     lowered = jax.make_jaxpr(jax.vmap(measured))(jnp.zeros(4, bool), jnp.zeros((4, 3)), jnp.zeros((4, 3)))
     text = str(lowered)
     assert "cumsum" in text and "cond[" in text
+
+
+def test_a_turn_comes_every_stride_and_at_every_young_tick() -> None:
+    assert [t for t in range(1, 17) if on_stride(jnp.asarray(t), 4, 6)] == [1, 2, 3, 4, 5, 8, 12, 16]
+    assert all(on_stride(jnp.asarray(t), 1) for t in range(9))

@@ -10,7 +10,12 @@ import jax.numpy as jnp
 from jax import lax
 from jax.custom_batching import custom_vmap
 
-from ...array_types import Array, Flag, PyTree
+from ..array_types import Array, Count, Flag, PyTree
+
+
+def on_stride(ticks: Count, stride: int, settled: int = 0) -> Flag:
+    """Whether it is a tick's turn: every `stride` of them, and each before `settled`, while estimates are young."""
+    return (ticks % stride == 0) | (ticks < settled)
 
 
 def where_due(
