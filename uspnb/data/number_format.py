@@ -112,6 +112,12 @@ def is_number(cell: str) -> bool:
     return taken is not None and bool(_readings([taken[0]]))
 
 
+def shape_of(cell: str) -> str | None:
+    """A cell with its digits made alike, None where it has fewer than four: then they do not tell it from a name."""
+    shape, digits = re.subn(r"\d", "0", cell)
+    return shape if digits >= 4 else None
+
+
 def advise(text: str) -> str:
     """What to do about a cell that is no number."""
     taken = _split(text)

@@ -14,13 +14,12 @@ from typing import Any
 
 from ..errors import DomainError, shown
 from .dates import begins_with_date, is_date, is_time_of_day
-from .number_format import MISSING, is_float, is_number
+from .number_format import MISSING, is_float, is_number, shape_of
 from .times import GRID_NOTE, YEAR_NAMES
 
 SAMPLE = 200  # rows that decide the layout
 MOST_COLUMNS = 10_000
 MOST_ABOVE = 100  # lines that may stand above a table
-FEWEST_DIGITS = 4  # of a cell that its digits tell from a name
 ALL = "*"  # in the place of the columns of values: all but the time
 TIME_NAMES = ("time", "timestamp", "datetime", "date", "ds", "date_time", "utc", "when")
 SEPARATORS = ";\t|,"  # where two fit as well, the first
@@ -325,7 +324,7 @@ def _is_data(head: Cells, second: Cells) -> bool:
     if len(second) != len(head):
         return False
     # A cell of digits in the places of those of the cell below, such as 240101 00:15, names nothing either.
-    written_alike = any(_shape(cell) == _shape(below) is not None for cell, below in zip(head, second, strict=True))
+    written_alike = any(shape_of(cell) == shape_of(below) is not None for cell, below in zip(head, second, strict=True))
     if not written_alike and not any(is_number(cell) or begins_with_date(cell) for cell in plain):
         return False
     for cell, below in zip(head, second, strict=True):
@@ -334,12 +333,6 @@ def _is_data(head: Cells, second: Cells) -> bool:
         if judge is not None and not judge(cell) and not missing:
             return False
     return True
-
-
-def _shape(cell: str) -> str | None:
-    """A cell with its digits made alike, None where it has fewer than four."""
-    shape, digits = re.subn(r"\d", "0", cell)
-    return shape if digits >= FEWEST_DIGITS else None
 
 
 def _distinct(cells: Cells) -> list[str]:
