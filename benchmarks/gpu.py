@@ -8,7 +8,8 @@ smaller.  A size that would pass `--seconds` or the memory is not run, and the o
 
     XLA_FLAGS=--xla_force_host_platform_device_count=2 PJRT_NPROC=4 python benchmarks/gpu.py --sharded
 
-There the program waits for ever where XLA has fewer host threads than two a device, so that is refused.
+There the program waits for ever where XLA has fewer host threads than two a device, so that is refused; with more it
+may do so too (jaxlib 0.10), the more likely the larger the batch.
 
 Settings and their defaults:
 
