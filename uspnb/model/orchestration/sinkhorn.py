@@ -12,7 +12,7 @@ from ...config.schema import PredictorConfig
 
 TOLERANCE_SHARE = 0.1
 LOWERING = 0.2
-LONGEST_STEP = 40.0
+LONGEST_STEP, LINEAR = 40.0, 0.01
 STEP_LENGTHS = (0.0, 1.0, 0.25, 0.05, 4.0)
 PIVOT = 1e-12
 
@@ -134,7 +134,11 @@ def sinkhorn(
         candidates = g[None, :] + jnp.asarray(STEP_LENGTHS)[:, None] * direction[None, :]
         best = jnp.argmax(jax.vmap(semidual, in_axes=(0, None))(candidates, eps))
         error = jnp.max(jnp.abs(gradient))
-        return jnp.where(error <= tolerance, g, candidates[best]), error, count + 1, eps
+        # The last step is a full one: within the tolerance the dual is flat to rounding, and the result depends no more
+        # on which round was the last, which rounding decides.
+        small = jnp.max(jnp.abs(direction)) <= LINEAR * eps
+        last = jnp.where(small, g + direction, g)
+        return jnp.where(error <= tolerance, last, candidates[best]), error, count + 1, eps
 
     def unfinished(carry: tuple[Array, ...]) -> Flag:
         _, error, count, eps = carry
