@@ -14,8 +14,7 @@ from uspnb.tuning.live.probation import FAILED, GOING, PASSED, Assessment, OffSt
 from uspnb.tuning.live.watching import TickRing
 
 TICKS = 300
-RNG = np.random.default_rng(11)
-NOISE = np.abs(RNG.standard_normal(TICKS)) + 0.1
+NOISE = np.abs(np.random.default_rng(11).standard_normal(TICKS)) + 0.1
 
 
 def observed(k: int, value: float = 0.0) -> Observation:
@@ -62,10 +61,11 @@ def test_a_change_of_volatility_touches_both_and_does_not_count() -> None:
 
 
 def test_a_small_rise_fails_at_the_end_where_it_is_significant_and_only_there() -> None:
-    jitter = 0.02 * RNG.standard_normal(TICKS)
+    rng = np.random.default_rng(12)
+    jitter = 0.02 * rng.standard_normal(TICKS)
     worse = assessment_of(NOISE * (1.1 + jitter), NOISE)
     assert worse.state == FAILED and worse.ticks == TICKS and "significant" in worse.reason
-    unclear = assessment_of(NOISE[RNG.permutation(TICKS)] * 1.02, NOISE)
+    unclear = assessment_of(NOISE[rng.permutation(TICKS)] * 1.02, NOISE)
     assert unclear.state == PASSED and unclear.rise > 0
 
 

@@ -14,7 +14,6 @@ from uspnb.model.records import Observation, Telemetry
 from uspnb.tuning.live.decisions import LoopSettings
 from uspnb.tuning.live.watching import FAST, REGIME, SKILL, SLOW, TickRing, Trigger, Watch, skill_of
 
-RNG = np.random.default_rng(5)
 N = 2400
 CHANGE = 1800
 NO_TELEMETRY = unpack(np.zeros(layout_for(5).width), layout_for(5)).telemetry
@@ -51,8 +50,9 @@ def watched(
 
 def errors(after: float, before: float = 0.5, scale: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
     """Errors of a predictor and of last value whose ratio changes, as does their scale."""
-    naive = np.abs(RNG.standard_normal(N))
-    error = np.abs(RNG.standard_normal(N)) * np.where(np.arange(N) < CHANGE, before, after)
+    rng = np.random.default_rng(5)  # of its own: tests run in any order
+    naive = np.abs(rng.standard_normal(N))
+    error = np.abs(rng.standard_normal(N)) * np.where(np.arange(N) < CHANGE, before, after)
     size = np.where(np.arange(N) < CHANGE, 1.0, scale)
     return error * size, naive * size
 
@@ -82,7 +82,7 @@ def test_an_alarm_lowers_the_evidence_that_a_fall_needs_and_names_its_beginning(
 
 def test_an_alarm_counts_as_a_regime_change_only_with_a_rise_of_the_entropy() -> None:
     quiet = errors(after=0.5)
-    wave = 4.0 + 0.02 * RNG.standard_normal(N)
+    wave = 4.0 + 0.02 * np.random.default_rng(6).standard_normal(N)
     rising, falling = (wave + sign * 0.3 * (np.arange(N) >= CHANGE) for sign in (1, -1))
     assert watched(*quiet, entropy=rising) is None
     assert watched(*quiet, alarms=(CHANGE + 10,), entropy=wave) is None
