@@ -157,7 +157,7 @@ def compile_program(place: Place, assets: int, length: int) -> Program:
     states = jax.tree.map(blank, jax.eval_shape(lambda key: initial_state(static, key), jax.random.PRNGKey(0)))
     ticks = Observation(column(np.float64), column(np.int64), column(np.int64), column(np.float64))
     began = time.perf_counter()
-    lowered = run_batch.lower(static, knobs, states, ticks, np.int64(0))
+    lowered = run_batch.jitted.lower(static, knobs, states, ticks, np.int64(0))
     traced = time.perf_counter()
     compiled = lowered.compile()
     return Program(compiled, place, assets, length, knobs, traced - began, time.perf_counter() - traced)

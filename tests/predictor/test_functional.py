@@ -112,7 +112,7 @@ def test_a_static_field_makes_another_program(predictor: FunctionalPredictor) ->
     before = trace_count("series")
     buffer = observations(np.ones(SERIES_LENGTH), np.arange(SERIES_LENGTH))
     state = packed_state(predictor.init_state())
-    run_series.trace(static_part(config), traced_part(config), state, buffer, np.int64(1))
+    run_series.jitted.trace(static_part(config), traced_part(config), state, buffer, np.int64(1))
     assert trace_count("series") == before + 1
 
 

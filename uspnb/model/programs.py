@@ -8,7 +8,7 @@ configuration travel as one vector: changing them recompiles nothing and a batch
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import jax
@@ -28,10 +28,11 @@ SERIES_LENGTH = 128
 # On a CPU a batch is computed in blocks of series: what a tick of a block holds (60 kB a series, and as much again in
 # between) stays in the caches, and no buffer is so large (32 MB in glibc) that it is mapped anew at every call.
 WIDEST_BLOCK = 48
-# On a CPU the emitters of XLA's newer kind take twice as long to compile a tick and no less to run it.
-CPU_CODE = {"xla_cpu_use_fusion_emitters": False}
-# There XLA also breaks a sum of more than 32 numbers in two, for many threads; in the loop of one series each part
-# costs as much as the sum.
+# What a CPU's code is made with.  The emitters of XLA's newer kind take twice as long to compile a tick and no less to
+# run it, LLVM's higher levels a quarter longer.
+CPU_CODE = {"xla_cpu_use_fusion_emitters": False, "xla_backend_optimization_level": 1}
+# XLA also breaks a sum of more than 32 numbers in two, for many threads; in the loop of one series each part costs as
+# much as the sum.
 SERIES_CODE = CPU_CODE | {"xla_disable_hlo_passes": "tree_reduction_rewriter"}
 State = TypeVar("State", PredictorState, StateRows)
 
@@ -73,7 +74,32 @@ def joined(static: PredictorConfig, knobs: Float[Array, "knob"]) -> PredictorCon
     return PredictorConfig(**values)
 
 
-@functools.partial(jax.jit, static_argnums=0, compiler_options=SERIES_CODE)
+class Program:
+    """A function compiled by JAX, on a CPU with options of its own; which it is, is not asked before the first call.
+
+    Args:
+        function: what is compiled.
+        options: of XLA, where it compiles for a CPU.
+        static: whether the first argument is a part of the program.
+    """
+
+    def __init__(
+        self, function: Callable[..., Any], options: Mapping[str, Any] = CPU_CODE, *, static: bool = True
+    ) -> None:
+        self._function, self._options, self._static = function, options, static
+        functools.update_wrapper(self, function)
+
+    def __call__(self, *arguments: Any) -> Any:
+        return self.jitted(*arguments)
+
+    @functools.cached_property
+    def jitted(self) -> Any:
+        """What `jax.jit` makes of it."""
+        options = dict(self._options) if platform() == "cpu" else None
+        return jax.jit(self._function, static_argnums=0 if self._static else None, compiler_options=options)
+
+
+@functools.partial(Program, options=SERIES_CODE)
 def run_series(
     static: PredictorConfig, knobs: Array, state: StateRows, ticks: Observation, count: Count
 ) -> tuple[StateRows, Float[Array, "time width"]]:
@@ -98,19 +124,19 @@ def run_series(
     return _loop(advance, result_layout(static).width, state, ticks, count)
 
 
-@functools.partial(jax.jit, compiler_options=CPU_CODE)
+@functools.partial(Program, static=False)
 def packed_state(state: PredictorState) -> StateRows:
     """The rows of a state of one series."""
     return state_rows(state)
 
 
-@functools.partial(jax.jit, compiler_options=CPU_CODE)
+@functools.partial(Program, static=False)
 def unpacked_state(rows: StateRows) -> PredictorState:
     """The state that the rows hold."""
     return state_of(rows)
 
 
-@functools.partial(jax.jit, static_argnums=0, compiler_options=CPU_CODE)
+@Program
 def run_batch(
     static: PredictorConfig, knobs: Array, states: PredictorState, ticks: Observation, count: Count
 ) -> tuple[PredictorState, Float[Array, "time batch width"]]:
@@ -128,7 +154,7 @@ def run_batch(
     return _in_blocks(run, result_layout(static).width, states, ticks)
 
 
-@functools.partial(jax.jit, static_argnums=0, compiler_options=CPU_CODE)
+@Program
 def run_candidates(
     static: PredictorConfig,
     knobs: Float[Array, "lane knob"],
