@@ -9,8 +9,10 @@ fuzz: mutated snapshots, configuration files and telemetry lines; anything but t
 Settings and their defaults:
 
     --submits 2_000  of the submit stage
-    --ticks 10_000   with snapshots, and as many without, of the stall stage
-    --block 500      ticks with or without before the other comes
+    --ticks 10_000   with snapshots, and as many without, of each repeat of the stall stage
+    --block 2_000    ticks with or without before the other comes
+    --rate 5.0       snapshots a second of the stall stage
+    --repeats 3      of the stall stage, whose figures are medians of those of the repeats
     --kills 200      how often
     --fuzz 100_000   mutated inputs, of all three kinds together
 """
@@ -150,9 +152,7 @@ def submitted(every: int, count: int) -> Rows:
             if tick % every:
                 return
             began = time.perf_counter_ns()
-            writer.submit(
-                functools.partial(snapshot_of, predictor.state, predictor.config, timestamp_ns=time.time_ns())
-            )
+            writer.submit(predictor._payload_maker())
             spent.append(time.perf_counter_ns() - began)
 
         feed(predictor, values, 512, hand_over)
@@ -170,29 +170,45 @@ def submitted(every: int, count: int) -> Rows:
 def stall_stage(options: Any) -> Rows:
     """p50, p99 and p99.9 of a step with snapshots and telemetry over those without, per cadence and disk."""
     rows: Rows = []
-    for every, folder_type, disk in (
-        (1000, ThrottledFolder, "throttled disk"),  # the default of `snapshot_interval_steps`
-        (200, ThrottledFolder, "throttled disk"),
-        (50, ThrottledFolder, "throttled disk"),
-        (1000, SnapshotFolder, "disk as it is"),
+    for rate, every, folder_type, disk in (
+        (options.rate, 0, SnapshotFolder, "disk as it is"),
+        (options.rate, 0, ThrottledFolder, "throttled disk"),
+        (0.0, 1000, ThrottledFolder, "throttled disk"),  # the default of `snapshot_interval_steps`
+        (0.0, 50, ThrottledFolder, "throttled disk"),
     ):
-        without, with_them, status = stalled(every, folder_type, options.ticks, options.block)
-        name = f"every {every} ticks, {disk}"
+        name = f"{rate:g} a second, {disk}" if rate else f"every {every} ticks, {disk}"
+        repeats = [
+            stalled(rate, every, folder_type, options.ticks, options.block, SEED + repeat)
+            for repeat in range(options.repeats)
+        ]
         for share in (50, 99, 99.9):
-            a, b = (float(np.percentile(spent, share)) / 1e3 for spent in (without, with_them))
-            rows.append(["stall", f"{name}: p{share} without", a, "us"])
-            rows.append(["stall", f"{name}: p{share} with over without", b / a, ""])
-        rows.append(["stall", f"{name}: written", float(status.saved), ""])
-        rows.append(["stall", f"{name}: dropped", float(status.dropped), ""])
+            pairs = np.array([[np.percentile(spent, share) / 1e3 for spent in repeat[:2]] for repeat in repeats])
+            rows.append(["stall", f"{name}: p{share} without", float(np.median(pairs[:, 0])), "us"])
+            rows.append(["stall", f"{name}: p{share} with", float(np.median(pairs[:, 1])), "us"])
+            ratios = pairs[:, 1] / pairs[:, 0]
+            rows.append(["stall", f"{name}: p{share} with over without", float(np.median(ratios)), ""])
+            if share == 99:
+                rows.append(["stall", f"{name}: p{share} with over without, least", float(ratios.min()), ""])
+                rows.append(["stall", f"{name}: p{share} with over without, most", float(ratios.max()), ""])
+        seconds = sum(float(repeat[1].sum()) for repeat in repeats) / 1e9
+        saved, dropped = (sum(getattr(repeat[2], word) for repeat in repeats) for word in ("saved", "dropped"))
+        rows.append(["stall", f"{name}: handed over", (saved + dropped) / seconds, "1/s"])
+        rows.append(["stall", f"{name}: written", float(saved), ""])
+        rows.append(["stall", f"{name}: dropped", float(dropped), ""])
     return rows
 
 
-def stalled(every: int, folder_type: type[SnapshotFolder], ticks: int, block: int) -> tuple[Any, Any, Any]:
-    """Step times without and with snapshots and telemetry, in blocks that take turns, and how the writer stood."""
+def stalled(
+    rate: float, every: int, folder_type: type[SnapshotFolder], ticks: int, block: int, seed: int
+) -> tuple[Any, Any, Any]:
+    """Step times without and with snapshots and telemetry, in blocks that take turns, and how the writer stood.
+
+    Snapshots are handed over `rate` times a second of the time that steps with them take, or each `every` ticks.
+    """
     buffer = TelemetryBuffer(16_384)
     plain, watched = learned(), learned(telemetry=buffer)
     columns = row_columns(watched.functional.layout)
-    values = processes.autoregression(512 + 2 * ticks, SEED).values[512:]
+    values = processes.autoregression(512 + 2 * ticks, seed).values[512:]
     spent: tuple[list[Any], list[Any]] = ([], [])
     with tempfile.TemporaryDirectory() as place:
         writer = SnapshotWriter(folder_type(place))
@@ -201,14 +217,21 @@ def stalled(every: int, folder_type: type[SnapshotFolder], ticks: int, block: in
         consumer.drain()
 
         taken = itertools.count(1)  # of the ticks with snapshots alone
+        left_s = 1 / rate if rate else np.inf
+        before = time.perf_counter()
 
         def hand_over(tick: int) -> None:
-            if next(taken) % every == 0:
-                writer.submit(functools.partial(snapshot_of, watched.state, watched.config))
+            nonlocal left_s, before
+            now = time.perf_counter()
+            left_s, before = left_s - (now - before), now
+            if left_s <= 0 or (every and next(taken) % every == 0):
+                left_s += 1 / rate if rate else 0.0
+                writer.submit(watched._payload_maker())
 
         for k, start in enumerate(range(0, len(values), block)):
             piece = values[start : start + block]
             predictor, after = (watched, hand_over) if k % 2 else (plain, int)
+            before = time.perf_counter()
             spent[k % 2].append(feed(predictor, piece, 512 + start, after))
             writer.wait()  # what is still being written must not be counted against the steps without
             consumer.drain()
