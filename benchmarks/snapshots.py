@@ -10,8 +10,10 @@ Settings and their defaults:
 
     --submits 2_000  of the submit stage
     --ticks 10_000   with snapshots, and as many without, of each repeat of the stall stage
-    --block 2_000    ticks with or without before the other comes
+    --block 1_000    ticks with or without before the other comes
     --rate 5.0       snapshots a second of the stall stage
+    --others 0.2     of a core that other processes may take; a pair of blocks in which they took more does not count
+    --patience 120.0 longest wait of one repeat for blocks that count [s]
     --repeats 3      of the stall stage, whose figures are medians of those of the repeats
     --kills 200      how often
     --fuzz 100_000   mutated inputs, of all three kinds together
@@ -24,6 +26,7 @@ import gc
 import hashlib
 import itertools
 import json
+import os
 import random
 import statistics
 import subprocess
@@ -32,7 +35,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from tables import parser, show_stages
@@ -167,6 +170,15 @@ def submitted(every: int, count: int) -> Rows:
     ]
 
 
+class Stalled(NamedTuple):
+    """Times of steps [ns], snapshots handed over beside them, and how the writer stood at the end."""
+
+    without: Any
+    with_them: Any
+    handed: int
+    status: Any
+
+
 def stall_stage(options: Any) -> Rows:
     """p50, p99 and p99.9 of a step with snapshots and telemetry over those without, per cadence and disk."""
     rows: Rows = []
@@ -177,67 +189,98 @@ def stall_stage(options: Any) -> Rows:
         (0.0, 50, ThrottledFolder, "throttled disk"),
     ):
         name = f"{rate:g} a second, {disk}" if rate else f"every {every} ticks, {disk}"
-        repeats = [
-            stalled(rate, every, folder_type, options.ticks, options.block, SEED + repeat)
-            for repeat in range(options.repeats)
-        ]
+        repeats = [stalled(rate, every, folder_type, options, SEED + repeat) for repeat in range(options.repeats)]
+        repeats = [repeat for repeat in repeats if len(repeat.without)]
+        rows.append(["stall", f"{name}: ticks with", float(sum(len(repeat.with_them) for repeat in repeats)), ""])
+        if not repeats:
+            continue
         for share in (50, 99, 99.9):
             pairs = np.array([[np.percentile(spent, share) / 1e3 for spent in repeat[:2]] for repeat in repeats])
+            ratios = pairs[:, 1] / pairs[:, 0]
             rows.append(["stall", f"{name}: p{share} without", float(np.median(pairs[:, 0])), "us"])
             rows.append(["stall", f"{name}: p{share} with", float(np.median(pairs[:, 1])), "us"])
-            ratios = pairs[:, 1] / pairs[:, 0]
             rows.append(["stall", f"{name}: p{share} with over without", float(np.median(ratios)), ""])
-            if share == 99:
-                rows.append(["stall", f"{name}: p{share} with over without, least", float(ratios.min()), ""])
-                rows.append(["stall", f"{name}: p{share} with over without, most", float(ratios.max()), ""])
-        seconds = sum(float(repeat[1].sum()) for repeat in repeats) / 1e9
-        saved, dropped = (sum(getattr(repeat[2], word) for repeat in repeats) for word in ("saved", "dropped"))
-        rows.append(["stall", f"{name}: handed over", (saved + dropped) / seconds, "1/s"])
-        rows.append(["stall", f"{name}: written", float(saved), ""])
-        rows.append(["stall", f"{name}: dropped", float(dropped), ""])
+            rows.append(["stall", f"{name}: p{share} with over without, least", float(ratios.min()), ""])
+            rows.append(["stall", f"{name}: p{share} with over without, most", float(ratios.max()), ""])
+        seconds = sum(float(repeat.with_them.sum()) for repeat in repeats) / 1e9
+        rows.append(["stall", f"{name}: handed over", sum(repeat.handed for repeat in repeats) / seconds, "1/s"])
+        for word in ("saved", "dropped"):
+            rows.append(["stall", f"{name}: {word}", float(sum(getattr(r.status, word) for r in repeats)), ""])
     return rows
 
 
-def stalled(
-    rate: float, every: int, folder_type: type[SnapshotFolder], ticks: int, block: int, seed: int
-) -> tuple[Any, Any, Any]:
-    """Step times without and with snapshots and telemetry, in blocks that take turns, and how the writer stood.
+def stalled(rate: float, every: int, folder_type: type[SnapshotFolder], options: Any, seed: int) -> Stalled:
+    """Steps without and with snapshots and telemetry, in blocks that take turns.
 
-    Snapshots are handed over `rate` times a second of the time that steps with them take, or each `every` ticks.
+    Snapshots are handed over `rate` times a second of the time that steps with them take, or each `every` ticks.  A
+    pair of blocks counts where other processes took at most `options.others` of a core beside each.
     """
     buffer = TelemetryBuffer(16_384)
     plain, watched = learned(), learned(telemetry=buffer)
     columns = row_columns(watched.functional.layout)
-    values = processes.autoregression(512 + 2 * ticks, seed).values[512:]
-    spent: tuple[list[Any], list[Any]] = ([], [])
+    pairs: list[list[Any]] = []
+    handed = 0
+    until = time.monotonic() + options.patience
     with tempfile.TemporaryDirectory() as place:
         writer = SnapshotWriter(folder_type(place))
         sinks = [JsonLinesSink(place), ParityLog(Path(place) / "parity.log", 100), MetricsSink(Metrics())]
         consumer = Consumer(buffer, sinks, columns, process=True)
         consumer.drain()
 
-        taken = itertools.count(1)  # of the ticks with snapshots alone
+        taken = submits = 0  # of the ticks with snapshots alone
         left_s = 1 / rate if rate else np.inf
         before = time.perf_counter()
 
         def hand_over(tick: int) -> None:
-            nonlocal left_s, before
+            nonlocal left_s, before, taken, submits
             now = time.perf_counter()
             left_s, before = left_s - (now - before), now
-            if left_s <= 0 or (every and next(taken) % every == 0):
+            taken += 1
+            if left_s <= 0 or (every and taken % every == 0):
                 left_s += 1 / rate if rate else 0.0
                 writer.submit(watched._payload_maker())
+                submits += 1
 
-        for k, start in enumerate(range(0, len(values), block)):
-            piece = values[start : start + block]
-            predictor, after = (watched, hand_over) if k % 2 else (plain, int)
-            before = time.perf_counter()
-            spent[k % 2].append(feed(predictor, piece, 512 + start, after))
-            writer.wait()  # what is still being written must not be counted against the steps without
-            consumer.drain()
+        for start in itertools.count(0, options.block):
+            values = processes.autoregression(options.block, seed + start).values
+            quiet = wait_for_quiet(consumer, options.others, until)
+            submitted = submits
+            pair = []
+            for predictor, after in ((plain, int), (watched, hand_over)):
+                load, before = others_cpu_s(consumer), time.perf_counter()
+                pair.append(feed(predictor, values, 512 + start, after))
+                quiet &= others_cpu_s(consumer) - load <= options.others * (time.perf_counter() - before)
+                writer.wait()  # what is still being written must not be counted against the steps without
+                consumer.drain()
+            if quiet:
+                pairs.append(pair)
+                handed += submits - submitted
+            if len(pairs) * options.block >= options.ticks or time.monotonic() > until:
+                break
         writer.close()
         consumer.close()
-    return np.concatenate(spent[0]), np.concatenate(spent[1]), writer.status()
+    none = np.empty(0, np.int64)
+    return Stalled(*(np.concatenate([none, *(pair[k] for pair in pairs)]) for k in (0, 1)), handed, writer.status())
+
+
+def wait_for_quiet(consumer: Consumer, others: float, until: float) -> bool:
+    """Wait until other processes take no more than that of a core, and at most until then; whether it came true."""
+    while True:
+        load, before = others_cpu_s(consumer), time.perf_counter()
+        time.sleep(0.1)
+        if others_cpu_s(consumer) - load <= others * (time.perf_counter() - before):
+            return True
+        if time.monotonic() > until:
+            return False
+
+
+def others_cpu_s(consumer: Consumer) -> float:
+    """CPU time that processes other than this one and its telemetry process have taken since the start [s]."""
+    tick_s = 1 / os.sysconf("SC_CLK_TCK")
+    jiffies = [int(word) for word in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+    whole = (sum(jiffies) - jiffies[3] - jiffies[4]) * tick_s  # without idle and waiting for a disk
+    child = Path(f"/proc/{consumer.status().pid}/stat").read_text().rpartition(")")[2].split()
+    return whole - time.process_time() - (int(child[11]) + int(child[12])) * tick_s
 
 
 def kill_stage(options: Any) -> Rows:
