@@ -83,17 +83,24 @@ def check_numbers(payload: Mapping[str, Any], *, equations: bool = True) -> None
         IntegrityError: the message names the leaf, the number and what it must be.
     """
     kernels = payload.get("kernels")
-    for kernel, block in (("", payload.get("global")), *(kernels.items() if isinstance(kernels, dict) else ())):
-        if not isinstance(block, dict) or (kernel and kernel not in OWN_KERNELS):
-            continue
-        leaves = {name: leaf for name, leaf in block.items() if isinstance(leaf, np.ndarray) and leaf.size}
-        _check_bounds(kernel, leaves)
-        if not kernel and ".weight" in leaves:
-            total = np.asarray(leaves[".weight"].sum(axis=-1))
-            away = np.abs(total - 1) > SIMPLEX_TOLERANCE
-            _refuse("the state at .weight", total, away, "the sum of the weights must be 1")
-        if kernel and equations:
-            _check_equations(kernel, block)
+    blocks = {"": payload.get("global")}
+    blocks |= {key: kernels[key] for key in kernels if key in OWN_KERNELS} if isinstance(kernels, dict) else {}
+    leaves = {
+        (kernel, name): leaf
+        for kernel, block in blocks.items()
+        if isinstance(block, dict)
+        for name, leaf in block.items()
+        if isinstance(leaf, np.ndarray) and leaf.size
+    }
+    _check_bounds(leaves)
+    if ("", ".weight") in leaves:
+        total = np.asarray(leaves["", ".weight"].sum(axis=-1))
+        away = np.abs(total - 1) > SIMPLEX_TOLERANCE
+        _refuse("the state at .weight", total, away, "the sum of the weights must be 1")
+    if equations:
+        for kernel, block in blocks.items():
+            if kernel and isinstance(block, dict):
+                _check_equations(kernel, block)
 
 
 class Bounds(NamedTuple):
@@ -133,11 +140,11 @@ def _bounds_of(kernel: str, name: str, kind: str) -> Bounds | None:
     return Bounds(0.0 if name in NOT_NEGATIVE else -largest, largest, name in MAY_BE_UNKNOWN)
 
 
-def _check_bounds(kernel: str, leaves: Mapping[str, np.ndarray]) -> None:
+def _check_bounds(leaves: Mapping[tuple[str, str], np.ndarray]) -> None:
     # Small leaves of the same bounds are joined: a snapshot is checked beside the ticks, and a call of NumPy each for
     # a hundred and fifty leaves of mostly one number would keep the interpreter from them for a millisecond.
     parts: dict[Bounds, list[np.ndarray]] = {}
-    for name, leaf in leaves.items():
+    for (kernel, name), leaf in leaves.items():
         bounds = _bounds_of(kernel, name, leaf.dtype.kind)
         if bounds is None:
             continue
@@ -147,7 +154,7 @@ def _check_bounds(kernel: str, leaves: Mapping[str, np.ndarray]) -> None:
             parts.setdefault(bounds, []).append(leaf.ravel())
     if all(np.all(bounds.holds(np.concatenate(joined))) for bounds, joined in parts.items()):
         return
-    for name, leaf in leaves.items():
+    for (kernel, name), leaf in leaves.items():
         bounds = _bounds_of(kernel, name, leaf.dtype.kind)
         if bounds is not None:
             _check_leaf(kernel, name, leaf, bounds)
