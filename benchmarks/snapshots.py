@@ -10,9 +10,9 @@ Settings and their defaults:
 
     --submits 2_000  of the submit stage
     --ticks 10_000   with snapshots, and as many without, of each repeat of the stall stage
-    --block 1_000    ticks with or without before the other comes
+    --block 500      ticks with or without before the other comes
     --rate 5.0       snapshots a second of the stall stage
-    --others 0.2     of a core that other processes may take; a pair of blocks in which they took more does not count
+    --others 0.2     of a core that other processes may take; a block beside which they took more does not count
     --patience 120.0 longest wait of one repeat for blocks that count [s]
     --repeats 3      of the stall stage, whose figures are medians of those of the repeats
     --kills 200      how often
@@ -190,7 +190,7 @@ def stall_stage(options: Any) -> Rows:
     ):
         name = f"{rate:g} a second, {disk}" if rate else f"every {every} ticks, {disk}"
         repeats = [stalled(rate, every, folder_type, options, SEED + repeat) for repeat in range(options.repeats)]
-        repeats = [repeat for repeat in repeats if len(repeat.without)]
+        repeats = [repeat for repeat in repeats if len(repeat.without) and len(repeat.with_them)]
         rows.append(["stall", f"{name}: ticks with", float(sum(len(repeat.with_them) for repeat in repeats)), ""])
         if not repeats:
             continue
@@ -213,12 +213,12 @@ def stalled(rate: float, every: int, folder_type: type[SnapshotFolder], options:
     """Steps without and with snapshots and telemetry, in blocks that take turns.
 
     Snapshots are handed over `rate` times a second of the time that steps with them take, or each `every` ticks.  A
-    pair of blocks counts where other processes took at most `options.others` of a core beside each.
+    block counts where other processes took at most `options.others` of a core beside it.
     """
     buffer = TelemetryBuffer(16_384)
     plain, watched = learned(), learned(telemetry=buffer)
     columns = row_columns(watched.functional.layout)
-    pairs: list[list[Any]] = []
+    spent: tuple[list[Any], list[Any]] = ([], [])
     handed = 0
     until = time.monotonic() + options.patience
     with tempfile.TemporaryDirectory() as place:
@@ -241,33 +241,31 @@ def stalled(rate: float, every: int, folder_type: type[SnapshotFolder], options:
                 writer.submit(watched._payload_maker())
                 submits += 1
 
+        turns = itertools.cycle(((0, plain, int), (1, watched, hand_over)))
         for start in itertools.count(0, options.block):
             values = processes.autoregression(options.block, seed + start).values
-            quiet = wait_for_quiet(consumer, options.others, until)
-            submitted = submits
-            pair = []
-            for predictor, after in ((plain, int), (watched, hand_over)):
-                load, before = others_cpu_s(consumer), time.perf_counter()
-                pair.append(feed(predictor, values, 512 + start, after))
-                quiet &= others_cpu_s(consumer) - load <= options.others * (time.perf_counter() - before)
-                writer.wait()  # what is still being written must not be counted against the steps without
-                consumer.drain()
-            if quiet:
-                pairs.append(pair)
+            quiet, submitted = wait_for_quiet(consumer, options.others, until), submits
+            k, predictor, after = next(turns)
+            load, before = others_cpu_s(consumer), time.perf_counter()
+            times = feed(predictor, values, 512 + start, after)
+            if quiet and others_cpu_s(consumer) - load <= options.others * (time.perf_counter() - before):
+                spent[k].append(times)
                 handed += submits - submitted
-            if len(pairs) * options.block >= options.ticks or time.monotonic() > until:
+            writer.wait()  # what is still being written must not be counted against the steps without
+            consumer.drain()
+            if min(map(len, spent)) * options.block >= options.ticks or time.monotonic() > until:
                 break
         writer.close()
         consumer.close()
-    none = np.empty(0, np.int64)
-    return Stalled(*(np.concatenate([none, *(pair[k] for pair in pairs)]) for k in (0, 1)), handed, writer.status())
+    without, with_them = (np.concatenate([np.empty(0, np.int64), *blocks]) for blocks in spent)
+    return Stalled(without, with_them, handed, writer.status())
 
 
 def wait_for_quiet(consumer: Consumer, others: float, until: float) -> bool:
     """Wait until other processes take no more than that of a core, and at most until then; whether it came true."""
     while True:
         load, before = others_cpu_s(consumer), time.perf_counter()
-        time.sleep(0.1)
+        time.sleep(0.05)
         if others_cpu_s(consumer) - load <= others * (time.perf_counter() - before):
             return True
         if time.monotonic() > until:
