@@ -118,7 +118,7 @@ def sizes_stage(options: Any) -> Rows:
     predictor = learned()
     state, config = predictor.state, predictor.config
     payload = snapshot_of(state, config)
-    rows: Rows = [["sizes", "fetch and arrange (snapshot_of)", median_ms(lambda: snapshot_of(state, config)), "ms"]]
+    rows: Rows = [["sizes", "fetch and arrange", median_ms(predictor._payload_maker()), "ms"]]
     with tempfile.TemporaryDirectory() as place:
         for name in ("none", "zstd"):
             path = Path(place) / name
@@ -133,8 +133,21 @@ def sizes_stage(options: Any) -> Rows:
                 ],
                 ["sizes", f"read and verify, {name}", median_ms(functools.partial(read_snapshot, path)), "ms"],
             ]
+        rows.append(["sizes", "CPU time of one among ticks, in the writer's thread", cpu_ms(predictor, place), "ms"])
         rows.append(["sizes", "restore (state_from)", median_ms(lambda: state_from(payload, state)), "ms"])
     return rows
+
+
+def cpu_ms(predictor: UniversalPredictor, place: str, times: int = 40, ticks: int = 600) -> float:
+    """Median CPU time of making and saving a snapshot after some ticks, whose programs have the caches by then [ms]."""
+    folder = SnapshotFolder(place)
+    spent = []
+    for k in range(times):
+        feed(predictor, processes.autoregression(ticks, SEED + k).values, 512 + k * ticks)
+        began = time.thread_time()
+        folder.save(predictor._payload_maker()())
+        spent.append(time.thread_time() - began)
+    return statistics.median(spent) * 1e3
 
 
 def submit_stage(options: Any) -> Rows:
