@@ -12,7 +12,8 @@ Settings and their defaults:
     --ticks 10_000   with snapshots, and as many without, of each repeat of the stall stage
     --block 500      ticks with or without before the other comes
     --rate 5.0       snapshots a second of the stall stage
-    --others 0.2     of a core that other processes may take; a block beside which they took more does not count
+    --others 0.2     of a core that other processes may take; a block beside which they took more does not count;
+                     as many as there are cores: every block counts
     --patience 120.0 longest wait of one repeat for blocks that count [s]
     --repeats 3      of the stall stage, whose figures are medians of those of the repeats
     --kills 200      how often
@@ -67,6 +68,7 @@ COLUMNS = {"stage": "", "what": "", "value": ",.3f", "unit": ""}
 START_NS = 1_771_632_000 * 10**9
 DISK_BYTES_PER_S = 1 << 20
 DISK_SYNC_S = 0.05
+CORES = os.cpu_count() or 1
 Rows = list[list[Any]]
 # Headers that promise much, nesting, and what text formats stumble over.
 TRAPS = [bytes.fromhex(h) for h in ["ddffffffff", "df00100000", "c67fffffff", "c7ff01", "d6ff", "00"]] + [
@@ -261,7 +263,8 @@ def stalled(rate: float, every: int, folder_type: type[SnapshotFolder], options:
             k, predictor, after = next(turns)
             load, before = others_cpu_s(consumer), time.perf_counter()
             times = feed(predictor, values, 512 + start, after)
-            if quiet and others_cpu_s(consumer) - load <= options.others * (time.perf_counter() - before):
+            taken_s, most_s = others_cpu_s(consumer) - load, options.others * (time.perf_counter() - before)
+            if quiet and (taken_s <= most_s or options.others >= CORES):
                 spent[k].append(times)
                 handed += submits - submitted
             writer.wait()  # what is still being written must not be counted against the steps without
@@ -276,13 +279,14 @@ def stalled(rate: float, every: int, folder_type: type[SnapshotFolder], options:
 
 def wait_for_quiet(consumer: Consumer, others: float, until: float) -> bool:
     """Wait until other processes take no more than that of a core, and at most until then; whether it came true."""
-    while True:
+    while others < CORES:
         load, before = others_cpu_s(consumer), time.perf_counter()
         time.sleep(0.05)
         if others_cpu_s(consumer) - load <= others * (time.perf_counter() - before):
             return True
         if time.monotonic() > until:
             return False
+    return True
 
 
 def others_cpu_s(consumer: Consumer) -> float:
