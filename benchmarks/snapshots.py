@@ -9,8 +9,13 @@ fuzz: mutated snapshots, configuration files and telemetry lines; anything but t
 Settings and their defaults:
 
     --submits 2_000  of the submit stage
-    --ticks 10_000   with snapshots, and as many without, of the stall stage
+    --ticks 10_000   with snapshots, and as many without, of each repeat of the stall stage
     --block 500      ticks with or without before the other comes
+    --rate 5.0       snapshots a second of the stall stage
+    --others 0.2     of a core that other processes may take; a block beside which they took more does not count;
+                     as many as there are cores: every block counts
+    --patience 120.0 longest wait of one repeat for blocks that count [s]
+    --repeats 3      of the stall stage, whose figures are medians of those of the repeats
     --kills 200      how often
     --fuzz 100_000   mutated inputs, of all three kinds together
 """
@@ -22,6 +27,7 @@ import gc
 import hashlib
 import itertools
 import json
+import os
 import random
 import statistics
 import subprocess
@@ -30,7 +36,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from tables import parser, show_stages
@@ -62,6 +68,7 @@ COLUMNS = {"stage": "", "what": "", "value": ",.3f", "unit": ""}
 START_NS = 1_771_632_000 * 10**9
 DISK_BYTES_PER_S = 1 << 20
 DISK_SYNC_S = 0.05
+CORES = os.cpu_count() or 1
 Rows = list[list[Any]]
 # Headers that promise much, nesting, and what text formats stumble over.
 TRAPS = [bytes.fromhex(h) for h in ["ddffffffff", "df00100000", "c67fffffff", "c7ff01", "d6ff", "00"]] + [
@@ -113,7 +120,7 @@ def sizes_stage(options: Any) -> Rows:
     predictor = learned()
     state, config = predictor.state, predictor.config
     payload = snapshot_of(state, config)
-    rows: Rows = [["sizes", "fetch and arrange (snapshot_of)", median_ms(lambda: snapshot_of(state, config)), "ms"]]
+    rows: Rows = [["sizes", "fetch and arrange", median_ms(predictor._payload_maker()), "ms"]]
     with tempfile.TemporaryDirectory() as place:
         for name in ("none", "zstd"):
             path = Path(place) / name
@@ -128,8 +135,21 @@ def sizes_stage(options: Any) -> Rows:
                 ],
                 ["sizes", f"read and verify, {name}", median_ms(functools.partial(read_snapshot, path)), "ms"],
             ]
+        rows.append(["sizes", "CPU time of one among ticks, in the writer's thread", cpu_ms(predictor, place), "ms"])
         rows.append(["sizes", "restore (state_from)", median_ms(lambda: state_from(payload, state)), "ms"])
     return rows
+
+
+def cpu_ms(predictor: UniversalPredictor, place: str, times: int = 40, ticks: int = 600) -> float:
+    """Median CPU time of making and saving a snapshot after some ticks, whose programs have the caches by then [ms]."""
+    folder = SnapshotFolder(place)
+    spent = []
+    for k in range(times):
+        feed(predictor, processes.autoregression(ticks, SEED + k).values, 512 + k * ticks)
+        began = time.thread_time()
+        folder.save(predictor._payload_maker()())
+        spent.append(time.thread_time() - began)
+    return statistics.median(spent) * 1e3
 
 
 def submit_stage(options: Any) -> Rows:
@@ -150,9 +170,7 @@ def submitted(every: int, count: int) -> Rows:
             if tick % every:
                 return
             began = time.perf_counter_ns()
-            writer.submit(
-                functools.partial(snapshot_of, predictor.state, predictor.config, timestamp_ns=time.time_ns())
-            )
+            writer.submit(predictor._payload_maker())
             spent.append(time.perf_counter_ns() - began)
 
         feed(predictor, values, 512, hand_over)
@@ -167,54 +185,117 @@ def submitted(every: int, count: int) -> Rows:
     ]
 
 
+class Stalled(NamedTuple):
+    """Times of steps [ns], snapshots handed over beside them, and how the writer stood at the end."""
+
+    without: Any
+    with_them: Any
+    handed: int
+    status: Any
+
+
 def stall_stage(options: Any) -> Rows:
     """p50, p99 and p99.9 of a step with snapshots and telemetry over those without, per cadence and disk."""
     rows: Rows = []
-    for every, folder_type, disk in (
-        (1000, ThrottledFolder, "throttled disk"),  # the default of `snapshot_interval_steps`
-        (200, ThrottledFolder, "throttled disk"),
-        (50, ThrottledFolder, "throttled disk"),
-        (1000, SnapshotFolder, "disk as it is"),
+    for rate, every, folder_type, disk in (
+        (options.rate, 0, SnapshotFolder, "disk as it is"),
+        (options.rate, 0, ThrottledFolder, "throttled disk"),
+        (0.0, 1000, ThrottledFolder, "throttled disk"),  # the default of `snapshot_interval_steps`
+        (0.0, 50, ThrottledFolder, "throttled disk"),
     ):
-        without, with_them, status = stalled(every, folder_type, options.ticks, options.block)
-        name = f"every {every} ticks, {disk}"
+        name = f"{rate:g} a second, {disk}" if rate else f"every {every} ticks, {disk}"
+        repeats = [stalled(rate, every, folder_type, options, SEED + repeat) for repeat in range(options.repeats)]
+        repeats = [repeat for repeat in repeats if len(repeat.without) and len(repeat.with_them)]
+        rows.append(["stall", f"{name}: ticks with", float(sum(len(repeat.with_them) for repeat in repeats)), ""])
+        if not repeats:
+            continue
         for share in (50, 99, 99.9):
-            a, b = (float(np.percentile(spent, share)) / 1e3 for spent in (without, with_them))
-            rows.append(["stall", f"{name}: p{share} without", a, "us"])
-            rows.append(["stall", f"{name}: p{share} with over without", b / a, ""])
-        rows.append(["stall", f"{name}: written", float(status.saved), ""])
-        rows.append(["stall", f"{name}: dropped", float(status.dropped), ""])
+            pairs = np.array([[np.percentile(spent, share) / 1e3 for spent in repeat[:2]] for repeat in repeats])
+            ratios = pairs[:, 1] / pairs[:, 0]
+            rows.append(["stall", f"{name}: p{share} without", float(np.median(pairs[:, 0])), "us"])
+            rows.append(["stall", f"{name}: p{share} with", float(np.median(pairs[:, 1])), "us"])
+            rows.append(["stall", f"{name}: p{share} with over without", float(np.median(ratios)), ""])
+            rows.append(["stall", f"{name}: p{share} with over without, least", float(ratios.min()), ""])
+            rows.append(["stall", f"{name}: p{share} with over without, most", float(ratios.max()), ""])
+        seconds = sum(float(repeat.with_them.sum()) for repeat in repeats) / 1e9
+        rows.append(["stall", f"{name}: handed over", sum(repeat.handed for repeat in repeats) / seconds, "1/s"])
+        for word in ("saved", "dropped"):
+            rows.append(["stall", f"{name}: {word}", float(sum(getattr(r.status, word) for r in repeats)), ""])
     return rows
 
 
-def stalled(every: int, folder_type: type[SnapshotFolder], ticks: int, block: int) -> tuple[Any, Any, Any]:
-    """Step times without and with snapshots and telemetry, in blocks that take turns, and how the writer stood."""
+def stalled(rate: float, every: int, folder_type: type[SnapshotFolder], options: Any, seed: int) -> Stalled:
+    """Steps without and with snapshots and telemetry, in blocks that take turns.
+
+    Snapshots are handed over `rate` times a second of the time that steps with them take, or each `every` ticks.  A
+    block counts where other processes took at most `options.others` of a core beside it.
+    """
     buffer = TelemetryBuffer(16_384)
     plain, watched = learned(), learned(telemetry=buffer)
     columns = row_columns(watched.functional.layout)
-    values = processes.autoregression(512 + 2 * ticks, SEED).values[512:]
     spent: tuple[list[Any], list[Any]] = ([], [])
+    handed = 0
+    until = time.monotonic() + options.patience
     with tempfile.TemporaryDirectory() as place:
         writer = SnapshotWriter(folder_type(place))
         sinks = [JsonLinesSink(place), ParityLog(Path(place) / "parity.log", 100), MetricsSink(Metrics())]
         consumer = Consumer(buffer, sinks, columns, process=True)
         consumer.drain()
 
-        taken = itertools.count(1)  # of the ticks with snapshots alone
+        taken = submits = 0  # of the ticks with snapshots alone
+        left_s = 1 / rate if rate else np.inf
+        before = time.perf_counter()
 
         def hand_over(tick: int) -> None:
-            if next(taken) % every == 0:
-                writer.submit(functools.partial(snapshot_of, watched.state, watched.config))
+            nonlocal left_s, before, taken, submits
+            now = time.perf_counter()
+            left_s, before = left_s - (now - before), now
+            taken += 1
+            if left_s <= 0 or (every and taken % every == 0):
+                left_s += 1 / rate if rate else 0.0
+                writer.submit(watched._payload_maker())
+                submits += 1
 
-        for k, start in enumerate(range(0, len(values), block)):
-            piece = values[start : start + block]
-            predictor, after = (watched, hand_over) if k % 2 else (plain, int)
-            spent[k % 2].append(feed(predictor, piece, 512 + start, after))
+        turns = itertools.cycle(((0, plain, int), (1, watched, hand_over)))
+        for start in itertools.count(0, options.block):
+            values = processes.autoregression(options.block, seed + start).values
+            quiet, submitted = wait_for_quiet(consumer, options.others, until), submits
+            k, predictor, after = next(turns)
+            load, before = others_cpu_s(consumer), time.perf_counter()
+            times = feed(predictor, values, 512 + start, after)
+            taken_s, most_s = others_cpu_s(consumer) - load, options.others * (time.perf_counter() - before)
+            if quiet and (taken_s <= most_s or options.others >= CORES):
+                spent[k].append(times)
+                handed += submits - submitted
             writer.wait()  # what is still being written must not be counted against the steps without
             consumer.drain()
+            if min(map(len, spent)) * options.block >= options.ticks or time.monotonic() > until:
+                break
         writer.close()
         consumer.close()
-    return np.concatenate(spent[0]), np.concatenate(spent[1]), writer.status()
+    without, with_them = (np.concatenate([np.empty(0, np.int64), *blocks]) for blocks in spent)
+    return Stalled(without, with_them, handed, writer.status())
+
+
+def wait_for_quiet(consumer: Consumer, others: float, until: float) -> bool:
+    """Wait until other processes take no more than that of a core, and at most until then; whether it came true."""
+    while others < CORES:
+        load, before = others_cpu_s(consumer), time.perf_counter()
+        time.sleep(0.05)
+        if others_cpu_s(consumer) - load <= others * (time.perf_counter() - before):
+            return True
+        if time.monotonic() > until:
+            return False
+    return True
+
+
+def others_cpu_s(consumer: Consumer) -> float:
+    """CPU time that processes other than this one and its telemetry process have taken since the start [s]."""
+    tick_s = 1 / os.sysconf("SC_CLK_TCK")
+    jiffies = [int(word) for word in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+    whole = (sum(jiffies) - jiffies[3] - jiffies[4]) * tick_s  # without idle and waiting for a disk
+    child = Path(f"/proc/{consumer.status().pid}/stat").read_text().rpartition(")")[2].split()
+    return whole - time.process_time() - (int(child[11]) + int(child[12])) * tick_s
 
 
 def kill_stage(options: Any) -> Rows:

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..array_types import Float, Int
 from ..config.schema import PredictorConfig
-from ..model.packing import Layout, StateRows, row_columns
+from ..model.packing import Layout, StateRows, host_state, row_columns
 from ..model.programs import SERIES_LENGTH, packed_state, unpacked_state
 from ..model.records import Observation
 from ..model.state import PredictorState
@@ -145,8 +145,8 @@ class SeriesHandle(NamedTuple):
 
     @property
     def state(self) -> PredictorState:
-        """S_t leaf by leaf."""
-        return unpacked_state(self.rows)
+        """S_t leaf by leaf, of NumPy."""
+        return host_state(self.rows)
 
 
 class SeriesComputation(Computation):

@@ -155,3 +155,10 @@ def state_of(rows: StateRows) -> PredictorState:
         rows.rows[row][start : start + math.prod(shape)].reshape(shape) for row, start, shape in rows.layout.leaves
     ]
     return jax.tree.unflatten(rows.layout.structure, leaves)
+
+
+def host_state(rows: StateRows) -> PredictorState:
+    """The state that the rows hold as NumPy views of them: a few transfers and no program."""
+    fetched = jax.device_get(rows.rows)
+    leaves = [fetched[row][start : start + math.prod(shape)].reshape(shape) for row, start, shape in rows.layout.leaves]
+    return jax.tree.unflatten(rows.layout.structure, leaves)

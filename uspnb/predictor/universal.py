@@ -18,7 +18,7 @@ import numpy as np
 from ..array_types import Float, Int
 from ..config.schema import PredictorConfig
 from ..errors import DomainError, FrequencyWarning, StalenessWarning
-from ..model.packing import unpack
+from ..model.packing import host_state, unpack
 from ..model.programs import packed_state, unpacked_state
 from ..model.records import PredictionResult, ProcessState
 from ..model.state import INTERVALS_KEPT, LONG_INTERVALS_KEPT, PredictorState
@@ -345,7 +345,7 @@ class UniversalPredictor:
             telemetry = None if self._last is None else vars(self._last.telemetry)
 
         def make() -> Payload:
-            state = unpacked_state(rows)
+            state = host_state(rows)
             progress = Progress(int(state.ticks), source, int(state.gate.last_timestamp_ns), extra)
             return snapshot_of(state, config, progress=progress, telemetry=telemetry, timestamp_ns=taken_ns)
 

@@ -132,6 +132,29 @@ def test_what_is_nested_too_deeply_is_refused_when_written() -> None:
         nested = [nested]
     with pytest.raises(DomainError, match="levels"):
         encode({"a": nested})
+    with pytest.raises(DomainError, match="levels"):
+        encode({"a": nested[0]} | {"b": nested})
+    assert decode(encode({"a": nested[0]})) == {"a": nested[0]}
+
+
+@pytest.mark.parametrize("depth", range(MAX_DEPTH - 4, MAX_DEPTH + 2))
+@pytest.mark.parametrize("innermost", [0, [], {}, np.zeros(()), np.zeros(0, ">f8"), np.float32(1)])
+def test_what_is_written_is_what_may_be_read(depth: int, innermost: Any) -> None:
+    """`encode` counts levels before the body is there, `check_structure` in its bytes: both draw the same line."""
+    nested = innermost
+    for level in range(depth - 1):
+        nested = [nested] if level % 2 else {"a": nested}
+    array = {"dtype": "float64", "shape": list(np.shape(innermost)), "data": b""}
+    plain: Any = array if isinstance(innermost, (np.ndarray, np.generic)) else innermost
+    for level in range(depth - 1):
+        plain = [plain] if level % 2 else {"a": plain}
+    try:
+        check_structure(msgpack.packb({"a": plain}) or b"")
+    except IntegrityError:
+        with pytest.raises(DomainError, match="levels"):
+            encode({"a": nested})
+    else:
+        decode(encode({"a": nested}))
 
 
 def test_unknown_choices_are_refused() -> None:

@@ -14,7 +14,8 @@ import pytest
 from uspnb import FunctionalPredictor, PredictorConfig
 from uspnb.errors import ConfigError, DomainError
 from uspnb.model.kernels.registry import KERNEL_NAMES
-from uspnb.model.programs import trace_count
+from uspnb.model.packing import host_state
+from uspnb.model.programs import packed_state, trace_count
 from uspnb.model.state import PredictorState
 from uspnb.persistence.snapshots import (
     Assets,
@@ -62,6 +63,14 @@ def test_the_next_ten_thousand_ticks_are_the_same_bit_for_bit(
     assert len(rows) == last - LEARNED
     assert rows.tobytes() == rows_after.tobytes()
     assert sha256_pytree(straight) == sha256_pytree(resumed)
+
+
+def test_a_state_in_rows_is_written_to_the_same_bytes(learned: PredictorState, config: PredictorConfig) -> None:
+    state = host_state(packed_state(learned))
+    held = snapshot_of(state, config, timestamp_ns=1)
+    assert all(type(leaf) is np.ndarray for leaf in jax.tree.leaves(state))
+    assert jax.tree.structure(state) == jax.tree.structure(learned)
+    assert encode(held) == encode(snapshot_of(learned, config, timestamp_ns=1))
 
 
 def test_the_blocks_are_those_of_the_seeds(payload: dict, learned: PredictorState, config: PredictorConfig) -> None:

@@ -48,6 +48,9 @@ _HEADER = struct.Struct("<8sBBQ")
 _CHECKSUM_BYTES = 64
 _ARRAY_KEYS = frozenset(("dtype", "shape", "data"))
 _ZSTD_LEVEL = 3
+_AS_THEY_ARE = frozenset((bool, float, bytes, bytearray, memoryview, type(None)))
+# Little-endian dtypes, whose bytes are stored as they are; of a dtype the name itself takes a microsecond.
+_DTYPE_NAMES = {np.dtype(name).newbyteorder("<"): name for name in DTYPES}
 _NUMBER, _MAP, _ARRAY, _TEXT, _BINARY, _REFUSED = range(6)
 
 
@@ -82,12 +85,12 @@ def encode(payload: Mapping[str, Any], compression: str = "none", *, kind: str =
     if kind not in MAGIC:
         raise DomainError(f"kind = {kind!r} is not one of {', '.join(map(repr, MAGIC))}")
     try:
-        body = bytes(msgpack.packb(dict(payload), default=_as_plain, use_bin_type=True, strict_types=True) or b"")
         # What was written must be readable: keys of text, depth, number of items are checked here, not at the restart.
-        check_structure(body)
+        plain = _Plain().map_of(payload, 1)
+        body = bytes(msgpack.packb(plain, use_bin_type=True, strict_types=True) or b"")
     except DomainError:
         raise
-    except (IntegrityError, TypeError, ValueError, OverflowError) as problem:
+    except (TypeError, ValueError, OverflowError) as problem:
         raise DomainError(f"the payload cannot be written as a {kind}: {problem}") from problem
     key = integrity_key()
     version = FORMAT_VERSION if key is None else SEALED_VERSION
@@ -190,23 +193,71 @@ def _inflated(body: memoryview, expected: int) -> bytes:
         raise IntegrityError(f"the body cannot be inflated: {problem}") from problem
 
 
-def _as_plain(value: Any) -> Any:
-    """What msgpack does not know by itself: arrays, NumPy scalars, tuples, mappings."""
-    if isinstance(value, (np.ndarray, np.generic)):
-        array = np.asarray(value)
-        if array.dtype.name not in DTYPES:
+class _Plain:
+    """Turns a payload into what msgpack knows by itself, within the bounds of `check_structure`.
+
+    A pass of its own, and no callback of msgpack and walk over the bytes: snapshots are encoded beside the ticks, which
+    wait for the interpreter meanwhile.
+    """
+
+    def __init__(self) -> None:
+        self.items = 1
+
+    def map_of(self, value: Mapping[Any, Any], depth: int) -> dict[str, Any]:
+        """A mapping at that depth, of 1 for the root."""
+        self._count(2 * len(value), depth)
+        made = {}
+        for key, member in value.items():
+            if type(key) is not str:
+                raise DomainError(f"the key {key!r} is no text")
+            _check_text(key)
+            made[key] = self.value_of(member, depth)
+        return made
+
+    def value_of(self, value: Any, depth: int) -> Any:
+        """A member of a container at that depth."""
+        kind = type(value)
+        if kind is np.ndarray:
+            return self._array_of(value, depth + 1)
+        if kind is str:
+            _check_text(value)
+            return value
+        if kind in _AS_THEY_ARE or (kind is int and -(2**63) <= value < 2**64):
+            return value
+        if kind is list or isinstance(value, tuple):
+            self._count(len(value), depth + 1)
+            return [self.value_of(member, depth + 1) for member in value]
+        if isinstance(value, Mapping):
+            return self.map_of(value, depth + 1)
+        if isinstance(value, (np.ndarray, np.generic)):
+            return self._array_of(np.asarray(value), depth + 1)
+        if isinstance(value, float):
+            return float(value)
+        raise DomainError(f"a value of type {kind.__name__}; turn it into text, a number or an array first")
+
+    def _array_of(self, array: np.ndarray, depth: int) -> dict[str, Any]:
+        name = _DTYPE_NAMES.get(array.dtype) or array.dtype.name
+        if name not in DTYPES:
             raise DomainError(f"an array of dtype {array.dtype}; the format holds {', '.join(DTYPES)}")
         if array.ndim > MAX_DIMENSIONS:
             raise DomainError(f"an array of {array.ndim} dimensions; the format holds at most {MAX_DIMENSIONS}")
-        data = array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes(order="C")
-        return {"dtype": array.dtype.name, "shape": list(array.shape), "data": data}
-    if isinstance(value, tuple):
-        return list(value)
-    if isinstance(value, Mapping):
-        return dict(value)
-    if isinstance(value, float):
-        return float(value)
-    raise DomainError(f"a value of type {type(value).__name__}; turn it into text, a number or an array first")
+        self._count(6 + array.ndim, depth + 1)
+        if array.dtype not in _DTYPE_NAMES:
+            array = array.astype(array.dtype.newbyteorder("<"), copy=False)
+        return {"dtype": name, "shape": list(array.shape), "data": array.tobytes()}
+
+    def _count(self, members: int, depth: int) -> None:
+        self.items += members
+        if self.items > MAX_ITEMS or depth > MAX_DEPTH:
+            raise DomainError(
+                f"a container of {members} items at level {depth} passes a bound of the format: {MAX_ITEMS} items in "
+                f"all, {MAX_DEPTH} levels"
+            )
+
+
+def _check_text(text: str) -> None:
+    if 4 * len(text) > MAX_TEXT_BYTES and len(text.encode()) > MAX_TEXT_BYTES:
+        raise DomainError(f"a text of {len(text)} letters passes the bound of {MAX_TEXT_BYTES} bytes")
 
 
 def _from_pairs(pairs: list[tuple[str, Any]]) -> Any:

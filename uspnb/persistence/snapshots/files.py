@@ -23,7 +23,7 @@ from ...config.schema import PredictorConfig
 from ...errors import DomainError, IntegrityError
 from ...runtime.arguments import check_whole
 from ...runtime.digest import sha256_bytes
-from ...runtime.files import LOCK_TIMEOUT_S, Writer, lock_path, sync_folder, write_atomic
+from ...runtime.files import LOCK_TIMEOUT_S, Writer, replace_content, sync_folder, write_atomic
 from .codec import MAGIC_BYTES, checksum_of, decode, encode, most_file_bytes
 from .payload import Payload, kind_of, ticks_of
 from .ranges import check_numbers
@@ -88,13 +88,17 @@ def write_snapshot(path: Where, payload: Payload, compression: str = "none") -> 
         OSError: too little space (found out before anything is written), no such folder, not writable; what was there
             is then untouched.
     """
+    return _write(path, payload, compression, write_atomic)
+
+
+def _write(path: Where, payload: Payload, compression: str, replace: Callable[..., object]) -> Written:
     began = time.perf_counter()
     check_numbers(payload)
     data = encode(payload, compression, kind=kind_of(payload))
-    target = Path(path)
+    target = Path(path).resolve()
     check_space(target.parent, len(data))
-    written = write_atomic(target, data, mode=PRIVATE_FILE)
-    return Written(written, len(data), checksum_of(data), time.perf_counter() - began)
+    replace(target, data, mode=PRIVATE_FILE)
+    return Written(target, len(data), checksum_of(data), time.perf_counter() - began)
 
 
 def read_snapshot(path: Where) -> Payload:
@@ -179,9 +183,8 @@ class SnapshotFolder:
         with FileLock(self.folder / _LOCK, timeout=LOCK_TIMEOUT_S):
             self._remove_leftovers()
             path = self.folder / f"snapshot_{ticks:012d}_{self._instant(ticks, instant)}.msgpack"
-            written = write_snapshot(path, payload, self.compression)
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(lock_path(path))  # the name is never written again, and the folder has its own lock
+            # The folder's own lock is held, and the name is never written again.
+            written = _write(path, payload, self.compression, replace_content)
             self._remove_old(path)
         return written._replace(seconds=time.perf_counter() - began)
 

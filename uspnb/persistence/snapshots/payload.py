@@ -82,7 +82,8 @@ def snapshot_of(
 
     Args:
         state: S_t, of one series or stacked, of device arrays or NumPy's; it is fetched in one transfer, so this may
-            run in another thread than the one that computes, as long as nobody donates the arrays.
+            run in another thread than the one that computes, as long as nobody donates the arrays.  Of one series
+            `uspnb.model.packing.host_state` gives it for the least time.
         config: the settings under which the state came about.
         progress: what surrounds the state.
         telemetry: of the last tick, by the names of `Telemetry`; `kurtosis`, `dgm_entropy`, `adaptive_threshold`,
@@ -97,18 +98,19 @@ def snapshot_of(
     Raises:
         DomainError: labels or columns that are not one for each of the stacked states.
     """
-    outer, blocks = _blocks_of(state)
+    blocks = state_blocks(state)
+    outer = blocks["global"]
     numbers = {} if telemetry is None else telemetry
-    named = {} if assets is None else {"assets": _assets_block(assets, np.shape(outer.ticks))}
+    named = {} if assets is None else {"assets": _assets_block(assets, outer[".ticks"].shape)}
     return named | {
         "schema_version": config.schema_version,
         "timestamp": time.time_ns() if timestamp_ns is None else int(timestamp_ns),
         "config": {name: _plain(getattr(config, name)) for name in _written_fields(config)},
-        "global": blocks["global"],
+        "global": outer,
         "telemetry": {name: float(numbers.get(name, math.nan)) for name in TELEMETRY_NUMBERS},
         "flags": {
-            "degraded_inference": bool(np.any(outer.modes.degraded)),
-            "emergency": bool(np.any(outer.roughness.emergency)),
+            "degraded_inference": bool(np.any(outer[".modes.degraded"])),
+            "emergency": bool(np.any(outer[".roughness.emergency"])),
             "regime_change": bool(numbers["alarm"]) if "alarm" in numbers else None,
             "mode_collapse": bool(numbers["mode_collapse_warning"]) if "mode_collapse_warning" in numbers else None,
         },
@@ -119,15 +121,30 @@ def snapshot_of(
 
 def state_blocks(state: PredictorState) -> Payload:
     """The leaves of a state, or of stacked ones, as a snapshot holds them: the blocks "global" and "kernels"."""
-    return _blocks_of(state)[1]
+    leaves, structure = jax.tree.flatten(state)
+    if not all(type(leaf) is np.ndarray for leaf in leaves):
+        leaves = jax.device_get(leaves)
+    kernels, places = _places_of(structure)
+    blocks: dict[str, dict[str, np.ndarray]] = {key: {} for key in ("", *kernels)}
+    for (key, name), leaf in zip(places, leaves, strict=True):
+        blocks[key][name] = np.asarray(leaf)
+    return {"global": blocks.pop(""), "kernels": blocks}
 
 
-def _blocks_of(state: PredictorState) -> tuple[Any, Payload]:
-    """The state without its kernels in NumPy, and the blocks."""
-    without_kernels: Any = state._replace(kernels=())
-    outer, kernels = jax.device_get((without_kernels, state.kernels.by_name))
-    named = {snapshot_key(name): _leaves(kernels[name]) for name in state.kernels.by_name}
-    return outer, {"global": _leaves(outer), "kernels": named}
+@functools.lru_cache(maxsize=64)
+def _places_of(structure: Any) -> tuple[tuple[str, ...], list[tuple[str, str]]]:
+    """Keys of the kernels; of each leaf of a state that of its kernel, "" of none, and its path there.
+
+    At every snapshot, of few structures.
+    """
+    state: PredictorState = jax.tree.unflatten(structure, range(structure.num_leaves))
+    places = [("", "")] * structure.num_leaves
+    parts = [("", state._replace(kernels=KernelStates()))]
+    parts += [(snapshot_key(name), kernel) for name, kernel in state.kernels.items()]
+    for key, part in parts:
+        for path, place in jax.tree_util.tree_leaves_with_path(part):
+            places[place] = key, jax.tree_util.keystr(path)
+    return tuple(key for key, _ in parts[1:]), places
 
 
 def state_from(
@@ -343,10 +360,6 @@ def _plain(value: Any) -> Any:
 
 def _kernel(payload: Payload, name: str, like: PredictorState) -> PyTree:
     return _restored(_block(payload, "kernels", snapshot_key(name)), like.kernels[name], f"kernel {name}")
-
-
-def _leaves(tree: PyTree) -> dict[str, np.ndarray]:
-    return {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
 
 
 def _block(payload: Payload, *names: str) -> dict[str, Any]:
