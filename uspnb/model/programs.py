@@ -33,6 +33,9 @@ CPU_CODE = {"xla_cpu_use_fusion_emitters": False}
 # There XLA also breaks a sum of more than 32 numbers in two, for many threads; in the loop of one series each part
 # costs as much as the sum.
 SERIES_CODE = CPU_CODE | {"xla_disable_hlo_passes": "tree_reduction_rewriter"}
+# Of a tuning campaign compiling is half: at this level the program of the candidates is there in three fifths of the
+# time, and a tick of it takes 3 % longer.  The code of a GPU cannot do without the higher levels.
+CANDIDATES_CODE = SERIES_CODE | {"xla_backend_optimization_level": 1}
 State = TypeVar("State", PredictorState, StateRows)
 
 FORECAST_COLUMNS = ("prediction", "scale", "lower", "upper", "alarm_ratio")
@@ -128,19 +131,14 @@ def run_batch(
     return _in_blocks(run, result_layout(static).width, states, ticks)
 
 
-@functools.partial(jax.jit, static_argnums=0, compiler_options=CPU_CODE)
 def run_candidates(
-    static: PredictorConfig,
-    knobs: Float[Array, "lane knob"],
-    states: PredictorState,
-    ticks: Observation,
-    count: Count,
+    static: PredictorConfig, knobs: Any, states: PredictorState, ticks: Observation, count: Any
 ) -> tuple[PredictorState, Float[Array, "time lane column"]]:
     """Many settings at once, each with a series of its own; what no forecast needs is not computed.
 
     Args:
         static: what all lanes have in common.
-        knobs: the traced settings of each lane.
+        knobs: the traced settings of each lane, of shape (lane, knob).
         states: stacked states.
         ticks: columns of shape (time, lane).
         count: how many of the ticks are real.
@@ -149,6 +147,22 @@ def run_candidates(
         The states after them, and for every tick the `FORECAST_COLUMNS`: the forecast that was made for it one tick
         earlier [input units], and the largest ratio of a chart's statistic to its threshold.
     """
+    return _candidates_program(platform())(static, knobs, states, ticks, count)
+
+
+@functools.cache
+def _candidates_program(name: str) -> Any:
+    code: dict[str, Any] = CANDIDATES_CODE if name == "cpu" else CPU_CODE
+    return jax.jit(_run_candidates, static_argnums=0, compiler_options=code)
+
+
+def _run_candidates(
+    static: PredictorConfig,
+    knobs: Float[Array, "lane knob"],
+    states: PredictorState,
+    ticks: Observation,
+    count: Count,
+) -> tuple[PredictorState, Float[Array, "time lane column"]]:
     _traces["candidates"] += 1
 
     def one(own: Array, state: PredictorState, tick: Observation) -> tuple[PredictorState, Array]:
