@@ -14,12 +14,12 @@ Cholesky factorisation in NumPy between the runs.  `--plot FILE.svg` draws the c
 
 Settings and their defaults:
 
-    --ticks 1024        ticks of a run of one series
-    --calls 8           calls of a run of `step_batch`, in whole strides of 4
-    --repeats 7         repeats of a run
+    --ticks 512         ticks of a run of one series
+    --calls 4           calls of a run of `step_batch`, in whole strides of 4
+    --repeats 12        repeats of a run
     --batch 1000        assets of the stage batch
     --large 10_000      assets of the stage large
-    --fleet-ticks 60    ticks of a run of the fleet
+    --fleet-ticks 32    ticks of a run of the fleet
     --river-assets 50   assets that river is measured on
 """
 
@@ -41,7 +41,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import holoviews as hv
 import jax
 import numpy as np
 from gpu import MIB, SECOND, Peak, walks
@@ -51,7 +50,6 @@ import uspnb
 from uspnb.data import processes
 from uspnb.engine.fleet import Fleet
 from uspnb.model.records import Observation
-from uspnb.plots.style import themed
 from uspnb.predictor.functional import observations, scan_chunks
 
 SEED = 7970
@@ -295,14 +293,17 @@ def draw(rows: Sequence[Sequence[Any]], file: Path) -> None:
     Raises:
         FileNotFoundError: Chromium, which turns the figure into SVG, is not on PATH.
     """
+    import holoviews as hv
+    from bokeh.embed import file_html
+    from bokeh.resources import INLINE
+
     chromium = shutil.which("chromium")
     if chromium is None:
         raise FileNotFoundError("chromium is not on PATH; install Debian's package")
-    figure = _figure(rows)
     sync_playwright = importlib.import_module("playwright.sync_api").sync_playwright
     with tempfile.TemporaryDirectory() as scratch, sync_playwright() as play:
         page_file = Path(scratch) / "scaling.html"
-        hv.save(figure, page_file, backend="bokeh", resources="inline")
+        page_file.write_text(file_html(hv.render(_figure(rows), backend="bokeh"), INLINE), encoding="utf-8")
         browser = play.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--headless"])
         page = browser.new_page()
         page.goto(page_file.as_uri())
@@ -313,7 +314,12 @@ def draw(rows: Sequence[Sequence[Any]], file: Path) -> None:
 
 def _figure(rows: Sequence[Sequence[Any]]) -> Any:
     """Overlay of a fitted line and the points of each scale."""
-    colours = ("#2f86c8", "#e69f00", "#14a37f", "#cc79a7")
+    import holoviews as hv
+
+    importlib.import_module("uspnb.plots.drawing")  # loads the backend
+    style = importlib.import_module("uspnb.plots.style")
+
+    colours = (*style.CHART_COLOURS.values(), style.ONSET)
     parts = []
     for colour, (scale, *_, slope, _, _) in zip(colours, exponents(rows), strict=False):
         sizes, costs = (np.array([row[k] for row in rows if row[0] == scale], float) for k in (1, 2))
@@ -325,9 +331,9 @@ def _figure(rows: Sequence[Sequence[Any]]) -> Any:
     shown: Any = hv.Overlay(parts)
     return shown.opts(
         hv.opts.Overlay(
-            logx=True, logy=True, width=760, height=420, legend_position="top_left", toolbar=None,
+            logx=True, logy=True, width=760, height=420, padding=0.06, legend_position="top_left", toolbar=None,
             xlabel="size: assets of a call, ticks of the window, lags, kernels", ylabel="us of a tick or a call",
-            hooks=[themed("light"), _as_svg], title="",
+            hooks=[style.themed("light"), _as_svg], title="",
         )
     )  # fmt: skip
 
@@ -341,7 +347,7 @@ def chosen() -> argparse.Namespace:
     made = parser(__doc__, STAGES)
     sizes = {
         "--assets": [1, 10, 100, 1000, 10_000],
-        "--windows": [64, 96, 128, 192, 256, 384, 512],
+        "--windows": [64, 96, 128, 192, 256, 512],
         "--lags": [4, 8, 15, 30, 60],
         "--kernels": [1, 2, 3, 4],
     }
