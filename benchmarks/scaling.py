@@ -9,8 +9,10 @@ batch: a batch in one process, by `step_batch`, and in two, as a `Fleet` replays
 large: a batch ten times as large: time per asset against that batch's, and memory against the size of the states.
 
 Each stage runs in a process of its own.  The sizes of a scale are measured in turns after all have been compiled, and
-the smallest of the repeats is taken, so that a busy neighbour costs little.  A yardstick is the time of a 64 x 64
-Cholesky factorisation in NumPy between the runs.  `--plot FILE.svg` draws the costs (needs Chromium on PATH).
+the smallest of the repeats is taken.  Beside the time by the clock stands that of the processor, all threads and
+helper processes together: on a machine that is shared it is the cost, and exponents are fitted to it.  A yardstick is
+the time of a 64 x 64 Cholesky factorisation in NumPy between the runs.  `--plot FILE.svg` draws the costs (needs
+Chromium on PATH).
 
 Settings and their defaults:
 
@@ -43,6 +45,7 @@ from typing import Any
 
 import jax
 import numpy as np
+import psutil
 from gpu import MIB, SECOND, Peak, walks
 from tables import Table, cholesky_seconds, parser, show
 
@@ -63,14 +66,21 @@ INSTALL = "pip install river==0.26.1"
 KERNELS = uspnb.PredictorConfig().kernels
 # Largest exponents allowed.
 BARS = {"assets": 1.0, "window": 1.3, "lags": 2.2, "kernels": 1.0}
-COST = {"scale": "", "size": ",d", "us": ",.1f", "of": "", "yardsticks": ",.1f"}
+COST = {"scale": "", "size": ",d", "us": ",.1f", "processor us": ",.1f", "of": "", "yardsticks": ",.1f"}
 EXPONENTS = {
     "scale": "", "from": ",d", "to": ",d", "sizes": "d", "exponent": ".2f", "bar": ".1f", "within": "",
 }  # fmt: skip
-BESIDE = {"what": "", "ms a step": ",.2f", "yardsticks": ",.0f", "of step_batch": ",.2f"}
+BESIDE = {"what": "", "ms a step": ",.2f", "processor ms": ",.2f", "yardsticks": ",.0f", "of step_batch": ",.2f"}
 LARGE = {"what": "", "value": ",.2f", "unit": "", "bar": ""}
 COLUMNS = {"Cost": COST, "Exponents": EXPONENTS, "Beside a batch": BESIDE, "A large batch": LARGE}
 DRAW = "() => [...Bokeh.index][0].export('svg').ctx.get_serialized_svg(true)"
+
+
+def clocks(helpers: Sequence[psutil.Process] = ()) -> np.ndarray:
+    """Seconds by the clock and of the processor, of this process and of helpers."""
+    now, spent = time.perf_counter(), time.process_time()
+    times = [helper.cpu_times() for helper in helpers]
+    return np.array([now, spent + sum(each.user + each.system for each in times)])
 
 
 def exponent(sizes: Sequence[float], costs: Sequence[float]) -> float:
@@ -80,19 +90,19 @@ def exponent(sizes: Sequence[float], costs: Sequence[float]) -> float:
     return float(np.polyfit(np.log(sizes), np.log(costs), 1)[0])
 
 
-def in_turns(runs: Mapping[Any, Callable[[], float]], repeats: int) -> tuple[dict[Any, float], float]:
-    """The smallest result of each run over some rounds, and the median yardstick between the rounds [s]."""
-    taken: dict[Any, list[float]] = {name: [] for name in runs}
+def in_turns(runs: Mapping[Any, Callable[[], np.ndarray]], repeats: int) -> tuple[dict[Any, np.ndarray], float]:
+    """The smallest of both times of each run over some rounds, and the median yardstick between the rounds [s]."""
+    taken: dict[Any, list[np.ndarray]] = {name: [] for name in runs}
     sticks = []
     for _ in range(repeats):
         sticks.append(cholesky_seconds())
         for name, run in runs.items():
             taken[name].append(run())
-    return {name: min(spent) for name, spent in taken.items()}, statistics.median(sticks)
+    return {name: np.min(spent, axis=0) for name, spent in taken.items()}, statistics.median(sticks)
 
 
-def series_run(config: uspnb.PredictorConfig, ticks: int) -> Callable[[], float]:
-    """What measures a tick of one series [s], compiled, its windows full; each run takes the same ticks."""
+def series_run(config: uspnb.PredictorConfig, ticks: int) -> Callable[[], np.ndarray]:
+    """What measures a tick of one series by both clocks [s], compiled, its windows full; a run repeats its ticks."""
     predictor = uspnb.FunctionalPredictor(config)
     warm = max(WARM_TICKS, 2 * config.wtmm_buffer_size)
     y = processes.autoregression(warm + ticks, SEED).values
@@ -100,10 +110,10 @@ def series_run(config: uspnb.PredictorConfig, ticks: int) -> Callable[[], float]
     before, after = (Observation(*(column[part] for column in whole)) for part in (slice(warm), slice(warm, None)))
     state, _ = scan_chunks(predictor, predictor.init_state(), before)
 
-    def run() -> float:
-        began = time.perf_counter()
+    def run() -> np.ndarray:
+        began = clocks()
         scan_chunks(predictor, state, after)
-        return (time.perf_counter() - began) / ticks
+        return (clocks() - began) / ticks
 
     run()
     return run
@@ -137,12 +147,12 @@ class Batch:
         np.asarray(result.reference_prediction)
         self._done += 1
 
-    def run(self) -> float:
-        """Seconds of a call, the mean over a run."""
-        began = time.perf_counter()
+    def run(self) -> np.ndarray:
+        """Seconds of a call by both clocks, the mean over a run."""
+        began = clocks()
         for _ in range(self._calls):
             self._call()
-        return (time.perf_counter() - began) / self._calls
+        return (clocks() - began) / self._calls
 
     @property
     def bytes(self) -> int:
@@ -167,16 +177,21 @@ def series_costs(scale: str, configs: Mapping[int, list[dict[str, Any]]], option
     cost, stick = in_turns(runs, options.repeats)
     rows = []
     for size, many in configs.items():
-        seconds = statistics.mean(cost[size, k] for k in range(len(many)))
-        rows.append([scale, size, seconds * 1e6, "a tick of one series", seconds / stick])
+        seconds = np.mean([cost[size, k] for k in range(len(many))], axis=0)
+        rows.append(cost_row(scale, size, seconds, "a tick of one series", stick))
     return rows
+
+
+def cost_row(scale: str, size: int, seconds: np.ndarray, what: str, stick: float) -> list[Any]:
+    """A row of the costs, in yardsticks by the processor."""
+    return [scale, size, *(seconds * 1e6).tolist(), what, float(seconds[1]) / stick]
 
 
 def asset_costs(options: Any) -> list[list[Any]]:
     """Rows of a call of `step_batch`, by its size."""
     runs = {assets: Batch(assets, options.calls).run for assets in options.assets}
     cost, stick = in_turns(runs, options.repeats)
-    return [["assets", n, cost[n] * 1e6, "a call of step_batch", cost[n] / stick] for n in options.assets]
+    return [cost_row("assets", n, cost[n], "a call of step_batch", stick) for n in options.assets]
 
 
 def cost_stage(options: Any) -> list[Table]:
@@ -194,7 +209,7 @@ def exponents(rows: Sequence[Sequence[Any]]) -> list[list[Any]]:
     """A row for each scale of the costs that has two sizes or more."""
     fitted = []
     for scale, bar in BARS.items():
-        sizes, costs = [row[1] for row in rows if row[0] == scale], [row[2] for row in rows if row[0] == scale]
+        sizes, costs = [row[1] for row in rows if row[0] == scale], [row[3] for row in rows if row[0] == scale]
         slope = exponent(sizes, costs)
         if math.isfinite(slope):
             fitted.append([scale, min(sizes), max(sizes), len(sizes), slope, bar, "yes" if slope <= bar else "no"])
@@ -203,62 +218,63 @@ def exponents(rows: Sequence[Sequence[Any]]) -> list[list[Any]]:
 
 def batch_stage(options: Any) -> list[Table]:
     """A batch in one process, in two, and river beside it."""
-    assets, name = options.batch, f"{options.batch:,} assets"
+    assets = options.batch
     batch = Batch(assets, options.calls)
     before, first = in_turns({"batch": batch.run}, options.repeats)
     fleet = _fleet_seconds(assets, options)
     part = min(options.river_assets, assets)
     river = _river_seconds(part, options.repeats)
     after, last = in_turns({"batch": batch.run}, options.repeats)
-    one, stick = min(before["batch"], after["batch"]), (first + last) / 2
-    rows: list[list[Any]] = [
-        [f"{name}, step_batch, one process", one * 1e3, one / stick, 1.0],
-        [f"{name}, replay of a Fleet, two processes", fleet * 1e3, fleet / stick, fleet / one],
-    ]
+    one, stick = np.minimum(before["batch"], after["batch"]), (first + last) / 2
+
+    def row(what: str, seconds: np.ndarray) -> list[Any]:
+        wall, processor = seconds.tolist()
+        return [f"{assets:,} assets, {what}", wall * 1e3, processor * 1e3, wall / stick, wall / float(one[0])]
+
+    rows = [row("step_batch, one process", one), row("replay of a Fleet, two processes", fleet)]
     if river is None:
-        rows.append([f"river is not installed: {INSTALL}", None, None, None])
+        rows.append([f"river is not installed: {INSTALL}", None, None, None, None])
     else:
-        whole = river * assets
         orders = ", ".join(f"{name}={order}" for name, order in RIVER_ORDER.items())
-        told = f"{name}, river SNARIMAX({orders}) in a loop, from {part} of them"
-        rows.append([told, whole * 1e3, whole / stick, whole / one])
+        rows.append(row(f"river SNARIMAX({orders}) in a loop, from {part} of them", river * assets))
     note = f"A yardstick is {stick * 1e6:.1f} us; load average at the end {os.getloadavg()[0]:.1f}."
     return [Table("Beside a batch", BESIDE, rows, note)]
 
 
-def _fleet_seconds(assets: int, options: Any) -> float:
-    """Seconds of a step of a fleet in two processes, the smallest of the runs."""
+def _fleet_seconds(assets: int, options: Any) -> np.ndarray:
+    """Seconds of a step of a fleet in two processes by both clocks, the smallest of the runs."""
     y = walks(FLEET_WARM + options.repeats * options.fleet_ticks, assets).value
     spent = []
     with Fleet(y, workers=2) as fleet:
         fleet.step(FLEET_WARM)
         fleet.wait(timeout=600.0)
+        helpers = psutil.Process().children(recursive=True)
         for _ in range(options.repeats):
-            began = time.perf_counter()
+            began = clocks(helpers)
             fleet.step(options.fleet_ticks)
             fleet.wait(timeout=600.0)
-            spent.append((time.perf_counter() - began) / options.fleet_ticks)
-    return min(spent)
+            spent.append((clocks(helpers) - began) / options.fleet_ticks)
+    return np.min(spent, axis=0)
 
 
-def _river_seconds(assets: int, repeats: int) -> float | None:
+def _river_seconds(assets: int, repeats: int) -> np.ndarray | None:
     """Seconds of a tick of one model of river, a forecast and what it learns; None where river is not installed."""
     try:
         snarimax = importlib.import_module("river.time_series").SNARIMAX
     except ModuleNotFoundError:
         return None
     models = [snarimax(**RIVER_ORDER) for _ in range(assets)]
-    columns = walks(RIVER_WARM + repeats * RIVER_TICKS, assets).value.tolist()
+    rows = walks(RIVER_WARM + repeats * RIVER_TICKS, assets).value.tolist()
     spent = []
-    for k, row in enumerate(columns):
-        began = time.perf_counter()
-        for model, value in zip(models, row, strict=True):
-            if k > RIVER_ORDER["p"]:
-                model.forecast(horizon=1)
-            model.learn_one(value)
-        spent.append((time.perf_counter() - began) / assets)
-    runs = np.reshape(spent[RIVER_WARM:], (repeats, RIVER_TICKS))
-    return float(runs.mean(axis=1).min())
+    for k in range(len(rows) // RIVER_TICKS):
+        began = clocks()
+        for row in rows[k * RIVER_TICKS : (k + 1) * RIVER_TICKS]:
+            for model, value in zip(models, row, strict=True):
+                if k:
+                    model.forecast(horizon=1)
+                model.learn_one(value)
+        spent.append((clocks() - began) / RIVER_TICKS / assets)
+    return np.min(spent[RIVER_WARM // RIVER_TICKS :], axis=0)
 
 
 def large_stage(options: Any) -> list[Table]:
@@ -270,10 +286,12 @@ def large_stage(options: Any) -> list[Table]:
     large.run()
     grown, states = peak.mib(), large.bytes / MIB
     cost, stick = in_turns({"small": small.run, "large": large.run}, max(2, options.repeats // 2))
-    each, each_small = (cost["large"] / options.large, cost["small"] / options.batch)
+    (call, processor), (_, small_call) = cost["large"].tolist(), cost["small"].tolist()
+    each, each_small = processor / options.large, small_call / options.batch
     rows: list[list[Any]] = [
-        [f"{options.large:,} assets, a call", cost["large"] * 1e3, "ms", ""],
-        ["a call", cost["large"] / stick, "yardsticks", ""],
+        [f"{options.large:,} assets, a call", call * 1e3, "ms", ""],
+        ["a call, of the processor", processor * 1e3, "ms", ""],
+        ["a call, of the processor", processor / stick, "yardsticks", ""],
         ["an asset of it", each * 1e6, "us", ""],
         [f"an asset of {options.batch:,}", each_small * 1e6, "us", ""],
         ["an asset of the large against one of the small", each / each_small, "times", "1"],
@@ -322,7 +340,7 @@ def _figure(rows: Sequence[Sequence[Any]]) -> Any:
     colours = (*style.CHART_COLOURS.values(), style.ONSET)
     parts = []
     for colour, (scale, *_, slope, _, _) in zip(colours, exponents(rows), strict=False):
-        sizes, costs = (np.array([row[k] for row in rows if row[0] == scale], float) for k in (1, 2))
+        sizes, costs = (np.array([row[k] for row in rows if row[0] == scale], float) for k in (1, 3))
         level = np.exp(np.mean(np.log(costs) - slope * np.log(sizes)))
         label = f"{scale}: exponent {slope:.2f}"
         line: Any = hv.Curve((sizes, level * sizes**slope), "size", "us", label=label)
@@ -332,7 +350,7 @@ def _figure(rows: Sequence[Sequence[Any]]) -> Any:
     return shown.opts(
         hv.opts.Overlay(
             logx=True, logy=True, width=760, height=420, padding=0.06, legend_position="top_left", toolbar=None,
-            xlabel="size: assets of a call, ticks of the window, lags, kernels", ylabel="us of a tick or a call",
+            xlabel="size: assets of a call, ticks of the window, lags, kernels", ylabel="processor time [us]",
             hooks=[style.themed("light"), _as_svg], title="",
         )
     )  # fmt: skip
