@@ -154,7 +154,7 @@ def run_batch(
     return _in_blocks(run, result_layout(static).width, states, ticks)
 
 
-@Program
+@functools.partial(Program, options=SERIES_CODE)
 def run_candidates(
     static: PredictorConfig,
     knobs: Float[Array, "lane knob"],
