@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from uspnb.config.load import LARGEST_FILE_BYTES, config_hash, config_to_toml, load_config, parse_config
-from uspnb.config.schema import DECLARATIONS, DEFAULTS, SECTIONS, PredictorConfig
+from uspnb.config.schema import DECLARATIONS, DEFAULTS, SEASON_FIELDS, SECTIONS, PredictorConfig
 from uspnb.errors import ConfigError
 
 
@@ -55,7 +55,8 @@ def test_round_trip(config: PredictorConfig) -> None:
     assert config_hash(back) == config_hash(config)
 
 
-@pytest.mark.parametrize("name", sorted(DECLARATIONS))
+# A period needs a slot; tests/predictor/test_seasons.py has both.
+@pytest.mark.parametrize("name", sorted(DECLARATIONS.keys() - set(SEASON_FIELDS)))
 def test_each_field_can_be_set_alone_and_changes_the_hash(name: str) -> None:
     about, default = DECLARATIONS[name], DEFAULTS[name]
     if isinstance(default, bool):

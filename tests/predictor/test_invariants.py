@@ -5,6 +5,7 @@ Every run goes through the one program of `backtest`, so it compiles once.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import resource
 import subprocess
@@ -311,10 +312,11 @@ def test_nothing_but_missing_ticks() -> None:
     assert int(state.ticks) == 20 and int(state.frame.count) == 0
 
 
-def test_a_rejected_tick_touches_counters_alone() -> None:
+def test_a_rejected_tick_that_is_not_imputed_touches_counters_alone() -> None:
     values = autoregressive(1)
     state, _ = run(values[:300])
-    after, rows = run(np.array([np.nan]), np.array([300 * SECOND]), state)
+    tick = observations(np.array([np.nan]), np.array([300 * SECOND]))
+    after, rows = scan_chunks(FunctionalPredictor(dataclasses.replace(CONFIG, impute=False)), state, tick)
     assert results(rows).telemetry.rejected[0]
     expected = state._replace(ticks=state.ticks + 1, modes=after.modes, gate=after.gate)
     assert sha256_pytree(after) == sha256_pytree(expected)

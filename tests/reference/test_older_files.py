@@ -15,7 +15,7 @@ from uspnb.config.schema import PredictorConfig
 from uspnb.persistence.snapshots import config_from, read_snapshot
 
 # When the files were written, every kernel solved its equations at every tick.
-EVERY_TICK: dict[str, Any] = {"hilbert_stride": 1, "dgm_stride": 1}
+EVERY_TICK: dict[str, Any] = {"hilbert_stride": 1, "dgm_stride": 1, "impute": False}
 ARCHIVES = sorted(Path(__file__).with_name("stored").glob("files_*.zip"))
 
 

@@ -78,6 +78,11 @@ def unknown_name(what: str, name: str, names: Iterable[str], remedy: str = "") -
     return f"unknown {what} {name!r}" + (f" ({remedy})" if remedy else "")
 
 
+SEASON_FIELDS = ("season_first", "season_second")
+MOST_SEASONS = len(SEASON_FIELDS)
+# Places that are read beyond a period.
+SEASON_MARGIN = 48
+
 SECTIONS: dict[str, str] = {
     "core": "precision, platform, seed",
     "structural": "shapes and choices that are compiled in; the deep tier tunes them",
@@ -137,6 +142,9 @@ class PredictorConfig:
     dgm_stride: int = _declare(4, "structural", "ticks between two solves of the Deep Galerkin equation; between them its solution is read at the newest value", unit="ticks", low=1, high=64, added=True)
     dgm_adaptive_architecture: bool = _declare(True, "structural", "whether a rise in entropy moves the Deep Galerkin kernel to a larger trunk")
     hilbert_lags: int = _declare(48, "structural", "longest order of the Wiener-Hopf filter", unit="ticks", low=4, high=60, search=Search("deep", 12, 60, step=12))
+    impute: bool = _declare(True, "structural", "whether the forecast takes the place of a missing or refused tick in the window, instead of the window closing over it", added=True)
+    season_slots: int = _declare(0, "structural", "seasons that the Hilbert kernel has experts for", low=0, high=2, added=True)
+    season_capacity: int = _declare(1024, "structural", "places on the time grid that are remembered for seasons", unit="ticks", low=64, high=65_536, added=True)
     hilbert_features: int = _declare(48, "structural", "random Fourier features of the reproducing kernel space", low=8, high=256)
     hilbert_embedding: int = _declare(3, "structural", "delays that the random features see", low=1, high=8)
     sde_numel_integrations: int = _declare(100, "structural", "steps of a simulated path", low=50, high=200, search=Search("deep", 50, 200, step=1))
@@ -170,6 +178,8 @@ class PredictorConfig:
     score_scale_rate: float = _declare(0.03, "sensitivity", "rate of a kernel's own error scale", unit="1/tick", low=0.001, high=0.5, search=Search("deep", 0.01, 0.1, log=True))
     confidence_floor: float = _declare(1e-4, "sensitivity", "least confidence of a kernel", low=1e-12, high=0.25)
     forecast_clip: float = _declare(8.0, "sensitivity", "bound of a kernel's forecast around the last value, where the window does not reach further", unit="innovation scale", low=1.0, high=1e3)
+    season_first: int = _declare(0, "sensitivity", "period of the first season on the time grid, 0 for none", unit="ticks", low=0, high=65_536, locked=True, added=True)
+    season_second: int = _declare(0, "sensitivity", "period of the second season, 0 for none", unit="ticks", low=0, high=65_536, locked=True, added=True)
     kernel_ridge_lambda: float = _declare(1e-6, "sensitivity", "ridge of the regression on random features, per effective observation", low=1e-12, high=1.0, search=Search("deep", 1e-8, 1e-3, log=True))
     hilbert_filter_ridge: float = _declare(1e-3, "sensitivity", "ridge of the Wiener-Hopf filters, per effective observation", unit="scale^2", low=1e-12, high=10.0, search=Search("deep", 1e-6, 0.1, log=True))
     hilbert_score_forgetting: float = _declare(0.985, "sensitivity", "forgetting of the log score that aggregates orders and features", unit="1/tick", low=0.5, high=1.0, search=Search("deep", 0.9, 0.999))
@@ -269,6 +279,26 @@ class PredictorConfig:
                 f"log_sig_window = {self.log_sig_window} must not exceed wtmm_buffer_size = {self.wtmm_buffer_size}: "
                 "the log-signature reads that window; shorten it or lengthen the window"
             )
+        _check_seasons(self)
+
+    def with_seasons(self, *periods: int) -> PredictorConfig:
+        """The configuration with these seasons, at most two, and room to remember them.
+
+        Args:
+            periods: whole numbers of ticks, 2 or more, or none for no season.
+
+        Raises:
+            ConfigError: more than two, equal ones, no whole numbers, or a period out of range.
+        """
+        if len(periods) > MOST_SEASONS:
+            raise ConfigError(f"seasons = {periods!r} has {len(periods)} periods; give at most {MOST_SEASONS}")
+        if 0 in periods:
+            raise ConfigError(f"seasons = {periods!r} has a period of 0; give periods of 2 ticks or more, or none")
+        checked = [check_value(name, period) for name, period in zip(SEASON_FIELDS, periods, strict=False)]
+        needed = max(checked, default=0) + SEASON_MARGIN
+        capacity = max(DEFAULTS["season_capacity"], 1 << (needed - 1).bit_length())
+        declared = dict(zip(SEASON_FIELDS, [*checked, 0, 0], strict=False))
+        return dataclasses.replace(self, season_slots=len(checked), season_capacity=capacity, **declared)
 
     def _repr_html_(self) -> str:
         fields = dataclasses.fields(self)
@@ -397,6 +427,29 @@ def _range_text(about: Declaration) -> str:
         return str(int(bound)) if math.isfinite(bound) and bound == int(bound) and abs(bound) < 1e15 else f"{bound:g}"
 
     return f"[{text(about.low)}, {text(about.high)}]"
+
+
+def _check_seasons(config: PredictorConfig) -> None:
+    periods = [getattr(config, name) for name in SEASON_FIELDS]
+    if not all(isinstance(period, int) for period in periods):
+        return  # inside a program
+    for k, (name, period) in enumerate(zip(SEASON_FIELDS, periods, strict=True)):
+        if period == 1:
+            raise ConfigError(f"{name} = 1 is no season; a period is 2 ticks or more, 0 for none")
+        if period and k >= config.season_slots:
+            raise ConfigError(
+                f"{name} = {period} needs season_slots = {k + 1}, it is {config.season_slots}; "
+                "PredictorConfig().with_seasons(...) sets both"
+            )
+        if period + SEASON_MARGIN > config.season_capacity and period:
+            raise ConfigError(
+                f"{name} = {period} is longer than season_capacity - {SEASON_MARGIN} = "
+                f"{config.season_capacity - SEASON_MARGIN} ticks; raise season_capacity"
+            )
+    if periods[0] == periods[1] != 0:
+        raise ConfigError(f"season_first and season_second are both {periods[0]}; two seasons have different periods")
+    if periods[1] and not periods[0]:
+        raise ConfigError(f"season_second = {periods[1]} without season_first; name a single season season_first")
 
 
 def _check_order(config: PredictorConfig, low: str, high: str) -> None:

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 EARLIEST_NS = -(2**63) + 1
 GRID_NOTE = "no times were given: a regular grid of one second stands in for them"
+# By how much a duration may miss a whole number of ticks, relative to itself.
+MOST_OF_A_PERIOD = 1e-3
 YEAR_NAMES = ("year", "yr", "yyyy")
 
 # An instant as a number is in the unit that puts it between 1973 and 5138.
@@ -409,3 +411,34 @@ def _refuse_missing(missing: np.ndarray) -> None:
         f"{len(rows)} of {len(missing)} times are missing (NaT), the first in row {rows[0]}; drop those rows, or fill "
         "the times in"
     )
+
+
+def period_in_ticks(period: Any, timestamps_ns: Int[np.ndarray, "time"]) -> int:
+    """A period in ticks, given so or as a duration such as "1D", over the usual interval of the timestamps.
+
+    Raises:
+        DomainError: neither of both, or a duration that is no whole number of ticks.
+    """
+    import pandas as pd
+
+    if isinstance(period, numbers.Integral) and not isinstance(period, bool):
+        return int(period)
+    try:
+        if isinstance(period, (numbers.Number, np.generic)) and not isinstance(period, np.timedelta64):
+            raise TypeError
+        length = pd.Timedelta(period).value
+    except (TypeError, ValueError) as error:
+        raise DomainError(
+            f"the period {shown(period)} is neither a whole number of ticks nor a duration such as '1D'"
+        ) from error
+    intervals = np.diff(timestamps_ns)
+    if not np.any(intervals > 0):
+        raise DomainError(f"the period {shown(period)} has no interval of ticks to be counted in; give it in ticks")
+    interval = float(np.median(intervals[intervals > 0]))
+    ticks = length / interval
+    if abs(ticks - round(ticks)) > MOST_OF_A_PERIOD * abs(ticks):
+        raise DomainError(
+            f"the period {shown(period)} is {ticks:.6g} ticks of {interval / 1e9:.6g} s, no whole number; "
+            "give it in ticks"
+        )
+    return round(ticks)

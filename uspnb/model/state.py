@@ -18,6 +18,18 @@ LONG_INTERVALS_KEPT = 32
 CHART_COUNT = len(CHART_NAMES)
 
 
+class SeasonRing(NamedTuple):
+    """Values by their place on the time grid.
+
+    Attributes:
+        values: the newest `season_capacity` places, entry place modulo capacity [y].
+        place: of the newest tick, 0 for the first, -1 before it.
+    """
+
+    values: Float[Array, "capacity"]
+    place: Count
+
+
 class FrameState(NamedTuple):
     """The causal frame: where the series is and in what unit its increments are counted.
 
@@ -28,6 +40,7 @@ class FrameState(NamedTuple):
         spread: slow standard deviation about it [y].
         scale: scale of one-tick increments [y].
         age: ticks since the frame was last restarted; sets the rates.
+        season: `SeasonRing` where the configuration has season slots, else nothing.
     """
 
     window: Float[Array, "window"]
@@ -36,6 +49,7 @@ class FrameState(NamedTuple):
     spread: Scalar
     scale: Scalar
     age: Count
+    season: Any = ()
 
 
 class GateState(NamedTuple):
@@ -47,6 +61,7 @@ class GateState(NamedTuple):
         backward_run: ticks in a row that lie before the last accepted one but follow each other.
         backward_timestamp_ns: timestamp of the last such tick.
         skipped: whether the tick before was rejected, so that the next increment spans two ticks.
+        imputed: ticks in a row whose place a forecast has taken.
         intervals_ns: the last intervals between accepted ticks, oldest first, -1 where there was none yet.
         long_intervals_ns: the last of them that were long: nights, weekends, missing rows; likewise.
         outlier_run: outliers in a row that agree with one another.
@@ -67,6 +82,7 @@ class GateState(NamedTuple):
     backward_run: Count
     backward_timestamp_ns: Int[Array, ""]
     skipped: Flag
+    imputed: Count
     intervals_ns: Int[Array, "interval"]
     long_intervals_ns: Int[Array, "long_interval"]
     outlier_run: Count
@@ -268,6 +284,12 @@ class PredictorState(NamedTuple):
     kernels: KernelStates
 
 
+def _empty_ring(config: PredictorConfig) -> SeasonRing | tuple[()]:
+    if not config.season_slots:
+        return ()
+    return SeasonRing(jnp.zeros(config.season_capacity), jnp.full((), -1, jnp.int64))
+
+
 def empty_state(config: PredictorConfig, key: Key, kernels: KernelStates) -> PredictorState:
     """State before the first tick; every leaf is an array of its own, so that a caller may donate it.
 
@@ -292,13 +314,16 @@ def empty_state(config: PredictorConfig, key: Key, kernels: KernelStates) -> Pre
     return PredictorState(
         ticks=none(),
         key=key,
-        frame=FrameState(jnp.zeros(config.wtmm_buffer_size), none(), zero(), zero(), zero(), none()),
+        frame=FrameState(
+            jnp.zeros(config.wtmm_buffer_size), none(), zero(), zero(), zero(), none(), _empty_ring(config)
+        ),
         gate=GateState(
             no(),
             none(),
             none(),
             none(),
             no(),
+            none(),
             jnp.full(INTERVALS_KEPT, -1, jnp.int64),
             jnp.full(LONG_INTERVALS_KEPT, -1, jnp.int64),
             none(),

@@ -12,13 +12,15 @@ import numpy as np
 
 from ..config.schema import PredictorConfig
 from ..data.axis import late_note
-from ..errors import DomainError, OrderWarning, PartialResultError
+from ..errors import ConfigError, DomainError, OrderWarning, PartialResultError
 from ..model.packing import unpack
 from ..runtime.cluster import Client, Outcome, alone, checked_client, outcomes
 from .functional import FunctionalPredictor, observations, scan_chunks
 
 if TYPE_CHECKING:
     import xarray as xr
+
+    from ..data.series import Series
 
 TICKS_WORTH_A_BAR = 20_000
 
@@ -29,6 +31,7 @@ def backtest(
     *,
     times: Any = None,
     unit: str = "",
+    seasons: Any = None,
     progress: bool | None = None,
 ) -> xr.Dataset:
     """Replay a series tick by tick and return every forecast, made before the tick that it is for.
@@ -41,13 +44,15 @@ def backtest(
             size says); taken from the series' own index or column of times where it has one, else a regular grid of
             one second.
         unit: of integers of times, "s", "ms", "us" or "ns", instead of what their size says.
+        seasons: at most two periods after which the series resembles itself, in ticks or as durations: (48, 336),
+            ("1D", "7D"); those of the configuration where left out.
         progress: whether to show a bar; by default for runs of 20,000 ticks and more.
 
     Returns:
         The Dataset of `uspnb.predictor.results`: dims time, kernel, chart and, for a 2-D series, asset.
 
     Raises:
-        DomainError: a series or times that cannot be used; the message says why and what to do.
+        DomainError: a series, times or seasons that cannot be used; the message says why and what to do.
 
     Warns:
         OrderWarning: more than a tenth of the ticks are refused for their order.
@@ -58,8 +63,8 @@ def backtest(
     from ..data.series import read_series
     from .results import to_dataset
 
-    predictor = FunctionalPredictor(config)
     read = read_series(series, times, unit=unit)
+    predictor = FunctionalPredictor(with_seasons(config, seasons, read))
     late = late_note(read.timestamps_ns)
     if late:
         warnings.warn(late, OrderWarning, stacklevel=2)
@@ -79,6 +84,24 @@ def backtest(
         np.asarray(results.confidence_upper[-1]),
     )
     return to_dataset(results.telemetry, following, read, predictor.config)
+
+
+def with_seasons(config: PredictorConfig | None, seasons: Any, series: Series) -> PredictorConfig | None:
+    """The configuration with seasons, given in ticks or as durations over the typical interval of a series.
+
+    Raises:
+        DomainError: neither, more than two, or a duration that is no whole number of ticks.
+    """
+    if seasons is None:
+        return config
+    from ..data.times import period_in_ticks
+
+    given = list(seasons) if isinstance(seasons, (list, tuple, np.ndarray)) else [seasons]
+    periods = (period_in_ticks(one, series.timestamps_ns) for one in given)
+    try:
+        return (PredictorConfig() if config is None else config).with_seasons(*periods)
+    except ConfigError as error:
+        raise DomainError(str(error)) from error
 
 
 def backtest_many(

@@ -41,6 +41,7 @@ def compare(
     dataset: xr.Dataset | None = None,
     *,
     times: Any = None,
+    seasons: Any = None,
     progress: bool | None = None,
 ) -> xr.Dataset:
     """Score uspnb's one-step forecasts beside those of simple rivals, all on the same ticks.
@@ -53,7 +54,7 @@ def compare(
         baselines: names among "last_value" and "recursive_ar".
         burn_in: ticks at the start that are not scored; by default 300, or a tenth of a series shorter than 3000.
         dataset: the result of `backtest` on the same series, where there is one; it is then not run again.
-        times, progress: as in `backtest`.
+        times, seasons, progress: as in `backtest`; the rivals know of no seasons.
 
     Returns:
         Dataset with dims `forecaster` and `metric` (and `asset`): `score` [input units, coverage 1], `relative` (score
@@ -68,7 +69,7 @@ def compare(
     names = _checked_baselines(baselines)
     start = _checked_burn_in(burn_in, len(read))
     if dataset is None:
-        dataset = backtest(read, config, progress=progress)
+        dataset = backtest(read, config, seasons=seasons, progress=progress)
     level = float(dataset.attrs["confidence_level"])
     y = read.values.reshape(len(read), -1)
     forecasts = {OWN: _own_forecast(dataset, read)}

@@ -37,7 +37,7 @@ def test_what_is_not_finite_is_rejected_and_forgotten(gate_run, value):
     verdict, _, frame, modes = gate_run(values)
     np.testing.assert_array_equal(verdict.accepted, ~((np.arange(200) >= 100) & (np.arange(200) < 110)))
     assert verdict.not_finite[100:110].all() and not verdict.not_finite[:100].any() and not verdict.outlier.any()
-    for leaf in frame:
+    for leaf in jax.tree.leaves(frame):
         np.testing.assert_array_equal(leaf[109], leaf[99])
     assert modes.degraded[100:111].all() and not modes.degraded[112:].any()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -108,12 +110,12 @@ BAD_TICKS = {
 
 
 @pytest.mark.parametrize("kind", list(BAD_TICKS))
-def test_a_rejected_tick_touches_counters_and_modes_only(replay, walked, kind):
+def test_a_rejected_tick_that_is_not_imputed_touches_counters_and_modes_only(replay, walked, kind):
     values, state, results = walked
     value, seconds = BAD_TICKS[kind]
     value = values[-1] if value == 0.0 else value
     stamp = int(state.gate.last_timestamp_ns) + seconds * SECOND
-    after, telemetry = replay([value], [stamp], state=state)
+    after, telemetry = replay([value], [stamp], state=state, config=dataclasses.replace(CONFIG, impute=False))
     for name in ("frame", "forecast", "score", "charts", "roughness", "weight", "kernels", "key"):
         _assert_same(getattr(after, name), getattr(state, name))
     counters = {"backward_run", "backward_timestamp_ns", "skipped", "outlier_run", "outlier_streak", "outlier_value"}

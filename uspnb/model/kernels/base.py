@@ -9,11 +9,30 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
-from ...array_types import Array, Count, Flag, Float, Key, PyTree, Scalar
+from ...array_types import Array, Bool, Count, Flag, Float, Int, Key, PyTree, Scalar
 from ...config.schema import PredictorConfig
 
 # Ticks ahead that a kernel forecasts.
 HORIZONS = 1
+# Places about the one a period before the forecast's, counted from a period ago.
+NEIGHBOURS = (-1, 1, 2, 3, 4)
+
+
+class SeasonInputs(NamedTuple):
+    """What the frame tells of the seasons; their number is that of the slots of the configuration.
+
+    Attributes:
+        rows: for each slot the values at `NEIGHBOURS` places after the one a period ago, and the newest value, less the
+            one a period ago [units of s_t]; zero where the slot sleeps.
+        periods: [slots of the time grid], 0 where none is declared.
+        awake: whether enough periods have been seen.
+        place: of the newest tick on the time grid, 0 for the first.
+    """
+
+    rows: Float[Array, "slot neighbour"]
+    periods: Int[Array, "slot"]
+    awake: Bool[Array, "slot"]
+    place: Count
 
 
 class KernelInputs(NamedTuple):
@@ -35,6 +54,7 @@ class KernelInputs(NamedTuple):
         holder_exponent: last valid Holder exponent H_t of the path (0.5 before the first).
         stiffness_low, stiffness_high: thresholds theta_L < theta_H of the solver switch, from H_t.
         volatile: whether the volatility regime is high (volatility above its own slow mean).
+        season: `SeasonInputs` where the configuration has season slots, else nothing.
     """
 
     path: Float[Array, "window"]
@@ -50,6 +70,7 @@ class KernelInputs(NamedTuple):
     stiffness_low: Scalar
     stiffness_high: Scalar
     volatile: Flag
+    season: Any = ()
 
 
 class KernelOutput(NamedTuple):

@@ -1,11 +1,18 @@
-"""The causal frame: rolling window, level, spread and scale, updated after a tick has been scored."""
+"""The causal frame: rolling window, level, spread and scale, updated after a tick has been scored.
+
+Its long memory is a ring of values by their place on the time grid, in which a season stands where it was a period ago,
+whatever was missing in between.
+"""
 
 from __future__ import annotations
 
 import jax.numpy as jnp
+import numpy as np
 
-from ...array_types import Array, Flag, Float, Scalar
-from ..state import FrameState
+from ...array_types import Array, Count, Flag, Float, Int, Scalar
+from ...config.schema import PredictorConfig
+from ..kernels.base import NEIGHBOURS, SeasonInputs
+from ..state import FrameState, SeasonRing
 
 SCALE_RATE = 0.02
 LEVEL_RATE = 0.001
@@ -15,9 +22,14 @@ WARM_UP_WINSOR = 1e4
 RESTART_AGE = 8
 UNSET = 10.0
 REACH = 50.0
+# A season is believed once so many of its periods have been seen (MATH: it loses before).
+PERIODS_NEEDED = 5
+ROW_BOUND = 100.0
 
 
-def push(frame: FrameState, value: Scalar, released: Flag, floor: float | Scalar) -> FrameState:
+def push(
+    frame: FrameState, value: Scalar, released: Flag, floor: float | Scalar, slots: Count | None = None
+) -> FrameState:
     """Take an accepted tick into the window and move level, spread and scale towards it.
 
     Scales are updated through their ratio to the new value, s <- s sqrt(1 + r ((d/s)^2 - 1)), so that no square of an
@@ -28,6 +40,7 @@ def push(frame: FrameState, value: Scalar, released: Flag, floor: float | Scalar
         value: y_t, finite [y].
         released: the tick opens a new level; the past is shifted to it and the rates start anew.
         floor: smallest scale relative to the values [1].
+        slots: places on the time grid since the last tick of the window; needed for its ring, where there is one.
 
     Returns:
         The frame that knows the tick.
@@ -59,6 +72,7 @@ def push(frame: FrameState, value: Scalar, released: Flag, floor: float | Scalar
         spread=spread,
         scale=scale,
         age=age + 1,
+        season=() if slots is None or not frame.season else _push_season(frame.season, value, shift, slots),
     )
 
 
@@ -96,3 +110,51 @@ def hold_scales(new: FrameState, old: FrameState, hold: Flag) -> FrameState:
 def _follow(scale: Scalar, deviation: Scalar, rate: Scalar, bound: Scalar) -> Scalar:
     ratio = jnp.clip(deviation / scale, -bound, bound)
     return scale * jnp.sqrt(1.0 + rate * (ratio * ratio - 1.0))
+
+
+def periods_of(config: PredictorConfig) -> Int[Array, "slot"]:
+    """The declared periods [ticks of the grid], 0 for a slot without one."""
+    declared = (config.season_first, config.season_second)[: config.season_slots]
+    return jnp.stack([jnp.asarray(period, jnp.int64) for period in declared])
+
+
+def _push_season(ring: SeasonRing, value: Scalar, shift: Scalar, slots: Count) -> SeasonRing:
+    """Take a tick in at its place, so many slots after the one before; slots in between lie on the line to it.
+
+    A tick in the slot of the one before replaces it.
+
+    Args:
+        ring: before the tick.
+        value: y_t [y].
+        shift: what the past is moved by [y], other than 0 where a new level begins.
+        slots: places on the time grid since the last accepted tick, 0 or more.
+    """
+    first = ring.place < 0
+    capacity = ring.values.shape[0]
+    place = jnp.where(first, 0, ring.place + slots)
+    values = jnp.where(first, value, ring.values + shift)
+    before = values[jnp.maximum(ring.place, 0) % capacity]
+    # How far behind the newest place each entry lies.
+    behind = (place - np.arange(capacity)) % capacity
+    between = value + (before - value) * behind / jnp.maximum(slots, 1)
+    return SeasonRing(jnp.where((behind < slots) | (behind == 0), between, values), place)
+
+
+def season_inputs(config: PredictorConfig, ring: SeasonRing, scale: Scalar) -> SeasonInputs:
+    """What a kernel is told of the seasons.
+
+    Args:
+        ring: with the newest tick.
+        scale: s_t [y].
+    """
+    capacity = ring.values.shape[0]
+    periods = periods_of(config)
+    usable = jnp.maximum(periods, 2)
+    origin = ring.place - usable
+    # A short period's future neighbours would lie beyond the newest tick.
+    ahead = jnp.minimum(np.array(NEIGHBOURS)[None, :], usable[:, None])
+    values = ring.values[jnp.concatenate([origin[:, None], origin[:, None] + ahead], axis=1) % capacity]
+    rows = jnp.concatenate([values[:, 1:], ring.values[ring.place % capacity] * jnp.ones((len(values), 1))], axis=1)
+    awake = (periods >= 2) & (ring.place + 1 >= PERIODS_NEEDED * periods)
+    rows = jnp.clip((rows - values[:, :1]) / scale, -ROW_BOUND, ROW_BOUND)
+    return SeasonInputs(jnp.where(awake[:, None], rows, 0.0), periods, awake, ring.place)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 
-from ...array_types import Array, Flag, Float, Int, Scalar
+from ...array_types import Array, Count, Flag, Float, Int, Scalar
 from ...config.schema import PredictorConfig
 from ..records import Observation
 from ..state import FrameState, GateState, ModeState
@@ -25,6 +25,10 @@ USUAL_AFTER = 2  # earlier intervals of about the same length
 COARSE_RATE = 0.5
 COARSE_FACTOR = 4.0
 RUN_MEMORY = 0.002
+# A usual gap of so many places is a night or a weekend, which has none; rows missing at random leave shorter ones.
+CLOSED = 8
+# Ticks in a row that forecasts stand in for; then the window waits.
+MOST_IMPUTED = 48
 
 
 class Verdict(NamedTuple):
@@ -37,6 +41,8 @@ class Verdict(NamedTuple):
         stale, sparse, frozen: doubts about an accepted tick.
         gap: the increment to this tick spans a missing stretch, usual or not.
         value: y_t, or the last accepted tick where this one is not finite.
+        slots: places on the time grid since the last tick of the window; one over closed hours.
+        imputed: a refused tick whose place the forecast that is out takes.
     """
 
     accepted: Flag
@@ -49,6 +55,8 @@ class Verdict(NamedTuple):
     frozen: Flag
     gap: Flag
     value: Scalar
+    slots: Count
+    imputed: Flag
 
 
 def inspect(
@@ -67,7 +75,7 @@ def inspect(
     are a new level; so are four times as many that do not, for nothing is rejected for ever.  As many ticks that come
     in their own order, but before the last accepted one, mean that the last one's clock was wrong.
     """
-    skipped = gate.skipped
+    skipped, before = gate.skipped, gate
     finite = jnp.isfinite(tick.value) & (jnp.abs(tick.value) <= LARGEST)
     last = frame.window[-1]
     value = jnp.where(finite, tick.value, last)
@@ -86,6 +94,7 @@ def inspect(
     gate, outlier, released = _outlier(config, gate, frame, value, fit)
     accepted = fit & ~outlier
     gate = _repeats(config, gate, frame, value, accepted, released)
+    imputed = ~accepted & ~out_of_order & (frame.count > 0) & (gate.imputed < MOST_IMPUTED) & config.impute
     measured = accepted & gate.clock_started & (elapsed > 0)
     intervals = jnp.concatenate([gate.intervals_ns[1:], elapsed[None]])
     long_intervals = jnp.concatenate([gate.long_intervals_ns[1:], elapsed[None]])
@@ -95,6 +104,7 @@ def inspect(
         intervals_ns=jnp.where(measured, intervals, gate.intervals_ns),
         long_intervals_ns=jnp.where(accepted & long, long_intervals, gate.long_intervals_ns),
         skipped=jnp.where(out_of_order, gate.skipped, ~accepted),
+        imputed=jnp.where(accepted, 0, gate.imputed + imputed),
     )
     verdict = Verdict(
         accepted=accepted,
@@ -107,8 +117,19 @@ def inspect(
         frozen=gate.frozen,
         gap=long | released | clock_released | skipped,
         value=value,
+        slots=jnp.where(imputed, 1, _slots(before, elapsed, interval, long & ~sparse)),
+        imputed=imputed,
     )
     return gate, verdict
+
+
+def _slots(gate: GateState, elapsed: Int[Array, ""], interval: Scalar, usual: Flag) -> Count:
+    """Places on the time grid from the last tick of the window, accepted or imputed, to one so much later."""
+    known = gate.clock_started & (interval > 0) & (elapsed >= 0)
+    places = jnp.round(elapsed / jnp.maximum(interval, 1.0)).astype(jnp.int64)
+    closed = usual & (places >= CLOSED)
+    left = jnp.where(gate.imputed > 0, jnp.maximum(places - gate.imputed, 1), places)
+    return jnp.where(known & ~closed, left, 1)
 
 
 def _clock(config: PredictorConfig, gate: GateState, tick: Observation, backward: Flag) -> tuple[GateState, Flag]:

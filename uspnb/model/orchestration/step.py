@@ -14,7 +14,7 @@ from ..state import ForecastState, FrameState, KernelStates, PredictorState, emp
 from .adapt import compute_adaptive_jko_params, compute_adaptive_stiffness_thresholds
 from .cusum import update_charts
 from .emit import Outcome, emit
-from .frame import hold_scales, push
+from .frame import hold_scales, push, season_inputs
 from .gate import Verdict, inspect
 from .identify import identify
 from .jko import clip_forecasts, fuse_kernel_outputs, mixture_scale
@@ -51,7 +51,9 @@ def orchestrate_step(
 ) -> tuple[PredictorState, PredictionResult]:
     """Gate, score, alarm, push, identify, forecast, transport, fuse, set the modes, emit.
 
-    A rejected tick leaves everything but counters and modes as it was; the forecast that is out stays out.
+    A rejected tick is imputed: the forecast that is out takes its place in the window, learned from and scored by
+    nobody, and the next forecast is one tick longer.  Where it cannot be (out of order, too many in a row, `impute`
+    off), everything but counters and modes stays as it was, and so does the forecast that is out.
 
     Args:
         config: settings; static fields are compiled in.
@@ -64,8 +66,9 @@ def orchestrate_step(
     gate, verdict = inspect(config, state.gate, state.frame, state.modes, tick)
     modes = update_degraded(config, state.modes, verdict)
     judged = state._replace(ticks=state.ticks + 1, gate=gate, modes=modes)
+    verdict = verdict._replace(value=jnp.where(verdict.imputed, state.forecast.mean, verdict.value))
     advanced, outcome = _advance(config, judged, tick, verdict)
-    new = jax.tree.map(lambda a, b: jnp.where(verdict.accepted, a, b), advanced, judged)
+    new = jax.tree.map(lambda a, b: jnp.where(verdict.accepted | verdict.imputed, a, b), advanced, judged)
     mode = operating_mode(new.modes.degraded, new.roughness.emergency)
     return new, emit(state, new, tick, verdict, outcome, mode)
 
@@ -97,8 +100,12 @@ def _advance(
         tails,
     )
 
-    frame = push(state.frame, value, verdict.released, config.numerical_epsilon)
-    frame = hold_scales(frame, state.frame, verdict.frozen)
+    frame = push(state.frame, value, verdict.released, config.numerical_epsilon, verdict.slots)
+    frame = hold_scales(frame, state.frame, verdict.frozen | verdict.imputed)
+    frame = frame._replace(
+        count=jnp.where(verdict.imputed, state.frame.count, frame.count),
+        age=jnp.where(verdict.imputed, state.frame.age, frame.age),
+    )
     path = jnp.clip((frame.window - value) / frame.scale, -PATH_BOUND, PATH_BOUND)
     roughness, spectrum, character = identify(config, state.roughness, state.spectrum, path, frame.count)
 
@@ -128,6 +135,8 @@ def _advance(
     )
 
     proxy, widening = _dispersion(state.gate.proxy, tick.dispersion_proxy)
+    # After m imputed ticks the forecast is one of m + 1 steps.
+    widening = widening * jnp.sqrt(1.0 + state.gate.imputed)
     scale = mixture_scale(weight, means, score.kernel_error) * frame.scale * widening
     mean = value + jnp.sum(weight * means) * frame.scale
     slow = reference_of(config, outputs)
@@ -152,18 +161,18 @@ def _advance(
         window,
         inputs.volatile,
     )
-    new = state._replace(
-        frame=frame,
-        gate=state.gate._replace(proxy=proxy),
-        forecast=forecast,
-        score=score,
-        charts=charts,
-        roughness=roughness,
-        spectrum=spectrum,
-        modes=modes._replace(quantile=quantile),
-        weight=weight,
-        kernels=kernels,
-    )
+    # An imputed value is no evidence of anything.
+    held = {
+        "score": score,
+        "charts": charts,
+        "roughness": roughness,
+        "spectrum": spectrum,
+        "modes": modes._replace(quantile=quantile),
+        "weight": weight,
+    }
+    for name, found in held.items():
+        held[name] = jax.tree.map(lambda a, b: jnp.where(verdict.imputed, a, b), getattr(state, name), found)
+    new = state._replace(frame=frame, gate=state.gate._replace(proxy=proxy), forecast=forecast, kernels=kernels, **held)
     outcome = Outcome(
         residuals=residuals,
         alarm=alarm,
@@ -210,6 +219,7 @@ def _kernel_inputs(
         stiffness_low=low,
         stiffness_high=high,
         volatile=volatility > VOLATILE,
+        season=season_inputs(config, frame.season, frame.scale) if frame.season else (),
     )
 
 

@@ -31,9 +31,12 @@ Payload = dict[str, Any]
 Migration = Callable[[Payload], Payload]
 
 # Leaves that a state got after snapshots had been written without them, and what a new state holds there.
-ADDED = {".gate.long_intervals_ns": -1, ".gate.usual_run": 1.0, ".roughness.stationary": False} | dict.fromkeys(
-    (".spectrum.frequency", ".spectrum.power", ".spectrum.paley_wiener_integral"), np.nan
-)
+ADDED = {
+    ".gate.long_intervals_ns": -1,
+    ".gate.usual_run": 1.0,
+    ".gate.imputed": 0,
+    ".roughness.stationary": False,
+} | dict.fromkeys((".spectrum.frequency", ".spectrum.power", ".spectrum.paley_wiener_integral"), np.nan)
 # Of kernels: what was not solved yet is solved at the next tick.
 ADDED |= dict.fromkeys((".coefficients.slow", ".coefficients.features", ".coefficients.ticks"), 0)
 ADDED |= {f".solution.{name}": 0 for name in Solution._fields}

@@ -10,17 +10,18 @@ coefficients applied at every tick; the short one, which forgets fast, is solved
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ...array_types import Array, Count, Flag, Float, Key, Scalar
-from ...config.schema import PredictorConfig
-from ..cadence import on_stride, where_due
-from .base import KernelInputs, KernelOutput
-from .regression import RidgeState, ridge_init, ridge_learn
+from ....array_types import Array, Bool, Count, Flag, Float, Key, Scalar
+from ....config.schema import PredictorConfig
+from ...cadence import on_stride, where_due
+from ..base import KernelInputs, KernelOutput
+from ..regression import RidgeState, ridge_init, ridge_learn
+from .seasonal import EXPERTS, FORGETTING, seasonal_forecasts, seasonal_init
 
 FAST_LAGS = 4
 FAST_ORDERS = (1, 2, 3, 4, FAST_LAGS + 2)
@@ -32,6 +33,7 @@ EMBEDDING_BOUND = 4.0
 FORECAST_BOUND = 8.0
 WARM_UP = 20
 REFERENCE_FORGETTING = 0.998
+SEASONAL_SCORE_FORGETTING = 0.97
 # While the regressions are young they are solved at every tick.
 SETTLED = 128
 
@@ -66,6 +68,7 @@ class HilbertState(NamedTuple):
         learned: ticks learned from.
         frequency, phase: the random Fourier features, drawn once from the key.
         coefficients: of the long regressions.
+        seasonal: `SeasonalState` where the configuration has season slots, else nothing.
     """
 
     slow: RidgeState
@@ -84,6 +87,7 @@ class HilbertState(NamedTuple):
     frequency: Float[Array, "wave delay"]
     phase: Float[Array, "wave"]
     coefficients: Coefficients
+    seasonal: Any = ()
 
 
 class HilbertDiagnostics(NamedTuple):
@@ -112,14 +116,23 @@ def slow_orders(lags: int) -> tuple[int, ...]:
 
 
 def _expert_orders(config: PredictorConfig) -> np.ndarray:
-    return np.concatenate([[0], slow_orders(config.hilbert_lags), FAST_ORDERS, [0]]).astype(float)
+    seasonal = [0] * (EXPERTS if config.season_slots else 0)
+    return np.concatenate([[0], slow_orders(config.hilbert_lags), FAST_ORDERS, [0], seasonal]).astype(float)
 
 
 def _is_slow(config: PredictorConfig) -> np.ndarray:
     """Which experts make up the reference: all but the filters of fast forgetting."""
     slow = np.ones(len(_expert_orders(config)), bool)
-    slow[-1 - len(FAST_ORDERS) : -1] = False
+    first = 1 + len(slow_orders(config.hilbert_lags))
+    slow[first : first + len(FAST_ORDERS)] = False
     return slow
+
+
+def _awake(config: PredictorConfig, inputs: KernelInputs) -> Bool[Array, "expert"] | None:
+    """Which experts are asked, the seasonal ones once a season has been seen; None for all of them."""
+    if not config.season_slots:
+        return None
+    return jnp.ones(len(_expert_orders(config)), bool).at[-EXPERTS:].set(jnp.any(inputs.season.awake))
 
 
 def init(config: PredictorConfig, key: Key) -> HilbertState:
@@ -154,6 +167,7 @@ def init(config: PredictorConfig, key: Key) -> HilbertState:
         coefficients=Coefficients(
             jnp.zeros((len(slow_orders(config.hilbert_lags)), slow)), jnp.zeros(random), jnp.zeros((), jnp.int64)
         ),
+        seasonal=seasonal_init(config),
     )
 
 
@@ -170,17 +184,21 @@ def step(
     Prediction, Learning, and Games, ch. 2.
     """
     del key
-    state = _learn(config, state, inputs)
+    awake = _awake(config, inputs)
+    state = _learn(config, state, inputs, awake)
     slow_row, fast_row, random_row, unit = _features(config, state, inputs)
     coefficients = _solve_where_due(config, state, inputs.ticks)
     fast = nested_forecasts(state.fast, fast_row, config.hilbert_filter_ridge)[jnp.asarray(FAST_ORDERS) - 1]
     random = coefficients.features @ random_row * unit
     forecasts = jnp.concatenate([jnp.zeros(1), coefficients.slow @ slow_row, fast, random[None]])
+    if config.season_slots:
+        seasonal, own = seasonal_forecasts(config, state.seasonal, inputs)
+        state, forecasts = state._replace(seasonal=seasonal), jnp.concatenate([forecasts, own])
     # A return to where the window has been is no wild forecast, however far the newest tick lies out.
     low = jnp.minimum(-FORECAST_BOUND, jnp.min(inputs.path))
     high = jnp.maximum(FORECAST_BOUND, jnp.max(inputs.path))
     forecasts = jnp.clip(forecasts, low, high)
-    weight = jax.nn.softmax(state.score)
+    weight = jax.nn.softmax(state.score, where=awake)
     aggregate = weight @ forecasts
     state = state._replace(
         slow_pending=slow_row,
@@ -192,8 +210,11 @@ def step(
         coefficients=coefficients,
     )
     orders = jnp.asarray(_expert_orders(config))
-    reference = jax.nn.softmax(state.slow_score, where=jnp.asarray(_is_slow(config))) @ forecasts
-    diagnostics = HilbertDiagnostics(weight, weight @ orders, weight[-1], reference)
+    lasting = jnp.asarray(_is_slow(config)) if awake is None else jnp.asarray(_is_slow(config)) & awake
+    reference = jax.nn.softmax(state.slow_score, where=lasting) @ forecasts
+    diagnostics = HilbertDiagnostics(
+        weight, weight @ orders, weight[len(orders) - 1 - (EXPERTS if config.season_slots else 0)], reference
+    )
     return state, KernelOutput(aggregate[None], jnp.sqrt(state.variance)[None], diagnostics)
 
 
@@ -270,7 +291,9 @@ def _bordered_factor(
     return jax.lax.linalg.cholesky(bordered, symmetrize_input=False)
 
 
-def _learn(config: PredictorConfig, state: HilbertState, inputs: KernelInputs) -> HilbertState:
+def _learn(
+    config: PredictorConfig, state: HilbertState, inputs: KernelInputs, awake: Bool[Array, "expert"] | None
+) -> HilbertState:
     learn = inputs.learn
     target = jnp.clip(inputs.increment, -TARGET_BOUND, TARGET_BOUND)
     gamma = config.hilbert_forgetting
@@ -279,8 +302,17 @@ def _learn(config: PredictorConfig, state: HilbertState, inputs: KernelInputs) -
     rate = jnp.maximum(1.0 / (state.learned + 1.0), config.score_scale_rate)
     variance = state.variance + rate * (jnp.minimum(error, 16.0 * state.variance) - state.variance)
     # Student-t log density with 5 degrees of freedom, constants dropped: bounded influence of one bad tick.
+    forgetting = config.hilbert_score_forgetting
     loss = 3.0 * jnp.log1p(jnp.square(target - state.forecasts) / (5.0 * state.variance))
-    score = config.hilbert_score_forgetting * state.score - loss
+    if awake is not None:
+        # A sleeping expert shares the fortune of the aggregate, and has its record when it wakes.
+        loss = jnp.where(awake, loss, 3.0 * jnp.log1p(error / (5.0 * state.variance)))
+        # With seasons no one expert is best all the time: the mix changes faster.
+        forgetting = jnp.where(awake[-1], jnp.minimum(forgetting, SEASONAL_SCORE_FORGETTING), forgetting)
+        seasonal = state.seasonal
+        equations = _learn_row(seasonal.equations, seasonal.pending, inputs.increment, FORGETTING, warm)
+        state = state._replace(seasonal=seasonal._replace(equations=equations))
+    score = forgetting * state.score - loss
     slow_score = REFERENCE_FORGETTING * state.slow_score - loss
     return state._replace(
         slow=_learn_row(state.slow, state.slow_pending, inputs.increment, gamma, warm),
