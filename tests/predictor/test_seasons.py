@@ -56,7 +56,7 @@ def test_what_is_no_season_is_refused_by_name(seasons: Any, message: str) -> Non
         ({"season_slots": 1, "season_first": 1000}, "raise season_capacity"),
     ],
 )
-def test_a_configuration_that_contradicts_itself_is_refused(settings: dict[str, int], message: str) -> None:
+def test_a_configuration_that_contradicts_itself_is_refused(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         uspnb.PredictorConfig(**settings)
 
