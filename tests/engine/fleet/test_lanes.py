@@ -45,7 +45,7 @@ def test_two_processes_give_the_bits_of_one_and_a_helper_that_dies_is_told(narro
         first, second = (one.columns(shown, 0, 40)[1] for one in (alone, fleet))
         np.testing.assert_array_equal(first, second)
         computation: Any = fleet._only.timeline.computation
-        helpers = [lane._link for _, lane in computation.lanes if isinstance(lane, RemoteLane)]
+        helpers: list[Any] = [lane._link for _, lane in computation.lanes if isinstance(lane, RemoteLane)]
         assert len(helpers) == 1 and helpers[0].exit_code is None
         helpers[0].kill()
         fleet.run()
@@ -184,7 +184,8 @@ def test_after_a_helper_has_ended_nothing_is_computed_any_more(narrow: None) -> 
     advance(lanes, y, 0, 1)
     for _, lane in lanes.lanes:
         if isinstance(lane, RemoteLane):
-            lane._link.kill()
+            child: Any = lane._link
+            child.kill()
     for _ in range(2):
         with pytest.raises(LaneFault, match="has ended"):
             advance(lanes, y, 1, 2)

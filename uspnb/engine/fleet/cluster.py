@@ -32,6 +32,7 @@ REPLAYED_TICKS = 64
 MOST_ASKS = 4 * REPLAYED_TICKS
 MOST_LOSSES = 5  # of workers in a row, without an answer in between
 PAUSE_S = 0.5
+SUSPICION_S = 2.0  # after which a worker that was thought to be lost, and that the scheduler still has, is tried again
 ANSWERED = ("ticks", "states", "warm")
 REMEDY = "what is in the store is kept: make the fleet anew on a cluster that has workers"
 
@@ -98,7 +99,7 @@ class ClusterHosts:
         self.closing = threading.Event()
         self._lock = threading.Lock()
         self._shares: Counter[str] = Counter()
-        self._suspects: set[str] = set()
+        self._suspects: dict[str, float] = {}  # when they were thought to be lost
         self._versions: dict[str, str] | None = None
 
     def shares(self, lanes: int) -> list[int]:
@@ -138,7 +139,7 @@ class ClusterHosts:
         with self._lock:
             self._shares[address] -= 1
             if suspect:
-                self._suspects.add(address)
+                self._suspects[address] = time.monotonic()
 
     def move(self, address: str) -> bool:
         """Whether a share had better leave this worker, as another has two fewer; it counts as gone then."""
@@ -153,10 +154,13 @@ class ClusterHosts:
         while not self.closing.is_set():
             with self._lock:
                 workers = worker_addresses(self._client)
-                self._suspects.intersection_update(workers)  # the scheduler has noticed; who comes back is another one
-                free = [one for one in workers if one not in self._suspects]
-                if free:
-                    address = min(free, key=lambda one: self._shares[one])
+                # Those that the scheduler has missed too are forgotten: who comes back is another one.
+                self._suspects = {one: when for one, when in self._suspects.items() if one in workers}
+                tried = [one for one in workers if one not in self._suspects] or [
+                    one for one, when in self._suspects.items() if time.monotonic() > when + SUSPICION_S
+                ]
+                if tried:
+                    address = min(tried, key=lambda one: self._shares[one])
                     self._shares[address] += 1
                     return address
             if time.monotonic() > given_up:
