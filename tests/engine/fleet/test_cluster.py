@@ -208,7 +208,7 @@ def test_what_is_installed_on_a_worker_must_be_what_is_installed_here(
 ) -> None:
     monkeypatch.setattr(cluster_module, "versions", lambda: {"uspnb": "0.0.1", "jax": "1", "platform": "cpu"})
     with pytest.raises(
-        LaneFault, match=rf"has uspnb {uspnb.__version__} and not 0\.0\.1, jax .* would give other bits"
+        LaneFault, match=rf"has uspnb '{uspnb.__version__}' and not '0\.0\.1', jax .* would give other bits"
     ):
         ClusterHosts(two_workers).host()
 

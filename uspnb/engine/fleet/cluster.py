@@ -6,6 +6,7 @@ states, does the same again, and has the same bits; what was answered once is no
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections import Counter
@@ -48,6 +49,8 @@ class Shard:
     """The far end of a share, an actor on a worker; its calls are numbered, so that none is done twice or left out."""
 
     def __init__(self) -> None:
+        runtime.enable_compilation_cache()
+        runtime.keep_freed_memory()
         self._next = 0
         self._far: FarEnd | None = None
 
@@ -79,7 +82,8 @@ class Shard:
 
 def versions() -> dict[str, str]:
     """On what the bits of a process depend, by name."""
-    return {name: metadata.version(name) for name in ("uspnb", "jax", "jaxlib")} | {"platform": runtime.platform()}
+    installed = {name: metadata.version(name) for name in ("uspnb", "jax", "jaxlib", "numpy")}
+    return installed | {"XLA_FLAGS": os.environ.get("XLA_FLAGS", ""), "platform": runtime.platform()}
 
 
 class ClusterHosts:
@@ -175,7 +179,7 @@ class ClusterHosts:
         with self._lock:
             here = self._versions or versions() | {"platform": there["platform"]}
             self._versions = here
-        differing = [f"{name} {there[name]} and not {here[name]}" for name in here if there[name] != here[name]]
+        differing = [f"{name} {there[name]!r} and not {here[name]!r}" for name in here if there[name] != here[name]]
         if differing:
             raise LaneFault(
                 f"the worker {address} has {', '.join(differing)}, and would give other bits; install there what is "
