@@ -134,8 +134,17 @@ def test_shares_come_back_to_a_worker_that_is_started_anew(both: Both, two_worke
     both.advance(4, 8)
     assert len(set(both.addresses())) == 1
     two_workers.wait_for_workers(2, timeout=PATIENCE_S)
-    both.advance(8, 50)
+    both.advance(8, 30)  # has an actor made ready there
+    ready = [link._ready for link in both.links() if link._ready is not None]
+    assert len(ready) == 2 and len(set(both.addresses())) == 1
+    both.there.configure(PredictorConfig(confidence_level=0.5))
+    both.here.configure(PredictorConfig(confidence_level=0.5))
+    for one in ready:
+        one.result(timeout=PATIENCE_S)
+    both.advance(30, 70)
     assert sorted(both.addresses()) == sorted(2 * list(set(both.addresses())))
+    kill(two_workers, both.addresses()[0])
+    both.advance(70, 74)
 
 
 def test_a_worker_killed_in_the_middle_of_a_tick_is_made_good(both: Both, two_workers: Client) -> None:
@@ -210,7 +219,7 @@ def test_what_is_installed_on_a_worker_must_be_what_is_installed_here(
     with pytest.raises(
         LaneFault, match=rf"has uspnb '{uspnb.__version__}' and not '0\.0\.1', jax .* would give other bits"
     ):
-        ClusterHosts(two_workers).host()
+        ClusterHosts(two_workers).host(None)
 
 
 def test_a_call_that_is_not_the_next_one_is_refused() -> None:

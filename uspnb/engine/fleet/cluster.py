@@ -101,8 +101,9 @@ class ClusterHosts:
         self._client: Client = checked_client(client)
         self.count = len(worker_addresses(self._client))
         self.closing = threading.Event()
+        self.movers = ThreadPoolExecutor(1, thread_name_prefix="uspnb-mover")
         self._lock = threading.Lock()
-        self._shares: Counter[str] = Counter()
+        self._places: dict[object, str] = {}  # shares by worker; lost ones are still noted where they were
         self._suspects: dict[str, float] = {}  # when they were thought to be lost
         self._versions: dict[str, str] | None = None
 
@@ -117,56 +118,64 @@ class ClusterHosts:
     def close(self) -> None:
         """Whoever waits for a worker stops."""
         self.closing.set()
+        self.movers.shutdown(wait=False, cancel_futures=True)
 
-    def host(self) -> Hosted:
-        """A new actor on the worker with the fewest shares; waits for one `WORKER_PATIENCE_S`.
+    def host(self, share: object, address: str = "") -> Hosted:
+        """A new actor on the worker with the fewest shares, or on the one that `elsewhere` has named; waits for a
+        worker `WORKER_PATIENCE_S`.
 
         Raises:
             LaneFault: no worker came, or what is installed there differs.
             WorkerLost: it went away meanwhile.
             UspnbError: the scheduler was lost.
         """
-        address = self._chosen()
-        hosted = None
+        address, hosted = address or self._chosen(share), None
         try:
             hosted = Hosted(self._client, Shard, address)
             self._check_versions(address, hosted.call("versions"))
         except BaseException as error:
-            self.leave(address, hosted, suspect=isinstance(error, WorkerLost))
+            if hosted is not None:
+                hosted.release()
+            if isinstance(error, WorkerLost):
+                self.suspect(address)
             raise
         return hosted
 
-    def leave(self, address: str, hosted: Hosted | None, *, suspect: bool = False) -> None:
-        """A share is no longer there; whether the worker is thought to be lost."""
-        if hosted is not None:
-            hosted.release()
+    def suspect(self, address: str) -> None:
+        """A worker is thought to be lost."""
         with self._lock:
-            self._shares[address] -= 1
-            if suspect:
-                self._suspects[address] = time.monotonic()
+            self._suspects[address] = time.monotonic()
 
-    def move(self, address: str) -> bool:
-        """Whether a share had better leave this worker, as another has two fewer; it counts as gone then."""
+    def settle(self, share: object, address: str) -> None:
+        """Note where a share is."""
         with self._lock:
+            self._places[share] = address
+
+    def elsewhere(self, share: object) -> str | None:
+        """The worker that a share had better move to, as it has two fewer; it counts as there from now on."""
+        with self._lock:
+            here, counts = self._places[share], Counter(self._places.values())
             workers = [one for one in worker_addresses(self._client) if one not in self._suspects]
-            crowded = bool(workers) and self._shares[address] - min(self._shares[one] for one in workers) > 1
-            self._shares[address] -= crowded
-        return crowded
+            emptiest = min(workers, key=lambda one: counts[one], default=here)
+            if counts[here] - counts[emptiest] < 2:
+                return None
+            self._places[share] = emptiest
+            return emptiest
 
-    def _chosen(self) -> str:
+    def _chosen(self, share: object) -> str:
         given_up = time.monotonic() + cluster.WORKER_PATIENCE_S
         while not self.closing.is_set():
             with self._lock:
-                workers = worker_addresses(self._client)
+                self._places.pop(share, None)
+                counts, workers = Counter(self._places.values()), worker_addresses(self._client)
                 # Those that the scheduler has missed too are forgotten: who comes back is another one.
                 self._suspects = {one: when for one, when in self._suspects.items() if one in workers}
                 tried = [one for one in workers if one not in self._suspects] or [
                     one for one, when in self._suspects.items() if time.monotonic() > when + SUSPICION_S
                 ]
                 if tried:
-                    address = min(tried, key=lambda one: self._shares[one])
-                    self._shares[address] += 1
-                    return address
+                    self._places[share] = min(tried, key=lambda one: counts[one])
+                    return self._places[share]
             if time.monotonic() > given_up:
                 raise LaneFault(
                     f"all workers of the cluster are gone and none came back within {cluster.WORKER_PATIENCE_S:g} s; "
@@ -192,7 +201,9 @@ class ClusterLink:
 
     What needs no answer is sent with what does.  A thread of its own waits for the answer, and makes a lost share good:
     a new actor takes the states of the moment, does again what was asked since, and the call that was interrupted.  The
-    moment is moved on every `REPLAYED_TICKS` ticks; states that somebody keeps from before it are fetched then.
+    moment is moved on every `REPLAYED_TICKS` ticks; states that somebody keeps from before it are fetched then.  Where
+    another worker has two shares fewer, such as one that was started anew, an actor is made ready there meanwhile,
+    which takes over at the next such time.
 
     Args:
         hosts: where the share may be.
@@ -201,11 +212,13 @@ class ClusterLink:
     def __init__(self, hosts: ClusterHosts) -> None:
         self._hosts = hosts
         self._hosted: Hosted | None = None
+        self._ready: Future[Hosted] | None = None  # where the share moves to
         self._calls = 0
         self._opening: dict[str, Any] = {}
         self._config = ""
         self._base: Any = None  # states of the moment, None for cold ones
         self._done: list[Ask] = []  # since the moment, in order
+        self._first: list[Ask] = []  # of a new actor, before all else
         self._waiting: list[Ask] = []  # not yet sent
         self._ticks = 0  # in `_done`
         self._kept: set[int] = set()  # numbers that the far end holds and somebody needs
@@ -254,6 +267,8 @@ class ClusterLink:
         self._thread.shutdown(wait=False, cancel_futures=True)
         if self._hosted is not None:
             self._hosted.release()
+        if self._ready is not None:
+            self._ready.add_done_callback(_released)
 
     def _noted(self, message: Ask) -> Ask:
         """The message as it is to be sent, with what it changes here noted."""
@@ -302,9 +317,9 @@ class ClusterLink:
         # What the far end still keeps of them it may drop, and a new one has none of them.
         self._waiting = [Ask({"ask": "drop", "dropped": sorted(self._kept)})]
         self._kept.clear()
-        self._opening["config"] = self._config
+        self._opening = self._opening | {"config": self._config}
         self._done, self._ticks = [ticks], ticks.head["count"]
-        self._hosts_elsewhere()
+        self._move()
         return answer
 
     def _present(self) -> int:
@@ -316,28 +331,48 @@ class ClusterLink:
                 break
         return 0
 
-    def _hosts_elsewhere(self) -> None:
-        """Leave a worker that has more shares than another, at a moment when that costs least."""
-        hosted = self._hosted
-        if hosted is not None and self._hosts.move(hosted.address):
+    def _move(self) -> None:
+        """Leave a crowded worker for an actor that is ready elsewhere, or have one made ready there."""
+        here, ready = self._hosted, self._ready
+        assert here is not None
+        if ready is None:
+            address = self._hosts.elsewhere(self)
+            if address is not None:
+                self._ready = self._hosts.movers.submit(self._made_ready, address, Ask(self._opening))
+        elif ready.done():
+            self._ready = None
+            if not ready.cancelled() and ready.exception() is None:  # else it is tried again next time
+                here.release()
+                here, self._calls = ready.result(), 1
+                settings = Ask({"ask": "configure", "dropped": [], "config": self._config})
+                self._hosted, self._first = here, [settings, *self._since_opening()]
+            self._hosts.settle(self, here.address)
+
+    def _made_ready(self, address: str, opening: Ask) -> Hosted:
+        hosted = self._hosts.host(self, address)
+        try:
+            hosted.call("do", 0, [opening], [Ask({"ask": "warm", "dropped": []})])
+        except BaseException:
             hosted.release()
-            self._hosted = None
+            raise
+        return hosted
 
     def _carried(self, answered: list[Ask]) -> list[Any]:
         """Have everything that waits done, and these; their answers.  What a lost worker had is made good first."""
         losses = 0
         while True:
             try:
-                again = self._revive() if self._hosted is None else []
-                hosted = self._hosted
-                assert hosted is not None
-                answers = hosted.call("do", self._calls, [*again, *self._waiting], answered)
-                self._calls += 1
+                if self._hosted is None:
+                    self._hosted, self._calls = self._hosts.host(self), 0
+                    self._first = [Ask(self._opening), *self._since_opening()]
+                answers = self._hosted.call("do", self._calls, [*self._first, *self._waiting], answered)
+                self._calls, self._first = self._calls + 1, []
                 return answers
             except WorkerLost as lost:
                 losses += 1
                 if self._hosted is not None:
-                    self._hosts.leave(self._hosted.address, self._hosted, suspect=True)
+                    self._hosts.suspect(self._hosted.address)
+                    self._hosted.release()
                     self._hosted = None
                 if losses > MOST_LOSSES:
                     raise LaneFault(
@@ -345,12 +380,16 @@ class ClusterLink:
                         f"({lost}); give the workers more memory, or more of them; {REMEDY}"
                     ) from lost
 
-    def _revive(self) -> list[Ask]:
-        """A new actor, and what it has to be asked first."""
-        self._hosted, self._calls = self._hosts.host(), 0
+    def _since_opening(self) -> list[Ask]:
+        """What a new actor is asked, so that it has the states of now."""
         base = [] if self._base is None else [Ask({"ask": "take", "dropped": []}, self._base)]
-        return [Ask(self._opening), *base, *self._done]
+        return [*base, *self._done]
 
 
 def _only_drops(message: Ask) -> Ask:
     return Ask({"ask": "drop", "dropped": message.head["dropped"]})
+
+
+def _released(ready: Future[Hosted]) -> None:
+    if not ready.cancelled() and ready.exception() is None:
+        ready.result().release()
