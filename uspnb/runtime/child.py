@@ -32,7 +32,7 @@ class Message(NamedTuple):
     """What crosses the pipe: a JSON object, and bytes such as those of arrays."""
 
     head: dict[str, Any]
-    body: bytes | memoryview = b""
+    body: bytes = b""
 
 
 class ChildEnded(OSError):

@@ -12,7 +12,7 @@ from collections.abc import Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import CancelledError, wait
 from typing import Any, NamedTuple
 
-from ..errors import DomainError, UspnbError
+from ..errors import DomainError, ResourceBusyError, UspnbError
 
 # What `distributed` calls so; it is an optional package, and its own annotations mix values with coroutines.
 Client = Any
@@ -22,6 +22,7 @@ WORKER_PATIENCE_S = 60.0
 POLL_S = 5.0
 GLANCE_S = 0.2  # between two looks at whether the worker that a call waits for is still there
 LONGEST_CALL_S = 600.0
+CONNECT_S = 10.0
 # How Dask's scheduler begins its report on a task that it cannot load; the cause follows.
 UNREADABLE = "Error during deserialization of the task graph"
 
@@ -46,6 +47,32 @@ class WorkerLost(UspnbError):
 
 class Lacks(NamedTuple):
     """What a call returns on a worker that lacks what it works on; it is called again with the whole of it."""
+
+
+@contextlib.contextmanager
+def connected(address: str) -> Iterator[Client]:
+    """The client of the scheduler at an address such as tcp://10.0.0.5:8786, closed in the end.
+
+    Raises:
+        DomainError: `distributed` is not installed, or it is no address.
+        ResourceBusyError: nobody answers there.
+    """
+    try:
+        from distributed import Client
+    except ModuleNotFoundError as error:
+        raise DomainError(
+            f"a scheduler needs the package {error.name}; install it with: pip install 'uspnb[cluster]'"
+        ) from error
+    try:
+        client = Client(address, set_as_default=False, timeout=CONNECT_S)
+    except OSError as error:
+        raise ResourceBusyError(f"no scheduler answers at {address!r} within {CONNECT_S:g} s ({error})") from error
+    except (ValueError, TypeError) as error:
+        raise DomainError(f"{address!r} is no address of a scheduler ({error}); give tcp://HOST:PORT") from error
+    try:
+        yield client
+    finally:
+        client.close()
 
 
 def checked_client(client: Any) -> Client:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import os
 import signal
@@ -23,7 +24,8 @@ from uspnb.engine.fleet import cluster as cluster_module
 from uspnb.engine.fleet import lanes as lanes_module
 from uspnb.engine.fleet.cluster import ClusterHosts, ClusterLink, Shard
 from uspnb.engine.fleet.lanes import FleetComputation, LaneFault
-from uspnb.errors import DomainError, UspnbError
+from uspnb.engine.service import command
+from uspnb.errors import DomainError, ResourceBusyError, UspnbError
 from uspnb.runtime import cluster
 from uspnb.runtime.cluster import Hosted, WorkerLost, worker_addresses
 from uspnb.sources import Ticks
@@ -183,6 +185,38 @@ def test_a_fleet_with_a_store_records_every_tick_once_although_workers_are_lost(
         fleet.step(1)
         fleet.wait(until=36, timeout=PATIENCE_S)
         np.testing.assert_array_equal(fleet.columns(shown, 0, 36)[1], expected[:36])
+
+
+def test_a_fleet_of_the_command_line_takes_up_its_store_on_a_cluster(
+    two_workers: Any, table: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    line = argparse.ArgumentParser()
+    command.add_arguments(line)
+    source, names = tmp_path / "walks.csv", [f"w{k}" for k in range(ASSETS)]
+    options = line.parse_args(
+        f"--fleet --source {source} --scheduler {two_workers.scheduler.address} --once --store states.db".split()
+    )
+    config = PredictorConfig(snapshot_interval_steps=10)
+    for ticks in (20, 30):
+        lines = [",".join("" if np.isnan(cell) else repr(float(cell)) for cell in row) for row in table[:ticks]]
+        source.write_text("\n".join([",".join(names), *lines]))
+        assert command._serve_fleet(options, config) == 0
+    with Fleet(table[:30], workers=1) as alone, Fleet(table, assets=names, config=config, store="states.db") as later:
+        assert later.status.ticks == 30
+        alone.run()
+        alone.wait(timeout=PATIENCE_S)
+        states = [
+            one._only.timeline.computation.states(one._only.timeline.computation.keep()) for one in (alone, later)
+        ]
+    jax.tree.map(np.testing.assert_array_equal, states[0], states[1])
+    options.scheduler = "tcp://127.0.0.1:9"
+    monkeypatch.setattr(cluster, "CONNECT_S", 0.2)
+    with pytest.raises(ResourceBusyError, match=r"no scheduler answers at 'tcp://127\.0\.0\.1:9'"):
+        command._serve_fleet(options, config)
+    options.scheduler = "somewhere://x"
+    with pytest.raises(DomainError, match="is no address of a scheduler"):
+        command._serve_fleet(options, config)
 
 
 def test_states_that_nobody_holds_any_more_are_let_go(both: Both) -> None:

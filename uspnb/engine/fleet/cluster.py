@@ -259,7 +259,7 @@ class ClusterLink:
         Raises:
             LaneFault: the share cannot go on: no worker, or the scheduler was lost.
         """
-        return Message({}, memoryview(self._answers.pop(0).result()))
+        return Message({}, self._answers.pop(0).result().tobytes())
 
     def close(self, timeout_s: float | None = None) -> None:
         """Let the actor go; nothing is waited for."""

@@ -282,7 +282,7 @@ class RemoteLane:
         except ChildEnded as error:
             raise self._ended(error) from error
 
-    def _answer(self) -> bytes | memoryview:
+    def _answer(self) -> bytes:
         try:
             return self._link.receive().body
         except (ChildEnded, ValueError) as error:  # ValueError: it was closed
