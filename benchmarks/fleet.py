@@ -141,12 +141,17 @@ def page_stage(options: Any) -> Rows:
 @contextlib.contextmanager
 def workers(count: int) -> Iterator[Any]:
     """The client of so many worker processes of one thread each."""
+    import dask.config
     from distributed import Client, LocalCluster
 
-    made = LocalCluster(
-        n_workers=count, processes=True, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0"
-    )
-    with made as cluster, contextlib.closing(Client(cluster, set_as_default=False)) as client:
+    # Else a worker that takes longer than 15 s to start anew is given up.
+    with (
+        dask.config.set({"distributed.deploy.lost-worker-timeout": "1 h"}),
+        LocalCluster(
+            n_workers=count, processes=True, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0"
+        ) as cluster,
+        contextlib.closing(Client(cluster, set_as_default=False)) as client,
+    ):
         client.wait_for_workers(count)
         yield client
 

@@ -268,7 +268,9 @@ def test_what_cannot_be_is_refused(two_workers: Client, table: np.ndarray) -> No
         Fleet(table, client="tcp://127.0.0.1:8786")
 
 
-def test_a_worker_that_lacks_the_class_is_named(two_workers: Client) -> None:
+def test_an_object_on_a_worker_and_what_keeps_it_from_being_there(
+    two_workers: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def broken() -> None:
         raise ModuleNotFoundError("No module named 'uspnb'")
 
@@ -280,6 +282,9 @@ def test_a_worker_that_lacks_the_class_is_named(two_workers: Client) -> None:
     hosted = Hosted(two_workers, dict, address)
     with pytest.raises(KeyError, match="x"):
         hosted.call("pop", "x")
+    assert hosted.call("setdefault", "x", 3) == 3
+    monkeypatch.setattr(two_workers, "direct_to_workers", False)  # through the scheduler
+    assert hosted.call("pop", "x") == 3
     hosted.release()
 
 
