@@ -222,7 +222,7 @@ def lost_stage(options: Any) -> Rows:
         stored, done = fleet.stored, fleet.status.ticks
         _, recorded = fleet.columns(SHOWN, 0, ticks)
         stamps = fleet._only.timeline.recording.read(0, ticks, (slice(0, 1),))[1]
-    with Fleet(y, ring=ticks) as local:
+    with Fleet(y, ring=ticks, workers=1) as local:
         local.run()
         local.wait(phase="finished", timeout=PATIENCE_S)
         _, expected = local.columns(SHOWN, 0, ticks)

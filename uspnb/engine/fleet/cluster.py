@@ -27,9 +27,9 @@ from .lanes import FarEnd, LaneFault
 # Shares of one worker take turns there: while rows of one are on their way, another is computed.  A lost worker's
 # shares go to as many others.
 SHARES_A_WORKER = 2
-# What is asked of a new actor again at most [ticks].  States are 60 kB an asset, which take as long to fetch as a few
-# ticks to compute; a tick of 2,000 assets on one worker takes 0.1 s, so that a lost one is made good within 15 s.
-REPLAYED_TICKS = 64
+# What is asked of a new actor again at most [ticks].  To fetch the states takes about as long as two ticks, a sixteenth
+# of the time; two shares of 500 assets are computed again within 9 s by one worker that has a quarter of a core.
+REPLAYED_TICKS = 32
 MOST_ASKS = 4 * REPLAYED_TICKS
 MOST_LOSSES = 5  # of workers in a row, without an answer in between
 PAUSE_S = 0.5
