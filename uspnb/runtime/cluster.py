@@ -218,8 +218,8 @@ class Hosted:
     """An object that lives on one worker until it is released or the worker is lost: an actor of Dask.
 
     Calls go to the worker by Dask's own message for actors, straight or, for ``Client(..., direct_to_workers=False)``,
-    through the scheduler.  Dask's own class for that is not used: it knows none but the default client, makes a call again by
-    itself when the connection breaks, and waits without end for one that the worker refuses.
+    through the scheduler.  Dask's own class for that is not used: it knows none but the default client, makes a call
+    again by itself when the connection breaks, and waits without end for one that the worker refuses.
 
     Args:
         client: of the cluster.
