@@ -2,28 +2,38 @@
 
 The stage engine measures ticks per second of a replay as fast as it can, with one process and with two, and the
 processor time of a tick.  The stage page serves the fleet page, opens it in a headless Chromium and reads there how
-many states a reader saw and how old they were.
+many states a reader saw and how old they were.  The stage cluster computes on a Dask cluster of one worker process with
+one thread, then of two.  The stage lost ends a worker with SIGKILL again and again while a fleet with a store runs, and
+compares what was recorded with a fleet that computes here.
 
 Settings and their defaults:
 
-    --assets 500  series
-    --ticks 200   ticks of the stage engine
-    --seconds 30  length of the stage page
+    --assets 500   series
+    --ticks 200    ticks of the stages engine and cluster
+    --seconds 30   length of the stage page
+    --hosted 2000  series of the stages cluster and lost
+    --kills 5      of the stage lost
 """
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import resource
 import shutil
+import signal
+import tempfile
 import threading
 import time
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from tables import Table, parser, show
 
+from uspnb.config.schema import PredictorConfig
 from uspnb.engine.fleet import Fleet
 
 COLUMNS = {"stage": "", "what": "", "value": ",.1f", "unit": ""}
@@ -33,6 +43,9 @@ BROWSER = (
 )  # fmt: skip
 WARM_TICKS = 150
 SPEED = 10.0
+PATIENCE_S = 600.0
+LOST_EVERY, LOST_AFTER_S = 50, 0.3  # ticks between two kills; a while into a tick
+SHOWN = ("observation", "prediction", "next_prediction", "lower", "upper", "next_lower", "next_upper", "alarm")
 Rows = list[list[Any]]
 
 READ = """
@@ -125,7 +138,108 @@ def page_stage(options: Any) -> Rows:
     ]
 
 
-STAGES = {"engine": engine_stage, "page": page_stage}
+@contextlib.contextmanager
+def workers(count: int) -> Iterator[Any]:
+    """The client of so many worker processes of one thread each."""
+    import dask.config
+    from distributed import Client, LocalCluster
+
+    # Else a worker that takes longer than 15 s to start anew is given up.
+    with (
+        dask.config.set({"distributed.deploy.lost-worker-timeout": "1 h"}),
+        LocalCluster(
+            n_workers=count, processes=True, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0"
+        ) as cluster,
+        contextlib.closing(Client(cluster, set_as_default=False)) as client,
+    ):
+        client.wait_for_workers(count)
+        yield client
+
+
+def cluster_stage(options: Any) -> Rows:
+    """Ticks per second on the workers of a cluster, and of one process here, after the windows are full."""
+    rng = np.random.default_rng(0)
+    y = rng.standard_normal((WARM_TICKS + options.ticks, options.hosted)).cumsum(axis=0)
+    rows: Rows = []
+    rates, bits = {}, []
+    for count in (0, 1, 2):
+        with (
+            contextlib.nullcontext() if count == 0 else workers(count) as client,
+            Fleet(y, client=client, workers=None if count else 1) as fleet,
+        ):
+            fleet.step(WARM_TICKS)
+            fleet.wait(timeout=PATIENCE_S)
+            began, spent = time.perf_counter(), processor_s()
+            fleet.run()
+            fleet.wait(phase="finished", timeout=PATIENCE_S)
+            rates[count] = options.ticks / (time.perf_counter() - began)
+            spent = processor_s() - spent
+            bits.append(fleet.table().to_numpy(object))
+        name = {0: "this process", 1: "one worker", 2: "two workers"}[count]
+        rows.append(["cluster", f"{options.hosted:,} assets, {name}", rates[count], "ticks/s"])
+        rows.append(["cluster", f"processor time of a tick in this process, {name}", spent / options.ticks * 1e3, "ms"])
+    same = all(repr(one.tolist()) == repr(bits[0].tolist()) for one in bits)
+    return [
+        *rows,
+        ["cluster", "two workers against one", rates[2] / rates[1], "times"],
+        ["cluster", "one worker against this process", rates[1] / rates[0], "times"],
+        ["cluster", "results of all equal to the bit", float(same), "yes = 1"],
+    ]
+
+
+def lost_stage(options: Any) -> Rows:
+    """What is lost or doubled when workers are killed under a fleet, and how long it stands still."""
+    rng = np.random.default_rng(1)
+    ticks = LOST_EVERY * (options.kills + 1)
+    y = rng.standard_normal((ticks, options.hosted)).cumsum(axis=0)
+    pauses, steps, acknowledged = [], [], []
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        workers(2) as client,
+        Fleet(
+            y, PredictorConfig(snapshot_interval_steps=20), client=client, ring=ticks, store=Path(folder, "states.db")
+        ) as fleet,
+    ):
+        fleet.step(1)
+        fleet.wait(timeout=PATIENCE_S)
+        fleet.run()
+        for kill in range(options.kills):
+            goal, began = LOST_EVERY * (kill + 1), time.perf_counter()
+            fleet.wait(until=goal, timeout=PATIENCE_S)
+            steps.append((time.perf_counter() - began) / LOST_EVERY)
+            client.wait_for_workers(2, timeout=PATIENCE_S)
+            pids = client.run(os.getpid)
+            time.sleep(rng.uniform(0.0, LOST_AFTER_S))
+            os.kill(pids[sorted(pids)[kill % 2]], signal.SIGKILL)
+            seen, began = fleet.status.ticks, time.perf_counter()
+            acknowledged.append(seen)
+            fleet.wait(until=seen + 2, timeout=PATIENCE_S)  # the next one may have been computed already
+            pauses.append(time.perf_counter() - began)
+        fleet.wait(phase="finished", timeout=PATIENCE_S)
+        deadline = time.monotonic() + PATIENCE_S
+        while fleet.stored != ticks and time.monotonic() < deadline:
+            time.sleep(0.1)
+        stored, done = fleet.stored, fleet.status.ticks
+        _, recorded = fleet.columns(SHOWN, 0, ticks)
+        stamps = fleet._only.timeline.recording.read(0, ticks, (slice(0, 1),))[1]
+    with Fleet(y, ring=ticks, workers=1) as local:
+        local.run()
+        local.wait(phase="finished", timeout=PATIENCE_S)
+        _, expected = local.columns(SHOWN, 0, ticks)
+    equal = [np.array_equal(a, b, equal_nan=True) for a, b in zip(recorded, expected, strict=False)]
+    return [
+        ["lost", f"{options.hosted:,} assets, ticks of the table", float(ticks), ""],
+        ["lost", "workers killed", float(len(pauses)), ""],
+        ["lost", "ticks recorded", float(done), ""],
+        ["lost", "ticks recorded twice or out of order", float(np.count_nonzero(np.diff(stamps) <= 0)), ""],
+        ["lost", "ticks that differ from those of a local fleet", float(ticks - sum(equal)), ""],
+        ["lost", "ticks in the store at the end", float(stored or 0), ""],
+        ["lost", "longest time from a kill to the second new tick", max(pauses), "s"],
+        ["lost", "mean of them", float(np.mean(pauses)), "s"],
+    ]
+
+
+STAGES = {"engine": engine_stage, "page": page_stage, "cluster": cluster_stage, "lost": lost_stage}
 
 
 def main() -> None:

@@ -13,6 +13,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -147,6 +148,9 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--behind-proxy", action="store_true", help="the proxy says who asks: X-Real-IP and X-Forwarded-Proto"
     )
+    parser.add_argument(
+        "--scheduler", metavar="ADDRESS", help="have the workers of a Dask cluster compute the fleet: tcp://HOST:PORT"
+    )
     parser.add_argument("--open", action="store_true", help="open the page in this machine's browser")
     parser.add_argument("--serve-seconds", type=float, metavar="S", help="end after so long")
     parser.set_defaults(run=_serve)
@@ -209,6 +213,8 @@ def _say(text: str) -> None:
 
 
 def _serve(options: argparse.Namespace) -> int:
+    from .runtime.cluster import connected
+
     password = None
     if options.password_env is not None:
         password = os.environ.get(options.password_env, "")
@@ -221,25 +227,29 @@ def _serve(options: argparse.Namespace) -> int:
         raise DomainError(
             f"--{next(iter(chosen)).replace('_', '-')} is for a CSV file; name one with --source FILE.csv"
         )
+    if options.scheduler is not None and options.app != "fleet":
+        raise DomainError(f"--scheduler is for the app fleet, not for {options.app}; other pages compute here")
     # refused before the libraries of the pages are loaded
     importlib.import_module("uspnb.widgets.apps.reach").check_reach(
         options.app, options.address, options.port, password
     )
-    _server().serve(
-        options.app,
-        port=options.port,
-        address=options.address,
-        source=options.source,
-        config=_settings(options.config),
-        config_path=options.config,
-        allow_origin=options.allow_origin,
-        password=password,
-        behind_proxy=options.behind_proxy,
-        open_browser=options.open,
-        source_options=chosen,
-        seconds=options.serve_seconds,
-        announce=_say,
-    )
+    with nullcontext() if options.scheduler is None else connected(options.scheduler) as client:
+        _server().serve(
+            options.app,
+            port=options.port,
+            address=options.address,
+            source=options.source,
+            config=_settings(options.config),
+            config_path=options.config,
+            allow_origin=options.allow_origin,
+            password=password,
+            behind_proxy=options.behind_proxy,
+            open_browser=options.open,
+            source_options=chosen,
+            seconds=options.serve_seconds,
+            announce=_say,
+            client=client,
+        )
     return 0
 
 

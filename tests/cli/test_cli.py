@@ -171,6 +171,8 @@ def test_serve_is_for_this_machine_alone_unless_told_otherwise(server):
         (["--follow"], "name one with --source FILE.csv"),
         (["--time", "t", "--source", "run.nc"], "--time is for a CSV file"),
         (["--config", "no.toml"], "no.toml"),
+        (["--scheduler", "tcp://127.0.0.1:9"], "--scheduler is for the app fleet, not for live"),
+        (["fleet", "--scheduler", "somewhere://x"], "is no address of a scheduler"),
     ],
 )
 def test_what_cannot_be_served_is_one_line_and_code_2(server, monkeypatch, tmp_path, capsys, arguments, reason):

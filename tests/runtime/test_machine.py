@@ -155,3 +155,21 @@ def test_two_fresh_processes_give_the_same_bits() -> None:
     cache = {name: os.environ[name] for name in ("JAX_COMPILATION_CACHE_DIR", "USPNB_CACHE_DIR")}
     first, second = (in_fresh_process(HASHES, **cache) for _ in range(2))
     assert len(first.split()) == 3 and first == second
+
+
+def test_freed_memory_stays_where_the_c_library_can(monkeypatch: pytest.MonkeyPatch) -> None:
+    code = """
+import resource, numpy as np, uspnb.runtime as runtime
+kept = runtime.keep_freed_memory()
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(20):
+        np.ones(1 << 20)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+faults()
+print(kept, faults() < 2000)
+"""
+    told = in_fresh_process(code, MALLOC_TRIM_THRESHOLD_="65536")  # as Dask starts a worker: 2,000 faults an array
+    assert told in ("True True", "False False")
+    monkeypatch.setattr(machine.sys, "platform", "win32")
+    assert not runtime.keep_freed_memory()

@@ -11,6 +11,7 @@ from .machine import (
     compilation_cache_dir,
     configure,
     enable_compilation_cache,
+    keep_freed_memory,
     platform,
 )
 
@@ -22,5 +23,6 @@ __all__ = [
     "compilation_cache_dir",
     "configure",
     "enable_compilation_cache",
+    "keep_freed_memory",
     "platform",
 ]

@@ -1,14 +1,18 @@
-"""A Dask cluster as uspnb uses it: tasks that each come to an end, whatever becomes of their workers."""
+"""A Dask cluster as uspnb uses it: tasks that each come to an end whatever becomes of their workers, and objects that
+live on one worker and are known to be lost with it.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import collections
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import CancelledError
+import time
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from concurrent.futures import CancelledError, wait
 from typing import Any, NamedTuple
 
-from ..errors import DomainError, UspnbError
+from ..errors import DomainError, ResourceBusyError, UspnbError
 
 # What `distributed` calls so; it is an optional package, and its own annotations mix values with coroutines.
 Client = Any
@@ -16,6 +20,9 @@ Future = Any
 
 WORKER_PATIENCE_S = 60.0
 POLL_S = 5.0
+GLANCE_S = 0.2  # between two looks at whether the worker that a call waits for is still there
+LONGEST_CALL_S = 600.0
+CONNECT_S = 10.0
 # How Dask's scheduler begins its report on a task that it cannot load; the cause follows.
 UNREADABLE = "Error during deserialization of the task graph"
 
@@ -34,8 +41,38 @@ class Outcome(NamedTuple):
     killed: bool
 
 
+class WorkerLost(UspnbError):
+    """A worker of the cluster is gone, with all that was held there."""
+
+
 class Lacks(NamedTuple):
     """What a call returns on a worker that lacks what it works on; it is called again with the whole of it."""
+
+
+@contextlib.contextmanager
+def connected(address: str) -> Iterator[Client]:
+    """The client of the scheduler at an address such as tcp://10.0.0.5:8786, closed in the end.
+
+    Raises:
+        DomainError: `distributed` is not installed, or it is no address.
+        ResourceBusyError: nobody answers there.
+    """
+    try:
+        from distributed import Client
+    except ModuleNotFoundError as error:
+        raise DomainError(
+            f"a scheduler needs the package {error.name}; install it with: pip install 'uspnb[cluster]'"
+        ) from error
+    try:
+        client = Client(address, set_as_default=False, timeout=CONNECT_S)
+    except OSError as error:
+        raise ResourceBusyError(f"no scheduler answers at {address!r} within {CONNECT_S:g} s ({error})") from error
+    except (ValueError, TypeError) as error:
+        raise DomainError(f"{address!r} is no address of a scheduler ({error}); give tcp://HOST:PORT") from error
+    try:
+        yield client
+    finally:
+        client.close()
 
 
 def checked_client(client: Any) -> Client:
@@ -74,10 +111,27 @@ def worker_threads(client: Client) -> int:
     Raises:
         UspnbError: the scheduler was lost.
     """
+    return max(1, sum(_threads_by_worker(client).values()))
+
+
+def worker_addresses(client: Client) -> list[str]:
+    """The workers that the scheduler knows, by address.
+
+    Raises:
+        UspnbError: the scheduler was lost.
+    """
+    return sorted(_threads_by_worker(client))
+
+
+def _threads_by_worker(client: Client) -> dict[str, int]:
+    _refuse_closed(client)
+    with _connected():
+        return dict(client.nthreads())
+
+
+def _refuse_closed(client: Client) -> None:
     if client.status in ("closing", "closed"):
         raise UspnbError(f"the client of the Dask cluster is {client.status}; run it again with a connected one")
-    with _connected():
-        return max(1, sum(client.nthreads().values()))
 
 
 def outcomes(
@@ -158,6 +212,102 @@ def first_done(client: Client, futures: list[Future]) -> set[Future]:
     raise UspnbError(
         f"all workers are gone and none came back within {WORKER_PATIENCE_S:g} s; start some and run it again"
     )
+
+
+class Hosted:
+    """An object that lives on one worker until it is released or the worker is lost: an actor of Dask.
+
+    Calls go to the worker by Dask's own message for actors, straight or, for ``Client(..., direct_to_workers=False)``,
+    through the scheduler.  Dask's own class for that is not used: it knows none but the default client, makes a call
+    again by itself when the connection breaks, and waits without end for one that the worker refuses.
+
+    Args:
+        client: of the cluster.
+        make: a class or function without arguments that the worker can import.
+        address: of the worker.
+
+    Raises:
+        WorkerLost: the worker is gone.
+        DomainError: the object cannot be made there.
+        UspnbError: the scheduler was lost.
+    """
+
+    def __init__(self, client: Client, make: Callable[[], Any], address: str) -> None:
+        from distributed.client import _wait
+
+        self.address, self._client = address, client
+        _refuse_closed(client)
+        with _connected():
+            self._future: Future = client.submit(make, actor=True, workers=[address], pure=False)
+        try:
+            self._run(lambda: _wait([self._future]), lambda: address not in worker_addresses(client), WORKER_PATIENCE_S)
+            if self._future.status != "finished":
+                outcome = _outcome(self._future)
+                if address not in worker_addresses(client):
+                    raise self._lost("gone")
+                raise DomainError(
+                    f"the worker {address} cannot load it ({outcome.reason}); install there what is installed here, in "
+                    "the same versions"
+                )
+        except BaseException:
+            self.release()
+            raise
+
+    def call(self, name: str, *arguments: Any) -> Any:
+        """What a method of the object returns; calls are to be made one after another.
+
+        Raises:
+            WorkerLost: the worker is gone; nobody knows whether the method ran.
+            UspnbError: the client was closed.
+            Exception: whatever the method raises.
+        """
+        from distributed.protocol.serialize import to_serialize
+
+        _refuse_closed(self._client)
+        if self._future.status != "finished":
+            raise self._lost("gone")
+        message = {
+            "function": name, "actor": self._future.key, "args": [to_serialize(a) for a in arguments], "kwargs": {},
+        }  # fmt: skip
+
+        async def answered() -> Any:
+            client = self._client
+            if client.direct_to_workers is False:
+                return await client.scheduler.proxy(worker=self.address, msg={"op": "actor_execute", **message})
+            return await client.rpc(self.address).actor_execute(**message)
+
+        try:
+            reply = self._run(answered, lambda: self._future.status != "finished", LONGEST_CALL_S)
+        except KeyError as error:  # a new worker at the same address
+            raise self._lost("another one now") from error
+        if reply["status"] == "OK":
+            return reply["result"]
+        raise reply["exception"]
+
+    def release(self) -> None:
+        """Let go of the object; what is lost already is none's concern."""
+        self._future.release()
+
+    def _run(self, work: Callable[[], Coroutine[Any, Any, Any]], is_gone: Callable[[], bool], longest_s: float) -> Any:
+        """Have the client's loop do something, for as long as the worker is there."""
+        given_up = time.monotonic() + longest_s
+        running = asyncio.run_coroutine_threadsafe(work(), self._client.loop.asyncio_loop)
+        try:
+            while not wait([running], GLANCE_S).done:
+                _refuse_closed(self._client)
+                if is_gone():
+                    raise self._lost("gone")
+                if time.monotonic() > given_up:
+                    raise self._lost(f"silent for {longest_s:g} s")
+            return running.result()
+        except (OSError, CancelledError) as error:
+            _refuse_closed(self._client)
+            raise self._lost("gone") from error
+        finally:
+            running.cancel()
+
+    def _lost(self, how: str) -> WorkerLost:
+        return WorkerLost(f"the worker {self.address} is {how}")
 
 
 @contextlib.contextmanager

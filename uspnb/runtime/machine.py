@@ -7,7 +7,9 @@ independent batched triangular solves, and one thread is also the faster setting
 
 from __future__ import annotations
 
+import ctypes
 import os
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -34,6 +36,8 @@ DETERMINISTIC_SETTINGS: dict[str, str] = {
     "jax_default_prng_impl": "threefry2x32",
     "jax_default_matmul_precision": "highest",
 }
+# Of glibc's malloc.h, with the bytes that a process may keep for itself; a block of its own is 32 MB at the least.
+TRIM_THRESHOLD, MMAP_THRESHOLD = (-1, 256 << 20), (-3, 32 << 20)
 ALLOCATORS = ("default", "platform", "bfc", "cuda_async", "vmm")
 
 
@@ -197,3 +201,18 @@ def enable_compilation_cache(directory: str | os.PathLike[str] | None = None) ->
 def platform() -> str:
     """Name of the platform that JAX computes on: "cpu", "gpu" or "tpu"."""
     return jax.default_backend()
+
+
+def keep_freed_memory() -> bool:
+    """Have this process keep up to 256 MB that it has freed, for the next tick; whether its C library can.
+
+    Dask starts its workers so that they give back whatever exceeds 64 kB, and takes it anew at every tick: that is a
+    third of a tick's time.
+    """
+    if sys.platform != "linux":
+        return False
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError):  # another C library than glibc
+        return False
+    return all([mallopt(*choice) == 1 for choice in (MMAP_THRESHOLD, TRIM_THRESHOLD)])

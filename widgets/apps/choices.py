@@ -135,27 +135,30 @@ def find_choice(key: str) -> Choice:
     return CHOICES[key]
 
 
-def open_fleet(source: Any, config: PredictorConfig | None) -> tuple[Fleet, str]:
+def open_fleet(source: Any, config: PredictorConfig | None, client: Any = None) -> tuple[Fleet, str]:
     """The fleet of a source, not yet running, and a sentence about what it is.
 
     Args:
         source: a `Fleet`, a table (time, asset), the path of a CSV file with one column per asset, that of a saved run
             of several assets, or None for the demonstration.
         config: settings of all assets.
+        client: of a Dask cluster that computes a fleet made here.
 
     Raises:
         DomainError: it cannot be read as a table.
     """
     if source is None:
-        return Fleet(demo_table(), config, speed=FLEET_SPEED, name="demonstration"), ABOUT
+        return Fleet(demo_table(), config, speed=FLEET_SPEED, name="demonstration", client=client), ABOUT
     if isinstance(source, Fleet):
         return source, ""
     if isinstance(source, (str, Path)):
         path = Path(source)
-        return Fleet(read_table(path), config, speed=FLEET_SPEED, name=path.name), f"Replay of {path.name}."
+        return Fleet(
+            read_table(path), config, speed=FLEET_SPEED, name=path.name, client=client
+        ), f"Replay of {path.name}."
     if isinstance(source, xr.Dataset):
         source = _observations(source, "the Dataset")
-    return Fleet(source, config, speed=FLEET_SPEED), ""
+    return Fleet(source, config, speed=FLEET_SPEED, client=client), ""
 
 
 def read_table(path: Path) -> Series | xr.DataArray:

@@ -43,10 +43,11 @@ class SharedFleet:
     Args:
         source: see `open_fleet`.
         config: settings of all assets.
+        client: see `open_fleet`.
     """
 
-    def __init__(self, source: Any, config: PredictorConfig | None) -> None:
-        self._source, self._config = source, config
+    def __init__(self, source: Any, config: PredictorConfig | None, client: Any = None) -> None:
+        self._source, self._config, self._client = source, config, client
         self._lock = threading.Lock()
         self._fleet: Fleet | None = None
         self._about, self._pages, self._resting = "", 0, False
@@ -63,7 +64,7 @@ class SharedFleet:
                 self._fleet.close()
                 self._fleet = None
             if self._fleet is None:
-                self._fleet, self._about = open_fleet(self._source, self._config)
+                self._fleet, self._about = open_fleet(self._source, self._config, self._client)
                 self._resting = self._fleet.status.phase == "new"
             self._pages += 1
             if self._resting:
@@ -92,7 +93,7 @@ class FleetPage(AppPage):
     def __init__(self, site: Site) -> None:
         super().__init__(site)
         source = site.source if site.app == "fleet" else None
-        self._shared: SharedFleet = site.hold("fleet", lambda: SharedFleet(source, site.config))
+        self._shared: SharedFleet = site.hold("fleet", lambda: SharedFleet(source, site.config, site.client))
         self._entered = False
         self.fleet: Fleet | None = None
         self.table: FleetPane | None = None

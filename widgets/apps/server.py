@@ -110,6 +110,7 @@ def serve(
     source_options: dict[str, Any] | None = None,
     seconds: float | None = None,
     announce: Callable[[str], None] = print,
+    client: Any = None,
 ) -> None:
     """Serve the apps until an interrupt (Ctrl-C) or a termination signal.
 
@@ -129,12 +130,21 @@ def serve(
         source_options: how to open the source: `follow`, `time`, `value`, ...
         seconds: how long to serve, None for until the signal.
         announce: told the address once the server listens.
+        client: of a Dask cluster that computes the fleet of the fleet app.
 
     Raises:
         DomainError: an address that others can reach without a password, a port that is taken or out of range, an
             unknown app, a source that cannot be opened, or a password that cannot be used.
     """
-    site = Site(app, config or PredictorConfig(), source, source_options or {}, most_bytes, config_path=config_path)
+    site = Site(
+        app,
+        config or PredictorConfig(),
+        source,
+        source_options or {},
+        most_bytes,
+        config_path=config_path,
+        client=client,
+    )
     check_reach(app, address, port, password)
     runtime.enable_compilation_cache()
     site.start_source()

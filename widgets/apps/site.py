@@ -31,6 +31,7 @@ class Site:
         most_bytes: largest file that a page may be handed.
         warm: set once the programs of a session are compiled.
         shared: the session of a live source, None where every page replays for itself.
+        client: of a Dask cluster that computes the fleet, None for this machine.
     """
 
     app: str = "live"
@@ -41,6 +42,7 @@ class Site:
     warm: threading.Event = dataclasses.field(default_factory=threading.Event)
     config_path: Path | None = None
     shared: Session | None = None
+    client: Any = None
     _closing: list[Callable[[], None]] = dataclasses.field(default_factory=list)
     _pages: list[Callable[[Any], None]] = dataclasses.field(default_factory=list)
     _held: dict[str, Any] = dataclasses.field(default_factory=dict)

@@ -15,7 +15,7 @@ from walks import random_walk
 from uspnb.config.schema import PredictorConfig
 from uspnb.engine.fleet import Fleet
 from uspnb.engine.fleet import lanes as lanes_module
-from uspnb.engine.fleet.lanes import FleetComputation, LaneFault, ProcessLane, fleet_columns, full_rows
+from uspnb.engine.fleet.lanes import FleetComputation, LaneFault, RemoteLane, fleet_columns, full_rows
 from uspnb.errors import DomainError
 from uspnb.model.programs import trace_count
 from uspnb.predictor.functional import FunctionalPredictor, observations
@@ -45,7 +45,7 @@ def test_two_processes_give_the_bits_of_one_and_a_helper_that_dies_is_told(narro
         first, second = (one.columns(shown, 0, 40)[1] for one in (alone, fleet))
         np.testing.assert_array_equal(first, second)
         computation: Any = fleet._only.timeline.computation
-        helpers = [lane._child for _, lane in computation.lanes if isinstance(lane, ProcessLane)]
+        helpers: list[Any] = [lane._link for _, lane in computation.lanes if isinstance(lane, RemoteLane)]
         assert len(helpers) == 1 and helpers[0].exit_code is None
         helpers[0].kill()
         fleet.run()
@@ -129,7 +129,7 @@ def test_states_that_nobody_holds_any_more_are_let_go(narrow: None) -> None:
     try:
         y = walks(2 * WIDTH)
         advance(lanes, y, 0, 1)
-        (lane,) = [lane for _, lane in lanes.lanes if isinstance(lane, ProcessLane)]
+        (lane,) = [lane for _, lane in lanes.lanes if isinstance(lane, RemoteLane)]
         handle = lanes.keep()
         assert lanes.keep().parts[1] is handle.parts[1]  # of one tick there is one token
         number = handle.parts[1].number
@@ -183,8 +183,9 @@ def test_after_a_helper_has_ended_nothing_is_computed_any_more(narrow: None) -> 
     y = walks(2 * WIDTH)
     advance(lanes, y, 0, 1)
     for _, lane in lanes.lanes:
-        if isinstance(lane, ProcessLane):
-            lane._child.kill()
+        if isinstance(lane, RemoteLane):
+            child: Any = lane._link
+            child.kill()
     for _ in range(2):
         with pytest.raises(LaneFault, match="has ended"):
             advance(lanes, y, 1, 2)

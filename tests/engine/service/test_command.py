@@ -94,3 +94,18 @@ def test_bad_settings_and_a_vault_that_is_open_to_others_are_refused(table: Path
     settings.write_text("[io]\nmetrics_port = 0\n")
     with pytest.raises(DomainError, match=r"2 series were given.*pool_size = 1"):
         run(options("--config", str(settings), "--source", str(table), "--value", "north,south", "--pool-size", "1"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "match"),
+    [
+        (("--source", "sea", "--scheduler", "tcp://127.0.0.1:9"), "--scheduler is for a fleet.*add --fleet"),
+        (("--source", "sea", "--fleet"), "--fleet is for one --source, a CSV file"),
+        (("--source", "a.csv", "--source", "b.csv", "--fleet"), "--fleet is for one --source"),
+        (("--source", "a.csv", "--fleet", "--follow"), "--follow is for series"),
+        (("--source", "a.csv", "--fleet", "--fresh"), "--fresh is for series"),
+    ],
+)
+def test_what_a_fleet_of_the_command_line_cannot_be_is_refused(arguments: tuple[str, ...], match: str) -> None:
+    with pytest.raises(DomainError, match=match):
+        run(options(*arguments))

@@ -27,6 +27,7 @@ from ..status import Labels
 from ..timeline import Checkpoints, Timeline
 from ..track import Advance, Track, TrackOptions
 from ..worker import Worker
+from .cluster import ClusterHosts
 from .lanes import FleetComputation
 from .rows import FedRows, open_rows, read_row
 
@@ -67,9 +68,11 @@ class Fleet(Control):
         snapshots: whether a snapshot of all assets is written every `snapshot_interval_steps` ticks and at the close.
         store: keeps the states of all assets at the same ticks, and gives them at the start; a `Store`, or what
             `uspnb.persistence.stores.open_store` takes.
+        client: of a Dask cluster, ``distributed.Client``, whose workers compute in place of this machine's processes;
+            what a lost worker computed goes on elsewhere, with the same results.
 
     Raises:
-        DomainError: a source, numbers or a store that cannot be used.
+        DomainError: a source, numbers, a store or a client that cannot be used, or `workers` beside a client.
     """
 
     def __init__(
@@ -91,18 +94,25 @@ class Fleet(Control):
         dumps: bool = False,
         snapshots: bool = False,
         store: Store | str | os.PathLike[str] | None = None,
+        client: Any = None,
     ) -> None:
         from .tables import FleetTally
 
         limit = check_whole("ring", ring, SMALLEST_RING, LARGEST_RING, unit="ticks")
         processes = None if workers is None else check_whole("workers", workers, 1, unit="processes")
         pace = check_speed(speed)
+        if client is not None and processes is not None:
+            raise DomainError(
+                f"workers = {processes} is for this machine's processes, and the client's cluster has workers of its "
+                "own; leave one of the two out"
+            )
         rows, self.assets = open_rows(source, assets, times)
         self._places = {label: k for k, label in enumerate(self.assets)}
         self._arrival = ArrivalClock()
         labels = Labels(name or rows.name, units or rows.units, rows.time_is_grid, tuple(rows.notes))
         every = telemetry is not None
-        computation = FleetComputation(config, len(self.assets), processes, every, limit)
+        hosts = None if client is None else ClusterHosts(client)
+        computation = FleetComputation(config, len(self.assets), processes, every, limit, hosts)
         folder = None
         if archive is not None:
             folder = ArchiveFolder(archive, tuple(names_of_columns(computation.columns, computation.shape[1])))

@@ -1,4 +1,4 @@
-"""The states of many assets: lanes of one compiled shape, and who computes a lane, this process or a helper process.
+"""The states of many assets: lanes of one compiled shape, and who computes a lane, this process or another one.
 
 XLA's CPU client has one thread (see `uspnb.runtime.machine`), so that two Python threads running programs take turns; a
 second core is had by a second process.  The split into lanes depends on the number of assets alone: whoever computes a
@@ -13,7 +13,9 @@ import os
 import threading
 import weakref
 from collections import deque
-from typing import Any, BinaryIO, NamedTuple
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, BinaryIO, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import numpy as np
@@ -32,7 +34,7 @@ from ...model.state import PredictorState
 from ...persistence.stores.state_layout import StateLayout
 from ...predictor.functional import FunctionalPredictor, placed_beside
 from ...predictor.universal import clock_forgotten
-from ...runtime.child import Child, ChildEnded, read_message, write_message
+from ...runtime.child import Child, ChildEnded, Message, read_message, write_message
 from ...sources import Ticks
 from ..computation import Computation
 
@@ -42,10 +44,11 @@ ASSETS_WORTH_A_PROCESS = 200
 MOST_WORKERS = 8
 MOST_TICKS, TICKS_AT_ONCE = 32, 64  # of one batch; assets times ticks that make one, so that a command waits for little
 CLOSE_S = 2.0
+HELPER = "uspnb.engine.fleet.lanes:serve"
 
 
 class LaneFault(UspnbError):
-    """A lane cannot go on: its helper process has ended."""
+    """A lane cannot go on: who computed it has ended."""
 
 
 class FleetColumns(NamedTuple):
@@ -172,21 +175,44 @@ class LocalLane:
 
 
 class Token:
-    """States that a helper process keeps under a number as long as this lives."""
+    """States that another process keeps under a number as long as this lives."""
 
     def __init__(self, number: int, dropped: deque[int]) -> None:
         self.number = number
         weakref.finalize(self, dropped.append, number).atexit = False
 
 
-class ProcessLane:
-    """A lane computed by a helper process, which `serve` is the other end of.
+@runtime_checkable
+class Link(Protocol):
+    """The way to a `FarEnd`: what is sent there, and its answers in their order; a `uspnb.runtime.child.Child` is one.
 
-    Args:
-        config, assets, every: as for `LocalLane`.
+    `send` and `receive` raise `ChildEnded` or `LaneFault` where the far end is gone for good.
     """
 
-    def __init__(self, config: PredictorConfig, assets: int, every: bool = False) -> None:
+    def send(self, head: Mapping[str, Any], *parts: bytes | memoryview) -> None:
+        """Send an ask and what belongs to it."""
+
+    def receive(self) -> Message:
+        """Wait for the next answer."""
+        ...
+
+    def close(self, timeout_s: float | None = None) -> object:
+        """Let the far end go, and wait at most so long [s]."""
+
+
+class RemoteLane:
+    """Lanes computed by another process, which has a `FarEnd`.
+
+    Args:
+        config, every: as for `LocalLane`.
+        assets: how many series, of all lanes together.
+        link: makes the way there.
+        lanes: how many equal ones the assets are.
+    """
+
+    def __init__(
+        self, config: PredictorConfig, assets: int, every: bool, link: Callable[[], Link], lanes: int = 1
+    ) -> None:
         self.assets = assets
         predictor = FunctionalPredictor(config)
         self._width = len(fleet_columns(predictor.layout, every).numbers)
@@ -194,8 +220,8 @@ class ProcessLane:
         self._issued = 0
         self._dropped: deque[int] = deque()
         self._present: weakref.ref[Token] | None = None
-        self._child = Child("uspnb.engine.fleet.lanes:serve")
-        self._ask("open", assets=assets, every=every, config=config_to_toml(config))
+        self._link = link()
+        self._ask("open", assets=assets, every=every, lanes=lanes, config=config_to_toml(config))
 
     def warm(self) -> None:
         """Let it compile, and wait for it."""
@@ -205,7 +231,7 @@ class ProcessLane:
     def submit(
         self, values: Float[np.ndarray, "time asset"], stamps_ns: Int[np.ndarray, "time"], now_ns: np.ndarray
     ) -> None:
-        """Send the ticks; the helper begins at once."""
+        """Send the ticks; the other process begins at once."""
         self._present = None
         columns = (np.asarray(stamps_ns, np.int64), np.asarray(now_ns, np.int64), np.asarray(values, np.float64))
         self._ask("ticks", *(column.tobytes() for column in columns), count=len(values))
@@ -215,7 +241,7 @@ class ProcessLane:
         return np.frombuffer(self._answer()).reshape(-1, self.assets, self._width)
 
     def keep(self) -> Token:
-        """Have the helper keep the states; of the same tick there is one token.  Where it has ended, one of nothing."""
+        """Have the states kept there; of the same tick there is one token.  Where it has ended, one of nothing."""
         token = self._present() if self._present is not None else None
         if token is not None:
             return token
@@ -246,19 +272,19 @@ class ProcessLane:
         self._ask("configure", config=config_to_toml(config))
 
     def close(self) -> None:
-        """End the helper."""
-        self._child.close(CLOSE_S)
+        """Let the other process go."""
+        self._link.close(CLOSE_S)
 
     def _ask(self, ask: str, *parts: bytes | memoryview, **rest: Any) -> None:
         dropped = [self._dropped.popleft() for _ in range(len(self._dropped))]
         try:
-            self._child.send({"ask": ask, "dropped": dropped, **rest}, *parts)
+            self._link.send({"ask": ask, "dropped": dropped, **rest}, *parts)
         except ChildEnded as error:
             raise self._ended(error) from error
 
     def _answer(self) -> bytes:
         try:
-            return self._child.receive().body
+            return self._link.receive().body
         except (ChildEnded, ValueError) as error:  # ValueError: it was closed
             raise self._ended(error) from error
 
@@ -266,41 +292,105 @@ class ProcessLane:
         return LaneFault(f"{self.assets} assets cannot go on: {error}. workers=1 computes everything in this process")
 
 
-def serve(source: BinaryIO, sink: BinaryIO) -> None:
-    """The helper process of a lane: do what `ProcessLane` asks for until the source ends."""
-    opening = read_message(source)
-    if opening is None:
-        return
-    config, assets = parse_config(opening.head["config"]), opening.head["assets"]
-    lane = LocalLane(config, assets, opening.head["every"])
-    packed = StateLayout(FunctionalPredictor(config).init_state(), config)
-    handles: dict[int, PredictorState] = {}
-    while (message := read_message(source)) is not None:
-        head, body = message
+class FarEnd:
+    """What a `RemoteLane` asks, done and answered, in the process that computes.
+
+    Args:
+        opening: the head of the ask "open".
+    """
+
+    def __init__(self, opening: Mapping[str, Any]) -> None:
+        config, lanes = parse_config(opening["config"]), opening.get("lanes", 1)
+        self._assets = opening["assets"]
+        self._lanes = [LocalLane(config, self._assets // lanes, opening["every"]) for _ in range(lanes)]
+        self._packed = StateLayout(FunctionalPredictor(config).init_state(), config)
+        self._handles: dict[int, list[PredictorState]] = {}
+
+    def answer(self, head: Mapping[str, Any], body: Any) -> np.ndarray | None:
+        """Do what is asked for; a contiguous array of the answer, None where the ask has none.
+
+        Args:
+            head: "ask", "dropped" (numbers of states that nobody holds any more) and what belongs to the ask.
+            body: bytes of ticks or states, anything that has a buffer.
+        """
         for number in head["dropped"]:
-            handles.pop(number, None)
+            self._handles.pop(number, None)
         ask = head["ask"]
         if ask == "ticks":
             count = head["count"]
             stamps, now = np.frombuffer(body, np.int64, 2 * count).reshape(2, count)
-            lane.submit(np.frombuffer(body, offset=16 * count).reshape(count, assets), stamps, now)
-            write_message(sink, {}, lane.collect().tobytes())
-        elif ask == "keep":
-            handles[head["number"]] = lane.keep()
+            values = np.frombuffer(body, offset=16 * count).reshape(count, self._assets)
+            return self._rows(values, stamps, now)
+        if ask == "keep":
+            self._handles[head["number"]] = self._keep()
         elif ask == "put":
-            lane.put(handles[head["number"]])
-        elif ask == "states":
-            write_message(sink, {}, packed.pack(lane.states(handles[head["number"]])).data)
+            for lane, part in zip(self._lanes, self._handles[head["number"]], strict=True):
+                lane.put(part)
+        elif ask in ("states", "present"):
+            return self._bytes(self._keep() if ask == "present" else self._handles[head["number"]])
         elif ask == "take":
-            lane.take(packed.unpack(np.frombuffer(body, np.uint8).reshape(assets, -1)))
+            rows = np.frombuffer(body, np.uint8).reshape(self._assets, -1)
+            for lane, part in zip(self._lanes, np.split(rows, len(self._lanes)), strict=True):
+                lane.take(self._packed.unpack(part))
         elif ask == "configure":
-            lane.configure(parse_config(head["config"]))
-        else:
-            lane.warm()
-            write_message(sink, {})
+            for lane in self._lanes:
+                lane.configure(parse_config(head["config"]))
+        elif ask == "warm":
+            for lane in self._lanes:
+                lane.warm()
+            return np.empty(0)
+        return None
+
+    def _rows(self, values: np.ndarray, stamps: np.ndarray, now: np.ndarray) -> Float[np.ndarray, "time asset field"]:
+        made = []
+        for lane, part in zip(self._lanes, np.split(values, len(self._lanes), axis=1), strict=True):
+            lane.submit(part, stamps, now)
+            made.append(lane.collect())
+        return np.ascontiguousarray(made[0] if len(made) == 1 else np.concatenate(made, axis=1))
+
+    def _keep(self) -> list[PredictorState]:
+        return [lane.keep() for lane in self._lanes]
+
+    def _bytes(self, handle: list[PredictorState]) -> np.ndarray:
+        rows = [self._packed.pack(lane.states(part)) for lane, part in zip(self._lanes, handle, strict=True)]
+        return rows[0] if len(rows) == 1 else np.concatenate(rows)
 
 
-Lane = LocalLane | ProcessLane
+def serve(source: BinaryIO, sink: BinaryIO) -> None:
+    """The helper process of a lane: do what `RemoteLane` asks for until the source ends."""
+    opening = read_message(source)
+    if opening is None:
+        return
+    far = FarEnd(opening.head)
+    while (message := read_message(source)) is not None:
+        answer = far.answer(*message)
+        if answer is not None:
+            write_message(sink, {}, answer.data)
+
+
+@runtime_checkable
+class Hosts(Protocol):
+    """Who computes all lanes in place of this process and its helpers.
+
+    Attributes:
+        count: processes that compute.
+    """
+
+    count: int
+
+    def shares(self, lanes: int) -> list[int]:
+        """How many lanes, one after another, make each share that is computed together."""
+        ...
+
+    def link(self) -> Link:
+        """The way to a new far end."""
+        ...
+
+    def close(self) -> None:
+        """Nothing more is asked for."""
+
+
+Lane = LocalLane | RemoteLane
 
 
 class FleetHandle(NamedTuple):
@@ -322,9 +412,10 @@ class FleetComputation(Computation):
             it, which is one where a kernel was registered here.
         every: whether rows have all columns, not only `KEPT`.
         most: ticks that may be computed at once, for a ring that holds no more.
+        hosts: compute all lanes in place of `workers` processes.
 
     Raises:
-        DomainError: several processes for a kernel that was registered here, which the others do not know.
+        DomainError: other processes for a kernel that was registered here, which they do not know.
     """
 
     def __init__(
@@ -334,17 +425,23 @@ class FleetComputation(Computation):
         workers: int | None = None,
         every: bool = False,
         most: int = MOST_TICKS,
+        hosts: Hosts | None = None,
     ) -> None:
         super().__init__(config, assets)
         self._every = every
         self.most = max(1, min(MOST_TICKS, most, TICKS_AT_ONCE // assets))
         added = added_kernels(self.config.kernels)
-        if added and workers is not None and workers > 1:
+        if added and (hosts is not None or (workers is not None and workers > 1)):
+            others = f"workers = {workers}, but helper processes" if hosts is None else "the workers of a cluster"
             raise DomainError(
-                f"workers = {workers}, but helper processes do not know the kernel {', '.join(added)} of this one; "
-                "workers=1 computes everything in this process"
+                f"{others} do not know the kernel {', '.join(added)} of this one; workers=1 computes everything in "
+                "this process"
             )
-        self.workers = (1 if added else default_workers(assets)) if workers is None else workers
+        self._hosts = hosts
+        if hosts is not None:
+            self.workers = min(hosts.count, len(lane_slices(assets)))
+        else:
+            self.workers = (1 if added else default_workers(assets)) if workers is None else workers
         self._places = fleet_columns(self._functional.layout, every)
         self._lock = threading.Lock()  # `states` of any thread, between ticks
         self._fault: LaneFault | None = None
@@ -366,11 +463,14 @@ class FleetComputation(Computation):
         return self.assets, len(self._places.numbers)
 
     def prepare(self) -> None:
-        """Compile one lane after the other: the second finds the first one's program on disk."""
+        """Compile one lane after the other: the second finds the first one's program on disk.
+
+        Hosts have disks of their own: after the first all compile at once.
+        """
         self._open()
-        with self._lock:
-            for _, lane in self.lanes:
-                lane.warm()
+        with self._lock, ThreadPoolExecutor(1 if self._hosts is None else len(self.lanes)) as pool:
+            self.lanes[0][1].warm()
+            list(pool.map(lambda part: part[1].warm(), self.lanes[1:]))
 
     def advance(self, ticks: Ticks, now_ns: Int[np.ndarray, "time"]) -> Float[np.ndarray, "time asset field"]:
         """Move all states on.
@@ -459,7 +559,9 @@ class FleetComputation(Computation):
         self.take(jax.vmap(clock_forgotten)(states))
 
     def close(self) -> None:
-        """End the helper processes."""
+        """End the helper processes, or let the hosts go."""
+        if self._hosts is not None:
+            self._hosts.close()
         with self._lock:
             for _, lane in self.lanes:
                 lane.close()
@@ -473,12 +575,28 @@ class FleetComputation(Computation):
             return
         parts = lane_slices(self.assets)
         width = parts[0].stop - parts[0].start
-        # Helpers start up while the lanes of this process are made.
-        helped = {k: ProcessLane(self.config, width, self._every) for k in range(len(parts)) if k % self.workers}
-        self.lanes = [
-            (part, helped[k] if k in helped else LocalLane(self.config, width, self._every))
-            for k, part in enumerate(parts)
-        ]
+        if self._hosts is not None:
+            self.lanes = self._shared_out(self._hosts, parts, width)
+        else:
+            # Helpers start up while the lanes of this process are made.
+            helped = {
+                k: RemoteLane(self.config, width, self._every, lambda: Child(HELPER))
+                for k in range(len(parts))
+                if k % self.workers
+            }
+            self.lanes = [
+                (part, helped[k] if k in helped else LocalLane(self.config, width, self._every))
+                for k, part in enumerate(parts)
+            ]
         if self._whole is not None:
             whole, self._whole = self._whole, None
             self.take(whole)
+
+    def _shared_out(self, hosts: Hosts, parts: list[slice], width: int) -> list[tuple[slice, Lane]]:
+        made: list[tuple[slice, Lane]] = []
+        start = 0
+        for lanes in hosts.shares(len(parts)):
+            part = slice(start, start + lanes * width)
+            made.append((part, RemoteLane(self.config, lanes * width, self._every, hosts.link, lanes)))
+            start = part.stop
+        return made

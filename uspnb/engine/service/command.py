@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import logging
 import os
 import re
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,12 +18,15 @@ from ...config.load import load_config
 from ...config.schema import PredictorConfig
 from ...data.command import add_group_argument, add_reading_arguments, reading_of
 from ...errors import ConfigError, DomainError, ResourceBusyError
-from ...persistence.stores.base import StoreUnavailableError
+from ...persistence.stores.base import Store, StoreUnavailableError
+from ...runtime.cluster import connected
 from ...runtime.credentials import INTEGRITY_KEY, integrity_key
 from ...sources import Source, open_source
+from .shutdown import UNFINISHED, Deadline, StopSignals
 
 TEMPORARY_FAILURE = 75  # EX_TEMPFAIL of sysexits.h, which Windows does not define: a supervisor may try again
 TABLES = (".csv", ".tsv", ".txt")
+LOOK_S = 0.2
 _NAMED = re.compile(r"([A-Za-z0-9_.-]+)=(.+)", re.DOTALL)
 
 
@@ -47,6 +52,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--fresh", action="store_true", help="begin anew; the snapshots there are put aside")
     parser.add_argument(
         "--store", metavar="URL", help="keep the states there too: sqlite:FILE, a path that ends in .db, redis://..."
+    )
+    parser.add_argument(
+        "--fleet",
+        action="store_true",
+        help="the columns of one CSV file are the assets of a fleet, stepped together",
+    )
+    parser.add_argument(
+        "--scheduler", metavar="ADDRESS", help="have the workers of a Dask cluster compute the fleet: tcp://HOST:PORT"
     )
     parser.add_argument("--deterministic", action="store_true", help="the same bits in every process")
     parser.add_argument(
@@ -92,6 +105,10 @@ def _serve(options: argparse.Namespace) -> int:
             f"snapshot_integrity_hash_algorithm = {config.snapshot_integrity_hash_algorithm!r} needs a key: put it "
             f"into {INTEGRITY_KEY}, in the environment or in the vault"
         )
+    if options.scheduler is not None and not options.fleet:
+        raise DomainError("--scheduler is for a fleet, whose assets are shared out to workers; add --fleet")
+    if options.fleet:
+        return _serve_fleet(options, config)
     sources = open_sources(options.source, follow=options.follow, **reading_of(options))
     store = None
     if options.store is not None:
@@ -119,6 +136,46 @@ def _serve(options: argparse.Namespace) -> int:
         # A thread that hangs on a disk would be waited for without end; what it writes is written whole or not at all.
         os._exit(code)
     return code
+
+
+def _serve_fleet(options: argparse.Namespace, config: PredictorConfig) -> int:
+    """A replay of a table by a `Fleet` until its end, with --once, or until a signal."""
+    from ...data.csv import read_csv
+    from ...data.table import ALL
+    from ...persistence.stores import open_store
+    from ..fleet import Fleet
+
+    for option in ("follow", "fresh"):
+        if getattr(options, option):
+            raise DomainError(f"--{option} is for series; a fleet of the command line replays a table that is whole")
+    prefix, what = _split(options.source[0]) if len(options.source) == 1 else ("", "")
+    if not what or not _is_table(what):
+        raise DomainError("--fleet is for one --source, a CSV file with a column for each asset")
+    reading: dict[str, Any] = {"value": ALL} | reading_of(options)
+    table = read_csv(what, **reading)
+    with contextlib.ExitStack() as held:
+        client = None if options.scheduler is None else held.enter_context(connected(options.scheduler))
+        store: Store | None = None if options.store is None else held.enter_context(open_store(options.store))
+        stopping = threading.Event()
+        deadline = Deadline(config.shutdown_budget_s)
+        held.enter_context(StopSignals(deadline, lambda reason: stopping.set(), logging.warning))
+        fleet = Fleet(table, config, client=client, snapshots=True, store=store, name=prefix or Path(what).stem)
+        held.callback(fleet.close)
+        began = fleet.status.ticks
+        logging.info("a fleet of %d assets from tick %d on, %d processes", len(fleet.assets), began, fleet.workers)
+        fleet.run()
+        at_end = False
+        while not stopping.wait(LOOK_S) and not (at_end and options.once) and fleet.status.phase != "faulted":
+            if not at_end and fleet.status.phase == "finished":
+                at_end = True
+                logging.info("the table is at its end%s", "" if options.once else "; waiting for a signal to stop")
+        fault = fleet.status.error
+        fleet.close()
+        saved = fleet.snapshot_status()
+        done = fleet.status.ticks
+        whole = fault is None and fleet.stored in (None, done) and (saved is None or saved.last_ticks in (None, done))
+        logging.info("ended after tick %d%s", done, "" if whole else f", not everything was finished: {fault}")
+    return 0 if whole else UNFINISHED
 
 
 def open_sources(texts: list[str], *, follow: bool = False, **reading: Any) -> dict[str, Source]:
