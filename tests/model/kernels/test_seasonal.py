@@ -63,7 +63,7 @@ def test_each_smoothing_is_the_recursion_in_the_values_own_unit(periods: tuple[i
     forecasts = np.asarray(state.kernels["hilbert"].forecasts)[-len(RATES) :]
     found = float(state.forecast.origin) + float(state.forecast.unit) * forecasts
     expected = [smoothed(values, periods, rates) for rates in RATES]
-    np.testing.assert_allclose(found, expected, atol=0.02 * np.std(np.diff(values)))
+    np.testing.assert_allclose(found, expected, atol=0.02 * float(np.std(np.diff(values))))
 
 
 def test_what_is_known_of_the_season_is_found_to_a_tenth() -> None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from ...array_types import Array, Count, Flag, Float, Scalar
 from ...config.schema import PredictorConfig
-from .windows import centred_path, real_ticks
+from . import centred_path, real_ticks
 
 JUMP_MADS = 5.0
 MAD_FACTOR = 1.4826

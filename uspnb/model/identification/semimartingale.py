@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ...array_types import Array, Count, Float, Scalar
-from .windows import real_ticks, window_size
+from . import real_ticks, window_size
 
 
 class SemimartingaleSplit(NamedTuple):

@@ -13,7 +13,7 @@ from jax import lax
 from ...array_types import Array, Bool, Flag, Float, Scalar
 from ...config.schema import PredictorConfig
 from ..cadence import where_due
-from .windows import centred_path
+from . import centred_path
 
 # Traced settings that a spectrum is made with; they travel as arguments of what is computed where it is due.
 _SETTINGS = ("koopman_min_power", "signal_sampling_interval", "paley_wiener_integral_max")
