@@ -20,7 +20,11 @@ TINY = ("--json", "--ticks", "128", "--calls", "4", "--repeats", "2", "--lags", 
 
 @pytest.fixture
 def scaling(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The script as a module; what it imports from its own folder goes with it, since tests have a `tables` too."""
     monkeypatch.syspath_prepend(str(BENCHMARKS))
+    for name in ("tables", "scaling"):
+        monkeypatch.setitem(sys.modules, name, None)
+        del sys.modules[name]
     return importlib.import_module("scaling")
 
 

@@ -117,7 +117,7 @@ def inspect(
         frozen=gate.frozen,
         gap=long | released | clock_released | skipped,
         value=value,
-        slots=jnp.where(imputed, 1, _slots(before, elapsed, interval, long & ~sparse)),
+        slots=jnp.where(imputed, 1, _slots(before, elapsed, _grid_interval(config, before), long & ~sparse)),
         imputed=imputed,
     )
     return gate, verdict
@@ -146,13 +146,24 @@ def _clock(config: PredictorConfig, gate: GateState, tick: Observation, backward
 
 def typical_interval(config: PredictorConfig, gate: GateState) -> Scalar:
     """The declared tick interval, else the median of the last ones [ns]; 0 before there is one."""
+    return _interval_above(config, gate, 2)
+
+
+def _grid_interval(config: PredictorConfig, gate: GateState) -> Scalar:
+    """The declared tick interval, else the lower quartile of the last ones, which three of ten rows missing leave at
+    one tick (they move a median of fifteen once in twenty ticks) [ns]; 0 before there is one."""
+    return _interval_above(config, gate, 4)
+
+
+def _interval_above(config: PredictorConfig, gate: GateState, parts: int) -> Scalar:
+    """The declared tick interval, else that which one of so many equal parts of the last ones lies below."""
     positive = gate.intervals_ns > 0
     count = jnp.sum(positive)
-    # Unknown entries sort to the front, so the median of the known ones stands at a data-dependent place.
+    # Unknown entries sort to the front, so a quantile of the known ones stands at a data-dependent place.
     ordered = jnp.sort(gate.intervals_ns)
-    middle = ordered.shape[0] - count + count // 2
-    median = jnp.where(count > 0, ordered[jnp.minimum(middle, ordered.shape[0] - 1)], 0)
-    return jnp.where(config.tick_interval_ns > 0, config.tick_interval_ns, median).astype(float)
+    place = ordered.shape[0] - count + count // parts
+    found = jnp.where(count > 0, ordered[jnp.minimum(place, ordered.shape[0] - 1)], 0)
+    return jnp.where(config.tick_interval_ns > 0, config.tick_interval_ns, found).astype(float)
 
 
 def _usual(config: PredictorConfig, gate: GateState, elapsed: Int[Array, ""]) -> Flag:
