@@ -78,8 +78,10 @@ def test_a_declared_season_that_is_none_costs_little() -> None:
 
 
 def test_missing_rows_do_not_shift_the_season() -> None:
-    """Three of ten missing at random and a hole of 24, as NaN, and as rows that are not there: then those count that come
-    a tick after the one before, for which the forecast was made."""
+    """Three of ten missing at random and a hole of 24, as NaN and as rows that are not there.
+
+    Of the latter those count that come a tick after the one before, for which the forecast was made.
+    """
     values, _ = demand(3000)
     gone = np.random.default_rng(1).random(3000) < 0.3
     gone[2000:2024] = True
