@@ -127,15 +127,3 @@ def test_step_by_step_and_in_a_batch_are_the_scan() -> None:
         alone, first = predictor.step(alone, type(column)(*(part[t] for part in column)))
         assert float(first.reference_prediction) == scanned.reference_prediction[t]
     np.testing.assert_allclose(together.reference_prediction[:, 0], scanned.reference_prediction, rtol=1e-9)
-
-
-def test_nothing_is_learned_from_a_forecast_in_the_place_of_a_tick() -> None:
-    predictor = FunctionalPredictor(CONFIG)
-    ticks = observations(demand(500)[0], np.arange(500) * SECOND)
-    state, _ = predictor.scan(predictor.init_state(), ticks)
-    missing = observations(np.full(1, np.nan), np.full(1, 500 * SECOND))
-    new, _ = predictor.scan(state, missing)
-    before, after = (one.kernels["hilbert"].seasonal for one in (state, new))
-    np.testing.assert_array_equal(after.smoothing.indices, before.smoothing.indices)
-    np.testing.assert_array_equal(after.equations.gram, before.equations.gram)
-    assert int(new.frame.season.place) == int(state.frame.season.place) + 1

@@ -27,14 +27,12 @@ class SeasonInputs(NamedTuple):
         periods: [slots of the time grid], 0 where none is declared.
         awake: whether enough periods have been seen.
         place: of the newest tick on the time grid, 0 for the first.
-        real: whether the newest tick was there, and is no forecast in its place.
     """
 
     rows: Float[Array, "slot neighbour"]
     periods: Int[Array, "slot"]
     awake: Bool[Array, "slot"]
     place: Count
-    real: Flag
 
 
 class KernelInputs(NamedTuple):

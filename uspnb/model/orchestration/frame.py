@@ -140,13 +140,12 @@ def _push_season(ring: SeasonRing, value: Scalar, shift: Scalar, slots: Count) -
     return SeasonRing(jnp.where((behind < slots) | (behind == 0), between, values), place)
 
 
-def season_inputs(config: PredictorConfig, ring: SeasonRing, scale: Scalar, real: Flag) -> SeasonInputs:
+def season_inputs(config: PredictorConfig, ring: SeasonRing, scale: Scalar) -> SeasonInputs:
     """What a kernel is told of the seasons.
 
     Args:
         ring: with the newest tick.
         scale: s_t [y].
-        real: whether the newest tick was there.
     """
     capacity = ring.values.shape[0]
     periods = periods_of(config)
@@ -158,4 +157,4 @@ def season_inputs(config: PredictorConfig, ring: SeasonRing, scale: Scalar, real
     rows = jnp.concatenate([values[:, 1:], ring.values[ring.place % capacity] * jnp.ones((len(values), 1))], axis=1)
     awake = (periods >= 2) & (ring.place + 1 >= PERIODS_NEEDED * periods)
     rows = jnp.clip((rows - values[:, :1]) / scale, -ROW_BOUND, ROW_BOUND)
-    return SeasonInputs(jnp.where(awake[:, None], rows, 0.0), periods, awake, ring.place, real)
+    return SeasonInputs(jnp.where(awake[:, None], rows, 0.0), periods, awake, ring.place)

@@ -219,7 +219,7 @@ def _kernel_inputs(
         stiffness_low=low,
         stiffness_high=high,
         volatile=volatility > VOLATILE,
-        season=season_inputs(config, frame.season, frame.scale, state.gate.imputed == 0) if frame.season else (),
+        season=season_inputs(config, frame.season, frame.scale) if frame.season else (),
     )
 
 

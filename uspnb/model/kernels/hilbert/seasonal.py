@@ -107,7 +107,6 @@ def _smooth(state: Smoothing, inputs: KernelInputs, season: SeasonInputs) -> tup
     unit = jnp.clip(state.unit * inputs.scale_ratio, 1.0 / LARGEST_UNIT, LARGEST_UNIT)
     # Means while they are young: the level of the first period, an index of its first cycles.
     share = jnp.maximum(RATES[:, 0], jnp.where(season.place < period[0], 1.0 / (season.place + 1.0), 0.0))
-    share = jnp.where(season.real, share, 0.0)
     level = jnp.where(season.place == 0, 0.0, state.level + inputs.path[-2] * unit)
     slots = range(len(season.periods))
     index = [jnp.where(declared[k], state.indices[:, k, here[k]], 0.0) for k in slots]
@@ -116,7 +115,7 @@ def _smooth(state: Smoothing, inputs: KernelInputs, season: SeasonInputs) -> tup
     level, left = level + share * error, (1.0 - share) * error
     indices = state.indices
     for k in slots:
-        share = jnp.where(declared[k] & season.real, jnp.maximum(RATES[:, 1 + k], 1.0 / (cycle[k] + 1.0)), 0.0)
+        share = jnp.where(declared[k], jnp.maximum(RATES[:, 1 + k], 1.0 / (cycle[k] + 1.0)), 0.0)
         indices = indices.at[:, k, here[k]].set(index[k] + share * left)
         left = (1.0 - share) * left
 
