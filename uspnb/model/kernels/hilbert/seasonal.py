@@ -99,6 +99,10 @@ def seasonal_forecasts(
 def _smooth(state: Smoothing, inputs: KernelInputs, season: SeasonInputs) -> tuple[Smoothing, Float[Array, "rates"]]:
     """Additive smoothing of level and seasons, with the AR(1) error estimated as it goes.
 
+    An imputed tick moves level and index with the deviation that its forecast carries on: an index that stood still
+    there would be a notch among its neighbours a period later (an error of .24 for .18 on a load with one in ten
+    missing).  The error's coefficient is not learned from it.
+
     Source: Taylor (2003), Short-term electricity demand forecasting using double seasonal exponential smoothing.
     """
     period, declared = jnp.maximum(season.periods, 1), season.periods >= 2
