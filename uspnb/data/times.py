@@ -419,10 +419,10 @@ def period_in_ticks(period: Any, timestamps_ns: Int[np.ndarray, "time"]) -> int:
     Raises:
         DomainError: neither of both, or a duration that is no whole number of ticks.
     """
-    import pandas as pd
-
     if isinstance(period, numbers.Integral) and not isinstance(period, bool):
         return int(period)
+    import pandas as pd
+
     try:
         if isinstance(period, (numbers.Number, np.generic)) and not isinstance(period, np.timedelta64):
             raise TypeError

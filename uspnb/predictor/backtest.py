@@ -64,7 +64,7 @@ def backtest(
     from .results import to_dataset
 
     read = read_series(series, times, unit=unit)
-    predictor = FunctionalPredictor(with_seasons(config, seasons, read))
+    predictor = FunctionalPredictor(_with_seasons(config, seasons, read))
     late = late_note(read.timestamps_ns)
     if late:
         warnings.warn(late, OrderWarning, stacklevel=2)
@@ -86,7 +86,7 @@ def backtest(
     return to_dataset(results.telemetry, following, read, predictor.config)
 
 
-def with_seasons(config: PredictorConfig | None, seasons: Any, series: Series) -> PredictorConfig | None:
+def _with_seasons(config: PredictorConfig | None, seasons: Any, series: Series) -> PredictorConfig | None:
     """The configuration with seasons, given in ticks or as durations over the typical interval of a series.
 
     Raises:

@@ -33,7 +33,7 @@ def state(predictor: FunctionalPredictor) -> PredictorState:
 
 
 def tick(value: float, place: int) -> Observation:
-    return Observation(*map(np.asarray, (value, place * SECOND, place * SECOND, np.nan)))  # type: ignore[arg-type]
+    return observations(value, place * SECOND)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, 1e6])

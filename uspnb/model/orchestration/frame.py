@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ...array_types import Array, Count, Flag, Float, Int, Scalar
-from ...config.schema import PredictorConfig
+from ...config.schema import SEASON_FIELDS, PredictorConfig
 from ..kernels.base import NEIGHBOURS, SeasonInputs
 from ..state import FrameState, SeasonRing
 
@@ -112,10 +112,10 @@ def _follow(scale: Scalar, deviation: Scalar, rate: Scalar, bound: Scalar) -> Sc
     return scale * jnp.sqrt(1.0 + rate * (ratio * ratio - 1.0))
 
 
-def periods_of(config: PredictorConfig) -> Int[Array, "slot"]:
+def _periods(config: PredictorConfig) -> Int[Array, "slot"]:
     """The declared periods [ticks of the grid], 0 for a slot without one."""
-    declared = (config.season_first, config.season_second)[: config.season_slots]
-    return jnp.stack([jnp.asarray(period, jnp.int64) for period in declared])
+    declared = SEASON_FIELDS[: config.season_slots]
+    return jnp.stack([jnp.asarray(getattr(config, name), jnp.int64) for name in declared])
 
 
 def _push_season(ring: SeasonRing, value: Scalar, shift: Scalar, slots: Count) -> SeasonRing:
@@ -127,7 +127,7 @@ def _push_season(ring: SeasonRing, value: Scalar, shift: Scalar, slots: Count) -
         ring: before the tick.
         value: y_t [y].
         shift: what the past is moved by [y], other than 0 where a new level begins.
-        slots: places on the time grid since the last accepted tick, 0 or more.
+        slots: places on the time grid since the last tick of the window, 0 or more.
     """
     first = ring.place < 0
     capacity = ring.values.shape[0]
@@ -148,7 +148,7 @@ def season_inputs(config: PredictorConfig, ring: SeasonRing, scale: Scalar) -> S
         scale: s_t [y].
     """
     capacity = ring.values.shape[0]
-    periods = periods_of(config)
+    periods = _periods(config)
     usable = jnp.maximum(periods, 2)
     origin = ring.place - usable
     # A short period's future neighbours would lie beyond the newest tick.

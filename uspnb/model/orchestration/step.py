@@ -51,9 +51,9 @@ def orchestrate_step(
 ) -> tuple[PredictorState, PredictionResult]:
     """Gate, score, alarm, push, identify, forecast, transport, fuse, set the modes, emit.
 
-    A rejected tick is imputed: the forecast that is out takes its place in the window, learned from and scored by
-    nobody, and the next forecast is one tick longer.  Where it cannot be (out of order, too many in a row, `impute`
-    off), everything but counters and modes stays as it was, and so does the forecast that is out.
+    A rejected tick is imputed: the forecast that is out takes its place in the window, no score, chart or regression
+    learns from it, and the next forecast is one tick longer.  Where it cannot be (out of order, too many in a row,
+    `impute` off), everything but counters and modes stays as it was, and so does the forecast that is out.
 
     Args:
         config: settings; static fields are compiled in.
