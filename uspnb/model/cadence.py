@@ -23,7 +23,6 @@ def where_due(
     measure: Callable[..., PyTree],
     otherwise: Callable[..., PyTree],
     *arguments: Array,
-    over_batch: Callable[..., PyTree] | None = None,
 ) -> Any:
     """`measure(*arguments)` where it is due, else `otherwise(*arguments)`.
 
@@ -35,9 +34,7 @@ def where_due(
         due: whether to measure.
         measure, otherwise: functions of the arguments alone, of equal structure, shapes and dtypes.
         arguments: arrays; a function must not close over a traced one.
-        over_batch: `measure` over a leading axis, `vmap` of it where left out.
     """
-    everywhere = jax.vmap(measure) if over_batch is None else over_batch
 
     @custom_vmap
     def run(due: Array, *arguments: Array) -> PyTree:
@@ -54,7 +51,7 @@ def where_due(
             def choose(new: Array, old: Array) -> Array:
                 return jnp.where(due.reshape((size,) + (1,) * (new.ndim - 1)), new, old)
 
-            return jax.tree.map(choose, everywhere(*full), held)
+            return jax.tree.map(choose, jax.vmap(measure)(*full), held)
 
         return lax.cond(jnp.any(due), mixed, lambda: held), jax.tree.map(lambda _: True, held)
 

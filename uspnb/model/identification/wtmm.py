@@ -10,10 +10,8 @@ Source: Muzy, Bacry and Arneodo, Phys. Rev. E 47, 875 (1993); Arneodo, Bacry and
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
@@ -30,7 +28,6 @@ FAINTEST = 1e-9
 LINE_WEIGHT = 0.75
 _DENSE_UP_TO = 256
 _WORD = 32
-_BLOCK = 16
 
 
 class HolderEstimate(NamedTuple):
@@ -237,22 +234,6 @@ def _measure(
     return HolderEstimate(jnp.where(valid, slope, jnp.nan), valid, number[0])
 
 
-def _in_blocks(single: Callable[..., HolderEstimate], *arguments: Array) -> HolderEstimate:
-    """`vmap(single)` over whole blocks of 16; the batch is filled up with its last member, so one program serves."""
-    size = arguments[0].shape[0]
-    blocks = -(-size // _BLOCK)
-    if blocks == 1:
-        return jax.vmap(single)(*arguments)
-    filled = tuple(
-        jnp.pad(a, ((0, blocks * _BLOCK - size),) + ((0, 0),) * (a.ndim - 1), mode="edge").reshape(
-            blocks, _BLOCK, *a.shape[1:]
-        )
-        for a in arguments
-    )
-    result = lax.map(lambda block: jax.vmap(single)(*block), filled)
-    return jax.tree.map(lambda leaf: leaf.reshape(blocks * _BLOCK)[:size], result)
-
-
 def _nothing(*_: Array) -> HolderEstimate:
     return HolderEstimate(jnp.full((), jnp.nan), jnp.zeros((), bool), jnp.zeros((), jnp.int64))
 
@@ -279,11 +260,6 @@ def holder_exponent(
         window is not valid and its exponent NaN.
     """
     single = functools.partial(_measure, scales=config.wtmm_scales, increments=config.input_kind == "increments")
-
-    def over_batch(*rest: Array) -> HolderEstimate:
-        # On a CPU in blocks that stay in the cache.
-        return lax.platform_dependent(*rest, cpu=functools.partial(_in_blocks, single), default=jax.vmap(single))
-
     cone_c = jnp.asarray(config.besov_cone_c, path.dtype)
     count = jnp.asarray(count, jnp.int64)
-    return where_due(jnp.asarray(due), single, _nothing, path, count, cone_c, over_batch=over_batch)
+    return where_due(jnp.asarray(due), single, _nothing, path, count, cone_c)
