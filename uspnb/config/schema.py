@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import itertools
 import math
 import numbers
 from collections.abc import Iterable
@@ -142,6 +143,8 @@ class PredictorConfig:
     dgm_stride: int = _declare(4, "structural", "ticks between two solves of the Deep Galerkin equation; between them its solution is read at the newest value", unit="ticks", low=1, high=64, added=True)
     dgm_adaptive_architecture: bool = _declare(True, "structural", "whether a rise in entropy moves the Deep Galerkin kernel to a larger trunk")
     hilbert_lags: int = _declare(48, "structural", "longest order of the Wiener-Hopf filter", unit="ticks", low=4, high=60, search=Search("deep", 12, 60, step=12))
+    horizons: tuple[int, ...] = _declare((1, 2, 4, 8, 16, 24, 48), "structural", "ticks ahead that every tick forecasts, in rising order", unit="ticks", low=1, high=1024, locked=True, added=True)
+    interval_levels: tuple[float, ...] = _declare((0.5, 0.8), "structural", "coverages of the intervals beside the one of `confidence_level`, in rising order", low=0.01, high=0.999, locked=True, added=True)
     impute: bool = _declare(True, "structural", "whether the forecast takes the place of a missing or refused tick in the window, instead of the window closing over it", added=True)
     season_slots: int = _declare(0, "structural", "seasons that the Hilbert kernel has experts for", low=0, high=2, added=True)
     season_capacity: int = _declare(1024, "structural", "places on the time grid that are remembered for seasons", unit="ticks", low=64, high=65_536, added=True)
@@ -281,6 +284,11 @@ class PredictorConfig:
             )
         _check_seasons(self)
 
+    @property
+    def ladder(self) -> tuple[int, ...]:
+        """The horizons beyond the next tick [ticks]."""
+        return tuple(h for h in self.horizons if h > 1)
+
     def with_seasons(self, *periods: int) -> PredictorConfig:
         """The configuration with these seasons, at most two, and room to remember them.
 
@@ -364,7 +372,7 @@ def checked_scalar(name: str, value: Any, about: Declaration, default: Any) -> A
         ConfigError: wrong type, value out of range or not among the choices.
     """
     if isinstance(default, tuple):
-        return _checked_names(name, value)
+        return _checked_names(name, value) if isinstance(default[0], str) else _checked_rising(name, value, about)
     if isinstance(value, (np.ndarray, np.generic, jax.Array)) and value.ndim == 0:
         value = value.item()
     kind = type(default)
@@ -400,6 +408,23 @@ def _checked_names(name: str, value: Any) -> tuple[str, ...]:
     if odd or not 1 <= len(names) <= MOST_NAMES or len(set(names)) < len(names):
         raise ConfigError(f"{name} = {list(names)!r} is not a list of {NAMES_RANGE}")
     return names
+
+
+def _checked_rising(name: str, value: Any, about: Declaration) -> tuple[int, ...] | tuple[float, ...]:
+    """Numbers of a list, in rising order and each within the range: whole ones where the default holds such."""
+    whole = isinstance(DEFAULTS[name][0], int)
+    given = list(value) if isinstance(value, (list, tuple, range, np.ndarray)) else None
+    kind = numbers.Integral if whole else numbers.Real
+    if given is None or not all(isinstance(one, kind) and not isinstance(one, bool) for one in given):
+        raise ConfigError(f"{name} = {value!r} is not a list of {'whole ' if whole else ''}numbers")
+    one_of = f"each within {_range_text(about)}" + (f" {about.unit}" if about.unit else "")
+    if not given:
+        raise ConfigError(f"{name} is empty; give at least one number, {one_of}")
+    if outside := [one for one in given if not about.low <= one <= about.high]:
+        raise ConfigError(f"{name} = {value!r} holds {outside[0]!r}; give numbers in rising order, {one_of}")
+    if any(after <= before for before, after in itertools.pairwise(given)):
+        raise ConfigError(f"{name} = {value!r} does not rise; give each number once, the smallest first")
+    return tuple(int(one) if whole else float(one) for one in given)
 
 
 def _is_one_line(text: str, *, may_be_empty: bool) -> bool:

@@ -111,7 +111,8 @@ def _allowed(about: Declaration, default: Any) -> str:
     if isinstance(default, bool):
         return "true or false"
     if isinstance(default, tuple):
-        return f"a list of {NAMES_RANGE}"
+        rising = f"numbers in rising order, each {about.low:g} to {about.high:g}"
+        return f"a list of {NAMES_RANGE if isinstance(default[0], str) else rising}"
     if about.choices:
         return " or ".join(_plain(choice) for choice in about.choices)
     if isinstance(default, str):

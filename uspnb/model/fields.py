@@ -53,7 +53,7 @@ class Field:
         kind: number, flag or count (a whole number).
         units: "y" is the unit of the input; numbers in it never leave the machine in a log.
         long_name: axis label, one clause.
-        dims: "kernel", "chart" or "mode", beside time and asset.
+        dims: "kernel", "chart", "mode", "horizon" or "level", beside time and asset.
         variable: name in a Dataset, None where it is not a variable of one.
         meanings: names of the codes of a count, beginning with `first_code`.
         first_code: the code of the first meaning.
@@ -199,6 +199,12 @@ class Telemetry:
     emergency: Flag = _flag("the roughness breaker is open", shown=VIEW | FLEET)
     operating_mode: Int[Array, ""] = _count("1", "operating mode", meanings=MODE_NAMES, bits=32, shown=VIEW | FLEET)
     ticks: Count = _count("tick", "ticks accepted so far", shown=FLEET)
+    horizon_prediction: Float[Array, "horizon"] = _number("y", "forecast made at this time, so many ticks ahead", "horizon", heading="Beyond the next tick")
+    horizon_lower: Float[Array, "horizon"] = _number("y", "lower end of that forecast's interval", "horizon")
+    horizon_upper: Float[Array, "horizon"] = _number("y", "upper end of that forecast's interval", "horizon")
+    horizon_level_width: Float[Array, "horizon level"] = _number("y", "half-width of that forecast's interval at another level", "horizon", "level")
+    horizon_weight: Float[Array, "horizon kernel"] = _number("1", "weight of each kernel so many ticks ahead", "horizon", "kernel")
+    pit: Float[Array, "horizon"] = _number("1", "probability integral transform of the observation under the forecast made so many ticks earlier", "horizon")
     # fmt: on
 
     def _repr_html_(self) -> str:

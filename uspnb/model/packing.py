@@ -17,11 +17,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..array_types import Array, Float
+from ..config.schema import DEFAULTS
 from .fields import CHART_NAMES, FIELDS, ROW, Telemetry
 from .kernels.registry import KERNEL_NAMES
 from .records import PredictionResult
 from .state import PredictorState
 
+HORIZONS, LEVELS = len(DEFAULTS["horizons"]), len(DEFAULTS["interval_levels"])
 LARGE = 512  # elements of a leaf that has a row of its own
 
 
@@ -43,14 +45,24 @@ class Layout(NamedTuple):
 
 
 @functools.cache
-def layout_for(modes: int, kernels: tuple[str, ...] = KERNEL_NAMES) -> Layout:
+def layout_for(
+    modes: int, kernels: tuple[str, ...] = KERNEL_NAMES, horizons: int = HORIZONS, levels: int = LEVELS
+) -> Layout:
     """Layout of the predictor's result, by the table of `fields`; no program is traced for it.
 
     Args:
         modes: spectral modes reported (`koopman_top_k`).
         kernels: names of the kernels.
+        horizons: how many there are.
+        levels: how many there are beside `confidence_level`.
     """
-    sizes = {"kernel": len(kernels), "chart": len(CHART_NAMES), "mode": modes}
+    sizes = {
+        "kernel": len(kernels),
+        "chart": len(CHART_NAMES),
+        "mode": modes,
+        "horizon": horizons,
+        "level": levels,
+    }
     shapes = tuple(about.shape(sizes) for about in ROW.values())
     blank: Any = dict.fromkeys(FIELDS, 0)
     structure = jax.tree.structure(PredictionResult(0, 0, 0, 0, Telemetry(**blank), kernels=kernels))  # type: ignore[arg-type]

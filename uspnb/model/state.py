@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from ..array_types import Array, Count, Flag, Float, Int, Key, PyTree, Scalar
 from ..config.schema import PredictorConfig
@@ -16,6 +17,11 @@ from .identification.spectrum import WindowSpectrum
 INTERVALS_KEPT = 15
 LONG_INTERVALS_KEPT = 32
 CHART_COUNT = len(CHART_NAMES)
+# What is remembered of a forecast: y and s_t when it was made [y], mean and scale of the increment [s_t], and the
+# normal score of the error that the step before had from the same origin, NaN until it is known.
+PAST = ("origin", "unit", "mean", "scale", "before")
+# Place of a forecast that was never made.
+NEVER = -(1 << 40)
 
 
 class SeasonRing(NamedTuple):
@@ -218,6 +224,43 @@ class ModeState(NamedTuple):
     quantile: Scalar
 
 
+class HorizonState(NamedTuple):
+    """The fan that is out, what earlier ones have come to, and the record of each horizon.
+
+    A *step* is a number of ticks ahead: 1, then the ladder h > 1 of the configuration.  What was forecast for a tick
+    stands in a *slot*: horizon h has h of them, and place t of the time grid takes its slot t modulo h.
+
+    Attributes:
+        place: of the newest tick on the time grid, -1 before the first.
+        made: place that each slot's forecast was made at, far below 0 where there is none.
+        rows: place of each of the last ticks that a kernel may learn from, by place modulo the longest step; likewise.
+        past: of each slot the columns of `PAST`, and the increment that each kernel forecast [units of its s_t].
+        count: errors of each horizon that have come due.
+        log_score: discounted log score of each kernel at each horizon.
+        error: each kernel's error scale [units of s_t], of the next tick's until the first comes due.
+        correlation: of the normal scores of a horizon's errors and of those of the step before, of one origin.
+        weight: of the kernels at each horizon.
+        quantile: of |error| / scale at each step, for `confidence_level` and then `interval_levels`;
+            NaN before the first tick.
+        mean, scale: of the fan that is out, the next tick first [y].
+        half: half-widths of its intervals, for the same levels [y].
+    """
+
+    place: Count
+    made: Int[Array, "slot"]
+    rows: Int[Array, "row"]
+    past: Float[Array, "slot column"]
+    count: Int[Array, "horizon"]
+    log_score: Float[Array, "horizon kernel"]
+    error: Float[Array, "horizon kernel"]
+    correlation: Float[Array, "horizon"]
+    weight: Float[Array, "horizon kernel"]
+    quantile: Float[Array, "step level"]
+    mean: Float[Array, "step"]
+    scale: Float[Array, "step"]
+    half: Float[Array, "step level"]
+
+
 @jax.tree_util.register_pytree_with_keys_class
 class KernelStates(Mapping[str, PyTree]):
     """States of the kernels by name, in the order of the configuration.
@@ -282,12 +325,33 @@ class PredictorState(NamedTuple):
     modes: ModeState
     weight: Float[Array, "kernel"]
     kernels: KernelStates
+    horizon: HorizonState
 
 
 def _empty_ring(config: PredictorConfig) -> SeasonRing | tuple[()]:
     if not config.season_slots:
         return ()
     return SeasonRing(jnp.zeros(config.season_capacity), jnp.full((), -1, jnp.int64))
+
+
+def _empty_horizons(config: PredictorConfig, kernels: int) -> HorizonState:
+    ladder, levels = np.array(config.ladder, int), 1 + len(config.interval_levels)
+    many, slots = len(ladder), int(ladder.sum())
+    return HorizonState(
+        place=jnp.full((), -1, jnp.int64),
+        made=jnp.full(slots, NEVER, jnp.int64),
+        rows=jnp.full(ladder.max(initial=0), NEVER, jnp.int64),
+        past=jnp.zeros((slots, len(PAST) + kernels)),
+        count=jnp.zeros(many, jnp.int64),
+        log_score=jnp.zeros((many, kernels)),
+        error=jnp.ones((many, kernels)),
+        correlation=jnp.asarray(np.sqrt(np.concatenate([[1], ladder])[:-1] / ladder), float),
+        weight=jnp.full((many, kernels), 1.0 / kernels, float),
+        quantile=jnp.full((1 + many, levels), jnp.nan, float),
+        mean=jnp.full(1 + many, jnp.nan, float),
+        scale=jnp.full(1 + many, jnp.nan, float),
+        half=jnp.full((1 + many, levels), jnp.nan, float),
+    )
 
 
 def empty_state(config: PredictorConfig, key: Key, kernels: KernelStates) -> PredictorState:
@@ -393,4 +457,5 @@ def empty_state(config: PredictorConfig, key: Key, kernels: KernelStates) -> Pre
         modes=ModeState(no(), none(), no(), none(), jnp.full((), jnp.nan, float)),
         weight=per_kernel(1.0 / len(kernels)),
         kernels=kernels,
+        horizon=_empty_horizons(config, len(kernels)),
     )

@@ -32,6 +32,7 @@ def backtest(
     times: Any = None,
     unit: str = "",
     seasons: Any = None,
+    horizons: Any = None,
     progress: bool | None = None,
 ) -> xr.Dataset:
     """Replay a series tick by tick and return every forecast, made before the tick that it is for.
@@ -46,13 +47,15 @@ def backtest(
         unit: of integers of times, "s", "ms", "us" or "ns", instead of what their size says.
         seasons: at most two periods after which the series resembles itself, in ticks or as durations: (48, 336),
             ("1D", "7D"); those of the configuration where left out.
+        horizons: ticks ahead that every tick forecasts, rising: (1, 24), range(1, 49); those of the configuration where
+            left out.
         progress: whether to show a bar; by default for runs of 20,000 ticks and more.
 
     Returns:
         The Dataset of `uspnb.predictor.results`: dims time, kernel, chart and, for a 2-D series, asset.
 
     Raises:
-        DomainError: a series, times or seasons that cannot be used; the message says why and what to do.
+        DomainError: a series, times, seasons or horizons that cannot be used; the message says why and what to do.
 
     Warns:
         OrderWarning: more than a tenth of the ticks are refused for their order.
@@ -64,7 +67,7 @@ def backtest(
     from .results import to_dataset
 
     read = read_series(series, times, unit=unit)
-    predictor = FunctionalPredictor(_with_seasons(config, seasons, read))
+    predictor = FunctionalPredictor(with_horizons(_with_seasons(config, seasons, read), horizons))
     late = late_note(read.timestamps_ns)
     if late:
         warnings.warn(late, OrderWarning, stacklevel=2)
@@ -100,6 +103,20 @@ def _with_seasons(config: PredictorConfig | None, seasons: Any, series: Series) 
     periods = (period_in_ticks(one, series.timestamps_ns) for one in given)
     try:
         return (PredictorConfig() if config is None else config).with_seasons(*periods)
+    except ConfigError as error:
+        raise DomainError(str(error)) from error
+
+
+def with_horizons(config: PredictorConfig | None, horizons: Any) -> PredictorConfig | None:
+    """The configuration with these horizons, where they are given.
+
+    Raises:
+        DomainError: none, not in rising order, or out of range.
+    """
+    if horizons is None:
+        return config
+    try:
+        return dataclasses.replace(PredictorConfig() if config is None else config, horizons=horizons)
     except ConfigError as error:
         raise DomainError(str(error)) from error
 

@@ -51,7 +51,7 @@ def to_dataset(
     columns["change_onset"] = (outer, _onset(telemetry), _ONSET | {"units": "tick"})
     for name, value in zip(FORECAST, following, strict=True):
         columns[name] = (outer[1:], np.asarray(value, dtype=np.float64), NEXT[name].attributes(units))
-    return xr.Dataset(columns, _coordinates(telemetry, series, config.kernels), _provenance(series, config))
+    return xr.Dataset(columns, _coordinates(telemetry, series, config), _provenance(series, config))
 
 
 _ONSET = {"long_name": "row of the time axis at which the signalled change began; NaN where there is no alarm"}
@@ -63,7 +63,7 @@ def _onset(telemetry: Telemetry) -> np.ndarray:
     return np.where(alarm, np.maximum(row - ago, 0.0), np.nan)
 
 
-def _coordinates(telemetry: Telemetry, series: Series, kernels: tuple[str, ...]) -> dict[str, Any]:
+def _coordinates(telemetry: Telemetry, series: Series, config: PredictorConfig) -> dict[str, Any]:
     long_name = "time (UTC)" if series.has_times else "tick"
     coordinates: dict[str, Any] = {
         "time": (
@@ -71,7 +71,9 @@ def _coordinates(telemetry: Telemetry, series: Series, kernels: tuple[str, ...])
             series.time_coordinate,
             {"long_name": long_name} | ({} if series.has_times else {"units": "tick"}),
         ),
-        "kernel": ("kernel", list(kernels), {"long_name": "kernel"}),
+        "kernel": ("kernel", list(config.kernels), {"long_name": "kernel"}),
+        "horizon": ("horizon", list(config.horizons), {"long_name": "ticks ahead", "units": "tick"}),
+        "level": ("level", list(config.interval_levels), {"long_name": "coverage of an interval", "units": "1"}),
         "chart": ("chart", list(CHART_NAMES), {"long_name": "alarm chart"}),
         "mode": ("mode", np.arange(np.shape(telemetry.koopman_frequency)[-1]), {"long_name": "spectral mode"}),
     }

@@ -27,7 +27,7 @@ YES, NO = jnp.asarray(True), jnp.asarray(False)
 def _run(config, residuals, units):
     def tick(quantile, row):
         start = jnp.where(jnp.isnan(quantile), gaussian_quantile(config.confidence_level), quantile)
-        new = track_quantile(quantile, row[0], row[1], config, YES)
+        new = track_quantile(quantile, row[0], row[1], config.confidence_level, config.interval_rate, YES)
         return new, (start, new)
 
     return jax.lax.scan(tick, jnp.asarray(jnp.nan), (residuals, units))[1]
@@ -57,7 +57,9 @@ def _noise(name: str) -> tuple[np.ndarray, np.ndarray]:
 @pytest.mark.parametrize("level", [0.5, 0.8, 0.95, 0.999])
 def test_the_starting_quantile_is_the_normal_one(level):
     assert float(gaussian_quantile(level)) == pytest.approx(stats.norm.ppf(0.5 + level / 2), rel=1e-12)
-    start = track_quantile(jnp.asarray(jnp.nan), jnp.asarray(jnp.nan), jnp.asarray(0.0), CONFIG, NO)
+    start = track_quantile(
+        jnp.asarray(jnp.nan), jnp.asarray(jnp.nan), jnp.asarray(0.0), CONFIG.confidence_level, CONFIG.interval_rate, NO
+    )
     assert float(start) == pytest.approx(stats.norm.ppf(0.975), rel=1e-12)
 
 
@@ -99,6 +101,27 @@ def test_widths_stay_finite_whatever_comes():
 
 def test_an_unscored_tick_changes_nothing():
     quantile = jnp.asarray(2.5)
-    assert float(track_quantile(quantile, jnp.asarray(jnp.nan), jnp.asarray(1.0), CONFIG, NO)) == 2.5
-    assert float(track_quantile(quantile, jnp.asarray(9.0), jnp.asarray(1.0), CONFIG, YES)) > 2.5
-    assert float(track_quantile(quantile, jnp.asarray(1.0), jnp.asarray(1.0), CONFIG, YES)) < 2.5
+    assert (
+        float(
+            track_quantile(
+                quantile, jnp.asarray(jnp.nan), jnp.asarray(1.0), CONFIG.confidence_level, CONFIG.interval_rate, NO
+            )
+        )
+        == 2.5
+    )
+    assert (
+        float(
+            track_quantile(
+                quantile, jnp.asarray(9.0), jnp.asarray(1.0), CONFIG.confidence_level, CONFIG.interval_rate, YES
+            )
+        )
+        > 2.5
+    )
+    assert (
+        float(
+            track_quantile(
+                quantile, jnp.asarray(1.0), jnp.asarray(1.0), CONFIG.confidence_level, CONFIG.interval_rate, YES
+            )
+        )
+        < 2.5
+    )

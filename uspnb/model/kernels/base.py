@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
+import jax.numpy as jnp
+import numpy as np
+
 from ...array_types import Array, Bool, Count, Flag, Float, Int, Key, PyTree, Scalar
 from ...config.schema import PredictorConfig
 
-# Ticks ahead that a kernel forecasts.
-HORIZONS = 1
 # Places about the one a period before the forecast's, counted from a period ago.
 NEIGHBOURS = (-1, 1, 2, 3, 4)
 
@@ -27,12 +28,56 @@ class SeasonInputs(NamedTuple):
         periods: [slots of the time grid], 0 where none is declared.
         awake: whether enough periods have been seen.
         place: of the newest tick on the time grid, 0 for the first.
+        values: by their place, modulo the capacity [y].
+        unit: s_t [y].
     """
 
     rows: Float[Array, "slot neighbour"]
     periods: Int[Array, "slot"]
     awake: Bool[Array, "slot"]
     place: Count
+    values: Float[Array, "capacity"]
+    unit: Scalar
+
+
+class HorizonInputs(NamedTuple):
+    """What has come due of the forecasts beyond the next tick; "horizon" is the ladder h > 1 of the configuration.
+
+    What a kernel said at t of t + h it keeps in `slot_count` slots until it comes due, what it saw at t in a ring of as
+    many rows as the longest horizon has ticks; it reads both before it writes.
+
+    Attributes:
+        increment: (y_t - y_{t-h}) / s_{t-h}, 0 where nothing is due.
+        due: whether there was a forecast h ticks ago whose error counts.
+        learn: whether that origin may be learned from: no imputed tick, no gap before it.
+        slot: where the forecast of tick t stands that was made at t - h, and where the one of t + h goes.
+        row: where tick t - h stands in the ring.
+        newest: where tick t goes in the ring.
+    """
+
+    increment: Float[Array, "horizon"]
+    due: Bool[Array, "horizon"]
+    learn: Bool[Array, "horizon"]
+    slot: Int[Array, "horizon"]
+    row: Int[Array, "horizon"]
+    newest: Count
+
+
+def slot_offsets(ladder: tuple[int, ...]) -> np.ndarray:
+    """Where the slots of each horizon begin."""
+    return np.concatenate([[0], np.cumsum(ladder)[:-1]]).astype(int) if ladder else np.zeros(0, int)
+
+
+def slot_count(ladder: tuple[int, ...]) -> int:
+    """Slots of all horizons: h of them for h."""
+    return sum(ladder)
+
+
+def along_ladder(
+    values: Float[Array, "horizon"], ladder: tuple[int, ...], steps: tuple[int, ...]
+) -> Float[Array, "step"]:
+    """Values at any number of ticks ahead, on straight lines in log h between those of the ladder."""
+    return jnp.interp(np.log(np.array(steps, float)), np.log(np.array(ladder, float)), values)
 
 
 class KernelInputs(NamedTuple):
@@ -55,6 +100,7 @@ class KernelInputs(NamedTuple):
         stiffness_low, stiffness_high: thresholds theta_L < theta_H of the solver switch, from H_t.
         volatile: whether the volatility regime is high (volatility above its own slow mean).
         season: `SeasonInputs` where the configuration has season slots, else nothing.
+        horizon: `HorizonInputs` where the configuration has a horizon beyond the next tick, else nothing.
     """
 
     path: Float[Array, "window"]
@@ -71,19 +117,23 @@ class KernelInputs(NamedTuple):
     stiffness_high: Scalar
     volatile: Flag
     season: Any = ()
+    horizon: Any = ()
 
 
 class KernelOutput(NamedTuple):
-    """A kernel's forecasts of (y_{t+h} - y_t) / s_t, h = 1..`HORIZONS`, and what it says about itself.
+    """A kernel's forecasts of (y_{t+h} - y_t) / s_t and what it says about itself.
+
+    Steps ahead are h = 1 and then the ladder of the configuration, `(1, *config.ladder)`.  A kernel may give the first
+    alone: its forecast of the next tick then stands for all.
 
     Attributes:
-        mean: forecast of the increment to each horizon; the first is the next tick [units of s_t], finite.
+        mean: forecast of the increment to each step [units of s_t], finite.
         scale: the kernel's own standard deviation of those forecasts [units of s_t], finite and > 0.
         diagnostics: a NamedTuple of arrays that is the kernel's own.
     """
 
-    mean: Float[Array, "horizon"]
-    scale: Float[Array, "horizon"]
+    mean: Float[Array, "step"]
+    scale: Float[Array, "step"]
     diagnostics: Any
 
 
@@ -92,6 +142,8 @@ class Kernel(Protocol):
     """A kernel is a module (or any object) with these two pure, jit-able and vmap-able functions.
 
     It is made known to configurations by `uspnb.register_kernel`; `uspnb.testing.check_kernel` is what it must pass.
+    With a third, `ahead(config, state, inputs, steps) -> Float[step]`, it says its mean at any number of ticks ahead from
+    the state of the newest tick; without it a forecast of every tick lies between those of its ladder.
     """
 
     def init(self, config: PredictorConfig, key: Key) -> PyTree:

@@ -5,13 +5,16 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import jax.numpy as jnp
+import numpy as np
 
 from ...array_types import Array, Bool, Float, Int, Scalar
+from ...config.schema import PredictorConfig
 from ..fields import Telemetry
 from ..records import Observation, PredictionResult
 from ..state import PredictorState
 from .cusum import Alarm
 from .gate import LARGEST, Verdict
+from .horizons import steps_of
 from .identify import Character
 from .jko import FusionResult
 from .modes import Collapse
@@ -34,9 +37,11 @@ class Outcome(NamedTuple):
     diagnostics: dict[str, Array]
     stiffness_low: Scalar
     stiffness_high: Scalar
+    pit: Float[Array, "step"]
 
 
 def emit(
+    config: PredictorConfig,
     before: PredictorState,
     after: PredictorState,
     tick: Observation,
@@ -67,6 +72,7 @@ def emit(
         return jnp.where(old.made, value, jnp.nan)
 
     frame = before.frame
+    steps = np.array([steps_of(config).index(h) for h in config.horizons])
     telemetry = Telemetry(
         observation=tick.value,
         accepted=accepted,
@@ -140,6 +146,12 @@ def emit(
         emergency=rough.emergency,
         operating_mode=mode,
         ticks=after.frame.count,
+        horizon_prediction=after.horizon.mean[steps],
+        horizon_lower=(after.horizon.mean - after.horizon.half[:, 0])[steps],
+        horizon_upper=(after.horizon.mean + after.horizon.half[:, 0])[steps],
+        horizon_level_width=after.horizon.half[steps, 1:],
+        horizon_weight=jnp.concatenate([after.weight[None], after.horizon.weight])[steps],
+        pit=computed(outcome.pit)[steps],
     )
     out = after.forecast
     return PredictionResult(

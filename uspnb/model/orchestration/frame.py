@@ -11,9 +11,12 @@ import numpy as np
 
 from ...array_types import Array, Count, Flag, Float, Int, Scalar
 from ...config.schema import SEASON_FIELDS, PredictorConfig
-from ..kernels.base import NEIGHBOURS, SeasonInputs
+from ..kernels.base import NEIGHBOURS, KernelInputs, SeasonInputs
 from ..state import FrameState, SeasonRing
+from .adapt import compute_adaptive_stiffness_thresholds
 
+PATH_BOUND = 1e6
+VOLATILE = 1.5
 SCALE_RATE = 0.02
 LEVEL_RATE = 0.001
 WINSOR = 4.0
@@ -112,6 +115,48 @@ def _follow(scale: Scalar, deviation: Scalar, rate: Scalar, bound: Scalar) -> Sc
     return scale * jnp.sqrt(1.0 + rate * (ratio * ratio - 1.0))
 
 
+def relative_path(frame: FrameState) -> Float[Array, "window"]:
+    """(y_{t-n+1..t} - y_t) / s_t, bounded."""
+    return jnp.clip((frame.window - frame.window[-1]) / frame.scale, -PATH_BOUND, PATH_BOUND)
+
+
+def kernel_frame(
+    config: PredictorConfig,
+    frame: FrameState,
+    volatility: Scalar,
+    exponent: Scalar,
+    path: Float[Array, "window"] | None = None,
+) -> KernelInputs:
+    """What the frame tells the kernels; what they may learn from it is the caller's to say.
+
+    Args:
+        frame: with the newest tick.
+        volatility: moving standard deviation of the standardised residual.
+        exponent: last valid Holder exponent.
+        path: `relative_path(frame)`, where it is known.
+    """
+    low, high = compute_adaptive_stiffness_thresholds(
+        exponent, least_low=config.stiffness_low, least_high=config.stiffness_high
+    )
+    path = relative_path(frame) if path is None else path
+    return KernelInputs(
+        path=path,
+        count=jnp.minimum(frame.count, path.shape[0]),
+        ticks=frame.count,
+        increment=jnp.zeros(()),
+        learn=jnp.zeros((), bool),
+        level=jnp.clip((frame.level - frame.window[-1]) / frame.scale, -PATH_BOUND, PATH_BOUND),
+        spread=jnp.clip(frame.spread / frame.scale, 1e-3, PATH_BOUND),
+        scale_ratio=jnp.ones(()),
+        volatility=volatility,
+        holder_exponent=exponent,
+        stiffness_low=low,
+        stiffness_high=high,
+        volatile=volatility > VOLATILE,
+        season=season_inputs(config, frame.season, frame.scale) if frame.season else (),
+    )
+
+
 def _periods(config: PredictorConfig) -> Int[Array, "slot"]:
     """The declared periods [ticks of the grid], 0 for a slot without one."""
     declared = SEASON_FIELDS[: config.season_slots]
@@ -157,4 +202,4 @@ def season_inputs(config: PredictorConfig, ring: SeasonRing, scale: Scalar) -> S
     rows = jnp.concatenate([values[:, 1:], ring.values[ring.place % capacity] * jnp.ones((len(values), 1))], axis=1)
     awake = (periods >= 2) & (ring.place + 1 >= PERIODS_NEEDED * periods)
     rows = jnp.clip((rows - values[:, :1]) / scale, -ROW_BOUND, ROW_BOUND)
-    return SeasonInputs(jnp.where(awake[:, None], rows, 0.0), periods, awake, ring.place)
+    return SeasonInputs(jnp.where(awake[:, None], rows, 0.0), periods, awake, ring.place, ring.values, scale)

@@ -114,10 +114,11 @@ def fuse_kernel_outputs(
 
 
 def clip_forecasts(
-    means: Float[Array, "kernel"], path: Float[Array, "window"], bound: Scalar | float
-) -> tuple[Float[Array, "kernel"], Bool[Array, "kernel"]]:
+    means: Float[Array, "kernel step"], path: Float[Array, "window"], bound: Float[Array, "step"]
+) -> tuple[Float[Array, "kernel step"], Bool[Array, "kernel step"]]:
     """Forecasts held to `bound` around the last value or to where the window has been, and which were."""
-    held = jnp.clip(means, jnp.minimum(-bound, jnp.min(path)), jnp.maximum(bound, jnp.max(path)))
+    low, high = jnp.minimum(-bound, jnp.min(path)), jnp.maximum(bound, jnp.max(path))
+    held = jnp.clip(means, low[None, :], high[None, :])
     return held, held != means
 
 

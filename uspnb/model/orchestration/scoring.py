@@ -125,8 +125,13 @@ def gaussian_quantile(level: Scalar | float) -> Scalar:
 
 
 def track_quantile(
-    quantile: Scalar, residual: Scalar, half_unit: Scalar, config: PredictorConfig, scored: Flag
-) -> Scalar:
+    quantile: Array,
+    residual: Array,
+    half_unit: Array | float,
+    level: Array | float,
+    rate: Array | float,
+    scored: Array,
+) -> Array:
     """q <- q + rate q (miss - (1 - level)): the quantile of |e| / scale by online pinball descent, clipped.
 
     The step is relative to q, so that the correction is free of units; clipping keeps widths finite whatever comes.
@@ -135,14 +140,15 @@ def track_quantile(
         quantile: q before the tick, NaN before the first.
         residual: e_t [y].
         half_unit: scale of the forecast that was scored [y].
-        config: `confidence_level`, `interval_rate`.
+        level: coverage of the interval.
+        rate: of the descent [1/tick].
         scored: whether there is a residual.
 
     Source: Gibbs and Candes, Adaptive Conformal Inference (NeurIPS 2021); Angelopoulos et al., Conformal PID Control
     (NeurIPS 2023), quantile tracker.
     """
-    start = jnp.where(jnp.isnan(quantile), gaussian_quantile(config.confidence_level), quantile)
+    start = jnp.where(jnp.isnan(quantile), gaussian_quantile(level), quantile)
     size = jnp.abs(jnp.where(scored, residual, 0.0))
     miss = (size > start * half_unit).astype(float)
-    moved = start + config.interval_rate * start * (miss - (1.0 - config.confidence_level))
+    moved = start + rate * start * (miss - (1.0 - level))
     return jnp.where(scored, jnp.clip(moved, LEAST_QUANTILE, LARGEST_QUANTILE), start)

@@ -7,23 +7,22 @@ import jax.numpy as jnp
 
 from ...array_types import Array, Flag, Float, Key, Scalar
 from ...config.schema import PredictorConfig
-from ..kernels.base import KernelInputs, KernelOutput
+from ..kernels.base import HorizonInputs, KernelInputs, KernelOutput
 from ..kernels.registry import kernel_entries, reference_of, robust_place, telemetry_of
 from ..records import Observation, PredictionResult
-from ..state import ForecastState, FrameState, KernelStates, PredictorState, empty_state
-from .adapt import compute_adaptive_jko_params, compute_adaptive_stiffness_thresholds
+from ..state import ForecastState, FrameState, HorizonState, KernelStates, PredictorState, empty_state
+from .adapt import compute_adaptive_jko_params
 from .cusum import update_charts
 from .emit import Outcome, emit
-from .frame import hold_scales, push, season_inputs
+from .frame import hold_scales, kernel_frame, push, relative_path
 from .gate import Verdict, inspect
+from .horizons import cast, emergency_weight, forget_made, horizon_confidences, integral_of, steps_of, take_due, turn_of
 from .identify import identify
-from .jko import clip_forecasts, fuse_kernel_outputs, mixture_scale
+from .jko import FusionResult, clip_forecasts, fuse_kernel_outputs, mixture_scale
 from .modes import choose_weights, operating_mode, update_degraded, watch_entropy
 from .scoring import Residuals, kernel_confidences, kurtosis, score_forecasts, track_quantile, update_scores
 from .sinkhorn import compute_sinkhorn_epsilon
 
-PATH_BOUND = 1e6
-VOLATILE = 1.5
 PROXY_RATE = 0.02
 FIRST_COUNTED = 4
 
@@ -70,7 +69,7 @@ def orchestrate_step(
     advanced, outcome = _advance(config, judged, tick, verdict)
     new = jax.tree.map(lambda a, b: jnp.where(verdict.accepted | verdict.imputed, a, b), advanced, judged)
     mode = operating_mode(new.modes.degraded, new.roughness.emergency)
-    return new, emit(state, new, tick, verdict, outcome, mode)
+    return new, emit(config, state, new, tick, verdict, outcome, mode)
 
 
 def orchestrate_step_batch(
@@ -90,7 +89,24 @@ def _advance(
     usual = counted & ~verdict.gap
     score = update_scores(config, state.score, residuals, usual)
     tails = kurtosis(score.residuals, score.scored)
-    quantile = track_quantile(state.modes.quantile, residuals.fused, state.forecast.scale, config, counted)
+    quantile = track_quantile(
+        state.modes.quantile,
+        residuals.fused,
+        state.forecast.scale,
+        config.confidence_level,
+        config.interval_rate,
+        counted,
+    )
+    horizon, due = take_due(
+        config,
+        forget_made(state.horizon, verdict.released),
+        value,
+        verdict.slots,
+        counted=verdict.accepted & ~verdict.frozen & (state.frame.count >= FIRST_COUNTED),
+        clean=usual,
+        forecast=state.forecast,
+        one_step=residuals.fused,
+    )
     charts, alarm = update_charts(
         config,
         state.charts,
@@ -106,22 +122,22 @@ def _advance(
         count=jnp.where(verdict.imputed, state.frame.count, frame.count),
         age=jnp.where(verdict.imputed, state.frame.age, frame.age),
     )
-    path = jnp.clip((frame.window - value) / frame.scale, -PATH_BOUND, PATH_BOUND)
+    path = relative_path(frame)
     roughness, spectrum, character = identify(config, state.roughness, state.spectrum, path, frame.count)
 
     volatility = jnp.sqrt(score.volatility_variance)
-    inputs = _kernel_inputs(config, state, frame, path, residuals, usual, volatility, roughness.exponent)
+    inputs = _kernel_inputs(config, state, frame, path, residuals, usual, volatility, roughness.exponent, due.inputs)
     kernels, outputs = _run_kernels(config, state, inputs)
-    forecasts = jnp.stack([jax.lax.index_in_dim(output.mean, 0, keepdims=False) for output in outputs.values()])
-    means, clipped = clip_forecasts(forecasts, path, config.forecast_clip)
+    ahead, clipped = clip_forecasts(_forecasts(config, outputs), path, _reach(config))
+    means, clipped = ahead[:, 0], clipped[:, 0]
 
     confidence = kernel_confidences(config, score)
     epsilon = compute_sinkhorn_epsilon(score.volatility_variance, config)
     window, learning_rate = compute_adaptive_jko_params(score.volatility_variance, epsilon, config)
     # The track record outlives an alarm, so the weights come back from uniform at once.
     learning_rate = jnp.where(alarm.in_grace, jnp.maximum(learning_rate, config.jko_recovery_step), learning_rate)
-    fusion = fuse_kernel_outputs(
-        means, confidence, state.weight, score.volatility_variance, learning_rate, config, roughness.emergency
+    fusion, horizon_weight = _transport(
+        config, state, horizon, ahead, confidence, score.volatility_variance, learning_rate, roughness.emergency
     )
     weight = choose_weights(
         config,
@@ -152,6 +168,20 @@ def _advance(
         kernel_mean=means,
         kernel_scale=score.kernel_error,
     )
+    # The record of a horizon outlives an alarm; an emergency gives one kernel all of each.
+    robust = emergency_weight(config, horizon_weight, roughness.emergency)
+    fan = cast(
+        config,
+        horizon,
+        forecast,
+        ahead,
+        robust,
+        due.inputs,
+        widening=widening / jnp.sqrt(1.0 + state.gate.imputed),
+        waited=state.gate.imputed,
+    )
+    hold = verdict.imputed | state.modes.degraded
+    horizon = fan._replace(weight=jnp.where(hold, state.horizon.weight, horizon_weight))
     diagnostics = telemetry_of(config, outputs)
     modes, collapse = watch_entropy(
         config,
@@ -172,7 +202,14 @@ def _advance(
     }
     for name, found in held.items():
         held[name] = jax.tree.map(lambda a, b: jnp.where(verdict.imputed, a, b), getattr(state, name), found)
-    new = state._replace(frame=frame, gate=state.gate._replace(proxy=proxy), forecast=forecast, kernels=kernels, **held)
+    new = state._replace(
+        frame=frame,
+        gate=state.gate._replace(proxy=proxy),
+        forecast=forecast,
+        kernels=kernels,
+        horizon=horizon,
+        **held,
+    )
     outcome = Outcome(
         residuals=residuals,
         alarm=alarm,
@@ -187,6 +224,7 @@ def _advance(
         diagnostics=diagnostics,
         stiffness_low=inputs.stiffness_low,
         stiffness_high=inputs.stiffness_high,
+        pit=integral_of(due.score),
     )
     return new, outcome
 
@@ -200,26 +238,14 @@ def _kernel_inputs(
     learn: Flag,
     volatility: Scalar,
     exponent: Scalar,
+    horizon: HorizonInputs,
 ) -> KernelInputs:
-    low, high = compute_adaptive_stiffness_thresholds(
-        exponent, least_low=config.stiffness_low, least_high=config.stiffness_high
-    )
     unit = jnp.where(state.forecast.made, state.forecast.unit, frame.scale)
-    return KernelInputs(
-        path=path,
-        count=jnp.minimum(frame.count, path.shape[0]),
-        ticks=frame.count,
+    return kernel_frame(config, frame, volatility, exponent, path)._replace(
         increment=residuals.increment,
         learn=learn,
-        level=jnp.clip((frame.level - frame.window[-1]) / frame.scale, -PATH_BOUND, PATH_BOUND),
-        spread=jnp.clip(frame.spread / frame.scale, 1e-3, PATH_BOUND),
         scale_ratio=jnp.clip(frame.scale / unit, 1e-6, 1e6),
-        volatility=volatility,
-        holder_exponent=exponent,
-        stiffness_low=low,
-        stiffness_high=high,
-        volatile=volatility > VOLATILE,
-        season=season_inputs(config, frame.season, frame.scale) if frame.season else (),
+        horizon=horizon,
     )
 
 
@@ -232,6 +258,54 @@ def _run_kernels(
     for entry, key in zip(entries, keys, strict=True):
         states[entry.name], outputs[entry.name] = entry.kernel.step(config, state.kernels[entry.name], inputs, key)
     return KernelStates(states), outputs
+
+
+def _forecasts(config: PredictorConfig, outputs: dict[str, KernelOutput]) -> Float[Array, "kernel step"]:
+    """The kernels' means at every step; who gives the next tick's alone is held to it."""
+    steps = len(steps_of(config))
+
+    def every(mean: Array) -> Array:
+        return mean if mean.shape == (steps,) else jnp.broadcast_to(mean[:1], (steps,))
+
+    return jnp.stack([every(output.mean) for output in outputs.values()])
+
+
+def _reach(config: PredictorConfig) -> Float[Array, "step"]:
+    """How far forecasts of every step may lie from the newest value: a random walk's spread."""
+    return config.forecast_clip * jnp.sqrt(jnp.asarray(steps_of(config), float))
+
+
+def _transport(
+    config: PredictorConfig,
+    state: PredictorState,
+    horizon: HorizonState,
+    ahead: Float[Array, "kernel step"],
+    confidence: Float[Array, "kernel"],
+    variance: Scalar,
+    learning_rate: Scalar,
+    emergency: Flag,
+) -> tuple[FusionResult, Float[Array, "horizon kernel"]]:
+    """The JKO step of the next tick's weights and, in the same call, of one horizon's, whose turn it is.
+
+    A horizon's step is that of all ticks since its last turn.
+    """
+    many = len(config.ladder)
+    if not many:
+        return fuse_kernel_outputs(
+            ahead[:, 0], confidence, state.weight, variance, learning_rate, config, emergency
+        ), state.horizon.weight
+    turn = turn_of(config, state.ticks)
+    both = jax.vmap(fuse_kernel_outputs, in_axes=(0, 0, 0, None, 0, None, None))(
+        jnp.stack([ahead[:, 0], ahead[:, 1 + turn]]),
+        jnp.stack([confidence, horizon_confidences(config, horizon)[turn]]),
+        jnp.stack([state.weight, state.horizon.weight[turn]]),
+        variance,
+        jnp.stack([learning_rate, 1.0 - (1.0 - learning_rate) ** many]),
+        config,
+        emergency,
+    )
+    weight = state.horizon.weight.at[turn].set(both.updated_weights[1])
+    return jax.tree.map(lambda leaf: leaf[0], both), weight
 
 
 def _dispersion(mean: Scalar, proxy: Scalar) -> tuple[Scalar, Scalar]:

@@ -12,12 +12,13 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import jax.numpy as jnp
+import numpy as np
 
 from ....array_types import Array, Count, Flag, Float, Key, Scalar
 from ....config.schema import PredictorConfig
 from ...cadence import on_stride, where_due
 from ..base import KernelInputs, KernelOutput
-from .drift import Estimate, MomentState, estimate, learn, moments_init
+from .drift import Estimate, MomentState, estimate, frame_of, learn, moments_ahead, moments_init
 from .entropy import entropy_report
 from .galerkin import Tables, held_out_residual, load_tables, solve, value_at
 from .ladder import LadderState, ladder_init, next_rung, update_ladder
@@ -59,6 +60,7 @@ class State(NamedTuple):
         calibration: running mean of squared standardised errors, 1 where the equation's variance is right.
         mean, variance: forecast of the next increment and the equation's variance of it [s_t, s_t^2].
         solution: of the equation, from the last tick on which it was solved.
+        drift, diffusion: coefficients of the equation at the newest tick, as of `drift.Estimate`.
     """
 
     moments: MomentState
@@ -67,6 +69,8 @@ class State(NamedTuple):
     mean: Scalar
     variance: Scalar
     solution: Solution
+    drift: Float[Array, "4"]
+    diffusion: Float[Array, "3"]
 
 
 class Diagnostics(NamedTuple):
@@ -117,7 +121,9 @@ def init(config: PredictorConfig, key: Key) -> State:
     layers = jnp.zeros((max(trunk.feature_count for trunk in _trunks(config)), 2))
     residual, start, average, terminal, expected = (jnp.zeros(()) for _ in range(5))
     unsolved = Solution(layers, residual, start, average, terminal, expected, jnp.zeros((), jnp.int64))
-    return State(moments_init(), ladder_init(), jnp.ones(()), jnp.zeros(()), jnp.ones(()), unsolved)
+    return State(
+        moments_init(), ladder_init(), jnp.ones(()), jnp.zeros(()), jnp.ones(()), unsolved, jnp.zeros(4), jnp.zeros(3)
+    )
 
 
 def solve_tick(tables: Tables, fitted: Estimate) -> Solution:
@@ -217,8 +223,29 @@ def step(config: PredictorConfig, state: State, inputs: KernelInputs, key: Key) 
         clipped=clipped,
     )
     scale = jnp.maximum(jnp.sqrt(variance * calibration), LEAST_SCALE)
-    state = State(moments, ladder, calibration, mean, variance, solution)
-    return state, KernelOutput(mean[None], scale[None], diagnostics)
+    state = State(moments, ladder, calibration, mean, variance, solution, fitted.drift, fitted.diffusion)
+    if not config.ladder:
+        return state, KernelOutput(mean[None], scale[None], diagnostics)
+    path, spread = moments_ahead(fitted.drift, fitted.diffusion, z, config.ladder)
+    means = jnp.concatenate([mean[None], _held(fitted.spread * (path - z), inputs, config.ladder)])
+    scales = jnp.sqrt(jnp.maximum(fitted.spread**2 * spread * calibration, LEAST_SCALE**2))
+    return state, KernelOutput(means, jnp.concatenate([scale[None], scales]), diagnostics)
+
+
+def ahead(config: PredictorConfig, state: State, inputs: KernelInputs, steps: tuple[int, ...]) -> Float[Array, "step"]:
+    """Conditional mean of the increment to any number of ticks, by `drift.moments_ahead` from the newest value.
+
+    The first tick ahead is the equation's own solution.
+    """
+    del config
+    spread, z = frame_of(inputs.level, inputs.spread)
+    path, _ = moments_ahead(state.drift, state.diffusion, z, steps)
+    return jnp.where(np.array(steps) == 1, state.mean, _held(spread * (path - z), inputs, steps))
+
+
+def _held(means: Float[Array, "step"], inputs: KernelInputs, steps: tuple[int, ...]) -> Float[Array, "step"]:
+    margin = WINDOW_MARGIN * np.sqrt(np.array(steps, float))
+    return jnp.clip(means, jnp.min(inputs.path) - margin, jnp.max(inputs.path) + margin)
 
 
 def _calibrate(state: State, inputs: KernelInputs) -> Scalar:

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 
 from ....array_types import Array, Flag, Float, Scalar
 from ..regression import RidgeState, ridge_init, ridge_learn, ridge_solve
@@ -26,6 +28,8 @@ VARIANCE_PRIOR = 50.0
 SPREAD_BOUNDS = (1e-3, 1e3)
 SLOPE_BOUNDS = (-0.92, 1.0)
 DRIFT_BOUND = 4.0
+# Of the moment equations: bound of the local slope, and steps of integration between two horizons.
+STEEPEST, MOST_PARTS = 8.0, 2
 DIFFUSION_BOUNDS = (1e-10, 8.0)
 
 
@@ -142,8 +146,7 @@ def estimate(
 
     Source: Risken, The Fokker-Planck Equation, section 4.1 (Kramers-Moyal); MATH.md, deep_galerkin.
     """
-    spread = jnp.clip(jnp.where(jnp.isfinite(spread), spread, 1.0), *SPREAD_BOUNDS)
-    z = jnp.clip(jnp.where(jnp.isfinite(level), -level, 0.0) / spread, -HALF_WIDTH, HALF_WIDTH)
+    spread, z = frame_of(level, spread)
     # Increments may scale with s_t (volatility moves) or with the spread (the frame moves): their geometric mean.
     gain = jnp.sqrt(spread)
     feature, states = gain * drift_basis(z), diffusion_basis(z)
@@ -159,6 +162,62 @@ def estimate(
     fitted = Estimate(step * drift_factor(theta), diffusion, theta, jnp.dot(states, local), ratio, spread)
     new = state._replace(feature=feature, states=states, slow_forecast=slow_forecast, forecast=forecast)
     return new, fitted, z
+
+
+def frame_of(level: Scalar, spread: Scalar) -> tuple[Scalar, Scalar]:
+    """Width of the z frame [s_t] and the newest value in it, both bounded."""
+    spread = jnp.clip(jnp.where(jnp.isfinite(spread), spread, 1.0), *SPREAD_BOUNDS)
+    return spread, jnp.clip(jnp.where(jnp.isfinite(level), -level, 0.0) / spread, -HALF_WIDTH, HALF_WIDTH)
+
+
+def moments_ahead(
+    drift: Float[Array, "4"], diffusion: Float[Array, "3"], z: Scalar, steps: tuple[int, ...]
+) -> tuple[Float[Array, "step"], Float[Array, "step"]]:
+    """Conditional mean and variance of z at longer times, by the moment equations of the same diffusion.
+
+    m' = b(m) + b''(m) v / 2 and v' = 2 b'(m) v + s^2(m), closed at the second moment, each step by exponentials of the
+    local slope b': exact for a linear drift, of whatever length the step.
+
+    Args:
+        drift, diffusion: coefficients of b and s^2 on their bases.
+        z: the newest value.
+        steps: times, rising [ticks].
+
+    Returns:
+        Mean [z], within the domain, and variance [z^2].
+
+    Source: Risken, The Fokker-Planck Equation, section 5.3 (moment equations); Hochbruck and Ostermann, Exponential
+    integrators (Acta Numerica 2010), section 2.
+    """
+
+    def force(x: Scalar) -> Scalar:
+        return jnp.dot(drift, drift_basis(x))
+
+    slope_of = jax.grad(force)
+    bend_of = jax.grad(slope_of)
+
+    def forward(moments: tuple[Scalar, Scalar], span: float) -> tuple[Scalar, Scalar]:
+        mean, variance = moments
+        slope = jnp.clip(slope_of(mean), -STEEPEST, STEEPEST / 8.0)
+        push = force(mean) + 0.5 * bend_of(mean) * variance
+        mean_to = jnp.clip(mean + push * span * _mean_exponential(slope * span), -HALF_WIDTH, HALF_WIDTH)
+        noise = jnp.dot(diffusion, diffusion_basis(mean)) * span * _mean_exponential(2.0 * slope * span)
+        return mean_to, jnp.clip(jnp.exp(2.0 * slope * span) * variance + noise, 0.0, HALF_WIDTH**2)
+
+    moments, means, variances = (z, jnp.zeros(())), [], []
+    for gap in np.diff(steps, prepend=0):
+        parts = min(int(gap), MOST_PARTS)
+        for _ in range(parts):
+            moments = forward(moments, gap / parts)
+        means.append(moments[0])
+        variances.append(moments[1])
+    return jnp.stack(means), jnp.stack(variances)
+
+
+def _mean_exponential(x: Scalar) -> Scalar:
+    """(e^x - 1) / x, 1 at zero."""
+    small = jnp.abs(x) < 1e-6
+    return jnp.where(small, 1.0 + 0.5 * x, jnp.expm1(jnp.where(small, 1.0, x)) / jnp.where(small, 1.0, x))
 
 
 def mean_slope(state: RidgeState, step: Float[Array, "4"]) -> Scalar:

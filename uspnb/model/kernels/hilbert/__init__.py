@@ -21,6 +21,16 @@ from ....config.schema import PredictorConfig
 from ...cadence import on_stride, where_due
 from ..base import KernelInputs, KernelOutput
 from ..regression import RidgeState, ridge_init, ridge_learn
+from .ladder import (
+    direct_coefficients,
+    direct_width,
+    ladder_ahead,
+    ladder_init,
+    ladder_learn,
+    ladder_step,
+    recursive_coefficients,
+    recursive_orders,
+)
 from .seasonal import EXPERTS, FORGETTING, seasonal_forecasts, seasonal_init
 
 FAST_LAGS = 4
@@ -45,11 +55,15 @@ class Coefficients(NamedTuple):
         slow: coefficients of every order of the long filter, zero beyond the order.
         features: coefficients of the regression on random features.
         ticks: accepted ticks when they were solved, 0 before the first time.
+        recursive: coefficients of a few orders of the long filter fed back to each horizon; nothing without a ladder.
+        direct: of the regressions of each horizon; likewise.
     """
 
     slow: Float[Array, "order slow"]
     features: Float[Array, "random"]
     ticks: Count
+    recursive: Any = ()
+    direct: Any = ()
 
 
 class HilbertState(NamedTuple):
@@ -69,6 +83,7 @@ class HilbertState(NamedTuple):
         frequency, phase: the random Fourier features, drawn once from the key.
         coefficients: of the long regressions.
         seasonal: `SeasonalState` where the configuration has season slots, else nothing.
+        ladder: `LadderState` where the configuration has longer horizons, else nothing.
     """
 
     slow: RidgeState
@@ -88,6 +103,7 @@ class HilbertState(NamedTuple):
     phase: Float[Array, "wave"]
     coefficients: Coefficients
     seasonal: Any = ()
+    ladder: Any = ()
 
 
 class HilbertDiagnostics(NamedTuple):
@@ -165,10 +181,20 @@ def init(config: PredictorConfig, key: Key) -> HilbertState:
         frequency=jax.random.normal(key_frequency, shape) * width * decay,
         phase=jax.random.uniform(key_phase, (config.hilbert_features,)) * (2 * jnp.pi),
         coefficients=Coefficients(
-            jnp.zeros((len(slow_orders(config.hilbert_lags)), slow)), jnp.zeros(random), jnp.zeros((), jnp.int64)
+            jnp.zeros((len(slow_orders(config.hilbert_lags)), slow)),
+            jnp.zeros(random),
+            jnp.zeros((), jnp.int64),
+            jnp.zeros((len(_fed_back(config)), len(config.ladder), slow)) if config.ladder else (),
+            jnp.zeros((len(config.ladder), direct_width(config))) if config.ladder else (),
         ),
         seasonal=seasonal_init(config),
+        ladder=ladder_init(config, len(_fed_back(config))),
     )
+
+
+def _fed_back(config: PredictorConfig) -> tuple[int, ...]:
+    """Places of the orders that are fed back."""
+    return recursive_orders(slow_orders(config.hilbert_lags))
 
 
 def step(
@@ -187,6 +213,9 @@ def step(
     awake = _awake(config, inputs)
     state = _learn(config, state, inputs, awake)
     slow_row, fast_row, random_row, unit = _features(config, state, inputs)
+    season_awake = _season_awake(config, inputs)
+    if config.ladder:
+        state = state._replace(ladder=ladder_learn(config, state.ladder, inputs, slow_row, season_awake))
     coefficients = _solve_where_due(config, state, inputs.ticks)
     fast = nested_forecasts(state.fast, fast_row, config.hilbert_filter_ridge)[jnp.asarray(FAST_ORDERS) - 1]
     random = coefficients.features @ random_row * unit
@@ -215,28 +244,72 @@ def step(
     diagnostics = HilbertDiagnostics(
         weight, weight @ orders, weight[len(orders) - 1 - (EXPERTS if config.season_slots else 0)], reference
     )
-    return state, KernelOutput(aggregate[None], jnp.sqrt(state.variance)[None], diagnostics)
+    means, scale = aggregate[None], jnp.sqrt(state.variance)[None]
+    if config.ladder:
+        recursive, direct = coefficients.recursive, coefficients.direct
+        ladder, beyond = ladder_step(
+            config, state.ladder, inputs, slow_row, recursive, direct, state.seasonal, season_awake
+        )
+        state = state._replace(ladder=ladder)
+        means = jnp.concatenate([means, beyond])
+        scale = jnp.concatenate([scale, jnp.sqrt(ladder.variance)])
+    return state, KernelOutput(means, scale, diagnostics)
+
+
+def ahead(
+    config: PredictorConfig, state: HilbertState, inputs: KernelInputs, steps: tuple[int, ...]
+) -> Float[Array, "step"]:
+    """Increments to any number of ticks ahead [units of s_t], from the state of the newest tick."""
+    recursive = recursive_coefficients(state.coefficients.slow[np.array(_fed_back(config))], steps)
+    return ladder_ahead(
+        config,
+        state.ladder,
+        inputs,
+        state.slow_pending,
+        recursive,
+        state.coefficients.direct,
+        state.seasonal,
+        _season_awake(config, inputs),
+        steps,
+    )
+
+
+def _season_awake(config: PredictorConfig, inputs: KernelInputs) -> Flag | None:
+    return jnp.any(inputs.season.awake) if config.season_slots else None
 
 
 def _solve_where_due(config: PredictorConfig, state: HilbertState, ticks: Count) -> Coefficients:
     """The coefficients of the long regressions, solved anew every `hilbert_stride` ticks."""
     orders, held = slow_orders(config.hilbert_lags), state.coefficients
+    fed_back = np.array(_fed_back(config))
     size = len(state.slow)
+    rest, known = 2 * size + 3, 3 + 2 * bool(config.ladder)
 
     def anew(*arguments: Array) -> Coefficients:
         slow, features = RidgeState(*arguments[:size]), RidgeState(*arguments[size : 2 * size])
         filter_ridge, ridge, ticks = arguments[2 * size : 2 * size + 3]
         every = (features.moment.shape[0],)
+        nested = nested_coefficients(slow, filter_ridge, orders)
         return Coefficients(
-            nested_coefficients(slow, filter_ridge, orders), nested_coefficients(features, ridge, every)[0], ticks
+            nested,
+            nested_coefficients(features, ridge, every)[0],
+            ticks,
+            *ahead(nested, filter_ridge, *arguments[rest:]),
         )
 
+    def ahead(nested: Float[Array, "order slow"], ridge: Scalar, *equations: Array) -> tuple[Array, ...]:
+        if not config.ladder:
+            return ()
+        recursive = recursive_coefficients(nested[fed_back], config.ladder)
+        return recursive, direct_coefficients(*equations[-3:], ridge)
+
     def last(*arguments: Array) -> Coefficients:
-        return Coefficients(*arguments[2 * size + 3 :])
+        return Coefficients(*arguments[rest : rest + known])
 
     due = on_stride(ticks, config.hilbert_stride, SETTLED) | (held.ticks == 0)
+    direct = state.ladder.direct[1:] if config.ladder else ()
     settings = (jnp.asarray(config.hilbert_filter_ridge, float), jnp.asarray(config.kernel_ridge_lambda, float))
-    return where_due(due, anew, last, *state.slow, *state.features, *settings, ticks, *held)
+    return where_due(due, anew, last, *state.slow, *state.features, *settings, ticks, *held[:known], *direct)
 
 
 def nested_coefficients(

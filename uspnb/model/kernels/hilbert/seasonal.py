@@ -130,3 +130,26 @@ def _smooth(state: Smoothing, inputs: KernelInputs, season: SeasonInputs) -> tup
     carried = jnp.clip(product / (power + LEAST_POWER), 0.0, LARGEST_CARRY) * error
     to_come = sum((jnp.where(declared[k], indices[:, k, following[k]], 0.0) for k in slots), level + carried)
     return Smoothing(unit, level, indices, error, product, power), to_come / unit
+
+
+def smoothed_ahead(state: Smoothing, season: SeasonInputs, steps: tuple[int, ...]) -> Float[Array, "step rates"]:
+    """Increments to any number of ticks ahead by each smoothing [units of s_t]: level, indices, what is left of the error.
+
+    Args:
+        state: which has taken in the newest value.
+        season: of the newest tick.
+        steps: ticks ahead.
+    """
+    period, declared = jnp.maximum(season.periods, 1), season.periods >= 2
+    ahead = np.array(steps)
+    indices = [
+        jnp.where(declared[k], state.indices[:, k, (season.place + ahead) % period[k]], 0.0)
+        for k in range(len(season.periods))
+    ]
+    carried = _carry(state)[:, None] ** ahead * state.error[:, None]
+    return ((state.level[:, None] + carried + sum(indices)) / state.unit).T
+
+
+def _carry(state: Smoothing) -> Float[Array, "rates"]:
+    """Share of an error that the next tick still has."""
+    return jnp.clip(state.product / (state.power + LEAST_POWER), 0.0, LARGEST_CARRY)

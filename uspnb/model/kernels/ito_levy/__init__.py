@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from ....array_types import Array, Float, Int, Key, Scalar
 from ....config.schema import PredictorConfig
@@ -19,6 +20,7 @@ TARGET_BOUND = 6.0
 LINEAR_RANGE = 4.0
 LARGEST_DISTANCE = 50.0
 MEAN_STEPS = 10
+LEAST_RATE, LARGEST_SHARE = 1e-9, 0.999
 TRACK_FORGETTING = 0.99
 
 
@@ -132,7 +134,36 @@ def step(
         martingale_increment=jnp.where(inputs.learn, innovation, jnp.nan),
     )
     state = ItoLevyState(estimate, track, model_mean, mean)
-    return state, KernelOutput(mean[None], jnp.sqrt(variance)[None], diagnostics)
+    means = jnp.concatenate([mean[None], ahead(config, state, inputs, config.ladder)])
+    scales = jnp.sqrt(variance * _growth(2.0 * model.theta, (1, *config.ladder)))
+    return state, KernelOutput(means, scales, diagnostics)
+
+
+def ahead(
+    config: PredictorConfig, state: ItoLevyState, inputs: KernelInputs, steps: tuple[int, ...]
+) -> Float[Array, "step"]:
+    """E[X_{t+h} - X_t | X_t] = lambda m (1 - a^h) / (1 - a), a = 1 - lambda (1 - exp(-theta)).
+
+    m is the model's mean of the next increment and lambda how far it is believed: what is left of the distance to the
+    level shrinks by a at every tick, and the next tick's mean with it.
+
+    Args:
+        config, inputs: unused but for the newest tick's level.
+        state: of the newest tick.
+        steps: ticks ahead.
+
+    Source: Uhlenbeck and Ornstein (1930), at whole ticks.
+    """
+    model = parameters(state.estimate, inputs.level, config)
+    share = track_shrinkage(state.track) * -jnp.expm1(-model.theta)
+    return state.mean * _growth(-jnp.log1p(-jnp.minimum(share, LARGEST_SHARE)), steps)
+
+
+def _growth(rate: Scalar, steps: tuple[int, ...]) -> Float[Array, "step"]:
+    """(1 - exp(-rate h)) / (1 - exp(-rate)), h at a rate of zero."""
+    h = np.array(steps, float)
+    safe = jnp.where(rate < LEAST_RATE, 1.0, rate)
+    return jnp.where(rate < LEAST_RATE, h, jnp.expm1(-safe * h) / jnp.expm1(-safe))
 
 
 def _reversion_beyond_range(config: PredictorConfig, model: LevyParameters, edge: Scalar, weight: Scalar) -> Scalar:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +12,7 @@ import numpy as np
 from ....array_types import Array, Float, Int, Key, Scalar
 from ....config.schema import PredictorConfig
 from ..base import KernelInputs, KernelOutput
+from ..direct import direct_init, direct_learn, direct_solve
 from ..regression import (
     RidgeState,
     TrackRecord,
@@ -44,6 +45,7 @@ class LogSignatureState(NamedTuple):
         regression: what the regression said then, before shrinkage [units of its s_t].
         mean: the forecast that is waiting [units of its s_t].
         variance: discounted mean square of the kernel's own errors [units of s_t^2].
+        direct: `DirectState` of the same features where the configuration has longer horizons, else nothing.
     """
 
     ridge: RidgeState
@@ -52,6 +54,7 @@ class LogSignatureState(NamedTuple):
     regression: Scalar
     mean: Scalar
     variance: Scalar
+    direct: Any = ()
 
 
 class LogSignatureDiagnostics(NamedTuple):
@@ -85,6 +88,7 @@ def init(config: PredictorConfig, key: Key) -> LogSignatureState:
         regression=jnp.zeros(()),
         mean=jnp.zeros(()),
         variance=jnp.ones(()),
+        direct=direct_init(size, config.ladder),
     )
 
 
@@ -119,6 +123,10 @@ def step(
     variance = state.variance + rate * (error * error - state.variance)
 
     features = _features(inputs.path, config)
+    direct, beyond = state.direct, ()
+    if config.ladder:
+        direct = direct_learn(direct, features, inputs.horizon, config.ladder, config.log_sig_forgetting)
+        beyond = direct_solve(ridge, direct, config.kernel_ridge_lambda) @ features
     coefficients = ridge_solve(ridge, config.kernel_ridge_lambda)
     regression = jnp.clip(coefficients @ features, -config.forecast_clip, config.forecast_clip)
     shrinkage = track_shrinkage(track)
@@ -130,8 +138,9 @@ def step(
         jnp.linalg.norm(coefficients),
         shrinkage,
     )
-    new = LogSignatureState(ridge, track, features, regression, mean, variance)
-    return new, KernelOutput(mean[None], scale[None], diagnostics)
+    new = LogSignatureState(ridge, track, features, regression, mean, variance, direct)
+    means = jnp.concatenate([mean[None], jnp.asarray(beyond)])
+    return new, KernelOutput(means, scale * np.sqrt(np.array((1, *config.ladder), float)), diagnostics)
 
 
 def truncate_depth(config: PredictorConfig, state: LogSignatureState, depth: int) -> LogSignatureState:
@@ -152,7 +161,10 @@ def truncate_depth(config: PredictorConfig, state: LogSignatureState, depth: int
         raise ValueError(f"depth = {depth} is outside [1, {config.log_sig_depth}], the depths that the state holds")
     size = feature_count(config.log_sig_window, depth)
     ridge = state.ridge._replace(gram=state.ridge.gram[:size, :size], moment=state.ridge.moment[:size])
-    return state._replace(ridge=ridge, features=state.features[:size])
+    direct = state.direct
+    if config.ladder:
+        direct = direct._replace(rows=direct.rows[:, :size], moment=direct.moment[:, :size])
+    return state._replace(ridge=ridge, features=state.features[:size], direct=direct)
 
 
 def feature_count(window: int, depth: int) -> int:

@@ -1,0 +1,293 @@
+"""Experts of kernel A beyond the next tick, aggregated at each horizon by what came due.
+
+A filter fed back h times is linear in the same row, so that its forecast at h is a product with coefficients that are
+computed once for a solve.  Beside a few orders of it stand the martingale, a regression fitted to each horizon, and the
+seasonal smoothings, which know every place of a period.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ....array_types import Array, Bool, Float, Scalar
+from ....config.schema import PredictorConfig
+from ..base import KernelInputs, along_ladder, slot_count
+from .seasonal import RATES, smoothed_ahead
+
+RECURSIVE_ORDERS = (2, 4, 12)
+DIRECT_LAGS = 6
+DIRECT_FORGETTING = 0.9995
+# Places about the target's, a whole number of periods before it.
+AROUND = (-1, 0, 1)
+ROW_BOUND, WAY_BOUND = 6.0, 1000.0
+LARGEST_COEFFICIENT = 1e3
+WALK, TREND = 3.0, 1.5
+OVERLAP = 8.0
+
+
+class DirectState(NamedTuple):
+    """Discounted normal equations of the increment to each horizon, and the rows that wait for their outcomes.
+
+    Attributes:
+        rows: in the slots of `HorizonInputs`.
+        gram, moment, weight: as of `RidgeState`, for each horizon.
+    """
+
+    rows: Float[Array, "slot k"]
+    gram: Float[Array, "horizon k k"]
+    moment: Float[Array, "horizon k"]
+    weight: Float[Array, "horizon"]
+
+
+class LadderState(NamedTuple):
+    """What the experts of the longer horizons carry.
+
+    Attributes:
+        forecasts: that are out, in the slots of `HorizonInputs` [units of s_t].
+        score: discounted log score of each expert at each horizon.
+        variance: winsorised EMA of the squared error of the aggregate [units of s_t squared].
+        count: errors that have come due.
+        direct: regressions of the increments to each horizon.
+    """
+
+    forecasts: Float[Array, "slot expert"]
+    score: Float[Array, "horizon expert"]
+    variance: Float[Array, "horizon"]
+    count: Float[Array, "horizon"]
+    direct: DirectState
+
+
+def expert_count(config: PredictorConfig, orders: int) -> int:
+    """The martingale, the recursive orders, the direct regression and, with season slots, the smoothings."""
+    return 2 + orders + (len(RATES) if config.season_slots else 0)
+
+
+def direct_width(config: PredictorConfig) -> int:
+    """Features of the direct regressions."""
+    return 2 + DIRECT_LAGS + config.season_slots * (len(AROUND) + 1)
+
+
+def ladder_init(config: PredictorConfig, orders: int) -> LadderState | tuple[()]:
+    """State before the first tick; nothing without a horizon beyond the next tick."""
+    ladder = config.ladder
+    if not ladder:
+        return ()
+    many, slots, experts, k = len(ladder), slot_count(ladder), expert_count(config, orders), direct_width(config)
+    return LadderState(
+        forecasts=jnp.zeros((slots, experts)),
+        score=jnp.zeros((many, experts)),
+        variance=jnp.asarray(np.array(ladder), float),
+        count=jnp.zeros(many),
+        direct=DirectState(jnp.zeros((slots, k)), jnp.zeros((many, k, k)), jnp.zeros((many, k)), jnp.zeros(many)),
+    )
+
+
+def recursive_orders(orders: tuple[int, ...]) -> tuple[int, ...]:
+    """Places of the orders that are fed back: a few short ones and the longest."""
+    return tuple(k for k, order in enumerate(orders) if order in RECURSIVE_ORDERS or k == len(orders) - 1)
+
+
+def recursive_coefficients(filters: Float[Array, "order k"], steps: tuple[int, ...]) -> Float[Array, "order step k"]:
+    """Coefficients at any number of ticks of filters of the next increment fed back on their own forecasts.
+
+    With the row x = (1, level, increments) and d = c'x, the next row is A x, in which level and newest increment take d
+    in and the others move on; so s_{h+1} = c + A's_h is the coefficient of the increment over h + 1 ticks.
+
+    Args:
+        filters: c of each order, zero beyond it.
+        steps: ticks ahead, rising.
+    """
+
+    def further(_: int, s: Float[Array, "order k"]) -> Float[Array, "order k"]:
+        moved = jnp.concatenate([s[:, :2], s[:, 3:], jnp.zeros_like(s[:, :1])], axis=1)
+        return jnp.clip(filters * (1.0 + s[:, 1:2] + s[:, 2:3]) + moved, -LARGEST_COEFFICIENT, LARGEST_COEFFICIENT)
+
+    s, found = jnp.zeros_like(filters), []
+    for gap in np.diff(steps, prepend=0):
+        s = jax.lax.fori_loop(0, int(gap), further, s)
+        found.append(s)
+    return jnp.stack(found, axis=1)
+
+
+def direct_coefficients(
+    gram: Float[Array, "horizon k k"], moment: Float[Array, "horizon k"], weight: Float[Array, "horizon"], ridge: Scalar
+) -> Float[Array, "horizon k"]:
+    """Coefficients of the direct regressions, the ridge per effective observation."""
+    loaded = gram + (ridge * (1.0 + weight))[:, None, None] * jnp.eye(gram.shape[-1])[None]
+    factor = jax.lax.linalg.cholesky(loaded, symmetrize_input=False)
+    half = jax.lax.linalg.triangular_solve(factor, moment[..., None], left_side=True, lower=True)
+    whole = jax.lax.linalg.triangular_solve(factor, half, left_side=True, lower=True, transpose_a=True)
+    return whole[..., 0]
+
+
+def direct_rows(
+    config: PredictorConfig, inputs: KernelInputs, row: Float[Array, "slow"], steps: tuple[int, ...]
+) -> Float[Array, "step k"]:
+    """Features of the increment to each step: intercept, level, newest increments, and of each season what it did.
+
+    Of a season that is the way from the value a whole number of periods ago, the least that the target's neighbours lie
+    in the past of, to the places about the target's, and from there to the newest value; zero while it sleeps.
+    """
+    common = jnp.broadcast_to(row[: DIRECT_LAGS + 2], (len(steps), DIRECT_LAGS + 2))
+    if not config.season_slots:
+        return common
+    season, ahead = inputs.season, np.array(steps)
+    columns, capacity = [common], season.values.shape[0]
+    for k in range(config.season_slots):
+        period = jnp.maximum(season.periods[k], 2)
+        # Where more periods do not fit, neighbours of the target are those of a period before.
+        back = period * -(-(ahead + 1) // period)
+        back = jnp.where(back + 1 < capacity, back, period)
+        around = jnp.minimum(ahead[:, None] + np.array(AROUND)[None, :], back[:, None])
+        start = season.place - back
+        values = season.values[jnp.concatenate([start[:, None] + around, start[:, None]], axis=1) % capacity]
+        newest = season.values[season.place % capacity]
+        ways = jnp.concatenate([values[:, :-1] - values[:, -1:], newest - values[:, -1:]], axis=1) / season.unit
+        columns.append(jnp.where(season.awake[k], jnp.clip(ways, -WAY_BOUND, WAY_BOUND), 0.0))
+    return jnp.concatenate(columns, axis=1)
+
+
+def _learn_direct(
+    state: DirectState, rows: Float[Array, "horizon k"], inputs: KernelInputs, ladder: tuple[int, ...]
+) -> DirectState:
+    """Take in the outcomes that are due with a weight that bounds their influence, and put today's rows in their slots."""
+    due, bound = inputs.horizon, ROW_BOUND * np.sqrt(np.array(ladder, float))
+    held = state.rows[due.slot]
+    size = jnp.maximum(jnp.max(jnp.abs(held[:, 2:]), axis=1), jnp.abs(due.increment))
+    share = jnp.where(due.learn, bound / jnp.maximum(size, bound), 0.0)
+    f, y = held * share[:, None], due.increment * share
+    decay = jnp.where(due.learn, DIRECT_FORGETTING, 1.0)
+    return DirectState(
+        rows=state.rows.at[due.slot].set(rows),
+        gram=decay[:, None, None] * state.gram + f[:, :, None] * f[:, None, :],
+        moment=decay[:, None] * state.moment + f * y[:, None],
+        weight=decay * state.weight + due.learn,
+    )
+
+
+def ladder_learn(
+    config: PredictorConfig,
+    state: LadderState,
+    inputs: KernelInputs,
+    row: Float[Array, "slow"],
+    awake: Bool[Array, ""] | None,
+) -> LadderState:
+    """Score and learn from what came due; today's rows wait.
+
+    Args:
+        row: of the long filter at the newest tick.
+        awake: whether a season is believed, None without season slots.
+    """
+    state = _score_due(config, state, inputs, awake)
+    rows = direct_rows(config, inputs, row, config.ladder)
+    return state._replace(direct=_learn_direct(state.direct, rows, inputs, config.ladder))
+
+
+def ladder_step(
+    config: PredictorConfig,
+    state: LadderState,
+    inputs: KernelInputs,
+    row: Float[Array, "slow"],
+    recursive: Float[Array, "order horizon slow"],
+    direct: Float[Array, "horizon k"],
+    seasonal: Any,
+    awake: Bool[Array, ""] | None,
+) -> tuple[LadderState, Float[Array, "horizon"]]:
+    """Forecast every horizon and aggregate.
+
+    Args:
+        row: of the long filter at the newest tick.
+        recursive, direct: coefficients at each horizon.
+        seasonal: `SeasonalState`, or nothing.
+        awake: whether a season is believed, None without season slots.
+    """
+    fitted = jnp.sum(direct * state.direct.rows[inputs.horizon.slot], axis=1)
+    forecasts = _forecasts(config, inputs, row, recursive, fitted, seasonal, config.ladder)
+    state = state._replace(forecasts=state.forecasts.at[inputs.horizon.slot].set(forecasts))
+    return state, jnp.sum(_weights(state, awake) * forecasts, axis=1)
+
+
+def ladder_ahead(
+    config: PredictorConfig,
+    state: LadderState,
+    inputs: KernelInputs,
+    row: Float[Array, "slow"],
+    recursive: Float[Array, "order step slow"],
+    direct: Float[Array, "horizon k"],
+    seasonal: Any,
+    awake: Bool[Array, ""] | None,
+    steps: tuple[int, ...],
+) -> Float[Array, "step"]:
+    """The aggregate at any number of ticks ahead; weights and direct coefficients between those of the ladder."""
+
+    def between(table: Float[Array, "horizon column"]) -> Float[Array, "step column"]:
+        return jax.vmap(lambda column: along_ladder(column, config.ladder, steps), in_axes=1, out_axes=1)(table)
+
+    fitted = jnp.sum(between(direct) * direct_rows(config, inputs, row, steps), axis=1)
+    forecasts = _forecasts(config, inputs, row, recursive, fitted, seasonal, steps)
+    return jnp.sum(between(_weights(state, awake)) * forecasts, axis=1)
+
+
+def _weights(state: LadderState, awake: Bool[Array, ""] | None) -> Float[Array, "horizon expert"]:
+    if awake is None:
+        return jax.nn.softmax(state.score, axis=1)
+    own = jnp.arange(state.score.shape[1]) < state.score.shape[1] - len(RATES)
+    return jax.nn.softmax(state.score, axis=1, where=(own | awake)[None, :])
+
+
+def _forecasts(
+    config: PredictorConfig,
+    inputs: KernelInputs,
+    row: Float[Array, "slow"],
+    recursive: Float[Array, "order step slow"],
+    fitted: Float[Array, "step"],
+    seasonal: Any,
+    steps: tuple[int, ...],
+) -> Float[Array, "step expert"]:
+    columns = [jnp.zeros((len(steps), 1)), (recursive @ row).T, fitted[:, None]]
+    if config.season_slots:
+        columns.append(smoothed_ahead(seasonal.smoothing, inputs.season, steps))
+    forecasts = jnp.concatenate(columns, axis=1)
+    return _held(inputs, forecasts, steps)
+
+
+def _held(
+    inputs: KernelInputs, forecasts: Float[Array, "step expert"], steps: tuple[int, ...]
+) -> Float[Array, "step expert"]:
+    """Forecasts within the window's range, what a random walk adds to it and what its trend may."""
+    ahead = np.array(steps, float)[:, None]
+    low, high = jnp.min(inputs.path), jnp.max(inputs.path)
+    margin = WALK * np.sqrt(ahead) + TREND * ahead * (high - low) / inputs.count
+    return jnp.clip(forecasts, low - margin, high + margin)
+
+
+def _score_due(
+    config: PredictorConfig, state: LadderState, inputs: KernelInputs, awake: Bool[Array, ""] | None
+) -> LadderState:
+    """Student-t log scores of the experts, as those of the next tick but with a longer memory."""
+    ladder, due = np.array(config.ladder, float), inputs.horizon.due
+    held = state.forecasts[inputs.horizon.slot]
+    overlap = 1.0 + ladder / OVERLAP
+    error = jnp.square(inputs.horizon.increment - jnp.sum(_weights(state, awake) * held, axis=1))
+    seen = state.count / np.maximum(1.0, ladder / 4.0)
+    rate = jnp.maximum(2.0 / (seen + 3.0), config.score_scale_rate / overlap)
+    variance = state.variance + rate * (jnp.minimum(error, 16.0 * state.variance) - state.variance)
+    scale = 5.0 * state.variance
+    loss = 3.0 * jnp.log1p(jnp.square(inputs.horizon.increment[:, None] - held) / scale[:, None])
+    if awake is not None:
+        # A sleeping expert shares the fortune of the aggregate, and has its record when it wakes.
+        own = jnp.arange(held.shape[1]) < held.shape[1] - len(RATES)
+        loss = jnp.where((own | awake)[None, :], loss, 3.0 * jnp.log1p(error / scale)[:, None])
+    forgetting = 1.0 - (1.0 - config.hilbert_score_forgetting) / overlap
+    # Errors that overlap tell the same: each counts as its part of one that does not.
+    score = forgetting[:, None] * state.score - loss / overlap[:, None]
+    score = score - jnp.max(score, axis=1, keepdims=True)
+    return state._replace(
+        score=jnp.where(due[:, None], score, state.score),
+        variance=jnp.where(due, jnp.maximum(variance, 1e-12), state.variance),
+        count=state.count + due,
+    )

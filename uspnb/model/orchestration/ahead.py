@@ -1,0 +1,121 @@
+"""The fan of every tick up to the longest horizon, from a state alone: what the ladder of each tick leaves out.
+
+Each kernel says its mean at every tick ahead; weights, error scales and conformal quantiles lie between those of the
+ladder, on straight lines in log h.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ...array_types import Array, Float
+from ...config.schema import PredictorConfig
+from ..kernels.base import HorizonInputs, KernelInputs, along_ladder, slot_offsets
+from ..kernels.registry import kernel_entries
+from ..state import PAST, PredictorState
+from .frame import kernel_frame
+from .horizons import emergency_weight, fan_of, longer_scale
+from .jko import clip_forecasts
+
+
+class Fan(NamedTuple):
+    """What is forecast of the next ticks, the first of them the next.
+
+    Attributes:
+        mean, scale: [y].
+        half: half-widths of the intervals for `confidence_level` and then `interval_levels` [y].
+        quantile: of |error| / scale, for the same levels.
+        weight: of the kernels.
+        kernel_mean: of each kernel [y].
+        correlation: of the normal scores of the errors at a step and at the one before, of one origin.
+    """
+
+    mean: Float[Array, "step"]
+    scale: Float[Array, "step"]
+    half: Float[Array, "step level"]
+    quantile: Float[Array, "step level"]
+    weight: Float[Array, "step kernel"]
+    kernel_mean: Float[Array, "step kernel"]
+    correlation: Float[Array, "step"]
+
+
+def fan_ahead(config: PredictorConfig, state: PredictorState, steps: int) -> Fan:
+    """The fan of the next `steps` ticks; at the ladder's horizons it is the one that is out.
+
+    Args:
+        config: settings.
+        state: after the newest tick.
+        steps: 1 up to the longest horizon.
+    """
+    rungs, every = (1, *config.ladder), tuple(range(1, steps + 1))
+    horizon, forecast = state.horizon, state.forecast
+    beyond = every[1:]
+    means = forecast.kernel_mean[:, None]
+    if beyond:
+        inputs = _inputs_of(config, state)
+        means = jnp.concatenate([means, _means(config, state, inputs, beyond)], axis=1)
+
+    def between(column: Float[Array, "rung"]) -> Float[Array, "step"]:
+        return along_ladder(column, rungs, every)
+
+    columns = jax.vmap(between, in_axes=1, out_axes=1)
+    weight = columns(jnp.concatenate([state.weight[None], horizon.weight]))
+    weight = emergency_weight(config, weight, state.roughness.emergency).at[0].set(state.weight)
+    error = jnp.exp(columns(jnp.log(jnp.concatenate([forecast.kernel_scale[None], horizon.error]))))
+    quantile = columns(horizon.quantile)
+    mean = forecast.origin + jnp.sum(weight * means.T, axis=1) * forecast.unit
+    scale = longer_scale(weight, means, error, np.array(every, float), state.gate.imputed) * forecast.unit
+    mean, scale = mean.at[0].set(forecast.mean), scale.at[0].set(forecast.scale)
+    mean, scale, half = fan_of(quantile, forecast, mean, scale)
+    return Fan(
+        mean=mean,
+        scale=scale,
+        half=half,
+        quantile=quantile,
+        weight=weight,
+        kernel_mean=forecast.origin + forecast.unit * means.T,
+        correlation=_correlation(horizon.correlation, rungs, every),
+    )
+
+
+def _means(
+    config: PredictorConfig, state: PredictorState, inputs: KernelInputs, steps: tuple[int, ...]
+) -> Float[Array, "kernel step"]:
+    """Each kernel's increments, of one without an `ahead` on straight lines between those of its ladder."""
+    slot = slot_offsets(config.ladder) + state.horizon.place % np.array(config.ladder)
+    made = state.horizon.past[slot, len(PAST) :].T
+    rows = []
+    for k, entry in enumerate(kernel_entries(config)):
+        ahead = getattr(entry.kernel, "ahead", None)
+        if ahead is None:
+            rungs = jnp.concatenate([state.forecast.kernel_mean[k][None], made[k]])
+            rows.append(along_ladder(rungs, (1, *config.ladder), steps))
+        else:
+            rows.append(ahead(config, state.kernels[entry.name], inputs, steps))
+    bound = config.forecast_clip * jnp.sqrt(jnp.asarray(steps, float))
+    return clip_forecasts(jnp.stack(rows), inputs.path, bound)[0]
+
+
+def _inputs_of(config: PredictorConfig, state: PredictorState) -> KernelInputs:
+    """What the kernels were told at the newest tick, but for what they learned from."""
+    many, none = len(config.ladder), jnp.zeros((), bool)
+    nothing = HorizonInputs(
+        jnp.zeros(many), jnp.zeros(many, bool), jnp.zeros(many, bool), *(jnp.zeros(many, int) for _ in range(2)),
+        jnp.zeros((), int),
+    )  # fmt: skip
+    return kernel_frame(
+        config, state.frame, jnp.sqrt(state.score.volatility_variance), state.roughness.exponent
+    )._replace(increment=jnp.zeros(()), learn=none, scale_ratio=jnp.ones(()), horizon=nothing)
+
+
+def _correlation(found: Float[Array, "horizon"], rungs: tuple[int, ...], every: tuple[int, ...]) -> Array:
+    """Correlation from step to step where log correlation falls on straight lines in log h.
+
+    So it does for a random walk, whose errors at g < h have the correlation sqrt(g / h).
+    """
+    fallen = jnp.concatenate([jnp.zeros(1), jnp.cumsum(jnp.log(jnp.maximum(found, 1e-6)))])
+    return jnp.exp(jnp.diff(along_ladder(fallen, rungs, every), prepend=0.0))

@@ -1,0 +1,271 @@
+"""Beyond the next tick: errors scored when they come due, a record for each horizon, and the fan under them.
+
+A forecast h ticks ahead is judged h ticks later, at the place on the time grid that it was made for.  Each horizon has a
+track record of the kernels, an error scale, weights and conformal quantiles of its own.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.scipy.special import ndtr
+
+from ...array_types import Array, Bool, Count, Flag, Float, Int, Scalar
+from ...config.schema import PredictorConfig
+from ..kernels.base import HorizonInputs, slot_offsets
+from ..kernels.registry import robust_place
+from ..state import NEVER, PAST, ForecastState, HorizonState
+from .jko import mixture_scale
+from .scoring import LARGEST_RATIO, WINSOR, gaussian_quantile, track_quantile
+
+# Errors of one origin after another overlap by h - 1 ticks: a record of long horizons must be longer.
+OVERLAP = 8.0
+CORRELATION_RATE = 0.01
+LARGEST_CORRELATION = 0.9999
+NORMAL_BOUND = 4.0
+
+
+class Due(NamedTuple):
+    """What a tick brings to light, for the next tick's forecast and for each horizon.
+
+    Attributes:
+        inputs: what the kernels are told of it.
+        score: normal score of the error at each step, NaN where nothing was due.
+    """
+
+    inputs: HorizonInputs
+    score: Float[Array, "step"]
+
+
+def steps_of(config: PredictorConfig) -> tuple[int, ...]:
+    """Ticks ahead that are forecast: the next, then the ladder."""
+    return (1, *config.ladder)
+
+
+def levels_of(config: PredictorConfig) -> Float[Array, "level"]:
+    """Coverages of the intervals: `confidence_level`, then `interval_levels`."""
+    return jnp.stack([jnp.asarray(level, float) for level in (config.confidence_level, *config.interval_levels)])
+
+
+def normal_score(ratio: Float[Array, "*step"], quantile: Float[Array, "*step level"], levels: Array) -> Array:
+    """What |error| / scale is in standard deviations of a normal error: straight lines through the quantiles.
+
+    Beyond the largest quantile it goes on in proportion.
+
+    Args:
+        ratio: |error| / scale, 0 or more.
+        quantile: of it, at each level.
+        levels: coverages of the intervals, in any order.
+    """
+    known, normal = jnp.sort(quantile, axis=-1), jnp.sort(gaussian_quantile(levels))
+    start = jnp.zeros((*known.shape[:-1], 1))
+    below, span = jnp.concatenate([start, known[..., :-1]], axis=-1), jnp.diff(known, axis=-1, prepend=start)
+    rise = jnp.diff(normal, prepend=0.0)
+    share = jnp.clip((ratio[..., None] - below) / jnp.maximum(span, 1e-12), 0.0, 1.0)
+    inside = jnp.sum(share * jnp.broadcast_to(rise, share.shape), axis=-1)
+    return inside * jnp.maximum(ratio / jnp.maximum(known[..., -1], 1e-12), 1.0)
+
+
+def take_due(
+    config: PredictorConfig,
+    state: HorizonState,
+    value: Scalar,
+    slots: Count,
+    *,
+    counted: Flag,
+    clean: Flag,
+    forecast: ForecastState,
+    one_step: Scalar,
+) -> tuple[HorizonState, Due]:
+    """Score the forecasts that were made for this place, each by the record of its horizon.
+
+    Args:
+        state: before the tick.
+        value: y_t, or what stands in for it [y].
+        slots: places on the time grid since the last tick of the window.
+        counted: whether the tick is an observation whose errors count.
+        clean: whether it may be an origin that kernels learn from.
+        forecast: of this tick, made one tick ago.
+        one_step: its residual [y], NaN where there was none.
+    """
+    ladder, place = np.array(config.ladder, int), state.place + jnp.where(state.place < 0, 1, slots)
+    slot = slot_offsets(config.ladder) + place % ladder
+    held, levels = state.past[slot], levels_of(config)
+    due = (state.made[slot] == place - ladder) & counted
+    origin, unit, mean, scale, before = (held[:, k] for k in range(len(PAST)))
+    increment = jnp.where(due, value - origin, 0.0) / jnp.where(due, unit, 1.0)
+    increment = jnp.clip(increment, -LARGEST_RATIO, LARGEST_RATIO)
+    error = increment - jnp.where(due, mean, 0.0)
+
+    # The next tick's error, then those of the horizons, over the scale that they were forecast with.
+    known = counted & jnp.isfinite(one_step)
+    first = jnp.where(known, one_step, 0.0) / jnp.where(known, forecast.scale, 1.0)
+    ratios = jnp.concatenate([first[None], error / jnp.where(due, scale, 1.0)])
+    judged = jnp.concatenate([known[None], due])
+    start = jnp.where(jnp.isnan(state.quantile), gaussian_quantile(levels)[None, :], state.quantile)
+    score = normal_score(jnp.abs(ratios), start, levels)
+    score = jnp.where(judged, jnp.sign(ratios) * jnp.minimum(score, 2 * NORMAL_BOUND), jnp.nan)
+    rate = config.interval_rate / np.sqrt(np.array(steps_of(config), float))
+    quantile = track_quantile(
+        start, jnp.abs(ratios)[:, None], 1.0, levels[None, :], jnp.asarray(rate)[:, None], judged[:, None]
+    )
+    state = _follow_errors(config, state, increment, held[:, len(PAST) :], due)
+    state = _follow_correlation(state, before, score[1:], due)
+    state = _note_scores(config, state._replace(place=place, quantile=quantile), score)
+    longest = len(state.rows)
+    row = (place - ladder) % max(longest, 1)
+    learn = due & (state.rows[row] == place - ladder) if longest else due
+    newest = place % max(longest, 1)
+    if longest:
+        state = state._replace(rows=state.rows.at[newest].set(jnp.where(clean, place, NEVER)))
+    return state, Due(HorizonInputs(increment, due, learn, slot, row, newest), score)
+
+
+def _follow_errors(
+    config: PredictorConfig,
+    state: HorizonState,
+    increment: Float[Array, "horizon"],
+    forecasts: Float[Array, "horizon kernel"],
+    due: Bool[Array, "horizon"],
+) -> HorizonState:
+    """Error scales and log scores of the kernels, as those of the next tick but with a longer memory."""
+    ladder = np.array(config.ladder, float)
+    overlap = 1.0 + ladder / OVERLAP
+    seen = state.count / np.maximum(1.0, ladder / 4.0)
+    rate = jnp.maximum(2.0 / (seen + 3.0), config.score_scale_rate / overlap)[:, None]
+    ratio = jnp.where(due[:, None], jnp.abs(increment[:, None] - forecasts), 0.0) / state.error
+    error = jnp.clip(state.error * jnp.sqrt(1.0 + rate * (jnp.minimum(ratio, WINSOR) ** 2 - 1.0)), 1e-9, 1e6)
+    forgetting = (1.0 - (1.0 - config.score_forgetting) / overlap)[:, None]
+    # Errors that overlap tell the same: each counts as its part of one that does not.
+    loss = (jnp.log(state.error) + 3.0 * jnp.log1p(ratio**2 / 5.0)) / overlap[:, None]
+    score = forgetting * state.log_score - loss
+    score = score - jnp.max(score, axis=1, keepdims=True)
+    return state._replace(
+        count=state.count + due,
+        log_score=jnp.where(due[:, None], score, state.log_score),
+        error=jnp.where(due[:, None], error, state.error),
+    )
+
+
+def _follow_correlation(
+    state: HorizonState, before: Float[Array, "horizon"], score: Float[Array, "horizon"], due: Bool[Array, "horizon"]
+) -> HorizonState:
+    """Correlation of the errors at a horizon and at the step before, of one origin."""
+    pair = due & jnp.isfinite(before)
+    a, b = (jnp.clip(jnp.where(pair, z, 0.0), -NORMAL_BOUND, NORMAL_BOUND) for z in (before, score))
+    # In the eigenvectors of the pair: 1 + rho and 1 - rho are variances, and their shares need no scale.
+    moved = (a * b - state.correlation * 0.5 * (a * a + b * b)) * CORRELATION_RATE
+    correlation = jnp.clip(state.correlation + jnp.where(pair, moved, 0.0), 0.0, LARGEST_CORRELATION)
+    return state._replace(correlation=correlation)
+
+
+def _note_scores(config: PredictorConfig, state: HorizonState, score: Float[Array, "step"]) -> HorizonState:
+    """Keep each step's normal score where the next step's forecast from the same origin waits."""
+    ladder = np.array(config.ladder, int)
+    if not len(ladder):
+        return state
+    origin = state.place - np.array(steps_of(config)[:-1])
+    slot = slot_offsets(config.ladder) + origin % ladder
+    own = state.made[slot] == origin
+    column = PAST.index("before")
+    return state._replace(past=state.past.at[slot, column].set(jnp.where(own, score[:-1], state.past[slot, column])))
+
+
+def horizon_confidences(config: PredictorConfig, state: HorizonState) -> Float[Array, "horizon kernel"]:
+    """Target weights at each horizon: softmax of the discounted log scores, with a floor."""
+    soft = jax.nn.softmax(state.log_score, axis=1)
+    return (soft + config.confidence_floor) / (1.0 + soft.shape[1] * config.confidence_floor)
+
+
+def cast(
+    config: PredictorConfig,
+    state: HorizonState,
+    forecast: ForecastState,
+    means: Float[Array, "kernel step"],
+    weight: Float[Array, "horizon kernel"],
+    due: HorizonInputs,
+    *,
+    widening: Scalar,
+    waited: Count,
+) -> HorizonState:
+    """The fan that is out after a tick, and its place among those that wait for their outcomes.
+
+    Widths never shrink with the horizon.
+
+    Args:
+        state: scored.
+        forecast: of the next tick, whose interval is the fan's first.
+        means: of the kernels [s_t].
+        weight: of the kernels, at each horizon.
+        due: places of the slots.
+        widening: of the scale, by the dispersion proxy.
+        waited: imputed ticks in a row, the newest among them.
+    """
+    ladder = np.array(config.ladder, float)
+    error = jnp.where(state.count[:, None] > 0, state.error, forecast.kernel_scale[None, :] * np.sqrt(ladder)[:, None])
+    scale = longer_scale(weight, means[:, 1:], error, ladder, waited) * widening
+    mean = jnp.sum(weight * means[:, 1:].T, axis=1)
+    fan = fan_of(state.quantile, forecast, jnp.concatenate([forecast.mean[None], forecast.origin + mean * forecast.unit]),
+                 jnp.concatenate([forecast.scale[None], scale * forecast.unit]))  # fmt: skip
+    new = state._replace(error=error, weight=weight, mean=fan[0], scale=fan[1], half=fan[2])
+    if not len(ladder):
+        return new
+    shape = (len(ladder),)
+    columns = [jnp.broadcast_to(forecast.origin, shape), jnp.broadcast_to(forecast.unit, shape), mean, scale]
+    columns.append(jnp.full(shape, jnp.nan))
+    past = jnp.concatenate([jnp.stack(columns, axis=1), means[:, 1:].T], axis=1)
+    return new._replace(past=state.past.at[due.slot].set(past), made=state.made.at[due.slot].set(state.place))
+
+
+def longer_scale(
+    weight: Float[Array, "step kernel"],
+    means: Float[Array, "kernel step"],
+    error: Float[Array, "step kernel"],
+    steps: np.ndarray,
+    waited: Count,
+) -> Float[Array, "step"]:
+    """Scale of the mixture at each step [s_t]; after m imputed ticks a forecast of h steps is one of h + m."""
+    return jax.vmap(mixture_scale)(weight, means.T, error) * jnp.sqrt(1.0 + waited / steps)
+
+
+def emergency_weight(
+    config: PredictorConfig, weight: Float[Array, "step kernel"], emergency: Flag
+) -> Float[Array, "step kernel"]:
+    """The weights that are used: in an emergency one kernel has all of them at every step."""
+    robust = robust_place(config.kernels)
+    if not config.robustness_force_kernel_d or robust is None:
+        return weight
+    return jnp.where(emergency, jnp.zeros_like(weight).at[:, robust].set(1.0), weight)
+
+
+def fan_of(
+    quantile: Float[Array, "step level"],
+    forecast: ForecastState,
+    mean: Float[Array, "step"],
+    scale: Float[Array, "step"],
+) -> tuple[Float[Array, "step"], Float[Array, "step"], Float[Array, "step level"]]:
+    """Means, scales and half-widths of a fan whose first step is the next tick's forecast [y]."""
+    half = quantile * scale[:, None]
+    half = half.at[0, 0].set(0.5 * (forecast.upper - forecast.lower))
+    return mean, scale, jax.lax.cummax(half, axis=0)
+
+
+def forget_made(state: HorizonState, released: Flag) -> HorizonState:
+    """Where a new level begins, forecasts of the old one come to nothing."""
+    return state._replace(
+        made=jnp.where(released, NEVER, state.made),
+        rows=jnp.where(released, NEVER, state.rows),
+    )
+
+
+def integral_of(score: Float[Array, "step"]) -> Float[Array, "step"]:
+    """Probability integral transform of the errors that came due, uniform where the forecast is calibrated."""
+    return ndtr(score)
+
+
+def turn_of(config: PredictorConfig, ticks: Count) -> Int[Array, ""]:
+    """The horizon whose weights are moved at a tick: one after the other."""
+    return ticks % max(len(config.ladder), 1)
