@@ -104,12 +104,12 @@ def output_problem(output: Any, horizons: int) -> str:
     """
     if not isinstance(output, KernelOutput):
         return f"step returns a {type(output).__name__} where a KernelOutput belongs"
-    shapes, kinds = zip(_kind(output.mean), _kind(output.scale), strict=True)
-    if shapes not in {((n,), (n,)) for n in (1, horizons)}:
+    (shape, kind), (scale_shape, scale_kind) = _kind(output.mean), _kind(output.scale)
+    if shape != scale_shape or shape not in {(1,), (horizons,)}:
         wanted = f"({horizons},)" if horizons == 1 else f"({horizons},) or (1,)"
-        return f"mean and scale have the shapes {shapes[0]} and {shapes[1]}, not {wanted} each"
-    if not all(jnp.issubdtype(kind, jnp.floating) for kind in kinds):
-        return f"mean and scale have the dtypes {kinds[0]} and {kinds[1]}, not those of real numbers"
+        return f"mean and scale have the shapes {shape} and {scale_shape}, not {wanted} each"
+    if not (jnp.issubdtype(kind, jnp.floating) and jnp.issubdtype(scale_kind, jnp.floating)):
+        return f"mean and scale have the dtypes {kind} and {scale_kind}, not those of real numbers"
     return "" if hasattr(output.diagnostics, "_fields") else "the diagnostics are no NamedTuple"
 
 

@@ -209,7 +209,8 @@ class _KernelPickler(pickle.Pickler):
         if isinstance(obj, types.ModuleType):
             return importlib.import_module, (obj.__name__,)
         if getattr(obj, "__module__", "") == "__main__":
-            raise pickle.PicklingError(f"{obj!r} stands in a notebook or script")
+            name = getattr(obj, "__qualname__", type(obj).__qualname__)
+            raise pickle.PicklingError(f"{name} stands in a notebook's cell or a script")
         return NotImplemented
 
 
