@@ -18,6 +18,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .config import command as config_command
 from .data.command import add_group_argument, add_reading_arguments, reading_of
 from .errors import DomainError, UspnbError
 from .runtime.arguments import check_whole
@@ -47,6 +48,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     options = _parser().parse_args(argv)
     try:
+        if plugins := getattr(options, "plugin", ()):
+            config_command.import_plugins(plugins)
         return options.run(options)
     except (UspnbError, OSError) as error:
         print(f"uspnb: error: {error}", file=sys.stderr)
@@ -79,7 +82,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_output(backtest, default=None)
     backtest.set_defaults(run=_backtest)
 
-    _add_serve(commands.add_parser("serve", help="serve the live, fleet, explore and tune apps to a browser"))
+    serve = commands.add_parser("serve", help="serve the live, fleet, explore and tune apps to a browser")
+    _add_serve(serve)
     lab = commands.add_parser("lab", help="open JupyterLab on the notebooks, on this machine alone")
     lab.add_argument("--port", type=int, default=8888, help="where it listens; the next free one if that is taken")
     lab.add_argument("--no-browser", action="store_true", help="print the address and open nothing")
@@ -121,11 +125,11 @@ def _parser() -> argparse.ArgumentParser:
     trunk.add_argument("--out", type=Path, default="trunks", metavar="FOLDER", help="folder of the weights file")
     trunk.set_defaults(run=_train_trunk, training=trained.training)
 
-    from .config import command as config_command
-
     config = commands.add_parser("config", help="print, check, look back at or take back the settings")
     config_command.add_arguments(config)
     config.set_defaults(run=config_command.run)
+    for reading in (demo, backtest, serve, service, warm, tune):
+        config_command.add_plugin_argument(reading)
     return parser
 
 

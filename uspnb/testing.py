@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import jax
@@ -18,7 +19,8 @@ import numpy as np
 
 from .array_types import Array, Flag, Float, PyTree, Scalar
 from .config.schema import PredictorConfig
-from .model.kernels.base import HORIZONS, KernelInputs, KernelOutput
+from .model.kernels.base import KernelInputs, KernelOutput
+from .model.kernels.guard import steps_asked, output_problem, state_problem
 
 SCALE_RATE, LEVEL_RATE, WINSOR = 0.02, 0.01, 4.0
 TICKS = 400
@@ -37,7 +39,8 @@ def check_kernel(kernel: Any, config: PredictorConfig | None = None) -> None:
         config: the settings to check it under; the default configuration where left out.
 
     Raises:
-        AssertionError: a demand is not met; the message begins with its name.
+        AssertionError: a demand is not met, or the kernel raised while it was tried; the message begins with the
+            demand's name.
     """
     kernel = kernel() if isinstance(kernel, type) else kernel
     for demand in DEMANDS:
@@ -45,6 +48,8 @@ def check_kernel(kernel: Any, config: PredictorConfig | None = None) -> None:
             demand(kernel, PredictorConfig() if config is None else config)
         except AssertionError as error:
             raise AssertionError(f"{demand.__name__}: {error}") from error
+        except Exception as error:  # whatever a user's function raises
+            raise AssertionError(f"{demand.__name__}: the kernel raised {type(error).__name__}: {error}") from error
 
 
 class Frame(NamedTuple):
@@ -201,6 +206,23 @@ def _demand_close(a: PyTree, b: PyTree, tolerance: float) -> None:
         np.testing.assert_allclose(x, y, rtol=tolerance, atol=tolerance)
 
 
+def _demand_equal(a: PyTree, b: PyTree, message: str) -> None:
+    same = jax.tree.structure(a) == jax.tree.structure(b) and all(
+        np.array_equal(x, y, equal_nan=True) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)
+    )
+    _demand(same, message)
+
+
+def _own(kernel: Any) -> dict[str, tuple[Any, int]]:
+    """What a kernel holds itself, by name, with the length of what can grow; modules come as they are imported."""
+    held = getattr(kernel, "__dict__", {}).items()
+    return {
+        name: (value, len(value) if isinstance(value, (list, dict, set)) else 0)
+        for name, value in held
+        if not name.startswith("__") and not isinstance(value, ModuleType)
+    }
+
+
 def _demand_finite(run: Driven, what: str) -> None:
     _demand(np.isfinite(run.output.mean).all(), f"a mean is not finite on {what}")
     _demand((np.isfinite(run.output.scale) & (run.output.scale > 0)).all(), f"a scale is not finite and > 0 on {what}")
@@ -227,16 +249,30 @@ def streams() -> dict[str, Float[np.ndarray, "time"]]:
 
 
 def keeps_the_structure_of_its_state(kernel: Any, config: PredictorConfig) -> None:
-    """Leaves keep shape and dtype; the output has one mean and scale for each horizon and named diagnostics."""
+    """Leaves keep shape and dtype; the output has one mean and scale for each horizon, or for the next tick alone, and
+    named diagnostics."""
     state = kernel.init(config, _key(config))
     after, output = jax.eval_shape(kernel.step, config, state, _inputs(config), _key(config))
-    _demand(jax.tree.structure(after) == jax.tree.structure(state), "step returns a state of another structure")
-    for old, new in zip(jax.tree.leaves(state), jax.tree.leaves(after), strict=True):
-        told = f"a leaf of the state changes from {old.dtype}{old.shape} to {new.dtype}{new.shape}"
-        _demand((old.shape, old.dtype) == (new.shape, new.dtype), told)
-    shapes = (output.mean.shape, output.scale.shape)
-    _demand(shapes == ((HORIZONS,), (HORIZONS,)), f"mean and scale have the shapes {shapes}, not ({HORIZONS},) each")
-    _demand(hasattr(output.diagnostics, "_fields"), "the diagnostics are no NamedTuple")
+    problem = state_problem(jax.eval_shape(lambda: state), after) or output_problem(output, steps_asked(config))
+    _demand(not problem, problem)
+
+
+def has_no_state_of_its_own(kernel: Any, config: PredictorConfig) -> None:
+    """What `step` returns hangs on its arguments alone, to the bit, and neither function changes the kernel."""
+    before = _own(kernel)
+    state, key = kernel.init(config, _key(config)), _key(config)
+    _demand_equal(kernel.init(config, key), state, "init gives two states for the same arguments")
+    first = kernel.step(config, state, _inputs(config, 1), key)
+    kernel.step(config, first[0], _inputs(config, 2), key)
+    again = kernel.step(config, state, _inputs(config, 1), key)
+    _demand_equal(again, first, "step gives two results for the same arguments")
+    unknown = (before, 0)
+    changed = [
+        name
+        for name, (value, length) in _own(kernel).items()
+        if before.get(name, unknown)[0] is not value or before[name][1] != length
+    ]
+    _demand(not changed, f"init or step changes the kernel's own {', '.join(changed)}; the state is where it belongs")
 
 
 def shares_no_array_between_leaves(kernel: Any, config: PredictorConfig) -> None:
@@ -321,6 +357,13 @@ def does_not_depend_on_the_unit(kernel: Any, config: PredictorConfig) -> None:
     np.testing.assert_allclose(scaled.output.mean, run.output.mean, rtol=1e-9, atol=1e-9)
 
 
+def does_not_depend_on_the_level(kernel: Any, config: PredictorConfig) -> None:
+    """A series with a number added to it has the same forecasts, up to the rounding of the sum."""
+    values = streams()["a random walk"]
+    run, shifted = drive_kernel(kernel, config, values), drive_kernel(kernel, config, values + 2.0**12)
+    np.testing.assert_allclose(shifted.output.mean, run.output.mean, rtol=1e-5, atol=1e-5)
+
+
 def costs_little_on_a_random_walk(kernel: Any, config: PredictorConfig) -> None:
     """RMSE of at most 1.03 times that of the last value, where there is nothing to forecast."""
     values = np.cumsum(np.random.default_rng(8).normal(size=2000))
@@ -330,6 +373,7 @@ def costs_little_on_a_random_walk(kernel: Any, config: PredictorConfig) -> None:
 
 DEMANDS: tuple[Demand, ...] = (
     keeps_the_structure_of_its_state,
+    has_no_state_of_its_own,
     shares_no_array_between_leaves,
     stays_finite,
     stays_finite_without_learning,
@@ -339,5 +383,6 @@ DEMANDS: tuple[Demand, ...] = (
     computes_the_same_compiled,
     computes_the_same_in_a_batch,
     does_not_depend_on_the_unit,
+    does_not_depend_on_the_level,
     costs_little_on_a_random_walk,
 )

@@ -305,3 +305,13 @@ def test_how_a_file_is_read_is_told_on_the_command_line(tmp_path, monkeypatch, c
         )
     with pytest.raises(SystemExit):
         main([*settled, "--dayfirst", "--monthfirst"])
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["demo", "backtest x.csv", "serve", "run", "warm", "tune sea", "config", "config show", "config rollback x.toml"],
+)
+def test_commands_that_read_settings_take_plugins(command):
+    options = cli._parser().parse_args([*command.split(), "--plugin", "one", "--plugin", "two"])
+    assert options.plugin == ["one", "two"]
+    assert not hasattr(cli._parser().parse_args(command.split()), "plugin")

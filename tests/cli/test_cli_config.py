@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
+from own_kernel import registered
 
 from uspnb.cli import main
 from uspnb.config.load import config_hash, config_to_toml, load_config
@@ -12,6 +14,7 @@ from uspnb.config.meta_optimization import MetaOptimizationConfig, parse_meta_op
 from uspnb.config.mutation import history, mutate_config, record_decision
 from uspnb.config.schema import PredictorConfig
 from uspnb.config.template import render_template
+from uspnb.model.kernels import registry
 
 NOW = 1_771_664_400_000_000_000
 
@@ -109,3 +112,24 @@ def test_another_log_can_be_named(path: Path, capsys: pytest.CaptureFixture[str]
     assert run("history", path, "--audit", log) == 0
     assert "4 lines, chain intact" in capsys.readouterr().out
     assert not (path.parent / "io").exists()
+
+
+def test_a_plugin_brings_the_kernel_that_a_file_names(
+    path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path.write_text('[structural]\nkernels = ["hilbert", "mine"]\n')
+    (tmp_path / "plugged_kernel.py").write_text(
+        "import own_kernel, uspnb\nuspnb.register_kernel('mine', own_kernel.Mean)\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.delitem(sys.modules, "plugged_kernel", raising=False)
+    with registered():
+        registry._entries.pop("mine")
+        assert run("validate", path) == 2
+        assert "names 'mine', which is not registered" in capsys.readouterr().err
+        assert run("validate", path, "--plugin", "plugged_kernel") == 0
+        assert run("validate", path, "--plugin", "no_such_module") == 2
+        assert "--plugin 'no_such_module' cannot be imported" in capsys.readouterr().err
+        for name in ("", ".relative"):
+            assert run("--plugin", name) == 2

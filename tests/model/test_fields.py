@@ -35,14 +35,14 @@ alarm alarm_chart onset_ago in_grace kurtosis holder_exponent holder_valid fract
 stationary koopman_frequency:mode koopman_power:mode paley_wiener_integral drift quadratic_variation jump_share
 weight:kernel target_weight:kernel free_energy free_energy_before transport_cost transport_plan:kernel:kernel
 sinkhorn_epsilon sinkhorn_converged sinkhorn_error learning_rate entropy_window volatility clipped:kernel
-dgm_entropy dgm_expected_entropy distance_to_collapse entropy_ratio mode_collapse_warning pde_residual stiffness
-stiffness_low stiffness_high solver jump_intensity degraded emergency operating_mode ticks
+kernel_failed:kernel dgm_entropy dgm_expected_entropy distance_to_collapse entropy_ratio mode_collapse_warning
+pde_residual stiffness stiffness_low stiffness_high solver jump_intensity degraded emergency operating_mode ticks
 """)
 # The order of a telemetry log: flags, counts, numbers.
 RECORD = words("""
 accepted rejected not_finite outlier out_of_order stale sparse frozen released alarm in_grace holder_valid jump
-stationary sinkhorn_converged clipped mode_collapse_warning degraded emergency alarm_chart onset_ago solver
-operating_mode ticks z_score chart_statistic chart_threshold cusum_up cusum_down cusum_drift adaptive_threshold
+stationary sinkhorn_converged clipped kernel_failed mode_collapse_warning degraded emergency alarm_chart onset_ago
+solver operating_mode ticks z_score chart_statistic chart_threshold cusum_up cusum_down cusum_drift adaptive_threshold
 kurtosis holder_exponent fractal_dimension whittle_exponent paley_wiener_integral drift quadratic_variation
 jump_share weight target_weight free_energy free_energy_before transport_cost sinkhorn_epsilon sinkhorn_error
 learning_rate entropy_window volatility dgm_entropy dgm_expected_entropy distance_to_collapse entropy_ratio
@@ -70,7 +70,7 @@ def test_a_packed_row_has_the_columns_that_archives_have() -> None:
         width = int(np.prod([SIZES[dim] for dim in dims], dtype=int))
         assert columns[name] == slice(at, at + width), name
         at += width
-    assert list(columns) == [entry.partition(":")[0] for entry in ROW] and at == layout.width == 116
+    assert list(columns) == [entry.partition(":")[0] for entry in ROW] and at == layout.width == 120
 
 
 def test_a_logged_record_has_the_fields_that_logs_have() -> None:

@@ -16,6 +16,7 @@ from uspnb.predictor.results import to_dataset
 
 TRAILING = {
     "kernel_prediction": (4,), "kernel_scale": (4,), "weight": (4,), "target_weight": (4,), "clipped": (4,),
+    "kernel_failed": (4,),
     "chart_statistic": (3,), "chart_threshold": (3,), "koopman_frequency": (5,), "koopman_power": (5,),
     "transport_plan": (4, 4),
 }  # fmt: skip
@@ -27,7 +28,7 @@ def synthetic_telemetry(values: np.ndarray, seed: int = 7) -> Telemetry:
     rng = np.random.default_rng(seed)
     lead = values.shape
     rows = np.arange(len(values)).reshape(-1, *[1] * (len(lead) - 1))
-    flags = {f.name for f in dataclasses.fields(Telemetry) if f.type == "Flag"} | {"clipped"}
+    flags = {f.name for f in dataclasses.fields(Telemetry) if f.type == "Flag"} | {"clipped", "kernel_failed"}
     made: dict[str, np.ndarray] = {}
     for field in dataclasses.fields(Telemetry):
         shape = lead + TRAILING.get(field.name, ())

@@ -14,9 +14,12 @@ from typing import Any
 import numpy as np
 import pytest
 from distributed import Client
+from own_kernel import SMALL, Mean, registered
 from study_stubs import bowl, campaign, sequence
 from waiting import until
 
+import uspnb
+from uspnb.config.schema import PredictorConfig
 from uspnb.errors import DomainError, UspnbError
 from uspnb.runtime.cluster import Outcome
 from uspnb.tuning import fanout
@@ -288,3 +291,17 @@ def test_the_trial_of_a_killed_worker_is_evaluated_elsewhere_and_counts_once(
 )
 def test_shares_keep_every_worker_busy(count: int, lanes: int, width: int, threads: int, size: int) -> None:
     assert share_size(count, lanes, width, threads) == size
+
+
+def test_workers_know_a_kernel_of_an_importable_module_and_one_of_a_cell_is_refused(
+    two_workers: Client, values: np.ndarray
+) -> None:
+    with registered():
+        config = PredictorConfig(kernels=("ito_levy", "mine"), **SMALL)
+        objective = WalkForwardObjective(values, n_folds=2, base_config=config)
+        here = objective.evaluate(CANDIDATES[:2])
+        assert same(FannedOut(objective, two_workers).evaluate(CANDIDATES[:2]), here)
+        assert np.isfinite([one.value for one in here]).all()
+        uspnb.register_kernel("mine", type("Cell", (Mean,), {"__module__": "__main__"}))
+        with pytest.raises(DomainError, match=r"worker of the cluster cannot import the registered kernel mine"):
+            FannedOut(objective, two_workers)

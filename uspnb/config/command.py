@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
 from pathlib import Path
+
+from ..errors import ConfigError
 
 INTACT, DAMAGED = 0, 1
 
@@ -31,6 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     for named in (validate, history, rollback):
         named.add_argument("file", type=Path, metavar="FILE.toml", help="the configuration file")
+        add_plugin_argument(named)
     for audited in (history, rollback):
         audited.add_argument("--audit", type=Path, metavar="LOG", help="its audit log; by default io/mutations.log")
 
@@ -47,6 +54,36 @@ def run(options: argparse.Namespace) -> int:
 def _add_config(parser: argparse.ArgumentParser, default: object) -> None:
     meaning = "settings to print; the defaults if left out"
     parser.add_argument("--config", type=Path, metavar="FILE.toml", default=default, help=meaning)
+    add_plugin_argument(parser)
+
+
+def add_plugin_argument(parser: argparse.ArgumentParser) -> None:
+    """`--plugin`, for every command that reads settings or opens what a user may have brought."""
+    parser.add_argument(
+        "--plugin",
+        action="append",
+        default=argparse.SUPPRESS,  # so that none after a subcommand leaves those before it
+        metavar="MODULE",
+        help="import a module first, which registers kernels, sources, sinks or stores of your own; may be repeated",
+    )
+
+
+def import_plugins(modules: Sequence[str]) -> None:
+    """Import what `--plugin` names, from where Python looks and from the folder that we are in.
+
+    Raises:
+        ConfigError: a module cannot be found or imported.
+    """
+    for name in modules:
+        if os.getcwd() not in sys.path:
+            sys.path.append(os.getcwd())  # at the end: nothing there takes the place of what is installed
+        try:
+            importlib.import_module(name)
+        except (ImportError, TypeError, ValueError) as error:  # TypeError: a relative name; ValueError: an empty one
+            raise ConfigError(
+                f"--plugin {name!r} cannot be imported ({error}); name a module as Python does, package.module, that "
+                "is installed, lies in this folder or in one of PYTHONPATH"
+            ) from error
 
 
 def _show(options: argparse.Namespace) -> int:

@@ -184,6 +184,7 @@ class Telemetry:
     entropy_window: Scalar = _number("tick", "entropy window that volatility sets")
     volatility: Scalar = _number("1", "moving standard deviation of the standardised residual", shown=FLEET)
     clipped: Bool[Array, "kernel"] = _flag("a kernel's forecast was clipped", "kernel", variable="kernel_clipped")
+    kernel_failed: Bool[Array, "kernel"] = _flag("a user's kernel gave no finite forecast, and the last value stood in without weight", "kernel")
     dgm_entropy: Scalar = _number("1", "entropy of the value function", heading="Diagnostics of the kernels")
     dgm_expected_entropy: Scalar = _number("1", "entropy that a healthy value function has")
     distance_to_collapse: Scalar = _number("1", "entropy of the value function minus the collapse threshold")

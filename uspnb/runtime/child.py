@@ -19,7 +19,7 @@ import subprocess
 import sys
 import threading
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -190,6 +190,11 @@ def empty_packages() -> None:
         package = types.ModuleType(name)
         package.__path__ = [str(init.parent)]
         sys.modules[name] = package
+
+
+def extend_path(folders: Sequence[str]) -> None:
+    """Have this process import what its parent can, whose `sys.path` these are."""
+    sys.path += [folder for folder in folders if folder not in sys.path]
 
 
 def main(arguments: list[str]) -> None:

@@ -17,6 +17,7 @@ from ..array_types import Float
 from ..config.schema import DEFAULTS, PredictorConfig
 from ..data.series import Series
 from ..errors import ConfigError
+from ..model.kernels.registry import packed_kernels, register_packed
 from ..model.programs import FORECAST_COLUMNS, initial_state, run_candidates, static_part, traced_part
 from ..model.records import Observation
 from ..model.state import PredictorState
@@ -47,6 +48,20 @@ class Lane(NamedTuple):
     stop: int
 
 
+def kernels_for_workers(config: PredictorConfig) -> str:
+    """The kernels of a user's own, for the workers of a cluster.
+
+    Raises:
+        DomainError: one that stands in a notebook's cell or a script, which they cannot import.
+    """
+    return packed_kernels(config.kernels, "a worker of the cluster", "tune without a cluster")
+
+
+def _made_again(kind: type[LaneRunner], kernels: str, series: Sequence[Series], base: PredictorConfig) -> LaneRunner:
+    register_packed(kernels)
+    return kind(series, base)
+
+
 class LaneRunner:
     """Runs lanes of candidates over series and keeps the state of each between stretches.
 
@@ -62,8 +77,8 @@ class LaneRunner:
         self._device = device_for(base.jax_platform)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """In another process it looks for its own device and compilation cache."""
-        return type(self), (self._series, self.base)
+        """In another process it looks for its own device and compilation cache, and knows the same kernels."""
+        return _made_again, (type(self), kernels_for_workers(self.base), self._series, self.base)
 
     def configs(self, candidates: Iterable[Mapping[str, Any]]) -> list[PredictorConfig | str]:
         """The settings of each candidate, or why it has none."""

@@ -19,7 +19,7 @@ import numpy as np
 
 from ..errors import DomainError
 from ..runtime.cluster import Lacks, alone, checked_client, outcomes, worker_threads
-from .evaluation import GPU_LANES, Part, lane_width
+from .evaluation import GPU_LANES, Part, kernels_for_workers, lane_width
 from .objective import Evaluation, Keep, WalkForwardObjective
 
 Candidate = Mapping[str, Any]
@@ -72,6 +72,7 @@ class FannedOut:
         self._walking, self._width, self._name = None, 1, uuid.uuid4().hex
         if isinstance(objective, WalkForwardObjective) and type(objective).evaluate is WalkForwardObjective.evaluate:
             self._walking, self._name = objective, f"{type(objective).__qualname__} {objective.fingerprint}"
+            kernels_for_workers(objective.base_config)  # refused before Dask says that it cannot send something
         self._tried(hold, self._name, objective)
         if self._walking is not None:
             # Workers may have a GPU where the client has none.

@@ -14,6 +14,7 @@ import jax
 import numpy as np
 import pytest
 from distributed import Client, LocalCluster
+from own_kernel import SMALL, Mean, registered
 from waiting import until
 from walks import random_walk
 
@@ -318,3 +319,17 @@ def test_clusters_without_workers_and_without_a_scheduler_end_the_fleet_with_a_s
             fleet.close()
         with pytest.raises(UspnbError, match="closed"):
             worker_addresses(client)
+
+
+def test_workers_of_a_cluster_know_a_kernel_of_an_importable_module(two_workers: Client, table: np.ndarray) -> None:
+    config = PredictorConfig(kernels=("ito_levy", "mine"), **SMALL)
+    stamps = np.arange(12) * SECOND
+    ticks = Ticks(table[:12], stamps, np.full(12, np.nan))
+    with registered():
+        here = FleetComputation(config, ASSETS, 1)
+        there = FleetComputation(config, ASSETS, hosts=ClusterHosts(two_workers))
+        with contextlib.closing(there):
+            np.testing.assert_array_equal(here.advance(ticks, stamps), there.advance(ticks, stamps))
+        uspnb.register_kernel("mine", type("Cell", (Mean,), {"__module__": "__main__"}))
+        with pytest.raises(DomainError, match="cannot import the registered kernel mine"):
+            FleetComputation(config, ASSETS, hosts=ClusterHosts(two_workers))

@@ -1,11 +1,12 @@
-"""A fleet of other kernels than the four of the seeds: its table and its Dataset name the ones that it has."""
+"""A fleet of other kernels than the four of the seeds: its table and its Dataset name them, its processes know them."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
-from own_kernel import SMALL, registered
+from own_kernel import SMALL, Mean, registered
 from waiting import until
+from walks import random_walk
 
 import uspnb
 from uspnb.engine.fleet import lanes
@@ -26,12 +27,40 @@ def test_table_and_window_name_the_kernels_of_the_configuration() -> None:
     assert window["kernel"].values.tolist() == list(config.kernels) and window["weight"].shape == (20, 5)
 
 
-def test_a_kernel_of_ones_own_is_computed_in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Helper processes do not know it; they used to end with the first tick."""
+class Cell(Mean):
+    """A kernel as a cell of a notebook defines it."""
+
+    __module__ = "__main__"
+
+
+def test_a_kernel_of_a_cell_is_computed_in_this_process_and_refused_by_name_elsewhere(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(lanes.os, "cpu_count", lambda: 4)
-    assert lanes.FleetComputation(uspnb.PredictorConfig(kernels=("hilbert",), **SMALL), 600).workers == 4
+    config = uspnb.PredictorConfig(kernels=("hilbert", "mine"), **SMALL)
     with registered():
-        config = uspnb.PredictorConfig(kernels=("hilbert", "mine"), **SMALL)
+        assert lanes.FleetComputation(config, 600).workers == 4
+        uspnb.register_kernel("mine", Cell)
         assert lanes.FleetComputation(config, 600).workers == 1
-        with pytest.raises(DomainError, match=r"workers = 2.* do not know the kernel mine.*workers=1"):
+        with pytest.raises(DomainError, match=r"cannot import the registered kernel mine .*into a module.*workers=1"):
             uspnb.Fleet(assets=600, config=config, workers=2)
+
+
+def test_helper_processes_know_a_kernel_of_an_importable_module(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two processes give the bits of one."""
+    monkeypatch.setattr(lanes, "WIDEST_LANE", 4)
+    values = random_walk((30, 8), 11)
+    config = uspnb.PredictorConfig(kernels=("ito_levy", "mine"), **SMALL)
+    with (
+        registered(),
+        uspnb.Fleet(values, config=config, workers=1) as alone,
+        uspnb.Fleet(values, config=config, workers=2) as fleet,
+    ):
+        for one in (alone, fleet):
+            one.step(30)
+            status = one.wait()
+            assert status.ticks == 30, status
+        shown = ("prediction", "lower", "upper")
+        np.testing.assert_array_equal(*(one.columns(shown, 0, 30)[1] for one in (alone, fleet)))
+        helped = [lane for _, lane in fleet._only.timeline.computation.lanes if isinstance(lane, lanes.RemoteLane)]  # type: ignore[attr-defined]
+        assert len(helped) == 1

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,13 +14,23 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from fresh_process import in_fresh_process
 from own_kernel import SMALL, Mean, MeanState, registered
 from walks import random_walk
 
 import uspnb
 from uspnb.config.load import parse_config
 from uspnb.errors import ConfigError, DomainError
-from uspnb.model.kernels.registry import KERNEL_NAMES, kernel_colour, kernel_label, robust_place
+from uspnb.model.kernels import hilbert
+from uspnb.model.kernels.registry import (
+    KERNEL_NAMES,
+    kernel_colour,
+    kernel_entry,
+    kernel_label,
+    packed_kernels,
+    register_packed,
+    robust_place,
+)
 from uspnb.persistence.snapshots.payload import snapshot_of
 from uspnb.predictor.functional import observations
 from uspnb.runtime.digest import sha256_pytree
@@ -179,3 +191,73 @@ def test_states_go_by_name_and_their_leaves_by_place() -> None:
     assert float(moved["mine"].average) == 1.0 and moved["hilbert"] is state.kernels["hilbert"]
     with pytest.raises(KeyError, match="nobody"):
         state.kernels.replace(nobody=0)
+
+
+def test_kernels_travel_by_the_names_of_their_modules() -> None:
+    with registered():
+        uspnb.register_kernel("again", hilbert, colour="#010203")
+        packed = packed_kernels(("hilbert", "again", "mine"), "nobody", "stay here")
+        first = kernel_entry("mine")
+        register_packed(packed)
+        assert kernel_entry("mine") is first  # what is the same is not registered anew, which would compile all anew
+    with registered():
+        register_packed(packed)
+        assert kernel_entry("again").kernel is hilbert and kernel_entry("again").colour == "#010203"
+    assert packed_kernels(KERNEL_NAMES, "nobody", "stay here") == ""
+
+
+@pytest.fixture
+def package(tmp_path: Path) -> Path:
+    """A folder with a package as pip would install it: a module, and its entry points beside it."""
+    shutil.copy(Path(__file__).parents[2] / "support" / "own_kernel.py", tmp_path / "brought.py")
+    about = tmp_path / "brought-1.0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: brought\nVersion: 1.0\n")
+    points = "calm = brought:Mean\nlost = brought:NoSuchKernel\nempty = json\n"
+    (about / "entry_points.txt").write_text(f"[uspnb.kernels]\n{points}")
+    return tmp_path
+
+
+def test_an_installed_package_brings_its_kernel(package: Path) -> None:
+    code = """
+import sys, uspnb
+assert "brought" not in sys.modules
+for names in (("calm",), ("lost",), ("empty",), ("mine",)):
+    try:
+        uspnb.FunctionalPredictor(uspnb.PredictorConfig(kernels=names))
+        print(uspnb.model.kernels.registry.kernel_entry(names[0]).kernel)
+    except uspnb.errors.ConfigError as error:
+        print(error)
+"""
+    calm, lost, empty, unknown = in_fresh_process(code, PYTHONPATH=str(package)).splitlines()
+    assert calm.startswith("<brought.Mean object")
+    assert "names 'lost', whose entry point 'brought:NoSuchKernel' cannot be loaded" in lost
+    assert "the kernel 'empty' has no function init and no function step" in empty
+    assert "names 'mine', which is not registered; known are hilbert" in unknown and "calm, empty, lost" in unknown
+    assert "--plugin MODULE" in unknown and "notebook" in unknown
+
+
+def test_a_snapshot_is_refused_by_name_where_its_kernel_is_unknown_and_read_where_it_is_imported(
+    tmp_path: Path, series: np.ndarray
+) -> None:
+    config = uspnb.PredictorConfig(kernels=("ito_levy", "mine"), **SMALL)
+    predictor = uspnb.UniversalPredictor(config, clock=uspnb.replay_clock)
+    predictor.fit_history(series[:100])
+    path = predictor.save_snapshot(tmp_path / "snapshot")
+    restoring = f"print(uspnb.UniversalPredictor.from_snapshot({str(path)!r}).state.kernels['mine'].average)"
+    code = f"""
+import uspnb
+try:
+    {restoring}
+except uspnb.errors.ConfigError as error:
+    print(error)
+from uspnb.cli import main
+from uspnb.config.command import import_plugins
+import_plugins(["plugged"])
+{restoring}
+"""
+    (tmp_path / "plugged.py").write_text("import own_kernel, uspnb\nuspnb.register_kernel('mine', own_kernel.Mean)\n")
+    support = Path(__file__).parents[2] / "support"
+    refused, average = in_fresh_process(code, PYTHONPATH=f"{tmp_path}{os.pathsep}{support}").splitlines()
+    assert "kernels names 'mine', which is not registered" in refused and "--plugin" in refused
+    assert float(average) == float(predictor.state.kernels["mine"].average)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import io
 import math
 import threading
 import types
@@ -19,11 +18,9 @@ from uspnb.config.load import config_to_toml
 from uspnb.config.schema import PredictorConfig
 from uspnb.data.processes import logistic_map
 from uspnb.errors import DomainError
-from uspnb.model.kernels import hilbert
-from uspnb.model.kernels.registry import kernel_entry
 from uspnb.predictor.reloading import ConfigReloadablePredictor
 from uspnb.tuning.live import Autotuner
-from uspnb.tuning.live.elsewhere import HelperError, packed_kernels, propose_elsewhere, register_packed
+from uspnb.tuning.live.elsewhere import HelperError, propose_elsewhere
 from uspnb.tuning.live.proposing import CampaignTask, Found, Verdict, held_out, propose, search, without_idle
 from uspnb.tuning.live.reach import loop_space
 from uspnb.tuning.objective import Evaluation, WalkForwardObjective
@@ -148,15 +145,6 @@ def test_a_kernel_that_no_other_process_can_import_is_refused_at_once(predictor:
             with pytest.raises(DomainError, match=r"cannot import the registered kernel own .*background=False"):
                 Autotuner(followed)
             Autotuner(followed, background=False).close()
-
-
-def test_kernels_travel_by_the_names_of_their_modules() -> None:
-    with registered():
-        uspnb.register_kernel("again", hilbert, colour="#010203")
-        packed = packed_kernels(("hilbert", "again"))
-    with registered():
-        register_packed(io.BytesIO(packed))
-        assert kernel_entry("again").kernel is hilbert and kernel_entry("again").colour == "#010203"
 
 
 def test_what_the_helper_process_cannot_import_is_told_with_the_remedy() -> None:

@@ -57,7 +57,8 @@ class Fleet(Control):
         speed: ticks per second of a replay, None for as fast as it can; other rows are taken as they come.
         ring: ticks of every asset that are kept in memory.
         workers: processes that compute; by default one for each core, up to one for every lane of 256 assets, and one
-            alone where a kernel of `uspnb.register_kernel` is among them, which helper processes do not know.
+            alone where a kernel of `uspnb.register_kernel` stands in a notebook's cell or a script, which others cannot
+            import.
         clock: time of processing [ns since 1970 UTC] of rows that are not of a table; `uspnb.replay_clock` for the
             rows' own times.
         name, units: of the values.

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import sys
 import threading
 import weakref
 from collections import deque
@@ -26,7 +27,7 @@ from ...config.load import config_to_toml, parse_config
 from ...config.schema import PredictorConfig
 from ...errors import DomainError, UspnbError
 from ...model.fields import FLEET, shown_fields
-from ...model.kernels.registry import added_kernels
+from ...model.kernels.registry import packed_kernels, register_packed
 from ...model.packing import Layout, row_columns
 from ...model.programs import static_part
 from ...model.records import Observation
@@ -34,7 +35,7 @@ from ...model.state import PredictorState
 from ...persistence.stores.state_layout import StateLayout
 from ...predictor.functional import FunctionalPredictor, placed_beside
 from ...predictor.universal import clock_forgotten
-from ...runtime.child import Child, ChildEnded, Message, read_message, write_message
+from ...runtime.child import Child, ChildEnded, Message, extend_path, read_message, write_message
 from ...sources import Ticks
 from ..computation import Computation
 
@@ -108,6 +109,23 @@ def default_workers(assets: int) -> int:
     if runtime.platform() != "cpu":
         return 1
     return max(1, min(len(lane_slices(assets)), os.cpu_count() or 1, MOST_WORKERS))
+
+
+def kernels_for_others(config: PredictorConfig) -> str:
+    """The kernels of a user's own, for processes that compute lanes.
+
+    Raises:
+        DomainError: one that stands in a notebook's cell or a script, which they cannot import.
+    """
+    return packed_kernels(config.kernels, "another process", "have workers=1 compute everything in this process")
+
+
+def _can_be_shared(config: PredictorConfig) -> bool:
+    try:
+        kernels_for_others(config)
+    except DomainError:
+        return False
+    return True
 
 
 class LocalLane:
@@ -221,7 +239,16 @@ class RemoteLane:
         self._dropped: deque[int] = deque()
         self._present: weakref.ref[Token] | None = None
         self._link = link()
-        self._ask("open", assets=assets, every=every, lanes=lanes, config=config_to_toml(config))
+        kernels = kernels_for_others(config)
+        self._ask(
+            "open",
+            assets=assets,
+            every=every,
+            lanes=lanes,
+            config=config_to_toml(config),
+            kernels=kernels,
+            path=sys.path,
+        )
 
     def warm(self) -> None:
         """Let it compile, and wait for it."""
@@ -300,6 +327,7 @@ class FarEnd:
     """
 
     def __init__(self, opening: Mapping[str, Any]) -> None:
+        register_packed(opening["kernels"])
         config, lanes = parse_config(opening["config"]), opening.get("lanes", 1)
         self._assets = opening["assets"]
         self._lanes = [LocalLane(config, self._assets // lanes, opening["every"]) for _ in range(lanes)]
@@ -361,6 +389,7 @@ def serve(source: BinaryIO, sink: BinaryIO) -> None:
     opening = read_message(source)
     if opening is None:
         return
+    extend_path(opening.head["path"])
     far = FarEnd(opening.head)
     while (message := read_message(source)) is not None:
         answer = far.answer(*message)
@@ -409,13 +438,13 @@ class FleetComputation(Computation):
         config: settings; the default configuration where left out.
         assets: how many series.
         workers: processes that compute, the first of every `workers` lanes in this one; None for as many as are worth
-            it, which is one where a kernel was registered here.
+            it, which is one where a kernel stands in a notebook's cell.
         every: whether rows have all columns, not only `KEPT`.
         most: ticks that may be computed at once, for a ring that holds no more.
         hosts: compute all lanes in place of `workers` processes.
 
     Raises:
-        DomainError: other processes for a kernel that was registered here, which they do not know.
+        DomainError: other processes for a kernel that they cannot import.
     """
 
     def __init__(
@@ -430,18 +459,13 @@ class FleetComputation(Computation):
         super().__init__(config, assets)
         self._every = every
         self.most = max(1, min(MOST_TICKS, most, TICKS_AT_ONCE // assets))
-        added = added_kernels(self.config.kernels)
-        if added and (hosts is not None or (workers is not None and workers > 1)):
-            others = f"workers = {workers}, but helper processes" if hosts is None else "the workers of a cluster"
-            raise DomainError(
-                f"{others} do not know the kernel {', '.join(added)} of this one; workers=1 computes everything in "
-                "this process"
-            )
+        if hosts is not None or (workers is not None and workers > 1):
+            kernels_for_others(self.config)
         self._hosts = hosts
         if hosts is not None:
             self.workers = min(hosts.count, len(lane_slices(assets)))
         else:
-            self.workers = (1 if added else default_workers(assets)) if workers is None else workers
+            self.workers = workers or (default_workers(assets) if _can_be_shared(self.config) else 1)
         self._places = fleet_columns(self._functional.layout, every)
         self._lock = threading.Lock()  # `states` of any thread, between ticks
         self._fault: LaneFault | None = None

@@ -5,18 +5,27 @@ The four of the seeds are registered here.  A kernel of one's own is one call an
     uspnb.register_kernel("mine", module)
     uspnb.PredictorConfig(kernels=("hilbert", "mine"))
 
+An installed package brings one by an entry point of its name in the group `uspnb.kernels`, which is loaded when a
+configuration first names it.  To other processes a kernel goes by the name of the module that it is imported from.
+
 Roles are asked for, never names: which kernel gets all weight in an emergency (`robust`), which one's slow forecast the
 alarm charts read (`reference`), whose diagnostics fill which field of the telemetry (`telemetry`).
 """
 
 from __future__ import annotations
 
+import base64
 import colorsys
 import dataclasses
 import functools
 import hashlib
+import importlib
+import io
+import pickle
 import re
+import types
 from collections.abc import Callable, Mapping, Sequence
+from importlib import metadata
 from typing import Any
 
 import jax
@@ -27,6 +36,9 @@ from ...config.schema import DEFAULTS, PredictorConfig
 from ...errors import ConfigError, DomainError
 from . import deep_galerkin, hilbert, ito_levy, log_signature
 from .base import Kernel, KernelOutput
+
+ENTRY_POINTS = "uspnb.kernels"
+IMPORTABLE = "put it into a module that can be imported and register that"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -146,17 +158,34 @@ def register_entry(entry: KernelEntry) -> None:
 
 
 def kernel_entry(name: str) -> KernelEntry:
-    """What is registered under a name.
+    """What is registered under a name; an installed package's entry point is loaded where nothing is yet.
 
     Raises:
-        ConfigError: nothing is.
+        ConfigError: nothing is, or what the entry point names cannot be loaded.
     """
     if name not in _entries:
+        for point in metadata.entry_points(group=ENTRY_POINTS, name=name):
+            _load(point)
+    if name not in _entries:
+        known = dict.fromkeys([*_entries, *sorted(metadata.entry_points(group=ENTRY_POINTS).names)])
         raise ConfigError(
-            f"kernels names {name!r}, which is not registered; known are {', '.join(_entries)}.  "
-            f"Call uspnb.register_kernel({name!r}, kernel) first"
+            f"kernels names {name!r}, which is not registered; known are {', '.join(known)}.  "
+            f"Call uspnb.register_kernel({name!r}, kernel) first, or import the module that does (on the command line "
+            "--plugin MODULE).  A kernel of a notebook's cell is known to that notebook alone: " + IMPORTABLE
         )
     return _entries[name]
+
+
+def _load(point: metadata.EntryPoint) -> None:
+    try:
+        kernel = point.load()
+        if point.name not in _entries:  # a module may have registered itself
+            register_kernel(point.name, kernel)
+    except (ImportError, AttributeError, DomainError) as error:
+        raise ConfigError(
+            f"kernels names {point.name!r}, whose entry point {point.value!r} cannot be loaded ({error}); install the "
+            "package that brings it anew"
+        ) from error
 
 
 def kernel_entries(config: PredictorConfig) -> tuple[KernelEntry, ...]:
@@ -169,8 +198,71 @@ def kernel_entries(config: PredictorConfig) -> tuple[KernelEntry, ...]:
 
 
 def added_kernels(kernels: Sequence[str]) -> tuple[str, ...]:
-    """Those that are not of the seeds: another process does not know them."""
+    """Those that are not of the seeds: another process knows them only once they are registered there."""
     return tuple(name for name in kernels if name not in KERNEL_NAMES)
+
+
+class _KernelPickler(pickle.Pickler):
+    """Pickles modules by their names, and refuses what another process cannot import."""
+
+    def reducer_override(self, obj: Any) -> Any:
+        if isinstance(obj, types.ModuleType):
+            return importlib.import_module, (obj.__name__,)
+        if getattr(obj, "__module__", "") == "__main__":
+            name = getattr(obj, "__qualname__", type(obj).__qualname__)
+            raise pickle.PicklingError(f"{name} stands in a notebook's cell or a script")
+        return NotImplemented
+
+
+def _packed(entry: KernelEntry) -> bytes:
+    buffer = io.BytesIO()
+    _KernelPickler(buffer).dump(entry)
+    return buffer.getvalue()
+
+
+def packed_kernels(kernels: Sequence[str], who: str, otherwise: str) -> str:
+    """The kernels of a user's own among these, for a process in which nobody has registered them.
+
+    Args:
+        kernels: names.
+        who: the process, for the message.
+        otherwise: what can be done without it, likewise.
+
+    Returns:
+        Text for `register_packed`, "" where there are none.
+
+    Raises:
+        DomainError: one that another process cannot import.
+    """
+    packed = []
+    for name in added_kernels(kernels):
+        try:
+            packed.append(_packed(kernel_entry(name)))
+        except (pickle.PicklingError, AttributeError, TypeError) as error:
+            raise DomainError(
+                f"{who} cannot import the registered kernel {name} ({error}); {IMPORTABLE}, or {otherwise}"
+            ) from error
+    return base64.b64encode(pickle.dumps(packed)).decode() if packed else ""
+
+
+def register_packed(text: str) -> None:
+    """Register what `packed_kernels` packed and is not known here as the same.
+
+    Args:
+        text: from a process of the same user: to read it is to run what it says.
+
+    Raises:
+        DomainError: a kernel cannot be imported here.
+    """
+    for packed in pickle.loads(base64.b64decode(text)) if text else ():
+        try:
+            entry: KernelEntry = pickle.loads(packed)
+        except (ImportError, AttributeError) as error:
+            raise DomainError(
+                f"this process cannot import a registered kernel ({error}); {IMPORTABLE}, where its module is installed"
+            ) from error
+        if entry.name not in _entries or _packed(_entries[entry.name]) != packed:
+            register_entry(entry)
 
 
 def kernel_label(name: str) -> str:

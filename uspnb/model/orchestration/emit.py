@@ -33,6 +33,7 @@ class Outcome(NamedTuple):
     learning_rate: Scalar
     entropy_window: Scalar
     clipped: Bool[Array, "kernel"]
+    failed: Bool[Array, "kernel"]
     collapse: Collapse
     diagnostics: dict[str, Array]
     stiffness_low: Scalar
@@ -131,6 +132,7 @@ def emit(
         entropy_window=computed(outcome.entropy_window),
         volatility=jnp.sqrt(after.score.volatility_variance),
         clipped=computed(outcome.clipped),
+        kernel_failed=computed(outcome.failed),
         dgm_entropy=diagnostic("dgm_entropy"),
         dgm_expected_entropy=diagnostic("dgm_expected_entropy"),
         distance_to_collapse=computed(outcome.collapse.distance),

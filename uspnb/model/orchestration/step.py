@@ -5,10 +5,11 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from ...array_types import Array, Flag, Float, Key, Scalar
+from ...array_types import Array, Bool, Flag, Float, Key, Scalar
 from ...config.schema import PredictorConfig
 from ..kernels.base import HorizonInputs, KernelInputs, KernelOutput
-from ..kernels.registry import kernel_entries, reference_of, robust_place, telemetry_of
+from ..kernels.guard import guarded_init, guarded_step, without_failed
+from ..kernels.registry import added_kernels, kernel_entries, reference_of, robust_place, telemetry_of
 from ..records import Observation, PredictionResult
 from ..state import ForecastState, FrameState, HorizonState, KernelStates, PredictorState, empty_state
 from .adapt import compute_adaptive_jko_params
@@ -32,11 +33,12 @@ def initialize_state(config: PredictorConfig, key: Key | None = None) -> Predict
 
     Raises:
         ConfigError: a kernel that is not registered, or a trunk that is not shipped.
+        DomainError: a user's kernel raised.
     """
     key = jax.random.PRNGKey(config.seed) if key is None else key
     entries = kernel_entries(config)
     carried, *seeds = jax.random.split(key, len(entries) + 1)
-    states = {entry.name: entry.kernel.init(config, seed) for entry, seed in zip(entries, seeds, strict=True)}
+    states = {entry.name: guarded_init(entry, config, seed) for entry, seed in zip(entries, seeds, strict=True)}
     return empty_state(config, carried, KernelStates(states))
 
 
@@ -127,7 +129,7 @@ def _advance(
 
     volatility = jnp.sqrt(score.volatility_variance)
     inputs = _kernel_inputs(config, state, frame, path, residuals, usual, volatility, roughness.exponent, due.inputs)
-    kernels, outputs = _run_kernels(config, state, inputs)
+    kernels, outputs, failed = _run_kernels(config, state, inputs)
     ahead, clipped = clip_forecasts(_forecasts(config, outputs), path, _reach(config))
     means, clipped = ahead[:, 0], clipped[:, 0]
 
@@ -149,6 +151,8 @@ def _advance(
         in_grace=alarm.in_grace,
         robust=robust_place(config.kernels),
     )
+    if added_kernels(config.kernels):
+        weight = without_failed(weight, failed)
 
     proxy, widening = _dispersion(state.gate.proxy, tick.dispersion_proxy)
     # After m imputed ticks the forecast is one of m + 1 steps.
@@ -170,6 +174,8 @@ def _advance(
     )
     # The record of a horizon outlives an alarm; an emergency gives one kernel all of each.
     robust = emergency_weight(config, horizon_weight, roughness.emergency)
+    if added_kernels(config.kernels):
+        robust = jax.vmap(without_failed, in_axes=(0, None))(robust, failed)
     fan = cast(
         config,
         horizon,
@@ -220,6 +226,7 @@ def _advance(
         learning_rate=learning_rate,
         entropy_window=window,
         clipped=clipped,
+        failed=failed,
         collapse=collapse,
         diagnostics=diagnostics,
         stiffness_low=inputs.stiffness_low,
@@ -251,13 +258,21 @@ def _kernel_inputs(
 
 def _run_kernels(
     config: PredictorConfig, state: PredictorState, inputs: KernelInputs
-) -> tuple[KernelStates, dict[str, KernelOutput]]:
+) -> tuple[KernelStates, dict[str, KernelOutput], Bool[Array, "kernel"]]:
+    """The kernels' new states, their outputs, and which of a user's own gave none."""
     entries = kernel_entries(config)
     keys = jax.random.split(jax.random.fold_in(state.key, state.ticks), len(entries))
-    states, outputs = {}, {}
+    added = added_kernels(config.kernels)
+    states, outputs, failed = {}, {}, []
     for entry, key in zip(entries, keys, strict=True):
-        states[entry.name], outputs[entry.name] = entry.kernel.step(config, state.kernels[entry.name], inputs, key)
-    return KernelStates(states), outputs
+        before = state.kernels[entry.name]
+        if entry.name in added:
+            states[entry.name], outputs[entry.name], bad = guarded_step(entry, config, before, inputs, key)
+        else:
+            states[entry.name], outputs[entry.name] = entry.kernel.step(config, before, inputs, key)
+            bad = jnp.zeros((), bool)
+        failed.append(bad)
+    return KernelStates(states), outputs, jnp.stack(failed)
 
 
 def _forecasts(config: PredictorConfig, outputs: dict[str, KernelOutput]) -> Float[Array, "kernel step"]:

@@ -8,27 +8,23 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import importlib
-import io
 import os
 import pickle
 import sys
 import threading
-import types
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from ...config.schema import STATIC_FIELDS, PredictorConfig
-from ...errors import DomainError, UspnbError
-from ...model.kernels.registry import KernelEntry, added_kernels, kernel_entry, register_entry
+from ...errors import UspnbError
+from ...model.kernels.registry import packed_kernels, register_packed
 from ...predictor.functional import FunctionalPredictor
-from ...runtime.child import Child, ChildEnded, read_message, write_message
+from ...runtime.child import Child, ChildEnded, extend_path, read_message, write_message
 from .proposing import CampaignTask, Proposal, held_out, propose, search
 
 POLL_S = 0.2
 NICE = 10
-REMEDY = "put it into a module that can be imported and register that, or tune with background=False"
 
 Work = Callable[[CampaignTask], Proposal]
 
@@ -53,7 +49,7 @@ def propose_elsewhere(task: CampaignTask, stop: threading.Event) -> Proposal:
     child = Child("uspnb.tuning.live.elsewhere:serve", environment=environment)
     try:
         with contextlib.suppress(ChildEnded):  # it died at once; its exit code tells
-            child.send({"path": sys.path}, packed_kernels(task.config.kernels), pickle.dumps(task))
+            child.send({"path": sys.path, "kernels": _kernels(task.config)}, pickle.dumps(task))
         while child.exit_code is None and not stop.wait(POLL_S):
             if not threading.main_thread().is_alive():
                 stop.set()
@@ -81,62 +77,22 @@ def serve(source: BinaryIO, sink: BinaryIO) -> None:
     threading.Thread(target=_end_with, args=(source,), daemon=True).start()
     proposal, problem = None, ""
     try:
-        sys.path += [folder for folder in message.head["path"] if folder not in sys.path]
-        stream = io.BytesIO(message.body)
-        register_packed(stream)
-        proposal = propose(pickle.load(stream))
+        extend_path(message.head["path"])
+        register_packed(message.head["kernels"])
+        proposal = propose(pickle.loads(message.body))
     except UspnbError as error:
         problem = str(error)
     write_message(sink, {"error": problem}, pickle.dumps(proposal))
+
+
+def _kernels(config: PredictorConfig) -> str:
+    return packed_kernels(config.kernels, "the process of the campaigns", "tune with background=False")
 
 
 def _end_with(source: BinaryIO) -> None:
     # Not by the buffered reader, whose lock the interpreter would wait for at its end.
     os.read(source.fileno(), 1)
     os._exit(1)
-
-
-class _KernelPickler(pickle.Pickler):
-    """Pickles modules by their names, and refuses what another process cannot import."""
-
-    def reducer_override(self, obj: Any) -> Any:
-        if isinstance(obj, types.ModuleType):
-            return importlib.import_module, (obj.__name__,)
-        if getattr(obj, "__module__", "") == "__main__":
-            raise pickle.PicklingError(f"{obj!r} stands in a notebook or script")
-        return NotImplemented
-
-
-def packed_kernels(names: Sequence[str]) -> bytes:
-    """The kernels of a user's own among these, for a process in which nobody has registered them.
-
-    Raises:
-        DomainError: one that another process cannot import.
-    """
-    added, buffer = added_kernels(names), io.BytesIO()
-    try:
-        _KernelPickler(buffer).dump([kernel_entry(name) for name in added])
-    except (pickle.PicklingError, AttributeError, TypeError) as error:
-        raise DomainError(
-            f"the process of the campaigns cannot import the registered kernel {', '.join(added)} ({error}); {REMEDY}"
-        ) from error
-    return buffer.getvalue()
-
-
-def register_packed(stream: io.BytesIO) -> None:
-    """Register what `packed_kernels` packed.
-
-    Raises:
-        DomainError: a kernel cannot be imported here.
-    """
-    try:
-        entries: list[KernelEntry] = pickle.load(stream)
-    except (ImportError, AttributeError) as error:
-        raise DomainError(
-            f"the process of the campaigns cannot import a registered kernel ({error}); {REMEDY}"
-        ) from error
-    for entry in entries:
-        register_entry(entry)
 
 
 class Background:
@@ -158,7 +114,7 @@ class Background:
             DomainError: it cannot import one of their kernels.
         """
         if self._work is None:
-            packed_kernels(config.kernels)
+            _kernels(config)
 
     def submit(self, task: CampaignTask) -> Future[Proposal]:
         """Begin; whatever goes wrong is the Future's exception."""
