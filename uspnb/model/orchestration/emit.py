@@ -81,6 +81,7 @@ def emit(
         kernel_prediction=forecast_of(old.origin + old.unit * old.kernel_mean),
         kernel_scale=forecast_of(old.unit * old.kernel_scale),
         rejected=~accepted,
+        imputed=verdict.imputed,
         not_finite=verdict.not_finite,
         outlier=verdict.outlier,
         out_of_order=verdict.out_of_order,
