@@ -14,8 +14,8 @@ from ..state import ForecastState, FrameState, KernelStates, PredictorState, emp
 from .adapt import compute_adaptive_jko_params, compute_adaptive_stiffness_thresholds
 from .cusum import update_charts
 from .emit import Outcome, emit
-from .frame import hold_scales, push, season_inputs
-from .gate import Verdict, inspect
+from .frame import bridge, hold_scales, push, season_inputs
+from .gate import Verdict, inspect, skipped_slots
 from .identify import identify
 from .jko import clip_forecasts, fuse_kernel_outputs, mixture_scale
 from .modes import choose_weights, operating_mode, update_degraded, watch_entropy
@@ -52,7 +52,8 @@ def orchestrate_step(
     """Gate, score, alarm, push, identify, forecast, transport, fuse, set the modes, emit.
 
     A rejected tick is imputed: the forecast that is out takes its place in the window, no score, chart or regression
-    learns from it, and the next forecast is one tick longer.  Where it cannot be (out of order, too many in a row,
+    learns from it, and the next forecast is one tick longer; the next accepted tick bends such stretches of the window
+    onto its own value.  Where it cannot be (out of order, too many in a row,
     `impute` off), everything but counters and modes stays as it was, and so does the forecast that is out.
 
     Args:
@@ -71,6 +72,27 @@ def orchestrate_step(
     new = jax.tree.map(lambda a, b: jnp.where(verdict.accepted | verdict.imputed, a, b), advanced, judged)
     mode = operating_mode(new.modes.degraded, new.roughness.emergency)
     return new, emit(state, new, tick, verdict, outcome, mode)
+
+
+def step_on_grid(
+    config: PredictorConfig, state: PredictorState, tick: Observation
+) -> tuple[PredictorState, PredictionResult, Flag]:
+    """`orchestrate_step`, or one step on the way to a tick before which places on the time grid have no row.
+
+    Such a place is taken by the forecast that is out, as a missing value's is; but nobody has counted a tick there, and
+    it is no doubt about the input.
+
+    Returns:
+        The state, the result, and whether the tick itself was taken in; else the same tick is to come again.
+    """
+    arrived = skipped_slots(config, state.gate, tick) == 0 if config.impute else jnp.ones((), bool)
+    seen = tick._replace(
+        value=jnp.where(arrived, tick.value, jnp.nan),
+        dispersion_proxy=jnp.where(arrived, tick.dispersion_proxy, jnp.nan),
+    )
+    new, result = orchestrate_step(config, state, seen)
+    modes = jax.tree.map(lambda a, b: jnp.where(arrived, a, b), new.modes, state.modes)
+    return new._replace(ticks=jnp.where(arrived, new.ticks, state.ticks), modes=modes), result, arrived
 
 
 def orchestrate_step_batch(
@@ -100,7 +122,8 @@ def _advance(
         tails,
     )
 
-    frame = push(state.frame, value, verdict.released, config.numerical_epsilon, verdict.slots)
+    frame = bridge(state.frame, value - state.forecast.mean, verdict.bridged)
+    frame = push(frame, value, verdict.released, config.numerical_epsilon, verdict.slots)
     frame = hold_scales(frame, state.frame, verdict.frozen | verdict.imputed)
     frame = frame._replace(
         count=jnp.where(verdict.imputed, state.frame.count, frame.count),
