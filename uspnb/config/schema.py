@@ -143,6 +143,7 @@ class PredictorConfig:
     dgm_adaptive_architecture: bool = _declare(True, "structural", "whether a rise in entropy moves the Deep Galerkin kernel to a larger trunk")
     hilbert_lags: int = _declare(48, "structural", "longest order of the Wiener-Hopf filter", unit="ticks", low=4, high=60, search=Search("deep", 12, 60, step=12))
     impute: bool = _declare(True, "structural", "whether the forecast takes the place of a missing or refused tick in the window, instead of the window closing over it", added=True)
+    support: str = _declare("real", "structural", "what values there can be: any (real), or none below 0 (nonnegative), so that neither forecast nor interval goes below it; a tick that does is taken in", choices=("real", "nonnegative"), added=True)
     season_slots: int = _declare(0, "structural", "seasons that the Hilbert kernel has experts for", low=0, high=2, added=True)
     season_capacity: int = _declare(1024, "structural", "places on the time grid that are remembered for seasons", unit="ticks", low=64, high=65_536, added=True)
     hilbert_features: int = _declare(48, "structural", "random Fourier features of the reproducing kernel space", low=8, high=256)

@@ -162,6 +162,7 @@ def _advance(
     widening = widening * jnp.sqrt(1.0 + state.gate.imputed)
     scale = mixture_scale(weight, means, score.kernel_error) * frame.scale * widening
     mean = value + jnp.sum(weight * means) * frame.scale
+    mean, lower, upper = within_support(config, mean, mean - quantile * scale, mean + quantile * scale)
     slow = reference_of(config, outputs)
     forecast = ForecastState(
         made=jnp.ones((), bool),
@@ -169,8 +170,8 @@ def _advance(
         unit=frame.scale,
         mean=mean,
         scale=scale,
-        lower=mean - quantile * scale,
-        upper=mean + quantile * scale,
+        lower=lower,
+        upper=upper,
         reference=mean if slow is None else value + slow * frame.scale,
         kernel_mean=means,
         kernel_scale=score.kernel_error,
@@ -212,6 +213,15 @@ def _advance(
         stiffness_high=inputs.stiffness_high,
     )
     return new, outcome
+
+
+def within_support(config: PredictorConfig, *ends: Array) -> tuple[Array, ...]:
+    """Forecasts and ends of intervals, moved to where values can be [y].
+
+    Whole ends for whole numbers would cover as many of them, but a miss lies further from such an end: measured on
+    counts with a mean of a half and of two, the interval score is a tenth worse.
+    """
+    return ends if config.support == "real" else tuple(jnp.maximum(end, 0.0) for end in ends)
 
 
 def _kernel_inputs(
