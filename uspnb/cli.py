@@ -330,7 +330,8 @@ def _replay(series: Series, title: str, options: argparse.Namespace, asset: Any 
     comparison = compare(series, config, dataset=ds)
     print(_comparison_text(comparison))
     print(f"\n{comparison.attrs['verdict']}")
-    print(f"{int(ds['alarm'].sum()):,} alarms, {int(ds['rejected'].sum()):,} ticks refused.")
+    alarms, refused, imputed = (int(ds[name].sum()) for name in ("alarm", "rejected", "imputed"))
+    print(f"{alarms:,} alarms, {refused:,} ticks refused, {imputed:,} imputed.")
     if options.save is not None:
         print(f"Result: {results.save(ds, options.save).absolute()}")
     if options.out is not None:

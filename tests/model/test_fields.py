@@ -29,7 +29,8 @@ def words(text: str) -> list[str]:
 # The order of a packed row is that of snapshots' and sessions' archives; a name with a dim says so.
 ROW = words("""
 next_prediction next_lower next_upper next_mode observation accepted z_score prediction lower upper scale residual
-kernel_prediction:kernel kernel_scale:kernel rejected not_finite outlier out_of_order stale sparse frozen released
+kernel_prediction:kernel kernel_scale:kernel rejected imputed not_finite outlier out_of_order stale sparse frozen
+released
 reference_residual chart_statistic:chart chart_threshold:chart cusum_up cusum_down cusum_drift adaptive_threshold
 alarm alarm_chart onset_ago in_grace kurtosis holder_exponent holder_valid fractal_dimension whittle_exponent jump
 stationary koopman_frequency:mode koopman_power:mode paley_wiener_integral drift quadratic_variation jump_share
@@ -40,7 +41,7 @@ pde_residual stiffness stiffness_low stiffness_high solver jump_intensity degrad
 """)
 # The order of a telemetry log: flags, counts, numbers.
 RECORD = words("""
-accepted rejected not_finite outlier out_of_order stale sparse frozen released alarm in_grace holder_valid jump
+accepted rejected imputed not_finite outlier out_of_order stale sparse frozen released alarm in_grace holder_valid jump
 stationary sinkhorn_converged clipped kernel_failed mode_collapse_warning degraded emergency alarm_chart onset_ago
 solver operating_mode ticks z_score chart_statistic chart_threshold cusum_up cusum_down cusum_drift adaptive_threshold
 kurtosis holder_exponent fractal_dimension whittle_exponent paley_wiener_integral drift quadratic_variation
@@ -49,7 +50,8 @@ learning_rate entropy_window volatility dgm_entropy dgm_expected_entropy distanc
 pde_residual stiffness stiffness_low stiffness_high jump_intensity
 """)
 FLEET_KEEPS = words("""
-observation accepted prediction lower upper kernel_prediction rejected not_finite outlier out_of_order stale sparse
+observation accepted prediction lower upper kernel_prediction rejected imputed not_finite outlier out_of_order stale
+sparse
 frozen released chart_statistic chart_threshold alarm alarm_chart onset_ago in_grace holder_exponent holder_valid
 weight target_weight volatility learning_rate mode_collapse_warning degraded emergency operating_mode ticks
 next_prediction next_lower next_upper next_mode
@@ -57,7 +59,7 @@ next_prediction next_lower next_upper next_mode
 VIEW_SHOWS = words("""
 tick time observation prediction lower upper next_prediction next_lower next_upper holder_exponent holder_valid
 chart_mean chart_scale chart_dependence chart_threshold_mean chart_threshold_scale chart_threshold_dependence alarm
-alarm_chart onset_tick emergency degraded rejected operating_mode reason
+alarm_chart onset_tick emergency degraded rejected imputed operating_mode reason
 """)
 
 
@@ -86,7 +88,7 @@ def test_the_fleet_and_the_views_have_their_columns() -> None:
     assert shown_fields(SPARK) == ("observation", "prediction", "lower", "upper", "alarm")
     columns = fields.view_columns(KERNELS)
     per_kernel = [f"{name}_{k}" for name in ("weight", "target_weight", "kernel_prediction") for k in KERNELS]
-    assert set(columns) == {*VIEW_SHOWS, *per_kernel} and len(columns) == len(set(columns)) == 37
+    assert set(columns) == {*VIEW_SHOWS, *per_kernel} and len(columns) == len(set(columns)) == 38
     assert columns[:2] == ("tick", "time")
 
 

@@ -15,6 +15,7 @@ from bokeh.resources import CDN
 from uspnb import plots
 from uspnb.errors import DomainError
 from uspnb.plots.drawing import thin_band, thin_lines, thin_means
+from uspnb.plots.report_tables import summary_rows
 from uspnb.plots.style import spans
 
 
@@ -26,11 +27,24 @@ def render(figure) -> str:
 
 def test_forecast_data_has_alarms_and_their_onsets(run):
     data: Any = plots.forecast_data(run)
-    assert list(data) == ["time", "observation", "prediction", "lower", "upper", "alarm", "onset_time"]
+    assert list(data) == ["time", "observation", "prediction", "lower", "upper", "alarm", "onset_time", "imputed"]
     alarms = data[data["alarm"]]
     assert len(alarms) == 2
     np.testing.assert_array_equal(alarms["onset_time"].to_numpy(), run["time"].values[[388, 688]])
     assert data.attrs["level"] == 0.95
+
+
+def test_imputed_ticks_have_a_mark_at_their_forecast_where_there_are_any(run):
+    holed = run.copy()
+    holed["imputed"] = holed["alarm"] & False
+    assert "imputed" not in render(plots.forecast_plot(plots.forecast_data(run)))
+    assert "imputed" not in render(plots.forecast_plot(plots.forecast_data(holed)))
+    holed["imputed"][[40, 41]] = True
+    figure: Any = plots.forecast_plot(plots.forecast_data(holed))
+    marks = next(part for part in figure if part.label == "imputed")
+    np.testing.assert_array_equal(marks.dimension_values(1), run["prediction"].values[[40, 41]])
+    assert "in the place of 2 of them" in summary_rows(holed)["refused by the gate"]
+    assert "in the place" not in summary_rows(run)["refused by the gate"]
 
 
 def test_charts_are_shares_of_their_thresholds(run):

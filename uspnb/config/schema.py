@@ -146,6 +146,7 @@ class PredictorConfig:
     horizons: tuple[int, ...] = _declare((1, 2, 4, 8, 16, 24, 48), "structural", "ticks ahead that every tick forecasts, in rising order", unit="ticks", low=1, high=1024, locked=True, added=True)
     interval_levels: tuple[float, ...] = _declare((0.5, 0.8), "structural", "coverages of the intervals beside the one of `confidence_level`, in rising order", low=0.01, high=0.999, locked=True, added=True)
     impute: bool = _declare(True, "structural", "whether the forecast takes the place of a missing or refused tick in the window, instead of the window closing over it", added=True)
+    support: str = _declare("real", "structural", "what values there can be: any (real), or none below 0 (nonnegative), so that neither forecast nor interval goes below it; a tick that does is taken in", choices=("real", "nonnegative"), added=True)
     season_slots: int = _declare(0, "structural", "seasons that the Hilbert kernel has experts for", low=0, high=2, added=True)
     season_capacity: int = _declare(1024, "structural", "places on the time grid that are remembered for seasons", unit="ticks", low=64, high=65_536, added=True)
     hilbert_features: int = _declare(48, "structural", "random Fourier features of the reproducing kernel space", low=8, high=256)

@@ -23,12 +23,14 @@ from ..model.packing import Layout, row_columns
 NANOSECONDS_PER_MILLISECOND = 1e6
 VECTORS = ("weight", "target_weight")
 REASONED = (
-    *VECTORS, "not_finite", "out_of_order", "rejected", "emergency", "alarm", "alarm_chart", "onset_ago", "stale",
-    "sparse", "frozen", "degraded", "in_grace",
+    *VECTORS, "not_finite", "out_of_order", "rejected", "imputed", "emergency", "alarm", "alarm_chart", "onset_ago",
+    "stale", "sparse", "frozen", "degraded", "in_grace",
 )  # fmt: skip
 
 COLD, NOT_FINITE, OUTLIER, OUT_OF_ORDER, STALE, SPARSE, FROZEN, RECOVERING = range(8)
-ALARM, EMERGENCY, GRACE, GRACE_HELD, MOVING, LEADS, EVEN, LEVEL_RELEASE, ALONE = range(8, 17)
+ALARM, EMERGENCY, GRACE, GRACE_HELD, MOVING, LEADS, EVEN, LEVEL_RELEASE, ALONE, STAND_IN, STAND_IN_OUTLIER = range(
+    8, 19
+)
 
 SETTLED_WITHIN = 0.05
 CLEAR_LEAD = 0.1
@@ -56,6 +58,8 @@ PHRASES: dict[int, str] = {
     EVEN: "No one is clearly ahead: {leader} has {share} and {runner_up} {runner_share}, their recent forecasts being "
     "about equally good.",
     ALONE: "{leader} is the only kernel; the forecast is its own.",
+    STAND_IN: "The tick brought no number; the forecast takes its place and the weights stand still.",
+    STAND_IN_OUTLIER: "The tick lay too far out; the forecast takes its place and the weights stand still.",
 }
 
 
@@ -117,8 +121,10 @@ def reason_codes(telemetry: Any, kernels: Sequence[str]) -> Int[np.ndarray, "tic
         ordered = np.sort(weight, axis=-1)
         settled = np.where(ordered[..., -1] - ordered[..., :-1].max(-1, initial=0.0) > CLEAR_LEAD, LEADS, EVEN)
         cases = (
+            (np.asarray(t.not_finite, bool) & np.asarray(t.imputed, bool), STAND_IN),
             (t.not_finite, NOT_FINITE),
             (t.out_of_order, OUT_OF_ORDER),
+            (t.imputed, STAND_IN_OUTLIER),
             (t.rejected, OUTLIER),
             (np.asarray(t.emergency, bool) & all_to_robust, EMERGENCY),
             (np.asarray(t.alarm, bool) & (np.asarray(t.alarm_chart) == len(CHART_NAMES)), LEVEL_RELEASE),

@@ -140,6 +140,7 @@ class Telemetry:
     kernel_prediction: Float[Array, "kernel"] = _number("y", "forecast of each kernel for this time", "kernel", shown=VIEW | FLEET)
     kernel_scale: Float[Array, "kernel"] = _number("y", "standard deviation of each kernel's forecast", "kernel")
     rejected: Flag = _flag("the gate refused the tick", shown=VIEW | FLEET, heading="Rejection and clock")
+    imputed: Flag = _flag("the forecast took the value's place at this tick", shown=VIEW | FLEET)
     not_finite: Flag = _flag("the tick was missing or infinite", shown=FLEET)
     outlier: Flag = _flag("the tick was beyond the outlier bound", shown=FLEET)
     out_of_order: Flag = _flag("the tick's time was before the last one's", shown=FLEET)

@@ -15,11 +15,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..array_types import Array, Count, Float, Key
+from ..array_types import Array, Bool, Count, Flag, Float, Key
 from ..config.schema import DEFAULTS, STATIC_FIELDS, TRACED_FIELDS, PredictorConfig
 from ..errors import DomainError
 from ..runtime import platform
-from .orchestration.step import initialize_state, orchestrate_step, orchestrate_step_batch
+from .orchestration.step import initialize_state, step_on_grid
 from .packing import Layout, StateRows, layout_for, pack, state_of, state_rows
 from .records import Observation
 from .state import PredictorState
@@ -117,9 +117,9 @@ def run_series(
     _traces["series"] += 1
     config = joined(static, knobs)
 
-    def advance(state: StateRows, tick: Observation) -> tuple[StateRows, Array]:
-        new, result = orchestrate_step(config, state_of(state), tick)
-        return state_rows(new), pack(result)
+    def advance(state: StateRows, tick: Observation) -> tuple[StateRows, Array, Flag]:
+        new, result, arrived = step_on_grid(config, state_of(state), tick)
+        return state_rows(new), pack(result), arrived
 
     return _loop(advance, result_layout(static).width, state, ticks, count)
 
@@ -144,9 +144,9 @@ def run_batch(
     _traces["batch"] += 1
     config = joined(static, knobs)
 
-    def advance(states: PredictorState, tick: Observation) -> tuple[PredictorState, Array]:
-        new, results = orchestrate_step_batch(config, states, tick)
-        return new, jax.vmap(pack)(results)
+    def advance(states: PredictorState, tick: Observation) -> tuple[PredictorState, Array, Array]:
+        new, results, arrived = jax.vmap(step_on_grid, in_axes=(None, 0, 0))(config, states, tick)
+        return new, jax.vmap(pack)(results), arrived
 
     def run(states: PredictorState, ticks: Observation) -> tuple[PredictorState, Array]:
         return _loop(advance, result_layout(static).width, states, ticks, count)
@@ -177,14 +177,15 @@ def run_candidates(
     """
     _traces["candidates"] += 1
 
-    def one(own: Array, state: PredictorState, tick: Observation) -> tuple[PredictorState, Array]:
-        new, result = orchestrate_step(joined(static, own), state, tick)
+    def one(own: Array, state: PredictorState, tick: Observation) -> tuple[PredictorState, Array, Flag]:
+        new, result, arrived = step_on_grid(joined(static, own), state, tick)
         telemetry = result.telemetry
         ratio = jnp.max(telemetry.chart_statistic / telemetry.chart_threshold)
-        return new, jnp.stack([telemetry.prediction, telemetry.scale, telemetry.lower, telemetry.upper, ratio])
+        row = jnp.stack([telemetry.prediction, telemetry.scale, telemetry.lower, telemetry.upper, ratio])
+        return new, row, arrived
 
     def run(states: PredictorState, ticks: Observation, own: Array) -> tuple[PredictorState, Array]:
-        def advance(states: PredictorState, tick: Observation) -> tuple[PredictorState, Array]:
+        def advance(states: PredictorState, tick: Observation) -> tuple[PredictorState, Array, Array]:
             return jax.vmap(one)(own, states, tick)
 
         return _loop(advance, len(FORECAST_COLUMNS), states, ticks, count)
@@ -193,21 +194,39 @@ def run_candidates(
 
 
 def _loop(
-    advance: Callable[[State, Observation], tuple[State, Array]],
+    advance: Callable[[State, Observation], tuple[State, Array, Array]],
     width: int,
     state: State,
     ticks: Observation,
     count: Count,
 ) -> tuple[State, Array]:
+    """One turn of the loop is a tick, or a place on the time grid before it that has no row.
+
+    Such turns are at most `gate.MOST_IMPUTED` before a tick.  They are turns of the same loop because a second copy of
+    the step would double the time to compile it.  The row of a tick is written over until the tick itself is taken in.
+    """
     rows = jnp.full((*ticks.value.shape, width), jnp.nan, float)
 
-    def body(k: Count, carried: tuple[State, Array]) -> tuple[State, Array]:
-        state, rows = carried
+    def body(carried: tuple[Count, State, Array]) -> tuple[Count, State, Array]:
+        k, state, rows = carried
         tick = jax.tree.map(lambda column: jax.lax.dynamic_index_in_dim(column, k, keepdims=False), ticks)
-        state, row = advance(state, tick)
-        return state, jax.lax.dynamic_update_index_in_dim(rows, row, k, 0)
+        new, row, arrived = advance(state, tick)
+        due = jnp.all(arrived)
+        if arrived.ndim:
+            new = _held(arrived & ~due, state, new)
+        return k + due, new, jax.lax.dynamic_update_index_in_dim(rows, row, k, 0)
 
-    return jax.lax.fori_loop(0, count, body, (state, rows))
+    start = (jnp.zeros((), jnp.int64), state, rows)
+    return jax.lax.while_loop(lambda carried: carried[0] < count, body, start)[1:]
+
+
+def _held(waits: Bool[Array, "series"], old: Any, new: Any) -> Any:
+    """The new states, but the old ones of series that wait until the others have come to the same tick."""
+
+    def chosen() -> Any:
+        return jax.tree.map(lambda a, b: jnp.where(waits.reshape(-1, *[1] * (a.ndim - 1)), a, b), old, new)
+
+    return jax.lax.cond(jnp.any(waits), chosen, lambda: new)
 
 
 def _in_blocks(

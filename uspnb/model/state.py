@@ -67,9 +67,10 @@ class GateState(NamedTuple):
         backward_run: ticks in a row that lie before the last accepted one but follow each other.
         backward_timestamp_ns: timestamp of the last such tick.
         skipped: whether the tick before was rejected, so that the next increment spans two ticks.
-        imputed: ticks in a row whose place a forecast has taken.
+        imputed: places on the time grid since the last accepted tick that forecasts have taken.
         intervals_ns: the last intervals between accepted ticks, oldest first, -1 where there was none yet.
         long_intervals_ns: the last of them that were long: nights, weekends, missing rows; likewise.
+        long_ends_ns: timestamps of the ticks that ended those.
         outlier_run: outliers in a row that agree with one another.
         outlier_streak: outliers in a row, agreeing or not.
         outlier_value: the last value of that run [y].
@@ -91,6 +92,7 @@ class GateState(NamedTuple):
     imputed: Count
     intervals_ns: Int[Array, "interval"]
     long_intervals_ns: Int[Array, "long_interval"]
+    long_ends_ns: Int[Array, "long_interval"]
     outlier_run: Count
     outlier_streak: Count
     outlier_value: Scalar
@@ -389,6 +391,7 @@ def empty_state(config: PredictorConfig, key: Key, kernels: KernelStates) -> Pre
             no(),
             none(),
             jnp.full(INTERVALS_KEPT, -1, jnp.int64),
+            jnp.full(LONG_INTERVALS_KEPT, -1, jnp.int64),
             jnp.full(LONG_INTERVALS_KEPT, -1, jnp.int64),
             none(),
             none(),

@@ -42,11 +42,13 @@ from .style import (
 
 
 def forecast_data(ds: xr.Dataset, asset: Any = None) -> pd.DataFrame:
-    """One row per tick: time, observation, prediction, lower, upper, alarm, onset_time; labels in `attrs`."""
+    """One row per tick: time, observation, prediction, lower, upper, alarm, onset_time, imputed; labels in `attrs`."""
     ds = one_series(ds, asset)
     names = ("observation", "prediction", "lower", "upper", "alarm", "onset_time")
     frame = pd.DataFrame({"time": ds["time"].values} | {name: ds[name].values for name in names})
     frame["alarm"] = frame["alarm"].astype(bool)
+    # Runs of before the forecast took the place of a missing value do not say so.
+    frame["imputed"] = ds["imputed"].values.astype(bool) if "imputed" in ds else False
     frame.attrs = {
         "ylabel": label(ds["observation"], "value"),
         "xlabel": time_label(ds),
@@ -63,6 +65,7 @@ def forecast_plot(data: pd.DataFrame, theme: str = "light", last: bool = True, h
     lines = thin_lines(data, ["observation", "prediction"])
     interval = f"{data.attrs['level']:.0%} interval" if np.isfinite(data.attrs["level"]) else "interval"
     alarms = data[data["alarm"] & np.isfinite(data["observation"])]
+    imputed = data[data["imputed"] & np.isfinite(data["prediction"])]
     began = data.loc[data["alarm"], "onset_time"].dropna().drop_duplicates()
     at_onset = data.drop_duplicates("time").set_index("time")["observation"].ffill().reindex(began).dropna()
     parts = [
@@ -73,6 +76,9 @@ def forecast_plot(data: pd.DataFrame, theme: str = "light", last: bool = True, h
         line(lines["time"], lines["prediction"], value, "forecast", FORECAST, 1.2),
         hv.Points((at_onset.index.to_numpy(), at_onset.to_numpy()), ["time", value], label="change began").opts(
             marker="diamond", size=9, fill_alpha=0, line_width=1.6, color=ONSET, backend="bokeh"
+        ),
+        hv.Points((imputed["time"], imputed["prediction"]), ["time", value], label="imputed").opts(
+            marker="circle", size=5, fill_alpha=0, line_width=1.2, color=FORECAST, backend="bokeh"
         ),
         alarm_marks(alarms["time"], alarms["observation"], value),
         _tooltips(data, value, interval),
@@ -92,6 +98,8 @@ def _tooltips(data: pd.DataFrame, value: hv.Dimension, interval: str) -> hv.Curv
         interval: with_ends(at["lower"], at["upper"], unit),
         "alarm": [(f"yes, change began {moment(t)}" if pd.notna(t) else "yes") if flag else "no" for flag, t in began],
     }
+    if data["imputed"].any():
+        texts["imputed"] = yes_or_no(at["imputed"])
     height = np.where(np.isfinite(at["observation"]), at["observation"], at["prediction"])
     return hover_line(data, rows, height, texts, value)
 

@@ -69,7 +69,7 @@ def summary_rows(ds: xr.Dataset, asset: Any = None) -> dict[str, str]:
     held = [f"{float(ds[name].mean()):.1%} {name}" for name in ("degraded", "emergency")]
     return {
         "ticks": f"{ds.sizes['time']:,} from {moment(ds['time'].values[0])} to {moment(ds['time'].values[-1])}",
-        "refused by the gate": f"{int(ds['rejected'].sum()):,}",
+        "refused by the gate": f"{int(ds['rejected'].sum()):,}" + _imputed_words(ds),
         "alarms": f"{int(ds['alarm'].sum()):,}",
         "time in other modes": ", ".join(held),
         "next value": (
@@ -77,6 +77,12 @@ def summary_rows(ds: xr.Dataset, asset: Any = None) -> dict[str, str]:
             f"{number(float(ds['next_lower']))} to {number(float(ds['next_upper']))}"
         ),
     }
+
+
+def _imputed_words(ds: xr.Dataset) -> str:
+    """How often the forecast took the value's place; "" where never, and of a run from before it could."""
+    count = int(ds["imputed"].sum()) if "imputed" in ds else 0
+    return f"; in the place of {count:,} of them stands the forecast" if count else ""
 
 
 def changed_settings(ds: xr.Dataset) -> dict[str, tuple[Any, Any, str]]:

@@ -488,5 +488,6 @@ def clock_forgotten(state: PredictorState) -> PredictorState:
         clock_started=jax.numpy.zeros((), bool),
         intervals_ns=jax.numpy.full(INTERVALS_KEPT, -1, np.int64),
         long_intervals_ns=jax.numpy.full(LONG_INTERVALS_KEPT, -1, np.int64),
+        long_ends_ns=jax.numpy.full(LONG_INTERVALS_KEPT, -1, np.int64),
     )
     return state._replace(gate=gate)

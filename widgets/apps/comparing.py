@@ -176,7 +176,9 @@ def facts_at(ds: xr.Dataset, tick: int) -> list[list[str]]:
     weights = sorted(
         zip(ds["kernel"].values.tolist(), row["weight"].values.tolist(), strict=True), key=lambda pair: -pair[1]
     )
-    flags = [name for name in ("alarm", "rejected", "degraded", "emergency") if name in ds and bool(row[name])]
+    flags = [
+        name for name in ("alarm", "rejected", "imputed", "degraded", "emergency") if name in ds and bool(row[name])
+    ]
     return [
         ["tick", f"{tick:,}"],
         ["time", moment(ds["time"].values[tick])],

@@ -12,7 +12,9 @@ from uspnb.model.kernels.registry import KERNEL_NAMES
 from uspnb.model.records import CHART_NAMES, Telemetry
 
 EVENLY = (0.25, 0.25, 0.25, 0.25)
-FLAGS = ("not_finite", "out_of_order", "rejected", "emergency", "alarm", "stale", "sparse", "frozen", "degraded")
+FLAGS = (
+    "not_finite", "out_of_order", "rejected", "imputed", "emergency", "alarm", "stale", "sparse", "frozen", "degraded",
+)  # fmt: skip
 
 
 def one(weight=(0.5, 0.2, 0.2, 0.1), target=(0.5, 0.2, 0.2, 0.1), **fields):
@@ -27,6 +29,8 @@ CASES = {
     "COLD": dict(weight=EVENLY, target=EVENLY),
     "NOT_FINITE": dict(not_finite=True, rejected=True, degraded=True, target=(np.nan,) * 4),
     "OUTLIER": dict(rejected=True, degraded=True, target=(np.nan,) * 4),
+    "STAND_IN": dict(not_finite=True, rejected=True, imputed=True, degraded=True, target=(np.nan,) * 4),
+    "STAND_IN_OUTLIER": dict(rejected=True, imputed=True, degraded=True, target=(np.nan,) * 4),
     "OUT_OF_ORDER": dict(out_of_order=True, rejected=True, degraded=True),
     "STALE": dict(stale=True, degraded=True),
     "SPARSE": dict(sparse=True, degraded=True),
@@ -49,7 +53,7 @@ def test_each_state_has_its_reason(name: str) -> None:
 
 
 def test_every_code_has_a_case_and_a_sentence() -> None:
-    assert sorted(PHRASES) == sorted([reasons.ALONE, *(getattr(reasons, name) for name in CASES)]) == list(range(17))
+    assert sorted(PHRASES) == sorted([reasons.ALONE, *(getattr(reasons, name) for name in CASES)]) == list(range(19))
 
 
 def test_an_open_breaker_that_does_not_rule_the_weights_is_not_named_as_the_reason() -> None:

@@ -41,7 +41,7 @@ def test_the_forecast_stands_in_the_window_and_nothing_is_learned(
     predictor: FunctionalPredictor, state: PredictorState, value: float
 ) -> None:
     new, result = predictor.step(state, tick(value, 400))
-    assert bool(result.telemetry.rejected)
+    assert bool(result.telemetry.rejected) and bool(result.telemetry.imputed)
     np.testing.assert_array_equal(new.frame.window[-1], state.forecast.mean)
     np.testing.assert_array_equal(new.frame.window[:-1], state.frame.window[1:])
     for name in ("count", "level", "spread", "scale", "age"):
@@ -77,6 +77,21 @@ def test_after_so_many_in_a_row_the_window_waits(predictor: FunctionalPredictor,
 def test_out_of_order_ticks_take_no_place(predictor: FunctionalPredictor, state: PredictorState) -> None:
     new, _ = predictor.step(state, tick(0.0, 200))
     np.testing.assert_array_equal(new.frame.window, state.frame.window)
+
+
+def test_the_run_says_where_the_forecast_stands_in() -> None:
+    """At missing values and outliers of a run, not at good ticks, at those out of order, or once the window waits."""
+    values = VALUES.copy()
+    values[[150, 200, 201]], values[300:360] = [np.nan, 1e6, np.inf], np.nan
+    times = np.datetime64("2026-01-01", "s") + np.arange(400)
+    times[250] = times[0]
+    ds = backtest(values, CONFIG, times=times, progress=False)
+    expected = np.zeros(400, bool)
+    expected[[150, 200, 201]] = expected[300 : 300 + MOST_IMPUTED] = True
+    np.testing.assert_array_equal(ds["imputed"], expected)
+    assert bool(ds["rejected"][250]) and bool(ds["rejected"][359]) and ds["imputed"].attrs["units"] == "1"
+    off = backtest(values[:160], dataclasses.replace(CONFIG, impute=False), progress=False)
+    assert not off["imputed"].any()
 
 
 def test_switched_off_the_window_closes_over_the_hole(state: PredictorState) -> None:

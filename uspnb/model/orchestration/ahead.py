@@ -70,7 +70,7 @@ def fan_ahead(config: PredictorConfig, state: PredictorState, steps: int) -> Fan
     mean = forecast.origin + jnp.sum(weight * means.T, axis=1) * forecast.unit
     scale = longer_scale(weight, means, error, np.array(every, float), state.gate.imputed) * forecast.unit
     mean, scale = mean.at[0].set(forecast.mean), scale.at[0].set(forecast.scale)
-    mean, scale, half = fan_of(quantile, forecast, mean, scale)
+    mean, half = fan_of(config, quantile, mean, scale)
     return Fan(
         mean=mean,
         scale=scale,

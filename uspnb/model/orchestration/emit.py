@@ -14,7 +14,7 @@ from ..records import Observation, PredictionResult
 from ..state import PredictorState
 from .cusum import Alarm
 from .gate import LARGEST, Verdict
-from .horizons import steps_of
+from .horizons import steps_of, within_support
 from .identify import Character
 from .jko import FusionResult
 from .modes import Collapse
@@ -74,6 +74,8 @@ def emit(
 
     frame = before.frame
     steps = np.array([steps_of(config).index(h) for h in config.horizons])
+    fan = after.horizon
+    fan_lower, fan_upper = within_support(config, fan.mean - fan.half[:, 0], fan.mean + fan.half[:, 0])
     telemetry = Telemetry(
         observation=tick.value,
         accepted=accepted,
@@ -88,6 +90,7 @@ def emit(
         kernel_prediction=forecast_of(old.origin + old.unit * old.kernel_mean),
         kernel_scale=forecast_of(old.unit * old.kernel_scale),
         rejected=~accepted,
+        imputed=verdict.imputed,
         not_finite=verdict.not_finite,
         outlier=verdict.outlier,
         out_of_order=verdict.out_of_order,
@@ -149,8 +152,8 @@ def emit(
         operating_mode=mode,
         ticks=after.frame.count,
         horizon_prediction=after.horizon.mean[steps],
-        horizon_lower=(after.horizon.mean - after.horizon.half[:, 0])[steps],
-        horizon_upper=(after.horizon.mean + after.horizon.half[:, 0])[steps],
+        horizon_lower=fan_lower[steps],
+        horizon_upper=fan_upper[steps],
         horizon_level_width=after.horizon.half[steps, 1:],
         horizon_weight=jnp.concatenate([after.weight[None], after.horizon.weight])[steps],
         pit=computed(outcome.pit)[steps],

@@ -79,6 +79,21 @@ def push(
     )
 
 
+def bridge(frame: FrameState, error: Scalar, places: Count) -> FrameState:
+    """The last so many entries of the window, which are forecasts, moved onto the line to the tick that has come.
+
+    Args:
+        frame: before the tick.
+        error: the tick less its forecast [y].
+        places: how many of the last entries are forecasts; 0 moves none.
+    """
+    size = frame.window.shape[0]
+    age = np.arange(size)[::-1]  # of the newest entry 0
+    share = jnp.where(age < places, (places - age) / (places + 1.0), 0.0)
+    window = jnp.where(age < places, frame.window + share * error, frame.window)
+    return frame._replace(window=window)
+
+
 def _within_reach(
     window: Float[Array, "window"], level: Scalar, spread: Scalar, scale: Scalar
 ) -> tuple[Scalar, Scalar, Scalar]:

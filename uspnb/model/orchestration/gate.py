@@ -27,8 +27,11 @@ COARSE_FACTOR = 4.0
 RUN_MEMORY = 0.002
 # A usual gap of so many places is a night or a weekend, which has none; rows missing at random leave shorter ones.
 CLOSED = 8
-# Ticks in a row that forecasts stand in for; then the window waits.
+# Places in a row that forecasts stand in for; then the window waits.
 MOST_IMPUTED = 48
+# A clock is one of a grid where so many of so many intervals or more are whole multiples of one, to so much of it.
+ON_GRID, INTERVALS_NEEDED, OFF_GRID = 0.8, 8, 0.2
+WEEK_NS = 7 * 86_400 * 10**9
 
 
 class Verdict(NamedTuple):
@@ -43,6 +46,7 @@ class Verdict(NamedTuple):
         value: y_t, or the last accepted tick where this one is not finite.
         slots: places on the time grid since the last tick of the window; one over closed hours.
         imputed: a refused tick whose place the forecast that is out takes.
+        bridged: places before this tick that forecasts took, none of them where it opens a new level.
     """
 
     accepted: Flag
@@ -57,6 +61,7 @@ class Verdict(NamedTuple):
     value: Scalar
     slots: Count
     imputed: Flag
+    bridged: Count
 
 
 def inspect(
@@ -98,11 +103,13 @@ def inspect(
     measured = accepted & gate.clock_started & (elapsed > 0)
     intervals = jnp.concatenate([gate.intervals_ns[1:], elapsed[None]])
     long_intervals = jnp.concatenate([gate.long_intervals_ns[1:], elapsed[None]])
+    long_ends = jnp.concatenate([gate.long_ends_ns[1:], tick.timestamp_ns[None]])
     gate = gate._replace(
         clock_started=gate.clock_started | accepted,
         last_timestamp_ns=jnp.where(accepted, tick.timestamp_ns, gate.last_timestamp_ns),
         intervals_ns=jnp.where(measured, intervals, gate.intervals_ns),
         long_intervals_ns=jnp.where(accepted & long, long_intervals, gate.long_intervals_ns),
+        long_ends_ns=jnp.where(accepted & long, long_ends, gate.long_ends_ns),
         skipped=jnp.where(out_of_order, gate.skipped, ~accepted),
         imputed=jnp.where(accepted, 0, gate.imputed + imputed),
     )
@@ -119,6 +126,7 @@ def inspect(
         value=value,
         slots=jnp.where(imputed, 1, _slots(before, elapsed, _grid_interval(config, before), long & ~sparse)),
         imputed=imputed,
+        bridged=jnp.where(accepted & ~released, before.imputed, 0),
     )
     return gate, verdict
 
@@ -130,6 +138,44 @@ def _slots(gate: GateState, elapsed: Int[Array, ""], interval: Scalar, usual: Fl
     closed = usual & (places >= CLOSED)
     left = jnp.where(gate.imputed > 0, jnp.maximum(places - gate.imputed, 1), places)
     return jnp.where(known & ~closed, left, 1)
+
+
+def skipped_slots(config: PredictorConfig, gate: GateState, tick: Observation) -> Count:
+    """Places on the time grid before a tick for which no row came, as many of them as forecasts may still take.
+
+    None before a grid is known, and where the clock is no grid: ticks of events have no places between them.  Hours in
+    which the series is closed have no places either: those that the gate calls usual, and such as have come at this
+    time of the week a week ago and two weeks ago.  A holiday that begins or ends with such hours is closed with them.
+    """
+    elapsed = tick.timestamp_ns - gate.last_timestamp_ns
+    interval = _grid_interval(config, gate)
+    longest = jnp.maximum(config.besov_nyquist_interval_ns, config.sparse_intervals * typical_interval(config, gate))
+    usual = (elapsed > longest) & _usual(config, gate, elapsed)
+    between = _slots(gate, elapsed, interval, usual) - 1
+    open_hours = _is_grid(config, gate, interval) & ~_weekly(gate, tick, interval)
+    return jnp.where(open_hours, jnp.clip(between, 0, jnp.maximum(MOST_IMPUTED - gate.imputed, 0)), 0)
+
+
+def _is_grid(config: PredictorConfig, gate: GateState, interval: Scalar) -> Flag:
+    """Whether intervals are whole multiples of one, which a declared interval says by itself."""
+    known = gate.intervals_ns > 0
+    ratio = gate.intervals_ns / jnp.maximum(interval, 1.0)
+    whole = known & (ratio > 0.5) & (jnp.abs(ratio - jnp.round(ratio)) <= OFF_GRID)
+    count = jnp.sum(known)
+    return (config.tick_interval_ns > 0) | ((count >= INTERVALS_NEEDED) & (jnp.sum(whole) >= ON_GRID * count))
+
+
+def _weekly(gate: GateState, tick: Observation, interval: Scalar) -> Flag:
+    """Whether a long interval began or ended at this time of the week both a week ago and two weeks ago."""
+    known = gate.long_intervals_ns > 0
+    begins, ends = gate.long_ends_ns - gate.long_intervals_ns, gate.long_ends_ns
+
+    def came(weeks: int) -> Flag:
+        near = jnp.abs(gate.last_timestamp_ns - begins - weeks * WEEK_NS) <= 0.5 * interval
+        near |= jnp.abs(tick.timestamp_ns - ends - weeks * WEEK_NS) <= 0.5 * interval
+        return jnp.any(known & near)
+
+    return came(1) & came(2)
 
 
 def _clock(config: PredictorConfig, gate: GateState, tick: Observation, backward: Flag) -> tuple[GateState, Flag]:

@@ -15,9 +15,19 @@ from ..state import ForecastState, FrameState, HorizonState, KernelStates, Predi
 from .adapt import compute_adaptive_jko_params
 from .cusum import update_charts
 from .emit import Outcome, emit
-from .frame import hold_scales, kernel_frame, push, relative_path
-from .gate import Verdict, inspect
-from .horizons import cast, emergency_weight, forget_made, horizon_confidences, integral_of, steps_of, take_due, turn_of
+from .frame import bridge, hold_scales, kernel_frame, push, relative_path
+from .gate import Verdict, inspect, skipped_slots
+from .horizons import (
+    cast,
+    emergency_weight,
+    forget_made,
+    horizon_confidences,
+    integral_of,
+    steps_of,
+    take_due,
+    turn_of,
+    within_support,
+)
 from .identify import identify
 from .jko import FusionResult, clip_forecasts, fuse_kernel_outputs, mixture_scale
 from .modes import choose_weights, operating_mode, update_degraded, watch_entropy
@@ -53,7 +63,8 @@ def orchestrate_step(
     """Gate, score, alarm, push, identify, forecast, transport, fuse, set the modes, emit.
 
     A rejected tick is imputed: the forecast that is out takes its place in the window, no score, chart or regression
-    learns from it, and the next forecast is one tick longer.  Where it cannot be (out of order, too many in a row,
+    learns from it, and the next forecast is one tick longer; the next accepted tick bends such stretches of the window
+    onto its own value.  Where it cannot be (out of order, too many in a row,
     `impute` off), everything but counters and modes stays as it was, and so does the forecast that is out.
 
     Args:
@@ -72,6 +83,27 @@ def orchestrate_step(
     new = jax.tree.map(lambda a, b: jnp.where(verdict.accepted | verdict.imputed, a, b), advanced, judged)
     mode = operating_mode(new.modes.degraded, new.roughness.emergency)
     return new, emit(config, state, new, tick, verdict, outcome, mode)
+
+
+def step_on_grid(
+    config: PredictorConfig, state: PredictorState, tick: Observation
+) -> tuple[PredictorState, PredictionResult, Flag]:
+    """`orchestrate_step`, or one step on the way to a tick before which places on the time grid have no row.
+
+    Such a place is taken by the forecast that is out, as a missing value's is; but nobody has counted a tick there, and
+    it is no doubt about the input.
+
+    Returns:
+        The state, the result, and whether the tick itself was taken in; else the same tick is to come again.
+    """
+    arrived = skipped_slots(config, state.gate, tick) == 0 if config.impute else jnp.ones((), bool)
+    seen = tick._replace(
+        value=jnp.where(arrived, tick.value, jnp.nan),
+        dispersion_proxy=jnp.where(arrived, tick.dispersion_proxy, jnp.nan),
+    )
+    new, result = orchestrate_step(config, state, seen)
+    modes = jax.tree.map(lambda a, b: jnp.where(arrived, a, b), new.modes, state.modes)
+    return new._replace(ticks=jnp.where(arrived, new.ticks, state.ticks), modes=modes), result, arrived
 
 
 def orchestrate_step_batch(
@@ -118,7 +150,8 @@ def _advance(
         tails,
     )
 
-    frame = push(state.frame, value, verdict.released, config.numerical_epsilon, verdict.slots)
+    frame = bridge(state.frame, value - state.forecast.mean, verdict.bridged)
+    frame = push(frame, value, verdict.released, config.numerical_epsilon, verdict.slots)
     frame = hold_scales(frame, state.frame, verdict.frozen | verdict.imputed)
     frame = frame._replace(
         count=jnp.where(verdict.imputed, state.frame.count, frame.count),
@@ -159,6 +192,7 @@ def _advance(
     widening = widening * jnp.sqrt(1.0 + state.gate.imputed)
     scale = mixture_scale(weight, means, score.kernel_error) * frame.scale * widening
     mean = value + jnp.sum(weight * means) * frame.scale
+    mean, lower, upper = within_support(config, mean, mean - quantile * scale, mean + quantile * scale)
     slow = reference_of(config, outputs)
     forecast = ForecastState(
         made=jnp.ones((), bool),
@@ -166,8 +200,8 @@ def _advance(
         unit=frame.scale,
         mean=mean,
         scale=scale,
-        lower=mean - quantile * scale,
-        upper=mean + quantile * scale,
+        lower=lower,
+        upper=upper,
         reference=mean if slow is None else value + slow * frame.scale,
         kernel_mean=means,
         kernel_scale=score.kernel_error,
@@ -178,7 +212,7 @@ def _advance(
         robust = jax.vmap(without_failed, in_axes=(0, None))(robust, failed)
     fan = cast(
         config,
-        horizon,
+        horizon._replace(quantile=horizon.quantile.at[0, 0].set(quantile)),
         forecast,
         ahead,
         robust,

@@ -33,6 +33,7 @@ Migration = Callable[[Payload], Payload]
 # Leaves that a state got after snapshots had been written without them, and what a new state holds there.
 ADDED = {
     ".gate.long_intervals_ns": -1,
+    ".gate.long_ends_ns": -1,
     ".gate.usual_run": 1.0,
     ".gate.imputed": 0,
     ".roughness.stationary": False,

@@ -63,6 +63,7 @@ NANOSECONDS = frozenset(
     (
         *(".gate.last_timestamp_ns", ".gate.backward_timestamp_ns", ".gate.intervals_ns"),
         ".gate.long_intervals_ns",
+        ".gate.long_ends_ns",
     )
 )
 JOINED_SIZE = 4096  # numbers of a leaf that is checked together with others

@@ -47,9 +47,25 @@ const forecastPanel = {
         }
       }
     }
+    this.standIns(ctx, box, sample, theme);
     this.refused(ctx, box, sample, theme);
     if (view.showsNewest) this.ahead(ctx, box, sample, view);
     this.marks(ctx, box, sample, view, false);
+  },
+
+  /** Forecasts that took the place of a missing or refused value, as hollow discs. */
+  standIns(ctx, box, sample, theme) {
+    const ring = sample.ring;
+    const imputed = ring.column("imputed");
+    let last = -10;
+    for (let k = 0; k < sample.count; k++) {
+      const place = (sample.first + k) % ring.capacity;
+      if (imputed[place] !== 1 || sample.pixels[k] - last < 5) continue;
+      const y = box.toY(ring.column("prediction")[place]);
+      if (!Number.isFinite(y)) continue;
+      last = sample.pixels[k];
+      disc(ctx, last, y, 2.5, theme.background, theme.forecast);
+    }
   },
 
   /** Ticks that the gate refused, at the edge where they lie outside. */
@@ -114,6 +130,7 @@ const forecastPanel = {
       { name: "forecast", value: reading(row.prediction, range), kind: "line", colour: theme.forecast },
       { name: level, value: between(row.lower, row.upper), kind: "band", colour: theme.band },
       { name: "next", value: reading(row.next_prediction, range), kind: "dot", colour: theme.forecast },
+      ...(row.imputed ? [{ name: "imputed", kind: "dot", colour: theme.forecast }] : []),
       { name: "alarm", kind: "triangle", colour: theme.alarm },
       { name: "change began", kind: "diamond", colour: ONSET },
     ];
