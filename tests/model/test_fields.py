@@ -19,7 +19,7 @@ from uspnb.model.programs import result_layout
 from uspnb.sinks.records import RECORD_FIELDS
 
 KERNELS = ("hilbert", "deep_galerkin", "ito_levy", "log_signature")
-SIZES = {"kernel": 4, "chart": 3, "mode": 5}
+SIZES = {"kernel": 4, "chart": 3, "mode": 5, "season_slot": 2}
 
 
 def words(text: str) -> list[str]:
@@ -37,6 +37,7 @@ weight:kernel target_weight:kernel free_energy free_energy_before transport_cost
 sinkhorn_epsilon sinkhorn_converged sinkhorn_error learning_rate entropy_window volatility clipped:kernel
 dgm_entropy dgm_expected_entropy distance_to_collapse entropy_ratio mode_collapse_warning pde_residual stiffness
 stiffness_low stiffness_high solver jump_intensity degraded emergency operating_mode ticks
+season:season_slot season_weight
 """)
 # The order of a telemetry log: flags, counts, numbers.
 RECORD = words("""
@@ -70,7 +71,7 @@ def test_a_packed_row_has_the_columns_that_archives_have() -> None:
         width = int(np.prod([SIZES[dim] for dim in dims], dtype=int))
         assert columns[name] == slice(at, at + width), name
         at += width
-    assert list(columns) == [entry.partition(":")[0] for entry in ROW] and at == layout.width == 116
+    assert list(columns) == [entry.partition(":")[0] for entry in ROW] and at == layout.width == 119
 
 
 def test_a_logged_record_has_the_fields_that_logs_have() -> None:
@@ -107,7 +108,7 @@ def test_the_annotations_say_what_the_table_says() -> None:
     """A reader sees the annotation, the programs see the table."""
     kinds = {"Scalar": "number", "Float": "number", "Flag": "flag", "Bool": "flag", "Count": "count", "Int": "count"}
     for field in dataclasses.fields(Telemetry):
-        match = re.fullmatch(r"""(\w+)(?:\[Array, ['"]([a-z ]*)['"]\])?""", str(field.type))
+        match = re.fullmatch(r"""(\w+)(?:\[Array, ['"]([a-z_ ]*)['"]\])?""", str(field.type))
         assert match, field.type
         kind, dims = match.groups(default="")
         about = FIELDS[field.name]

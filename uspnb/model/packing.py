@@ -43,14 +43,15 @@ class Layout(NamedTuple):
 
 
 @functools.cache
-def layout_for(modes: int, kernels: tuple[str, ...] = KERNEL_NAMES) -> Layout:
+def layout_for(modes: int, kernels: tuple[str, ...] = KERNEL_NAMES, slots: int = 2) -> Layout:
     """Layout of the predictor's result, by the table of `fields`; no program is traced for it.
 
     Args:
         modes: spectral modes reported (`koopman_top_k`).
         kernels: names of the kernels.
+        slots: season slots.
     """
-    sizes = {"kernel": len(kernels), "chart": len(CHART_NAMES), "mode": modes}
+    sizes = {"kernel": len(kernels), "chart": len(CHART_NAMES), "mode": modes, "season_slot": slots}
     shapes = tuple(about.shape(sizes) for about in ROW.values())
     blank: Any = dict.fromkeys(FIELDS, 0)
     structure = jax.tree.structure(PredictionResult(0, 0, 0, 0, Telemetry(**blank), kernels=kernels))  # type: ignore[arg-type]

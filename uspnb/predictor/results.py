@@ -73,6 +73,7 @@ def _coordinates(telemetry: Telemetry, series: Series, kernels: tuple[str, ...])
         ),
         "kernel": ("kernel", list(kernels), {"long_name": "kernel"}),
         "chart": ("chart", list(CHART_NAMES), {"long_name": "alarm chart"}),
+        "season_slot": ("season_slot", np.arange(np.shape(telemetry.season)[-1]), {"long_name": "season slot"}),
         "mode": ("mode", np.arange(np.shape(telemetry.koopman_frequency)[-1]), {"long_name": "spectral mode"}),
     }
     if series.assets is not None:

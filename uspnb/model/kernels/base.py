@@ -24,15 +24,23 @@ class SeasonInputs(NamedTuple):
     Attributes:
         rows: for each slot the values at `NEIGHBOURS` places after the one a period ago, and the newest value, less the
             one a period ago [units of s_t]; zero where the slot sleeps.
-        periods: [slots of the time grid], 0 where none is declared.
+        periods: [slots of the time grid], 0 where there is none.
         awake: whether enough periods have been seen.
         place: of the newest tick on the time grid, 0 for the first.
+        declared: whether the periods were declared, not found.
+        begun: whether they came into use at this tick, other than the first.
+        ring: values by their place modulo its length [y]; what is read of it are differences over `unit`.
+        unit: s_t [y].
     """
 
     rows: Float[Array, "slot neighbour"]
     periods: Int[Array, "slot"]
     awake: Bool[Array, "slot"]
     place: Count
+    declared: Flag
+    begun: Flag
+    ring: Float[Array, "capacity"]
+    unit: Scalar
 
 
 class KernelInputs(NamedTuple):

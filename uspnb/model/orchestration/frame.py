@@ -9,9 +9,7 @@ from __future__ import annotations
 import jax.numpy as jnp
 import numpy as np
 
-from ...array_types import Array, Count, Flag, Float, Int, Scalar
-from ...config.schema import SEASON_FIELDS, PredictorConfig
-from ..kernels.base import NEIGHBOURS, SeasonInputs
+from ...array_types import Array, Count, Flag, Float, Scalar
 from ..state import FrameState, SeasonRing
 
 SCALE_RATE = 0.02
@@ -22,9 +20,6 @@ WARM_UP_WINSOR = 1e4
 RESTART_AGE = 8
 UNSET = 10.0
 REACH = 50.0
-# A season is believed once so many of its periods have been seen (MATH: it loses before).
-PERIODS_NEEDED = 5
-ROW_BOUND = 100.0
 
 
 def push(
@@ -112,12 +107,6 @@ def _follow(scale: Scalar, deviation: Scalar, rate: Scalar, bound: Scalar) -> Sc
     return scale * jnp.sqrt(1.0 + rate * (ratio * ratio - 1.0))
 
 
-def _periods(config: PredictorConfig) -> Int[Array, "slot"]:
-    """The declared periods [ticks of the grid], 0 for a slot without one."""
-    declared = SEASON_FIELDS[: config.season_slots]
-    return jnp.stack([jnp.asarray(getattr(config, name), jnp.int64) for name in declared])
-
-
 def _push_season(ring: SeasonRing, value: Scalar, shift: Scalar, slots: Count) -> SeasonRing:
     """Take a tick in at its place, so many slots after the one before; slots in between lie on the line to it.
 
@@ -137,24 +126,4 @@ def _push_season(ring: SeasonRing, value: Scalar, shift: Scalar, slots: Count) -
     # How far behind the newest place each entry lies.
     behind = (place - np.arange(capacity)) % capacity
     between = value + (before - value) * behind / jnp.maximum(slots, 1)
-    return SeasonRing(jnp.where((behind < slots) | (behind == 0), between, values), place)
-
-
-def season_inputs(config: PredictorConfig, ring: SeasonRing, scale: Scalar) -> SeasonInputs:
-    """What a kernel is told of the seasons.
-
-    Args:
-        ring: with the newest tick.
-        scale: s_t [y].
-    """
-    capacity = ring.values.shape[0]
-    periods = _periods(config)
-    usable = jnp.maximum(periods, 2)
-    origin = ring.place - usable
-    # A short period's future neighbours would lie beyond the newest tick.
-    ahead = jnp.minimum(np.array(NEIGHBOURS)[None, :], usable[:, None])
-    values = ring.values[jnp.concatenate([origin[:, None], origin[:, None] + ahead], axis=1) % capacity]
-    rows = jnp.concatenate([values[:, 1:], ring.values[ring.place % capacity] * jnp.ones((len(values), 1))], axis=1)
-    awake = (periods >= 2) & (ring.place + 1 >= PERIODS_NEEDED * periods)
-    rows = jnp.clip((rows - values[:, :1]) / scale, -ROW_BOUND, ROW_BOUND)
-    return SeasonInputs(jnp.where(awake[:, None], rows, 0.0), periods, awake, ring.place)
+    return ring._replace(values=jnp.where((behind < slots) | (behind == 0), between, values), place=place)

@@ -14,12 +14,13 @@ from ..state import ForecastState, FrameState, KernelStates, PredictorState, emp
 from .adapt import compute_adaptive_jko_params, compute_adaptive_stiffness_thresholds
 from .cusum import update_charts
 from .emit import Outcome, emit
-from .frame import hold_scales, push, season_inputs
+from .frame import hold_scales, push
 from .gate import Verdict, inspect
 from .identify import identify
 from .jko import clip_forecasts, fuse_kernel_outputs, mixture_scale
 from .modes import choose_weights, operating_mode, update_degraded, watch_entropy
 from .scoring import Residuals, kernel_confidences, kurtosis, score_forecasts, track_quantile, update_scores
+from .seasons import season_inputs, with_periods
 from .sinkhorn import compute_sinkhorn_epsilon
 
 PATH_BOUND = 1e6
@@ -105,6 +106,7 @@ def _advance(
     frame = frame._replace(
         count=jnp.where(verdict.imputed, state.frame.count, frame.count),
         age=jnp.where(verdict.imputed, state.frame.age, frame.age),
+        season=with_periods(config, frame.season, frame.count, ~verdict.imputed) if frame.season else (),
     )
     path = jnp.clip((frame.window - value) / frame.scale, -PATH_BOUND, PATH_BOUND)
     roughness, spectrum, character = identify(config, state.roughness, state.spectrum, path, frame.count)
@@ -219,7 +221,7 @@ def _kernel_inputs(
         stiffness_low=low,
         stiffness_high=high,
         volatile=volatility > VOLATILE,
-        season=season_inputs(config, frame.season, frame.scale) if frame.season else (),
+        season=season_inputs(config, state.frame.season, frame.season, frame.scale) if frame.season else (),
     )
 
 
