@@ -19,8 +19,8 @@ import numpy as np
 
 from .array_types import Array, Flag, Float, PyTree, Scalar
 from .config.schema import PredictorConfig
-from .model.kernels.base import KernelInputs, KernelOutput
-from .model.kernels.guard import steps_asked, output_problem, state_problem
+from .model.kernels.base import HorizonInputs, KernelInputs, KernelOutput, nothing_due, slot_offsets
+from .model.kernels.guard import output_problem, state_problem, steps_asked
 
 SCALE_RATE, LEVEL_RATE, WINSOR = 0.02, 0.01, 4.0
 TICKS = 400
@@ -53,9 +53,13 @@ def check_kernel(kernel: Any, config: PredictorConfig | None = None) -> None:
 
 
 class Frame(NamedTuple):
-    """Rolling quantities of a series, all known at t: the last values, their scale, level and spread, and how many."""
+    """Rolling quantities of a series, all known at t: the last values, their scale, level and spread, and how many.
+
+    `scales` are those of the last values, for what comes due many ticks later.
+    """
 
     buffer: Float[Array, "window"]
+    scales: Float[Array, "window"]
     scale: Scalar
     level: Scalar
     deviation: Scalar
@@ -69,12 +73,14 @@ class Driven(NamedTuple):
         prediction, scale: forecast of each value, made one tick earlier, and its standard deviation [y].
         output: of every tick, mean and scale of the next tick alone, shape (time,).
         state: after the last tick.
+        ahead: means of every step that the kernel gives, shape (time, step) [units of s_t].
     """
 
     prediction: np.ndarray
     scale: np.ndarray
     output: KernelOutput
     state: PyTree
+    ahead: np.ndarray
 
     def relative_rmse(self, values: np.ndarray, burn: int = 500) -> float:
         """RMSE over that of the last value, after `burn` ticks."""
@@ -93,11 +99,11 @@ def drive_kernel(kernel: Any, config: PredictorConfig, values: Any, learn: Any =
     """
     values = jnp.asarray(values, dtype=float)
     allowed = jnp.ones(values.shape[0], bool) if learn is None else jnp.asarray(learn, dtype=bool)
-    state, (forecast, scale, outputs), first = _runner(kernel)(config, values, allowed)
+    state, (forecast, scale, outputs, rest), (first, begun) = _runner(kernel)(config, values, allowed)
     outputs = jax.tree.map(lambda a, b: np.concatenate([np.asarray(a)[None], np.asarray(b)]), first, outputs)
     prediction = np.concatenate([[float(values[0])], [float(values[0])], np.asarray(forecast)[:-1]])
     scale = np.concatenate([[0.0], [0.0], np.asarray(scale)[:-1]])
-    return Driven(prediction, scale, outputs, state)
+    return Driven(prediction, scale, outputs, state, np.concatenate([begun[None], rest]))
 
 
 @functools.lru_cache(maxsize=8)
@@ -108,27 +114,29 @@ def _runner(kernel: Any) -> Any:
     def run(config: PredictorConfig, values: Any, allowed: Any) -> Any:
         key = jax.random.PRNGKey(config.seed)
 
-        def advance(state: PyTree, inputs: KernelInputs, key: Any) -> tuple[PyTree, KernelOutput]:
+        def advance(state: PyTree, inputs: KernelInputs, key: Any) -> tuple[PyTree, KernelOutput, Array]:
             state, output = kernel.step(config, state, inputs, key)
-            return state, output._replace(mean=output.mean[0], scale=output.scale[0])
+            return state, output._replace(mean=output.mean[0], scale=output.scale[0]), output.mean
 
+        window = config.wtmm_buffer_size
         start = Frame(
-            jnp.full(config.wtmm_buffer_size, values[0]), jnp.zeros(()), values[0], jnp.zeros(()), jnp.asarray(1)
+            jnp.full(window, values[0]), jnp.zeros(window), jnp.zeros(()), values[0], jnp.zeros(()), jnp.asarray(1)
         )
-        state, first = advance(kernel.init(config, key), _frame_inputs(start, start, jnp.asarray(False)), key)
+        inputs = _frame_inputs(config, start, start, jnp.asarray(False))
+        state, first, begun = advance(kernel.init(config, key), inputs, key)
 
         def tick(carry: Any, row: Any) -> Any:
             before, state = carry
             y, may_learn, i = row
             frame = _next_frame(before, y)
-            inputs = _frame_inputs(frame, before, may_learn & (before.scale > 0))
-            state, output = advance(state, inputs, jax.random.fold_in(key, i))
+            inputs = _frame_inputs(config, frame, before, may_learn & (before.scale > 0))
+            state, output, ahead = advance(state, inputs, jax.random.fold_in(key, i))
             forecast = y + jnp.maximum(frame.scale, 1e-300) * output.mean
-            return (frame, state), (forecast, frame.scale * output.scale, output)
+            return (frame, state), (forecast, frame.scale * output.scale, output, ahead)
 
         rows = (values[1:], allowed[1:], jnp.arange(1, values.shape[0]))
         (_, state), rest = jax.lax.scan(tick, (start, state), rows)
-        return state, rest, first
+        return state, rest, (first, begun)
 
     return run
 
@@ -142,10 +150,24 @@ def _next_frame(frame: Frame, y: Scalar) -> Frame:
     rate = jnp.maximum(LEVEL_RATE, 1.0 / (frame.count + 1))
     level = frame.level + rate * (y - frame.level)
     deviation = frame.deviation + rate * (jnp.abs(y - level) - frame.deviation)
-    return Frame(jnp.append(frame.buffer[1:], y), scale, level, deviation, frame.count + 1)
+    buffer, scales = jnp.append(frame.buffer[1:], y), jnp.append(frame.scales[1:], scale)
+    return Frame(buffer, scales, scale, level, deviation, frame.count + 1)
 
 
-def _frame_inputs(frame: Frame, before: Frame, learn: Flag) -> KernelInputs:
+def _horizon_inputs(config: PredictorConfig, frame: Frame, learn: Flag) -> HorizonInputs:
+    """What comes due of horizons within the window."""
+    ladder = np.array(config.ladder, int)
+    back, place = np.minimum(ladder + 1, frame.buffer.shape[0]), jnp.asarray(frame.count, jnp.int64) - 1
+    unit = frame.scales[-back]
+    due = (place >= ladder) & (unit > 0) & (back == ladder + 1) & learn
+    increment = jnp.where(due, frame.buffer[-1] - frame.buffer[-back], 0.0) / jnp.where(due, unit, 1.0)
+    longest = max(config.ladder, default=1)
+    row = (place - ladder) % longest
+    slot = slot_offsets(config.ladder) + place % np.maximum(ladder, 1)
+    return HorizonInputs(jnp.clip(increment, -1e6, 1e6), due, due, slot, row, place % longest)
+
+
+def _frame_inputs(config: PredictorConfig, frame: Frame, before: Frame, learn: Flag) -> KernelInputs:
     """What a kernel is told; `before` is the frame one tick earlier."""
     y, window = frame.buffer[-1], frame.buffer.shape[0]
     floor = jnp.asarray(1e-300)
@@ -164,6 +186,7 @@ def _frame_inputs(frame: Frame, before: Frame, learn: Flag) -> KernelInputs:
         stiffness_low=jnp.asarray(100.0),
         stiffness_high=jnp.asarray(1000.0),
         volatile=jnp.asarray(False),
+        horizon=_horizon_inputs(config, frame, learn),
     )
 
 
@@ -175,7 +198,7 @@ def _inputs(config: PredictorConfig, seed: int = 0, learn: bool = True) -> Kerne
     increment, level, spread, ratio, volatility, holder, low, high = map(jnp.asarray, numbers)
     return KernelInputs(
         jnp.asarray(path - path[-1]), window, window, increment, jnp.asarray(learn), level,
-        spread, ratio, volatility, holder, low, high, jnp.asarray(False),
+        spread, ratio, volatility, holder, low, high, jnp.asarray(False), horizon=nothing_due(config),
     )  # fmt: skip
 
 

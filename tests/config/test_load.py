@@ -68,7 +68,8 @@ def test_each_field_can_be_set_alone_and_changes_the_hash(name: str) -> None:
     elif isinstance(default, tuple):
         value = default[1:]
     else:
-        value = type(default)(default + (1 if isinstance(default, int) else 0.005 * (about.high - default)))
+        change = 1 if isinstance(default, int) else 0.005 * (about.high - default)
+        value = type(default)(default + change if default < about.high else default - change)
     plain = list(value) if isinstance(value, tuple) else value
     written = str(value).lower() if isinstance(value, bool) else repr(plain).replace("'", '"')
     if value == default or not (isinstance(value, (str, tuple)) or about.low <= value <= about.high):

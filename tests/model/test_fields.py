@@ -19,7 +19,7 @@ from uspnb.model.programs import result_layout
 from uspnb.sinks.records import RECORD_FIELDS
 
 KERNELS = ("hilbert", "deep_galerkin", "ito_levy", "log_signature")
-SIZES = {"kernel": 4, "chart": 3, "mode": 5}
+SIZES = {"kernel": 4, "chart": 3, "mode": 5, "season_slot": 2}
 
 
 def words(text: str) -> list[str]:
@@ -109,7 +109,7 @@ def test_the_annotations_say_what_the_table_says() -> None:
     """A reader sees the annotation, the programs see the table."""
     kinds = {"Scalar": "number", "Float": "number", "Flag": "flag", "Bool": "flag", "Count": "count", "Int": "count"}
     for field in dataclasses.fields(Telemetry):
-        match = re.fullmatch(r"""(\w+)(?:\[Array, ['"]([a-z ]*)['"]\])?""", str(field.type))
+        match = re.fullmatch(r"""(\w+)(?:\[Array, ['"]([a-z_ ]*)['"]\])?""", str(field.type))
         assert match, field.type
         kind, dims = match.groups(default="")
         about = FIELDS[field.name]

@@ -50,10 +50,11 @@ def test_what_is_no_season_is_refused_by_name(seasons: Any, message: str) -> Non
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"season_first": 5}, "needs season_slots = 1"),
+        ({"season_slots": 0, "season_first": 5}, "needs season_slots = 1"),
         ({"season_slots": 1, "season_second": 5}, "needs season_slots = 2"),
         ({"season_slots": 2, "season_second": 5}, "without season_first"),
-        ({"season_slots": 1, "season_first": 1000}, "raise season_capacity"),
+        ({"season_slots": 1, "season_first": 1100}, "raise season_capacity"),
+        ({"season_first": 900, "season_second": 400}, "more than half of season_capacity"),
     ],
 )
 def test_a_configuration_that_contradicts_itself_is_refused(settings: dict[str, Any], message: str) -> None:
@@ -63,9 +64,10 @@ def test_a_configuration_that_contradicts_itself_is_refused(settings: dict[str, 
 
 def test_room_is_made_for_a_long_period_and_seasons_can_be_taken_back() -> None:
     config = uspnb.PredictorConfig().with_seasons(336, 1500)
-    assert (config.season_slots, config.season_capacity) == (2, 2048)
+    assert (config.season_slots, config.season_capacity) == (2, 4096)
     assert parse_config(config_to_toml(config)) == config
-    assert dataclasses.replace(config.with_seasons(), season_capacity=1024) == uspnb.PredictorConfig()
+    assert config.with_seasons().season_slots == 0
+    assert dataclasses.replace(config.finding_seasons(), season_capacity=2048) == uspnb.PredictorConfig()
 
 
 def test_a_comparison_takes_them_too() -> None:

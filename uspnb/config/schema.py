@@ -83,6 +83,8 @@ SEASON_FIELDS = ("season_first", "season_second")
 MOST_SEASONS = len(SEASON_FIELDS)
 # Places that are read beyond a period.
 SEASON_MARGIN = 48
+# A season is believed once so many of its periods have been seen (MATH: it loses before).
+PERIODS_NEEDED = 5
 
 SECTIONS: dict[str, str] = {
     "core": "precision, platform, seed",
@@ -147,8 +149,8 @@ class PredictorConfig:
     interval_levels: tuple[float, ...] = _declare((0.5, 0.8), "structural", "coverages of the intervals beside the one of `confidence_level`, in rising order", low=0.01, high=0.999, locked=True, added=True)
     impute: bool = _declare(True, "structural", "whether the forecast takes the place of a missing or refused tick in the window, instead of the window closing over it", added=True)
     support: str = _declare("real", "structural", "what values there can be: any (real), or none below 0 (nonnegative), so that neither forecast nor interval goes below it; a tick that does is taken in", choices=("real", "nonnegative"), added=True)
-    season_slots: int = _declare(0, "structural", "seasons that the Hilbert kernel has experts for", low=0, high=2, added=True)
-    season_capacity: int = _declare(1024, "structural", "places on the time grid that are remembered for seasons", unit="ticks", low=64, high=65_536, added=True)
+    season_slots: int = _declare(2, "structural", "seasons that the Hilbert kernel has experts for, 0 for none at all", low=0, high=2, added=True)
+    season_capacity: int = _declare(2048, "structural", "places on the time grid that are remembered for seasons; a period that is to be found fits in five times, declared ones together twice", unit="ticks", low=64, high=65_536, added=True)
     hilbert_features: int = _declare(48, "structural", "random Fourier features of the reproducing kernel space", low=8, high=256)
     hilbert_embedding: int = _declare(3, "structural", "delays that the random features see", low=1, high=8)
     sde_numel_integrations: int = _declare(100, "structural", "steps of a simulated path", low=50, high=200, search=Search("deep", 50, 200, step=1))
@@ -182,8 +184,8 @@ class PredictorConfig:
     score_scale_rate: float = _declare(0.03, "sensitivity", "rate of a kernel's own error scale", unit="1/tick", low=0.001, high=0.5, search=Search("deep", 0.01, 0.1, log=True))
     confidence_floor: float = _declare(1e-4, "sensitivity", "least confidence of a kernel", low=1e-12, high=0.25)
     forecast_clip: float = _declare(8.0, "sensitivity", "bound of a kernel's forecast around the last value, where the window does not reach further", unit="innovation scale", low=1.0, high=1e3)
-    season_first: int = _declare(0, "sensitivity", "period of the first season on the time grid, 0 for none", unit="ticks", low=0, high=65_536, locked=True, added=True)
-    season_second: int = _declare(0, "sensitivity", "period of the second season, 0 for none", unit="ticks", low=0, high=65_536, locked=True, added=True)
+    season_first: int = _declare(0, "sensitivity", "period of the first season on the time grid, 0 for one that is found as the series goes", unit="ticks", low=0, high=65_536, locked=True, added=True)
+    season_second: int = _declare(0, "sensitivity", "period of the second season, 0 for none beside a declared one, else for one that is found", unit="ticks", low=0, high=65_536, locked=True, added=True)
     kernel_ridge_lambda: float = _declare(1e-6, "sensitivity", "ridge of the regression on random features, per effective observation", low=1e-12, high=1.0, search=Search("deep", 1e-8, 1e-3, log=True))
     hilbert_filter_ridge: float = _declare(1e-3, "sensitivity", "ridge of the Wiener-Hopf filters, per effective observation", unit="scale^2", low=1e-12, high=10.0, search=Search("deep", 1e-6, 0.1, log=True))
     hilbert_score_forgetting: float = _declare(0.985, "sensitivity", "forgetting of the log score that aggregates orders and features", unit="1/tick", low=0.5, high=1.0, search=Search("deep", 0.9, 0.999))
@@ -291,10 +293,10 @@ class PredictorConfig:
         return tuple(h for h in self.horizons if h > 1)
 
     def with_seasons(self, *periods: int) -> PredictorConfig:
-        """The configuration with these seasons, at most two, and room to remember them.
+        """The configuration with these seasons alone, at most two, and room to remember them.
 
         Args:
-            periods: whole numbers of ticks, 2 or more, or none for no season.
+            periods: whole numbers of ticks, 2 or more, or none for no season; none is then looked for.
 
         Raises:
             ConfigError: more than two, equal ones, no whole numbers, or a period out of range.
@@ -304,10 +306,16 @@ class PredictorConfig:
         if 0 in periods:
             raise ConfigError(f"seasons = {periods!r} has a period of 0; give periods of 2 ticks or more, or none")
         checked = [check_value(name, period) for name, period in zip(SEASON_FIELDS, periods, strict=False)]
-        needed = max(checked, default=0) + SEASON_MARGIN
+        needed = max(max(checked, default=0) + SEASON_MARGIN, 2 * sum(checked))
         capacity = max(DEFAULTS["season_capacity"], 1 << (needed - 1).bit_length())
         declared = dict(zip(SEASON_FIELDS, [*checked, 0, 0], strict=False))
         return dataclasses.replace(self, season_slots=len(checked), season_capacity=capacity, **declared)
+
+    def finding_seasons(self) -> PredictorConfig:
+        """The configuration with no season declared and two to be found, with the default room for them or more."""
+        names = ("season_slots", *SEASON_FIELDS)
+        capacity = max(self.season_capacity, DEFAULTS["season_capacity"])
+        return dataclasses.replace(self, season_capacity=capacity, **{name: DEFAULTS[name] for name in names})
 
     def _repr_html_(self) -> str:
         fields = dataclasses.fields(self)
@@ -472,6 +480,11 @@ def _check_seasons(config: PredictorConfig) -> None:
                 f"{name} = {period} is longer than season_capacity - {SEASON_MARGIN} = "
                 f"{config.season_capacity - SEASON_MARGIN} ticks; raise season_capacity"
             )
+    if 2 * sum(periods) > config.season_capacity:
+        raise ConfigError(
+            f"season_first + season_second = {sum(periods)} is more than half of season_capacity = "
+            f"{config.season_capacity} ticks; raise season_capacity"
+        )
     if periods[0] == periods[1] != 0:
         raise ConfigError(f"season_first and season_second are both {periods[0]}; two seasons have different periods")
     if periods[1] and not periods[0]:

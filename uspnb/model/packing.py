@@ -23,7 +23,7 @@ from .kernels.registry import KERNEL_NAMES
 from .records import PredictionResult
 from .state import PredictorState
 
-HORIZONS, LEVELS = len(DEFAULTS["horizons"]), len(DEFAULTS["interval_levels"])
+SLOTS, HORIZONS, LEVELS = DEFAULTS["season_slots"], len(DEFAULTS["horizons"]), len(DEFAULTS["interval_levels"])
 LARGE = 512  # elements of a leaf that has a row of its own
 
 
@@ -46,13 +46,18 @@ class Layout(NamedTuple):
 
 @functools.cache
 def layout_for(
-    modes: int, kernels: tuple[str, ...] = KERNEL_NAMES, horizons: int = HORIZONS, levels: int = LEVELS
+    modes: int,
+    kernels: tuple[str, ...] = KERNEL_NAMES,
+    slots: int = SLOTS,
+    horizons: int = HORIZONS,
+    levels: int = LEVELS,
 ) -> Layout:
     """Layout of the predictor's result, by the table of `fields`; no program is traced for it.
 
     Args:
         modes: spectral modes reported (`koopman_top_k`).
         kernels: names of the kernels.
+        slots: season slots.
         horizons: how many there are.
         levels: how many there are beside `confidence_level`.
     """
@@ -60,6 +65,7 @@ def layout_for(
         "kernel": len(kernels),
         "chart": len(CHART_NAMES),
         "mode": modes,
+        "season_slot": slots,
         "horizon": horizons,
         "level": levels,
     }

@@ -271,7 +271,9 @@ def _in_blocks(
 
 def result_layout(config: PredictorConfig) -> Layout:
     """Layout of a packed result; it depends on the static fields of the configuration alone."""
-    return layout_for(config.koopman_top_k, config.kernels, len(config.horizons), len(config.interval_levels))
+    return layout_for(
+        config.koopman_top_k, config.kernels, config.season_slots, len(config.horizons), len(config.interval_levels)
+    )
 
 
 @functools.partial(jax.jit, static_argnums=0)  # JAX allows no compiler options within another program, as this may be

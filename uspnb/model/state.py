@@ -30,10 +30,14 @@ class SeasonRing(NamedTuple):
     Attributes:
         values: the newest `season_capacity` places, entry place modulo capacity [y].
         place: of the newest tick, 0 for the first, -1 before it.
+        periods: of the seasons in use [places], the shorter first, 0 where there is none.
+        proposed: what the last look at the ring found; what it finds twice comes into use.
     """
 
     values: Float[Array, "capacity"]
     place: Count
+    periods: Int[Array, "slot"]
+    proposed: Int[Array, "slot"]
 
 
 class FrameState(NamedTuple):
@@ -333,7 +337,13 @@ class PredictorState(NamedTuple):
 def _empty_ring(config: PredictorConfig) -> SeasonRing | tuple[()]:
     if not config.season_slots:
         return ()
-    return SeasonRing(jnp.zeros(config.season_capacity), jnp.full((), -1, jnp.int64))
+    slots = config.season_slots
+    return SeasonRing(
+        values=jnp.zeros(config.season_capacity),
+        place=jnp.full((), -1, jnp.int64),
+        periods=jnp.zeros(slots, jnp.int64),
+        proposed=jnp.zeros(slots, jnp.int64),
+    )
 
 
 def _empty_horizons(config: PredictorConfig, kernels: int) -> HorizonState:

@@ -46,7 +46,8 @@ def backtest(
             one second.
         unit: of integers of times, "s", "ms", "us" or "ns", instead of what their size says.
         seasons: at most two periods after which the series resembles itself, in ticks or as durations: (48, 336),
-            ("1D", "7D"); those of the configuration where left out.
+            ("1D", "7D"); "auto" finds them as the series goes, () is for none at all; as the configuration says where
+            left out, which by default is "auto".
         horizons: ticks ahead that every tick forecasts, rising: (1, 24), range(1, 49); those of the configuration where
             left out.
         progress: whether to show a bar; by default for runs of 20,000 ticks and more.
@@ -90,7 +91,7 @@ def backtest(
 
 
 def _with_seasons(config: PredictorConfig | None, seasons: Any, series: Series) -> PredictorConfig | None:
-    """The configuration with seasons, given in ticks or as durations over the typical interval of a series.
+    """The configuration with seasons, in ticks, as durations over the typical interval of a series, or "auto".
 
     Raises:
         DomainError: neither, more than two, or a duration that is no whole number of ticks.
@@ -99,6 +100,8 @@ def _with_seasons(config: PredictorConfig | None, seasons: Any, series: Series) 
         return config
     from ..data.times import period_in_ticks
 
+    if isinstance(seasons, str) and seasons == "auto":
+        return (PredictorConfig() if config is None else config).finding_seasons()
     given = list(seasons) if isinstance(seasons, (list, tuple, np.ndarray)) else [seasons]
     periods = (period_in_ticks(one, series.timestamps_ns) for one in given)
     try:

@@ -17,7 +17,7 @@ SECOND = 1_000_000_000
 DAY, WEEK = 12, 84
 LENGTH = 1500
 CONFIG = PredictorConfig().with_seasons(DAY, WEEK)
-PLAIN = PredictorConfig()
+PLAIN = PredictorConfig(season_slots=0)
 
 
 def demand(length: int = LENGTH, seed: int = 3) -> tuple[np.ndarray, np.ndarray]:
@@ -59,7 +59,7 @@ def test_each_smoothing_is_the_recursion_in_the_values_own_unit(periods: tuple[i
     values = demand(700)[0]
     predictor = FunctionalPredictor(PLAIN.with_seasons(*periods))
     state, _ = predictor.scan(predictor.init_state(), observations(values, np.arange(700) * SECOND))
-    forecasts = np.asarray(state.kernels["hilbert"].forecasts)[-len(RATES) :]
+    forecasts = np.asarray(state.kernels["hilbert"].seasonal.forecasts)[-len(RATES) :]
     found = float(state.forecast.origin) + float(state.forecast.unit) * forecasts
     expected = [smoothed(values, periods, rates) for rates in RATES]
     np.testing.assert_allclose(found, expected, atol=0.02 * float(np.std(np.diff(values))))

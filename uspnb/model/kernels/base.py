@@ -25,10 +25,12 @@ class SeasonInputs(NamedTuple):
     Attributes:
         rows: for each slot the values at `NEIGHBOURS` places after the one a period ago, and the newest value, less the
             one a period ago [units of s_t]; zero where the slot sleeps.
-        periods: [slots of the time grid], 0 where none is declared.
+        periods: [slots of the time grid], 0 where there is none.
         awake: whether enough periods have been seen.
         place: of the newest tick on the time grid, 0 for the first.
-        values: by their place, modulo the capacity [y].
+        declared: whether the periods were declared, not found.
+        begun: whether they came into use at this tick, other than the first.
+        ring: values by their place modulo its length [y]; what is read of it are differences over `unit`.
         unit: s_t [y].
     """
 
@@ -36,7 +38,9 @@ class SeasonInputs(NamedTuple):
     periods: Int[Array, "slot"]
     awake: Bool[Array, "slot"]
     place: Count
-    values: Float[Array, "capacity"]
+    declared: Flag
+    begun: Flag
+    ring: Float[Array, "capacity"]
     unit: Scalar
 
 
@@ -61,6 +65,13 @@ class HorizonInputs(NamedTuple):
     slot: Int[Array, "horizon"]
     row: Int[Array, "horizon"]
     newest: Count
+
+
+def nothing_due(config: PredictorConfig) -> HorizonInputs:
+    """Of a tick at which nothing comes due."""
+    many = len(config.ladder)
+    no, none = jnp.zeros(many, bool), jnp.zeros(many, jnp.int64)
+    return HorizonInputs(jnp.zeros(many), no, no, none, none, jnp.zeros((), jnp.int64))
 
 
 def slot_offsets(ladder: tuple[int, ...]) -> np.ndarray:
@@ -142,8 +153,8 @@ class Kernel(Protocol):
     """A kernel is a module (or any object) with these two pure, jit-able and vmap-able functions.
 
     It is made known to configurations by `uspnb.register_kernel`; `uspnb.testing.check_kernel` is what it must pass.
-    With a third, `ahead(config, state, inputs, steps) -> Float[step]`, it says its mean at any number of ticks ahead from
-    the state of the newest tick; without it a forecast of every tick lies between those of its ladder.
+    With a third, `ahead(config, state, inputs, steps) -> Float[step]`, it says its mean at any number of ticks ahead
+    from the state of the newest tick; without it a forecast of every tick lies between those of its ladder.
     """
 
     def init(self, config: PredictorConfig, key: Key) -> PyTree:

@@ -75,7 +75,15 @@ class KernelEntry:
 
 
 _SEEDS = (
-    KernelEntry("hilbert", hilbert, "hilbert", "#2f86c8", "A", reference="reference"),
+    KernelEntry(
+        "hilbert",
+        hilbert,
+        "hilbert",
+        "#2f86c8",
+        "A",
+        reference="reference",
+        telemetry={"season_weight": "season_weight"},
+    ),
     KernelEntry(
         "deep_galerkin",
         deep_galerkin,

@@ -14,12 +14,13 @@ import numpy as np
 
 from ...array_types import Array, Float
 from ...config.schema import PredictorConfig
-from ..kernels.base import HorizonInputs, KernelInputs, along_ladder, slot_offsets
+from ..kernels.base import KernelInputs, along_ladder, nothing_due, slot_offsets
 from ..kernels.registry import kernel_entries
 from ..state import PAST, PredictorState
 from .frame import kernel_frame
 from .horizons import emergency_weight, fan_of, longer_scale
 from .jko import clip_forecasts
+from .seasons import season_inputs
 
 
 class Fan(NamedTuple):
@@ -102,14 +103,12 @@ def _means(
 
 def _inputs_of(config: PredictorConfig, state: PredictorState) -> KernelInputs:
     """What the kernels were told at the newest tick, but for what they learned from."""
-    many, none = len(config.ladder), jnp.zeros((), bool)
-    nothing = HorizonInputs(
-        jnp.zeros(many), jnp.zeros(many, bool), jnp.zeros(many, bool), *(jnp.zeros(many, int) for _ in range(2)),
-        jnp.zeros((), int),
-    )  # fmt: skip
-    return kernel_frame(
-        config, state.frame, jnp.sqrt(state.score.volatility_variance), state.roughness.exponent
-    )._replace(increment=jnp.zeros(()), learn=none, scale_ratio=jnp.ones(()), horizon=nothing)
+    frame = state.frame
+    season = season_inputs(config, frame.season, frame.season, frame.scale) if frame.season else ()
+    volatility = jnp.sqrt(state.score.volatility_variance)
+    return kernel_frame(config, frame, volatility, state.roughness.exponent, season=season)._replace(
+        horizon=nothing_due(config)
+    )
 
 
 def _correlation(found: Float[Array, "horizon"], rungs: tuple[int, ...], every: tuple[int, ...]) -> Array:

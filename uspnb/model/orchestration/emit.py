@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ...array_types import Array, Bool, Float, Int, Scalar
-from ...config.schema import PredictorConfig
+from ...config.schema import PERIODS_NEEDED, PredictorConfig
 from ..fields import Telemetry
 from ..records import Observation, PredictionResult
 from ..state import PredictorState
@@ -76,6 +76,7 @@ def emit(
     steps = np.array([steps_of(config).index(h) for h in config.horizons])
     fan = after.horizon
     fan_lower, fan_upper = within_support(config, fan.mean - fan.half[:, 0], fan.mean + fan.half[:, 0])
+    season_weight = diagnostic("season_weight")
     telemetry = Telemetry(
         observation=tick.value,
         accepted=accepted,
@@ -151,6 +152,8 @@ def emit(
         emergency=rough.emergency,
         operating_mode=mode,
         ticks=after.frame.count,
+        season=_season(after, season_weight),
+        season_weight=season_weight,
         horizon_prediction=after.horizon.mean[steps],
         horizon_lower=fan_lower[steps],
         horizon_upper=fan_upper[steps],
@@ -167,3 +170,13 @@ def emit(
         telemetry=telemetry,
         kernels=tuple(after.kernels),
     )
+
+
+def _season(state: PredictorState, weight: Scalar) -> Float[Array, "season_slot"]:
+    """Periods in use, NaN where a slot has none, has not seen it often enough or has been given up by its experts."""
+    ring = state.frame.season
+    if not ring:
+        return jnp.zeros(0)
+    seen = (ring.periods >= 2) & (ring.place + 1 >= PERIODS_NEEDED * ring.periods)
+    # Of a tick that was not taken the weight is NaN.
+    return jnp.where(seen & (weight != 0.0), ring.periods, jnp.nan)

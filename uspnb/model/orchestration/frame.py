@@ -6,12 +6,14 @@ whatever was missing in between.
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax.numpy as jnp
 import numpy as np
 
-from ...array_types import Array, Count, Flag, Float, Int, Scalar
-from ...config.schema import SEASON_FIELDS, PredictorConfig
-from ..kernels.base import NEIGHBOURS, KernelInputs, SeasonInputs
+from ...array_types import Array, Count, Flag, Float, Scalar
+from ...config.schema import PredictorConfig
+from ..kernels.base import KernelInputs
 from ..state import FrameState, SeasonRing
 from .adapt import compute_adaptive_stiffness_thresholds
 
@@ -25,9 +27,6 @@ WARM_UP_WINSOR = 1e4
 RESTART_AGE = 8
 UNSET = 10.0
 REACH = 50.0
-# A season is believed once so many of its periods have been seen (MATH: it loses before).
-PERIODS_NEEDED = 5
-ROW_BOUND = 100.0
 
 
 def push(
@@ -140,7 +139,9 @@ def kernel_frame(
     frame: FrameState,
     volatility: Scalar,
     exponent: Scalar,
+    *,
     path: Float[Array, "window"] | None = None,
+    season: Any = (),
 ) -> KernelInputs:
     """What the frame tells the kernels; what they may learn from it is the caller's to say.
 
@@ -149,6 +150,7 @@ def kernel_frame(
         volatility: moving standard deviation of the standardised residual.
         exponent: last valid Holder exponent.
         path: `relative_path(frame)`, where it is known.
+        season: `SeasonInputs`, or nothing.
     """
     low, high = compute_adaptive_stiffness_thresholds(
         exponent, least_low=config.stiffness_low, least_high=config.stiffness_high
@@ -168,14 +170,8 @@ def kernel_frame(
         stiffness_low=low,
         stiffness_high=high,
         volatile=volatility > VOLATILE,
-        season=season_inputs(config, frame.season, frame.scale) if frame.season else (),
+        season=season,
     )
-
-
-def _periods(config: PredictorConfig) -> Int[Array, "slot"]:
-    """The declared periods [ticks of the grid], 0 for a slot without one."""
-    declared = SEASON_FIELDS[: config.season_slots]
-    return jnp.stack([jnp.asarray(getattr(config, name), jnp.int64) for name in declared])
 
 
 def _push_season(ring: SeasonRing, value: Scalar, shift: Scalar, slots: Count) -> SeasonRing:
@@ -197,24 +193,4 @@ def _push_season(ring: SeasonRing, value: Scalar, shift: Scalar, slots: Count) -
     # How far behind the newest place each entry lies.
     behind = (place - np.arange(capacity)) % capacity
     between = value + (before - value) * behind / jnp.maximum(slots, 1)
-    return SeasonRing(jnp.where((behind < slots) | (behind == 0), between, values), place)
-
-
-def season_inputs(config: PredictorConfig, ring: SeasonRing, scale: Scalar) -> SeasonInputs:
-    """What a kernel is told of the seasons.
-
-    Args:
-        ring: with the newest tick.
-        scale: s_t [y].
-    """
-    capacity = ring.values.shape[0]
-    periods = _periods(config)
-    usable = jnp.maximum(periods, 2)
-    origin = ring.place - usable
-    # A short period's future neighbours would lie beyond the newest tick.
-    ahead = jnp.minimum(np.array(NEIGHBOURS)[None, :], usable[:, None])
-    values = ring.values[jnp.concatenate([origin[:, None], origin[:, None] + ahead], axis=1) % capacity]
-    rows = jnp.concatenate([values[:, 1:], ring.values[ring.place % capacity] * jnp.ones((len(values), 1))], axis=1)
-    awake = (periods >= 2) & (ring.place + 1 >= PERIODS_NEEDED * periods)
-    rows = jnp.clip((rows - values[:, :1]) / scale, -ROW_BOUND, ROW_BOUND)
-    return SeasonInputs(jnp.where(awake[:, None], rows, 0.0), periods, awake, ring.place, ring.values, scale)
+    return ring._replace(values=jnp.where((behind < slots) | (behind == 0), between, values), place=place)

@@ -243,7 +243,10 @@ def emergency_weight(
 
 
 def fan_of(
-    config: PredictorConfig, quantile: Float[Array, "step level"], mean: Float[Array, "step"], scale: Float[Array, "step"]
+    config: PredictorConfig,
+    quantile: Float[Array, "step level"],
+    mean: Float[Array, "step"],
+    scale: Float[Array, "step"],
 ) -> tuple[Float[Array, "step"], Float[Array, "step level"]]:
     """Means within the support and half-widths of a fan, which never shrink with the horizon [y]."""
     return within_support(config, mean)[0], jax.lax.cummax(quantile * scale[:, None], axis=0)

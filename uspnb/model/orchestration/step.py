@@ -32,6 +32,7 @@ from .identify import identify
 from .jko import FusionResult, clip_forecasts, fuse_kernel_outputs, mixture_scale
 from .modes import choose_weights, operating_mode, update_degraded, watch_entropy
 from .scoring import Residuals, kernel_confidences, kurtosis, score_forecasts, track_quantile, update_scores
+from .seasons import season_inputs, with_periods
 from .sinkhorn import compute_sinkhorn_epsilon
 
 PROXY_RATE = 0.02
@@ -156,6 +157,7 @@ def _advance(
     frame = frame._replace(
         count=jnp.where(verdict.imputed, state.frame.count, frame.count),
         age=jnp.where(verdict.imputed, state.frame.age, frame.age),
+        season=with_periods(config, frame.season, frame.count, ~verdict.imputed) if frame.season else (),
     )
     path = relative_path(frame)
     roughness, spectrum, character = identify(config, state.roughness, state.spectrum, path, frame.count)
@@ -282,7 +284,8 @@ def _kernel_inputs(
     horizon: HorizonInputs,
 ) -> KernelInputs:
     unit = jnp.where(state.forecast.made, state.forecast.unit, frame.scale)
-    return kernel_frame(config, frame, volatility, exponent, path)._replace(
+    season = season_inputs(config, state.frame.season, frame.season, frame.scale) if frame.season else ()
+    return kernel_frame(config, frame, volatility, exponent, path=path, season=season)._replace(
         increment=residuals.increment,
         learn=learn,
         scale_ratio=jnp.clip(frame.scale / unit, 1e-6, 1e6),

@@ -20,7 +20,9 @@ from ...array_types import PyTree
 from ...config.schema import DEFAULTS, PredictorConfig, written_fields
 from ...errors import ConfigError, DomainError
 from ...model.kernels.deep_galerkin import Solution
+from ...model.kernels.hilbert.seasonal import Smoothing
 from ...model.kernels.registry import snapshot_key
+from ...model.kernels.regression import RidgeState
 from ...model.state import KernelStates, PredictorState
 
 SCHEMA_VERSION: str = DEFAULTS["schema_version"]
@@ -40,6 +42,13 @@ ADDED = {
 } | dict.fromkeys((".spectrum.frequency", ".spectrum.power", ".spectrum.paley_wiener_integral"), np.nan)
 # Of kernels: what was not solved yet is solved at the next tick.
 ADDED |= dict.fromkeys((".coefficients.slow", ".coefficients.features", ".coefficients.ticks"), 0)
+# Seasons are looked for from then on.
+ADDED |= {".frame.season.values": 0.0, ".frame.season.place": -1}
+ADDED |= dict.fromkeys((".frame.season.periods", ".frame.season.proposed"), 0)
+ADDED |= {f".seasonal.{name}": 0 for name in ("pending", "coefficients", "forecasts", "score", "slow_score")}
+ADDED |= {f".seasonal.equations.{name}": 0 for name in RidgeState._fields}
+ADDED |= {f".seasonal.smoothing.{name}": 0 for name in Smoothing._fields} | {".seasonal.smoothing.unit": 1}
+ADDED |= {".seasonal.worth": 0}
 ADDED |= {f".solution.{name}": 0 for name in Solution._fields}
 
 _migrations: dict[str, Migration] = {}

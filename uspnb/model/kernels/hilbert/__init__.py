@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ....array_types import Array, Bool, Count, Flag, Float, Key, Scalar
+from ....array_types import Array, Bool, Count, Float, Key, Scalar
 from ....config.schema import PredictorConfig
 from ...cadence import on_stride, where_due
 from ..base import KernelInputs, KernelOutput
@@ -31,12 +31,11 @@ from .ladder import (
     recursive_coefficients,
     recursive_orders,
 )
-from .seasonal import EXPERTS, FORGETTING, seasonal_forecasts, seasonal_init
+from .seasonal import EXPERTS, WORTH_RATE, learn_row, seasonal_awake, seasonal_forecasts, seasonal_init, seasonal_learn
 
 FAST_LAGS = 4
 FAST_ORDERS = (1, 2, 3, 4, FAST_LAGS + 2)
 TARGET_BOUND = 6.0
-LARGEST_TARGET = 1e3
 LAG_BOUND = 100.0
 LEVEL_BOUND = 20.0
 EMBEDDING_BOUND = 4.0
@@ -75,7 +74,7 @@ class HilbertState(NamedTuple):
         slow_pending, fast_pending, features_pending: the features behind the forecast that is out.
         features_unit: units of s_t in one unit of the random-feature target when the forecast was made.
         forecasts: the experts' forecasts that are out [units of s_t].
-        score: discounted log score of each expert.
+        score: discounted log score of each expert; those of the seasonal ones are in `seasonal`, as their forecasts.
         slow_score: the same with the long memory of the reference.
         variance: winsorised EMA of the squared error of the aggregate [units of s_t squared].
         aggregate: the aggregate forecast that is out.
@@ -116,12 +115,14 @@ class HilbertDiagnostics(NamedTuple):
         feature_share: weight of the random-feature regression.
         reference: forecast of the experts of long memory alone [units of s_t].  It follows a change of the process only
             slowly, so that its residuals show the change long after the aggregate has absorbed it.
+        season_weight: weight of the seasonal experts, 0 where no season is in use.
     """
 
     expert_weight: Float[Array, "expert"]
     mean_order: Scalar
     feature_share: Scalar
     reference: Scalar
+    season_weight: Scalar
 
 
 def slow_orders(lags: int) -> tuple[int, ...]:
@@ -144,11 +145,12 @@ def _is_slow(config: PredictorConfig) -> np.ndarray:
     return slow
 
 
-def _awake(config: PredictorConfig, inputs: KernelInputs) -> Bool[Array, "expert"] | None:
+def _awake(config: PredictorConfig, state: HilbertState, inputs: KernelInputs) -> Bool[Array, "expert"] | None:
     """Which experts are asked, the seasonal ones once a season has been seen; None for all of them."""
     if not config.season_slots:
         return None
-    return jnp.ones(len(_expert_orders(config)), bool).at[-EXPERTS:].set(jnp.any(inputs.season.awake))
+    awake = seasonal_awake(state.seasonal, inputs.season)
+    return jnp.ones(len(_expert_orders(config)), bool).at[-EXPERTS:].set(awake)
 
 
 def init(config: PredictorConfig, key: Key) -> HilbertState:
@@ -158,7 +160,7 @@ def init(config: PredictorConfig, key: Key) -> HilbertState:
     """
     slow, fast = config.hilbert_lags + 2, FAST_LAGS + 2
     random = 1 + config.hilbert_embedding + config.hilbert_features
-    experts = len(_expert_orders(config))
+    experts = len(_expert_orders(config)) - (EXPERTS if config.season_slots else 0)
     key_frequency, key_phase = jax.random.split(key)
     shape = (config.hilbert_features, config.hilbert_embedding)
     # Half of the features see a wide kernel and half a narrow one; later delays matter less.
@@ -210,40 +212,46 @@ def step(
     Prediction, Learning, and Games, ch. 2.
     """
     del key
-    awake = _awake(config, inputs)
+    awake = _awake(config, state, inputs)
     state = _learn(config, state, inputs, awake)
     slow_row, fast_row, random_row, unit = _features(config, state, inputs)
-    season_awake = _season_awake(config, inputs)
+    season_awake = _season_awake(config, state, inputs)
     if config.ladder:
         state = state._replace(ladder=ladder_learn(config, state.ladder, inputs, slow_row, season_awake))
     coefficients = _solve_where_due(config, state, inputs.ticks)
     fast = nested_forecasts(state.fast, fast_row, config.hilbert_filter_ridge)[jnp.asarray(FAST_ORDERS) - 1]
     random = coefficients.features @ random_row * unit
     forecasts = jnp.concatenate([jnp.zeros(1), coefficients.slow @ slow_row, fast, random[None]])
+    others, score, slow_score = len(forecasts), state.score, state.slow_score
     if config.season_slots:
         seasonal, own = seasonal_forecasts(config, state.seasonal, inputs)
-        state, forecasts = state._replace(seasonal=seasonal), jnp.concatenate([forecasts, own])
+        forecasts, score = jnp.concatenate([forecasts, own]), jnp.concatenate([score, seasonal.score])
+        slow_score = jnp.concatenate([slow_score, seasonal.slow_score])
+        state = state._replace(seasonal=seasonal)
     # A return to where the window has been is no wild forecast, however far the newest tick lies out.
     low = jnp.minimum(-FORECAST_BOUND, jnp.min(inputs.path))
     high = jnp.maximum(FORECAST_BOUND, jnp.max(inputs.path))
     forecasts = jnp.clip(forecasts, low, high)
-    weight = jax.nn.softmax(state.score, where=awake)
+    weight = jax.nn.softmax(score, where=awake)
     aggregate = weight @ forecasts
+    season_weight = jnp.sum(weight[others:])
+    if config.season_slots:
+        rate = jnp.where(jnp.any(inputs.season.awake) & inputs.learn, WORTH_RATE, 0.0)
+        worth = state.seasonal.worth + rate * (season_weight - state.seasonal.worth)
+        state = state._replace(seasonal=state.seasonal._replace(forecasts=forecasts[others:], worth=worth))
     state = state._replace(
         slow_pending=slow_row,
         fast_pending=fast_row,
         features_pending=random_row,
         features_unit=unit,
-        forecasts=forecasts,
+        forecasts=forecasts[:others],
         aggregate=aggregate,
         coefficients=coefficients,
     )
     orders = jnp.asarray(_expert_orders(config))
     lasting = jnp.asarray(_is_slow(config)) if awake is None else jnp.asarray(_is_slow(config)) & awake
-    reference = jax.nn.softmax(state.slow_score, where=lasting) @ forecasts
-    diagnostics = HilbertDiagnostics(
-        weight, weight @ orders, weight[len(orders) - 1 - (EXPERTS if config.season_slots else 0)], reference
-    )
+    reference = jax.nn.softmax(slow_score, where=lasting) @ forecasts
+    diagnostics = HilbertDiagnostics(weight, weight @ orders, weight[others - 1], reference, season_weight)
     means, scale = aggregate[None], jnp.sqrt(state.variance)[None]
     if config.ladder:
         recursive, direct = coefficients.recursive, coefficients.direct
@@ -269,13 +277,13 @@ def ahead(
         recursive,
         state.coefficients.direct,
         state.seasonal,
-        _season_awake(config, inputs),
+        _season_awake(config, state, inputs),
         steps,
     )
 
 
-def _season_awake(config: PredictorConfig, inputs: KernelInputs) -> Flag | None:
-    return jnp.any(inputs.season.awake) if config.season_slots else None
+def _season_awake(config: PredictorConfig, state: HilbertState, inputs: KernelInputs) -> Flag | None:
+    return seasonal_awake(state.seasonal, inputs.season) if config.season_slots else None
 
 
 def _solve_where_due(config: PredictorConfig, state: HilbertState, ticks: Count) -> Coefficients:
@@ -376,36 +384,34 @@ def _learn(
     variance = state.variance + rate * (jnp.minimum(error, 16.0 * state.variance) - state.variance)
     # Student-t log density with 5 degrees of freedom, constants dropped: bounded influence of one bad tick.
     forgetting = config.hilbert_score_forgetting
-    loss = 3.0 * jnp.log1p(jnp.square(target - state.forecasts) / (5.0 * state.variance))
+    forecasts, old, slow_old = state.forecasts, state.score, state.slow_score
+    others = len(old)
+    if awake is not None:
+        forecasts = jnp.concatenate([forecasts, state.seasonal.forecasts])
+        old = jnp.concatenate([old, state.seasonal.score])
+        slow_old = jnp.concatenate([slow_old, state.seasonal.slow_score])
+    loss = 3.0 * jnp.log1p(jnp.square(target - forecasts) / (5.0 * state.variance))
     if awake is not None:
         # A sleeping expert shares the fortune of the aggregate, and has its record when it wakes.
         loss = jnp.where(awake, loss, 3.0 * jnp.log1p(error / (5.0 * state.variance)))
         # With seasons no one expert is best all the time: the mix changes faster.
         forgetting = jnp.where(awake[-1], jnp.minimum(forgetting, SEASONAL_SCORE_FORGETTING), forgetting)
-        seasonal = state.seasonal
-        equations = _learn_row(seasonal.equations, seasonal.pending, inputs.increment, FORGETTING, warm)
-        state = state._replace(seasonal=seasonal._replace(equations=equations))
-    score = forgetting * state.score - loss
-    slow_score = REFERENCE_FORGETTING * state.slow_score - loss
+    score, slow_score = forgetting * old - loss, REFERENCE_FORGETTING * slow_old - loss
+    score = jnp.where(warm, score - jnp.max(score), old)
+    slow_score = jnp.where(warm, slow_score - jnp.max(slow_score), slow_old)
+    if awake is not None:
+        seasonal = seasonal_learn(state.seasonal, inputs.increment, warm)
+        seasonal = seasonal._replace(score=score[others:], slow_score=slow_score[others:])
+        state = state._replace(seasonal=seasonal)
     return state._replace(
-        slow=_learn_row(state.slow, state.slow_pending, inputs.increment, gamma, warm),
-        fast=_learn_row(state.fast, state.fast_pending, inputs.increment, config.hilbert_fast_forgetting, warm),
+        slow=learn_row(state.slow, state.slow_pending, inputs.increment, gamma, warm),
+        fast=learn_row(state.fast, state.fast_pending, inputs.increment, config.hilbert_fast_forgetting, warm),
         features=ridge_learn(state.features, state.features_pending, target / state.features_unit, gamma, warm),
-        score=jnp.where(warm, score - jnp.max(score), state.score),
-        slow_score=jnp.where(warm, slow_score - jnp.max(slow_score), state.slow_score),
+        score=score[:others],
+        slow_score=slow_score[:others],
         variance=jnp.where(learn, jnp.maximum(variance, 1e-12), state.variance),
         learned=state.learned + jnp.where(learn, 1.0, 0.0),
     )
-
-
-def _learn_row(
-    equations: RidgeState, row: Float[Array, "k"], increment: Scalar, forgetting: Scalar | float, learn: Flag
-) -> RidgeState:
-    """Take a row in with a weight that bounds its influence; both sides shrink alike, so the filter stays linear."""
-    target = jnp.clip(increment, -LARGEST_TARGET, LARGEST_TARGET)
-    size = jnp.maximum(jnp.abs(target), jnp.max(jnp.abs(row[2:])))
-    weight = jnp.minimum(1.0, TARGET_BOUND / jnp.maximum(size, TARGET_BOUND))
-    return ridge_learn(equations, row * weight, target * weight, forgetting, learn)
 
 
 def _features(

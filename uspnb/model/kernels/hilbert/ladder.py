@@ -136,7 +136,7 @@ def direct_rows(
     if not config.season_slots:
         return common
     season, ahead = inputs.season, np.array(steps)
-    columns, capacity = [common], season.values.shape[0]
+    columns, capacity = [common], season.ring.shape[0]
     for k in range(config.season_slots):
         period = jnp.maximum(season.periods[k], 2)
         # Where more periods do not fit, neighbours of the target are those of a period before.
@@ -144,8 +144,8 @@ def direct_rows(
         back = jnp.where(back + 1 < capacity, back, period)
         around = jnp.minimum(ahead[:, None] + np.array(AROUND)[None, :], back[:, None])
         start = season.place - back
-        values = season.values[jnp.concatenate([start[:, None] + around, start[:, None]], axis=1) % capacity]
-        newest = season.values[season.place % capacity]
+        values = season.ring[jnp.concatenate([start[:, None] + around, start[:, None]], axis=1) % capacity]
+        newest = season.ring[season.place % capacity]
         ways = jnp.concatenate([values[:, :-1] - values[:, -1:], newest - values[:, -1:]], axis=1) / season.unit
         columns.append(jnp.where(season.awake[k], jnp.clip(ways, -WAY_BOUND, WAY_BOUND), 0.0))
     return jnp.concatenate(columns, axis=1)

@@ -2,29 +2,36 @@
 
 What one step of memory cannot see, a season does: 48 lags are blind to a week of half-hours.  The filter is small: with
 the neighbourhoods of a period ago eight lags do as well as forty-eight.  The smoothing is O(1) a tick for each of a few
-sets of rates, so that none has to be fitted.
+sets of rates, so that none has to be fitted.  When the periods change, both start from what the frame's ring holds.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 
-from ....array_types import Array, Float, Scalar
+from ....array_types import Array, Count, Flag, Float, Int, Scalar
 from ....config.schema import PredictorConfig
+from ...cadence import on_stride, where_due
 from ..base import NEIGHBOURS, KernelInputs, SeasonInputs
-from ..regression import RidgeState, ridge_init, ridge_solve
+from ..regression import RidgeState, ridge_init, ridge_learn, ridge_solve
 
 FILTER_LAGS = 8
 FORGETTING = 0.9995
-LAG_BOUND = 100.0
+LAG_BOUND, TARGET_BOUND, LARGEST_TARGET = 100.0, 6.0, 1e3
 # Rates of the smoothed level and of the indices of the two seasons, from almost fixed to quick.
 RATES = np.array([(0.01, 0.2, 0.2), (0.1, 0.1, 0.1), (0.03, 0.4, 0.4), (0.03, 0.05, 0.05)])
 ERROR_FORGETTING, LEAST_POWER, LARGEST_CARRY = 0.998, 1e-6, 0.99
 LARGEST_UNIT = 1e150
 EXPERTS = 1 + len(RATES)
+# Ticks between two solves of the filter; while it is young it is solved at every tick.
+FILTER_STRIDE, SETTLED = 1, 128
+# A season that is found is given up where the mean weight of its experts, over so many ticks, falls below the least.
+WORTH_RATE, FIRST_WORTH, LEAST_WORTH = 1.0 / 256, 0.25, 0.02
 
 
 class Smoothing(NamedTuple):
@@ -34,18 +41,20 @@ class Smoothing(NamedTuple):
         unit: s_t over s of the first tick: what is kept is counted in the latter, so that no index has to be moved when
             the scale does.
         level: level - y_t.
-        indices: of each season, by place modulo its period.
+        indices: of the first season by place modulo its period, after them those of the second.
         error: e_t, what level and indices left of the newest value.
         product, power: discounted sums of e_t e_{t-1} and e_{t-1}^2, whose ratio carries the error over to the next
             tick.
+        start: place of the first value that was smoothed.
     """
 
     unit: Scalar
     level: Float[Array, "rates"]
-    indices: Float[Array, "rates slot capacity"]
+    indices: Float[Array, "rates room"]
     error: Float[Array, "rates"]
     product: Float[Array, "rates"]
     power: Float[Array, "rates"]
+    start: Count
 
 
 class SeasonalState(NamedTuple):
@@ -54,82 +63,236 @@ class SeasonalState(NamedTuple):
     Attributes:
         equations: normal equations of the seasonal filter.
         pending: the row behind its forecast that is out.
+        coefficients: of the filter when it was last solved.
         smoothing: exponential smoothing for each set of rates.
+        forecasts: the forecasts that are out [units of s_t].
+        score, slow_score: discounted log scores, of which kernel A holds those of the other experts.
+        worth: slow mean of the weight that kernel A gives to them all.
     """
 
     equations: RidgeState
     pending: Float[Array, "row"]
+    coefficients: Float[Array, "row"]
     smoothing: Smoothing
+    forecasts: Float[Array, "seasonal"]
+    score: Float[Array, "seasonal"]
+    slow_score: Float[Array, "seasonal"]
+    worth: Scalar
 
 
 def seasonal_init(config: PredictorConfig) -> SeasonalState | tuple[()]:
     """State before the first tick; nothing at all without season slots."""
     if not config.season_slots:
         return ()
-    width, sets = 1 + FILTER_LAGS + config.season_slots * (len(NEIGHBOURS) + 1), len(RATES)
+    width = 1 + FILTER_LAGS + config.season_slots * (len(NEIGHBOURS) + 1)
     return SeasonalState(
         equations=ridge_init(width),
         pending=jnp.zeros(width),
-        smoothing=Smoothing(
-            unit=jnp.ones(()),
-            level=jnp.zeros(sets),
-            indices=jnp.zeros((sets, config.season_slots, config.season_capacity)),
-            error=jnp.zeros(sets),
-            product=jnp.zeros(sets),
-            power=jnp.zeros(sets),
-        ),
+        coefficients=jnp.zeros(width),
+        smoothing=_smoothing_init(config.season_capacity // 2),
+        forecasts=jnp.zeros(EXPERTS),
+        score=jnp.zeros(EXPERTS),
+        slow_score=jnp.zeros(EXPERTS),
+        worth=jnp.full((), FIRST_WORTH, float),
     )
+
+
+def _smoothing_init(room: int) -> Smoothing:
+    sets = len(RATES)
+    return Smoothing(
+        unit=jnp.ones(()),
+        level=jnp.zeros(sets),
+        indices=jnp.zeros((sets, room)),
+        error=jnp.zeros(sets),
+        product=jnp.zeros(sets),
+        power=jnp.zeros(sets),
+        start=jnp.zeros((), jnp.int64),
+    )
+
+
+def seasonal_awake(state: SeasonalState, season: SeasonInputs) -> Flag:
+    """Whether the experts are asked: a season has been seen, and it is declared or its experts have earned a weight."""
+    return jnp.any(season.awake) & (season.declared | season.begun | (state.worth >= LEAST_WORTH))
+
+
+def seasonal_learn(state: SeasonalState, increment: Scalar, learn: Flag) -> SeasonalState:
+    """The realised increment taken into the filter's equations."""
+    return state._replace(equations=learn_row(state.equations, state.pending, increment, FORGETTING, learn))
+
+
+def learn_row(
+    equations: RidgeState, row: Float[Array, "k"], increment: Scalar, forgetting: Scalar | float, learn: Flag
+) -> RidgeState:
+    """Take a row in with a weight that bounds its influence; both sides shrink alike, so the filter stays linear."""
+    target = jnp.clip(increment, -LARGEST_TARGET, LARGEST_TARGET)
+    size = jnp.maximum(jnp.abs(target), jnp.max(jnp.abs(row[2:])))
+    weight = jnp.minimum(1.0, TARGET_BOUND / jnp.maximum(size, TARGET_BOUND))
+    return ridge_learn(equations, row * weight, target * weight, forgetting, learn)
 
 
 def seasonal_forecasts(
     config: PredictorConfig, state: SeasonalState, inputs: KernelInputs
-) -> tuple[SeasonalState, Float[Array, "expert"]]:
+) -> tuple[SeasonalState, Float[Array, "seasonal"]]:
     """Forecasts of the next increment by the filter and by each smoothing [units of s_t].
 
-    The filter's equations have taken in the realised increment; the smoothing takes in the newest value here.
+    The filter's equations have taken in the realised increment; the smoothing takes in the newest value here.  Without
+    a period nothing is computed.
     """
+    season: SeasonInputs = inputs.season
+    state = _begun(state, inputs)
     newest = inputs.path[::-1]
     increments = jnp.clip(newest[:FILTER_LAGS] - newest[1 : FILTER_LAGS + 1], -LAG_BOUND, LAG_BOUND)
-    row = jnp.concatenate([jnp.ones(1), increments, inputs.season.rows.reshape(-1)])
-    filtered = ridge_solve(state.equations, config.hilbert_filter_ridge) @ row
-    smoothing, smoothed = _smooth(state.smoothing, inputs, inputs.season)
-    return SeasonalState(state.equations, row, smoothing), jnp.concatenate([filtered[None], smoothed])
+    row = jnp.concatenate([jnp.ones(1), increments, season.rows.reshape(-1)])
+    ticking = jnp.any(season.periods >= 2)
+    here, following = _places(season.periods, season.place)
+    smoothing = state.smoothing
+    carried = (smoothing._replace(indices=smoothing.indices[:, here]), smoothing.indices[:, following])
+
+    def smooth(*leaves: Array) -> tuple[Smoothing, Float[Array, "rates"]]:
+        now, later, drop, ratio, learn, periods, place = jax.tree.unflatten(structure, leaves)
+        unit = jnp.clip(now.unit * ratio, 1.0 / LARGEST_UNIT, LARGEST_UNIT)
+        new, to_come = _smooth(now, later, drop * unit, unit, learn, periods, place)
+        return new, to_come / unit
+
+    def hold(*leaves: Array) -> tuple[Smoothing, Float[Array, "rates"]]:
+        now = jax.tree.unflatten(structure, leaves)[0]
+        return now, jnp.zeros(len(RATES))
+
+    arguments = (*carried, inputs.path[-2], inputs.scale_ratio, inputs.learn, season.periods, season.place)
+    leaves, structure = jax.tree.flatten(arguments)
+    small, smoothed = where_due(ticking, smooth, hold, *leaves)
+    smoothing = small._replace(indices=smoothing.indices.at[:, here].set(small.indices))
+
+    due = ticking & (season.begun | on_stride(inputs.ticks, FILTER_STRIDE, SETTLED))
+    coefficients = where_due(
+        due,
+        lambda ridge, held, *equations: ridge_solve(RidgeState(*equations), ridge),
+        lambda ridge, held, *equations: held,
+        jnp.asarray(config.hilbert_filter_ridge, float),
+        state.coefficients,
+        *state.equations,
+    )
+    state = state._replace(pending=row, coefficients=coefficients, smoothing=smoothing)
+    return state, jnp.concatenate([(coefficients @ row)[None], smoothed])
 
 
-def _smooth(state: Smoothing, inputs: KernelInputs, season: SeasonInputs) -> tuple[Smoothing, Float[Array, "rates"]]:
+def _places(periods: Int[Array, "slot"], place: Count) -> tuple[Int[Array, "slot"], Int[Array, "slot"]]:
+    """Where the indices of a place and of the one after it stand."""
+    usable = jnp.maximum(periods, 1)
+    start = jnp.cumsum(usable) - usable
+    return start + place % usable, start + (place + 1) % usable
+
+
+def _smooth(
+    state: Smoothing,
+    later: Float[Array, "rates slot"],
+    drop: Scalar,
+    unit: Scalar,
+    learn: Flag,
+    periods: Int[Array, "slot"],
+    place: Count,
+) -> tuple[Smoothing, Float[Array, "rates"]]:
     """Additive smoothing of level and seasons, with the AR(1) error estimated as it goes.
 
     An imputed tick moves level and index with the deviation that its forecast carries on: an index that stood still
     there would be a notch among its neighbours a period later (an error of .24 for .18 on a load with one in ten
     missing).  The error's coefficient is not learned from it.
 
+    Args:
+        state: with the indices of this place alone.
+        later: indices of the place to come.
+        drop: y_{t-1} - y_t, in the unit of what is kept.
+        unit: s_t in that unit.
+        learn: whether the error's coefficient is learned.
+        periods, place: of the seasons, of y_t.
+
+    Returns:
+        The state with the new indices of this place, and the next increment in the unit of what is kept.
+
     Source: Taylor (2003), Short-term electricity demand forecasting using double seasonal exponential smoothing.
     """
-    period, declared = jnp.maximum(season.periods, 1), season.periods >= 2
-    here, following = season.place % period, (season.place + 1) % period
-    cycle = season.place // period
-    unit = jnp.clip(state.unit * inputs.scale_ratio, 1.0 / LARGEST_UNIT, LARGEST_UNIT)
+    period, used = jnp.maximum(periods, 1), periods >= 2
+    seen = place - state.start
+    cycle = seen // period
     # Means while they are young: the level of the first period, an index of its first cycles.
-    share = jnp.maximum(RATES[:, 0], jnp.where(season.place < period[0], 1.0 / (season.place + 1.0), 0.0))
-    level = jnp.where(season.place == 0, 0.0, state.level + inputs.path[-2] * unit)
-    slots = range(len(season.periods))
-    index = [jnp.where(declared[k], state.indices[:, k, here[k]], 0.0) for k in slots]
+    share = jnp.maximum(RATES[:, 0], jnp.where(seen < period[0], 1.0 / (seen + 1.0), 0.0))
+    level = jnp.where(seen == 0, 0.0, state.level + drop)
+    slots = range(periods.shape[0])
+    index = [jnp.where(used[k], state.indices[:, k], 0.0) for k in slots]
     error = -level - sum(index)
     # Each takes its share of what is left of the error: the second season learns what the first does not know.
     level, left = level + share * error, (1.0 - share) * error
-    indices = state.indices
+    indices = []
     for k in slots:
-        share = jnp.where(declared[k], jnp.maximum(RATES[:, 1 + k], 1.0 / (cycle[k] + 1.0)), 0.0)
-        indices = indices.at[:, k, here[k]].set(index[k] + share * left)
+        share = jnp.where(used[k], jnp.maximum(RATES[:, 1 + k], 1.0 / (cycle[k] + 1.0)), 0.0)
+        indices.append(index[k] + share * left)
         left = (1.0 - share) * left
 
-    settled = (cycle[0] > 0) & inputs.learn
+    settled = (cycle[0] > 0) & learn
     before, now = state.error / unit, error / unit
     product = jnp.where(settled, ERROR_FORGETTING * state.product + now * before, state.product)
     power = jnp.where(settled, ERROR_FORGETTING * state.power + before * before, state.power)
-    carried = jnp.clip(product / (power + LEAST_POWER), 0.0, LARGEST_CARRY) * error
-    to_come = sum((jnp.where(declared[k], indices[:, k, following[k]], 0.0) for k in slots), level + carried)
-    return Smoothing(unit, level, indices, error, product, power), to_come / unit
+    carried = _carry(product, power) * error
+    to_come = sum((jnp.where(used[k], later[:, k], 0.0) for k in slots), level + carried)
+    return Smoothing(unit, level, jnp.stack(indices, axis=1), error, product, power, state.start), to_come
+
+
+def _begun(state: SeasonalState, inputs: KernelInputs) -> SeasonalState:
+    """The state that has learned the ring's past anew where the periods have just changed."""
+    season: SeasonInputs = inputs.season
+    room = state.smoothing.indices.shape[1]
+
+    def replay(*leaves: Array) -> tuple[RidgeState, Smoothing]:
+        ring, unit, place, periods, ratio, *_ = leaves
+        equations, smoothing = _replayed(ring, unit, place, periods, room)
+        return equations, smoothing._replace(unit=1.0 / ratio)
+
+    def hold(*leaves: Array) -> tuple[RidgeState, Smoothing]:
+        return jax.tree.unflatten(structure, leaves[5:])
+
+    leaves, structure = jax.tree.flatten((state.equations, state.smoothing))
+    past = (season.ring, season.unit, season.place, season.periods, inputs.scale_ratio)
+    equations, smoothing = where_due(season.begun, replay, hold, *past, *leaves)
+    worth = jnp.where(season.begun, FIRST_WORTH, state.worth)
+    return state._replace(equations=equations, smoothing=smoothing, worth=worth)
+
+
+def _replayed(
+    ring: Float[Array, "capacity"], unit: Scalar, place: Count, periods: Int[Array, "slot"], room: int
+) -> tuple[RidgeState, Smoothing]:
+    """Filter and smoothing after the ring's values up to the one before the newest, in the newest tick's unit."""
+    capacity, slots = ring.shape[0], periods.shape[0]
+    values = jnp.clip((ring - ring[place % capacity]) / unit, -LARGEST_TARGET, LARGEST_TARGET)
+    first = jnp.maximum(place - capacity + 1, 0)
+    usable = jnp.maximum(periods, 2)
+    ahead = jnp.minimum(np.array((0, *NEIGHBOURS))[None, :], usable[:, None])
+    width = 1 + FILTER_LAGS + slots * (len(NEIGHBOURS) + 1)
+    # Rows before it would reach beyond the ring.
+    whole = first + jnp.maximum(jnp.max(periods), FILTER_LAGS) + 1
+
+    def value(at: Int[Array, "..."]) -> Float[Array, "..."]:
+        return values[at % capacity]
+
+    def row_at(at: Count) -> Float[Array, "row"]:
+        lags = value(at - np.arange(FILTER_LAGS)) - value(at - np.arange(1, FILTER_LAGS + 1))
+        about = value((at - usable)[:, None] + ahead)
+        rows = jnp.concatenate([about[:, 1:], value(at) * jnp.ones((slots, 1))], axis=1) - about[:, :1]
+        rows = jnp.where((periods >= 2)[:, None], jnp.clip(rows, -LAG_BOUND, LAG_BOUND), 0.0)
+        return jnp.concatenate([jnp.ones(1), jnp.clip(lags, -LAG_BOUND, LAG_BOUND), rows.reshape(-1)])
+
+    def advance(k: Count, carried: tuple[RidgeState, Smoothing]) -> tuple[RidgeState, Smoothing]:
+        equations, smoothing = carried
+        at = place - capacity + 1 + k
+        drop = value(at - 1) - value(at)
+        equations = learn_row(equations, row_at(at - 1), -drop, FORGETTING, at > whole)
+        here, following = _places(periods, at)
+        now = smoothing._replace(indices=smoothing.indices[:, here])
+        new, _ = _smooth(now, smoothing.indices[:, following], drop, jnp.ones(()), at > first, periods, at)
+        new = jax.tree.map(lambda a, b: jnp.where(at >= first, a, b), new, now)
+        return equations, new._replace(indices=smoothing.indices.at[:, here].set(new.indices))
+
+    begun = (ridge_init(width), _smoothing_init(room)._replace(start=first))
+    return lax.fori_loop(0, capacity - 1, advance, begun)
 
 
 def smoothed_ahead(state: Smoothing, season: SeasonInputs, steps: tuple[int, ...]) -> Float[Array, "step rates"]:
@@ -140,16 +303,16 @@ def smoothed_ahead(state: Smoothing, season: SeasonInputs, steps: tuple[int, ...
         season: of the newest tick.
         steps: ticks ahead.
     """
-    period, declared = jnp.maximum(season.periods, 1), season.periods >= 2
-    ahead = np.array(steps)
+    usable, used, ahead = jnp.maximum(season.periods, 1), season.periods >= 2, np.array(steps)
+    start = jnp.cumsum(usable) - usable
     indices = [
-        jnp.where(declared[k], state.indices[:, k, (season.place + ahead) % period[k]], 0.0)
-        for k in range(len(season.periods))
+        jnp.where(used[k], state.indices[:, start[k] + (season.place + ahead) % usable[k]], 0.0)
+        for k in range(usable.shape[0])
     ]
-    carried = _carry(state)[:, None] ** ahead * state.error[:, None]
+    carried = _carry(state.product, state.power)[:, None] ** ahead[None, :] * state.error[:, None]
     return ((state.level[:, None] + carried + sum(indices)) / state.unit).T
 
 
-def _carry(state: Smoothing) -> Float[Array, "rates"]:
+def _carry(product: Float[Array, "rates"], power: Float[Array, "rates"]) -> Float[Array, "rates"]:
     """Share of an error that the next tick still has."""
-    return jnp.clip(state.product / (state.power + LEAST_POWER), 0.0, LARGEST_CARRY)
+    return jnp.clip(product / (power + LEAST_POWER), 0.0, LARGEST_CARRY)
