@@ -19,7 +19,7 @@ import numpy as np
 
 from .array_types import Array, Flag, Float, PyTree, Scalar
 from .config.schema import PredictorConfig
-from .model.kernels.base import HorizonInputs, KernelInputs, KernelOutput, nothing_due, slot_offsets
+from .model.kernels.base import HorizonInputs, KernelInputs, KernelOutput, no_season, nothing_due, slot_offsets
 from .model.kernels.guard import output_problem, state_problem, steps_asked
 
 SCALE_RATE, LEVEL_RATE, WINSOR = 0.02, 0.01, 4.0
@@ -163,7 +163,7 @@ def _horizon_inputs(config: PredictorConfig, frame: Frame, learn: Flag) -> Horiz
     increment = jnp.where(due, frame.buffer[-1] - frame.buffer[-back], 0.0) / jnp.where(due, unit, 1.0)
     longest = max(config.ladder, default=1)
     row = (place - ladder) % longest
-    slot = slot_offsets(config.ladder) + place % np.maximum(ladder, 1)
+    slot = jnp.asarray(slot_offsets(config.ladder)) + place % np.maximum(ladder, 1)
     return HorizonInputs(jnp.clip(increment, -1e6, 1e6), due, due, slot, row, place % longest)
 
 
@@ -186,6 +186,7 @@ def _frame_inputs(config: PredictorConfig, frame: Frame, before: Frame, learn: F
         stiffness_low=jnp.asarray(100.0),
         stiffness_high=jnp.asarray(1000.0),
         volatile=jnp.asarray(False),
+        season=no_season(config),
         horizon=_horizon_inputs(config, frame, learn),
     )
 
@@ -198,7 +199,8 @@ def _inputs(config: PredictorConfig, seed: int = 0, learn: bool = True) -> Kerne
     increment, level, spread, ratio, volatility, holder, low, high = map(jnp.asarray, numbers)
     return KernelInputs(
         jnp.asarray(path - path[-1]), window, window, increment, jnp.asarray(learn), level,
-        spread, ratio, volatility, holder, low, high, jnp.asarray(False), horizon=nothing_due(config),
+        spread, ratio, volatility, holder, low, high, jnp.asarray(False), season=no_season(config),
+        horizon=nothing_due(config),
     )  # fmt: skip
 
 

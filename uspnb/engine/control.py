@@ -404,7 +404,7 @@ class Control:
     def _moment(self) -> Moment:
         self._refuse_closed()
         if self._only.latest is None:
-            raise DomainError("there is no state to save yet, or it is just going back; run, step or wait first")
+            raise DomainError("there is no state yet, or it is just going back; run, step or wait first")
         return self._only.latest
 
     # readings

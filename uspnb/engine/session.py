@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from ..array_types import Float
 from ..config.schema import PredictorConfig
 from ..errors import DomainError
 from ..persistence.stores.base import Store
+from ..predictor.forecasting import Outlook, crossing_probability, outlook, simulated, to_fan
 from ..predictor.functional import FunctionalPredictor
 from ..predictor.universal import UniversalPredictor, clock_forgotten
 from ..runtime.arguments import check_number, check_speed, check_whole
@@ -21,6 +26,9 @@ from .status import Labels
 from .timeline import Timeline
 from .track import Track, TrackOptions
 from .worker import Worker
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 LONGEST_SILENCE_S = 1e9
 
@@ -130,6 +138,30 @@ class Session(Control):
             )
         source.put(value, time, dispersion_proxy)
         self._worker.mailbox.wake()
+
+    def forecast(self, steps: Any = None) -> xr.Dataset:
+        """The fan of the ticks after the newest one that is done, as of `UniversalPredictor.forecast`.
+
+        Raises:
+            DomainError: before the first tick, or beyond the longest horizon.
+        """
+        found, config = self._outlook(steps)
+        return to_fan(found, config, self._only.labels.units, grid=self._only.labels.grid)
+
+    def simulate(self, steps: Any = None, *, paths: Any = 500, seed: Any = 0) -> Float[np.ndarray, "path step"]:
+        """Joint paths of those ticks, as of `UniversalPredictor.simulate` [input units]."""
+        return simulated(*self._outlook(steps), paths, seed)
+
+    def probability(self, *, above: Any = None, below: Any = None, within: Any, paths: Any = 4000) -> float:
+        """Probability that one of them at least is above a value, or below another."""
+        return crossing_probability(self.simulate(within, paths=paths), above, below)
+
+    def _outlook(self, steps: Any) -> tuple[Outlook, PredictorConfig]:
+        moment = self._moment()
+        config = dataclasses.replace(moment.config, log_sig_depth=moment.depth)
+        functional = FunctionalPredictor(config)
+        rows = moment.checkpoint.handle.rows
+        return outlook(config, functional.static, functional.knobs, rows, steps), config
 
     def attach(self, source: Any, **options: Any) -> None:
         """Read another source from here on, with the state as it is.

@@ -38,6 +38,7 @@ from ..persistence.snapshots import (
 from ..runtime.arguments import check_whole
 from ..runtime.words import headline
 from ..sinks import TelemetryBuffer
+from .forecasting import Outlook, crossing_probability, outlook, simulated, to_fan
 from .functional import FunctionalPredictor, observations, scan_chunks, tagged
 
 if TYPE_CHECKING:
@@ -255,6 +256,61 @@ class UniversalPredictor:
                 f"beyond sigma_bound = {self.config.sigma_bound:g}; the tick was rejected and the state is unharmed"
             )
         return result
+
+    def forecast(self, steps: SupportsIndex | None = None) -> xr.Dataset:
+        """The fan of the next ticks: forecast, intervals at each level and weights of the kernels, tick by tick.
+
+        Args:
+            steps: how many ticks ahead, up to the longest of the configuration's `horizons`, which is what is given
+                where left out.
+
+        Returns:
+            A Dataset with dims `horizon`, `level` and `kernel`, and the times that the ticks are expected at.
+
+        Raises:
+            DomainError: before the first tick, or beyond the longest horizon.
+        """
+        return to_fan(self._outlook(steps), self.config, grid=self._grid_in_history)
+
+    def simulate(
+        self, steps: SupportsIndex | None = None, *, paths: SupportsIndex = 500, seed: SupportsIndex = 0
+    ) -> Float[np.ndarray, "path step"]:
+        """Joint paths of the next ticks, which agree with the fan at each and hang together as its errors do [y].
+
+        Args:
+            steps: as of `forecast`.
+            paths: how many, up to 100,000.
+            seed: of the random draws; the same seed gives the same paths.
+
+        Raises:
+            DomainError: as `forecast`, or no such number of paths.
+        """
+        return simulated(self._outlook(steps), self.config, paths, seed)
+
+    def probability(
+        self,
+        *,
+        above: float | None = None,
+        below: float | None = None,
+        within: SupportsIndex,
+        paths: SupportsIndex = 4000,
+    ) -> float:
+        """Probability that one of the next ticks at least is above a value, or below another.
+
+        Args:
+            above, below: the values [y]; where both are given, either counts.
+            within: how many ticks.
+            paths: simulated for it.
+
+        Raises:
+            DomainError: as `simulate`, or no finite bound.
+        """
+        return crossing_probability(self.simulate(within, paths=paths), above, below)
+
+    def _outlook(self, steps: SupportsIndex | None) -> Outlook:
+        with self._turn:
+            functional, rows = self._functional, self._rows
+        return outlook(functional.config, functional.static, functional.knobs, rows, steps)
 
     def history(self) -> xr.Dataset:
         """Every tick seen, up to the history limit, as the Dataset that `backtest` returns.

@@ -11,7 +11,7 @@ from walks import random_walk
 from uspnb.config.schema import PredictorConfig
 from uspnb.data.processes import autoregression, logistic_map, sine_in_noise
 from uspnb.model.kernels import hilbert
-from uspnb.model.kernels.base import KernelInputs
+from uspnb.model.kernels.base import KernelInputs, no_season, nothing_due
 from uspnb.model.kernels.hilbert import SETTLED, nested_coefficients, nested_forecasts, slow_orders
 from uspnb.model.kernels.regression import RidgeState
 
@@ -34,6 +34,7 @@ def _tick(**changed: int) -> KernelInputs:
     path = random_walk(CONFIG.wtmm_buffer_size, 3)
     numbers = dict.fromkeys(KernelInputs._fields, jnp.asarray(1.0))
     numbers |= {"path": jnp.asarray(path - path[-1]), "learn": jnp.asarray(True), "volatile": jnp.asarray(False)}
+    numbers |= {"season": no_season(CONFIG), "horizon": nothing_due(CONFIG)}
     return KernelInputs(**numbers)._replace(**{name: jnp.asarray(value) for name, value in changed.items()})
 
 

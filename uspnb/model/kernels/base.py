@@ -67,6 +67,23 @@ class HorizonInputs(NamedTuple):
     newest: Count
 
 
+def no_season(config: PredictorConfig) -> SeasonInputs | tuple[()]:
+    """Of a tick at which no season is in use; nothing without season slots."""
+    if not config.season_slots:
+        return ()
+    many, no = config.season_slots, jnp.zeros((), bool)
+    return SeasonInputs(
+        rows=jnp.zeros((many, len(NEIGHBOURS) + 1)),
+        periods=jnp.zeros(many, jnp.int64),
+        awake=jnp.zeros(many, bool),
+        place=jnp.zeros((), jnp.int64),
+        declared=no,
+        begun=no,
+        ring=jnp.zeros(config.season_capacity),
+        unit=jnp.ones(()),
+    )
+
+
 def nothing_due(config: PredictorConfig) -> HorizonInputs:
     """Of a tick at which nothing comes due."""
     many = len(config.ladder)

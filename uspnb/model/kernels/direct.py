@@ -43,7 +43,11 @@ def direct_init(k: int, ladder: tuple[int, ...]) -> DirectState | tuple[()]:
 
 
 def direct_learn(
-    state: DirectState, features: Float[Array, "k"], due: HorizonInputs, ladder: tuple[int, ...], forgetting: float
+    state: DirectState,
+    features: Float[Array, "k"],
+    due: HorizonInputs,
+    ladder: tuple[int, ...],
+    forgetting: Scalar | float,
 ) -> DirectState:
     """Take in the outcomes that are due, then today's features, which wait for theirs.
 

@@ -124,7 +124,7 @@ def inspect(
         frozen=gate.frozen,
         gap=long | released | clock_released | skipped,
         value=value,
-        slots=jnp.where(imputed, 1, _slots(before, elapsed, _grid_interval(config, before), long & ~sparse)),
+        slots=jnp.where(imputed, 1, _slots(before, elapsed, grid_interval(config, before), long & ~sparse)),
         imputed=imputed,
         bridged=jnp.where(accepted & ~released, before.imputed, 0),
     )
@@ -148,7 +148,7 @@ def skipped_slots(config: PredictorConfig, gate: GateState, tick: Observation) -
     time of the week a week ago and two weeks ago.  A holiday that begins or ends with such hours is closed with them.
     """
     elapsed = tick.timestamp_ns - gate.last_timestamp_ns
-    interval = _grid_interval(config, gate)
+    interval = grid_interval(config, gate)
     longest = jnp.maximum(config.besov_nyquist_interval_ns, config.sparse_intervals * typical_interval(config, gate))
     usual = (elapsed > longest) & _usual(config, gate, elapsed)
     between = _slots(gate, elapsed, interval, usual) - 1
@@ -195,7 +195,7 @@ def typical_interval(config: PredictorConfig, gate: GateState) -> Scalar:
     return _interval_above(config, gate, 2)
 
 
-def _grid_interval(config: PredictorConfig, gate: GateState) -> Scalar:
+def grid_interval(config: PredictorConfig, gate: GateState) -> Scalar:
     """The declared tick interval, else the lower quartile of the last ones, which three of ten rows missing leave at
     one tick (they move a median of fifteen once in twenty ticks) [ns]; 0 before there is one."""
     return _interval_above(config, gate, 4)

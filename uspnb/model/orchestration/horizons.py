@@ -1,7 +1,7 @@
 """Beyond the next tick: errors scored when they come due, a record for each horizon, and the fan under them.
 
-A forecast h ticks ahead is judged h ticks later, at the place on the time grid that it was made for.  Each horizon has a
-track record of the kernels, an error scale, weights and conformal quantiles of its own.
+A forecast h ticks ahead is judged h ticks later, at the place on the time grid that it was made for.  Each horizon has
+a track record of the kernels, an error scale, weights and conformal quantiles of its own.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def take_due(
         one_step: its residual [y], NaN where there was none.
     """
     ladder, place = np.array(config.ladder, int), state.place + jnp.where(state.place < 0, 1, slots)
-    slot = slot_offsets(config.ladder) + place % ladder
+    slot = jnp.asarray(slot_offsets(config.ladder)) + place % ladder
     held, levels = state.past[slot], levels_of(config)
     due = (state.made[slot] == place - ladder) & counted
     origin, unit, mean, scale, before = (held[:, k] for k in range(len(PAST)))

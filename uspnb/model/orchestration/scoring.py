@@ -119,7 +119,7 @@ def kurtosis(residuals: Float[Array, "residual"], count: Count) -> Scalar:
     return jnp.where(enough, fourth / jnp.where(enough, second**2, 1.0), 3.0)
 
 
-def gaussian_quantile(level: Scalar | float) -> Scalar:
+def gaussian_quantile(level: Array | float) -> Array:
     """Half-width of the central `level` interval of N(0, 1)."""
     return ndtri(0.5 + 0.5 * jnp.asarray(level, float))
 

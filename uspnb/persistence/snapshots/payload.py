@@ -23,7 +23,7 @@ from ...model.kernels.deep_galerkin import Solution
 from ...model.kernels.hilbert.seasonal import Smoothing
 from ...model.kernels.registry import snapshot_key
 from ...model.kernels.regression import RidgeState
-from ...model.state import KernelStates, PredictorState
+from ...model.state import NEVER, KernelStates, PredictorState
 
 SCHEMA_VERSION: str = DEFAULTS["schema_version"]
 _written_fields = functools.lru_cache(maxsize=8)(written_fields)  # at every snapshot, of a few configurations
@@ -33,7 +33,7 @@ Payload = dict[str, Any]
 Migration = Callable[[Payload], Payload]
 
 # Leaves that a state got after snapshots had been written without them, and what a new state holds there.
-ADDED = {
+ADDED: dict[str, Any] = {
     ".gate.long_intervals_ns": -1,
     ".gate.long_ends_ns": -1,
     ".gate.usual_run": 1.0,
@@ -50,6 +50,16 @@ ADDED |= {f".seasonal.equations.{name}": 0 for name in RidgeState._fields}
 ADDED |= {f".seasonal.smoothing.{name}": 0 for name in Smoothing._fields} | {".seasonal.smoothing.unit": 1}
 ADDED |= {".seasonal.worth": 0}
 ADDED |= {f".solution.{name}": 0 for name in Solution._fields}
+# Horizons beyond the next tick have seen nothing come due.
+ADDED |= {f".horizon.{name}": 0 for name in ("past", "count", "log_score")}
+ADDED |= {f".horizon.{name}": np.nan for name in ("quantile", "mean", "scale", "half")}
+ADDED |= {".horizon.place": -1, ".horizon.made": NEVER, ".horizon.rows": NEVER, ".horizon.error": 1.0}
+ADDED |= {".horizon.correlation": 0.5**0.5, ".horizon.weight": lambda shape: 1.0 / shape[-1]}
+ADDED |= dict.fromkeys((".coefficients.recursive", ".coefficients.direct", ".drift", ".diffusion"), 0)
+ADDED |= dict.fromkeys((".ladder.forecasts", ".ladder.score", ".ladder.count"), 0) | {".ladder.variance": 1.0}
+ADDED |= {
+    f"{where}.{name}": 0 for where in (".ladder.direct", ".direct") for name in ("rows", "gram", "moment", "weight")
+}
 
 _migrations: dict[str, Migration] = {}
 
@@ -398,7 +408,9 @@ def _checked(block: dict[str, Any], like: PyTree, where: str) -> Any:
     expected, structure = jax.tree_util.tree_flatten_with_path(like)
     named = {jax.tree_util.keystr(path): leaf for path, leaf in expected}
     later = ADDED.keys() & named.keys() - block.keys()
-    block |= {name: np.full(named[name].shape, ADDED[name], named[name].dtype) for name in later}
+    for name in later:
+        value, shape = ADDED[name], named[name].shape
+        block[name] = np.full(shape, value(shape) if callable(value) else value, named[name].dtype)
     if block.keys() != named.keys():
         missing, unknown = sorted(named.keys() - block.keys()), sorted(block.keys() - named.keys())
         raise DomainError(

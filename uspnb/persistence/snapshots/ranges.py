@@ -25,6 +25,7 @@ MAY_BE_UNKNOWN = frozenset(
     (
         *(".gate.proxy", ".score.residuals", ".roughness.whittle", ".charts.threshold", ".modes.quantile"),
         *(f".spectrum.{name}" for name in ("frequency", "power", "paley_wiener_integral")),
+        *(f".horizon.{name}" for name in ("past", "quantile", "mean", "scale", "half")),
     )
 )
 # In the units of the series, of which nothing is known.
@@ -34,6 +35,8 @@ IN_SERIES_UNITS = frozenset(
         *(f".forecast.{name}" for name in ("origin", "unit", "mean", "scale", "lower", "upper", "reference")),
         *(f".charts.{name}" for name in ("scale", "magnitude")),
         *(f".gate.{name}" for name in ("outlier_value", "proxy")),
+        *(f".horizon.{name}" for name in ("past", "mean", "scale", "half")),
+        ".frame.season.values",
     )
 )
 NOT_NEGATIVE = frozenset(
@@ -44,8 +47,11 @@ NOT_NEGATIVE = frozenset(
         *(".score.kernel_error", ".score.volatility_variance", ".score.slow_variance", ".roughness.deviation"),
         *(f".charts.{name}" for name in ("scale", "magnitude", "width", "wander", "up", "down", "threshold")),
         *(".modes.quantile", ".weight"),
+        *(f".horizon.{name}" for name in ("error", "correlation", "weight", "quantile", "scale", "half")),
     )
 )
+# Places on the time grid, below 0 before the first tick.
+PLACES = frozenset((".frame.season.place", ".horizon.place", ".horizon.made", ".horizon.rows"))
 # Of a kernel, by the last part of the leaf's name.
 NOT_NEGATIVE_IN_A_KERNEL = frozenset(
     (
@@ -123,14 +129,14 @@ class Bounds(NamedTuple):
         return "it must not be negative" if value < self.low == 0 else f"it must lie in [{-self.high:g}, {self.high:g}]"
 
 
-COUNTS = Bounds(0, MOST_COUNTED)
+COUNTS, WHOLE = Bounds(0, MOST_COUNTED), Bounds(-MOST_COUNTED, MOST_COUNTED)
 
 
 @functools.lru_cache(maxsize=2048)
 def _bounds_of(kernel: str, name: str, kind: str) -> Bounds | None:
     """What a leaf of a dtype's kind must hold, None where anything may stand there."""
     if kind == "i":
-        return None if name in NANOSECONDS else COUNTS  # any instant is one
+        return None if name in NANOSECONDS else WHOLE if name in PLACES else COUNTS  # any instant is one
     if kind != "f":
         return None
     if kernel:

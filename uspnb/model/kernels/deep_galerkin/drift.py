@@ -30,6 +30,8 @@ SLOPE_BOUNDS = (-0.92, 1.0)
 DRIFT_BOUND = 4.0
 # Of the moment equations: bound of the local slope, and steps of integration between two horizons.
 STEEPEST, MOST_PARTS = 8.0, 2
+# Steps ahead that are written out; more are a loop, which compiles faster.
+MOST_UNROLLED = 12
 DIFFUSION_BOUNDS = (1e-10, 8.0)
 
 
@@ -196,7 +198,7 @@ def moments_ahead(
     slope_of = jax.grad(force)
     bend_of = jax.grad(slope_of)
 
-    def forward(moments: tuple[Scalar, Scalar], span: float) -> tuple[Scalar, Scalar]:
+    def forward(moments: tuple[Scalar, Scalar], span: Scalar | float) -> tuple[Scalar, Scalar]:
         mean, variance = moments
         slope = jnp.clip(slope_of(mean), -STEEPEST, STEEPEST / 8.0)
         push = force(mean) + 0.5 * bend_of(mean) * variance
@@ -204,8 +206,17 @@ def moments_ahead(
         noise = jnp.dot(diffusion, diffusion_basis(mean)) * span * _mean_exponential(2.0 * slope * span)
         return mean_to, jnp.clip(jnp.exp(2.0 * slope * span) * variance + noise, 0.0, HALF_WIDTH**2)
 
+    gaps = np.diff(steps, prepend=0)
+    if len(steps) > MOST_UNROLLED:
+
+        def over(moments: tuple[Scalar, Scalar], gap: Scalar) -> tuple[tuple[Scalar, Scalar], tuple[Scalar, Scalar]]:
+            for _ in range(MOST_PARTS):
+                moments = forward(moments, gap / MOST_PARTS)
+            return moments, moments
+
+        return jax.lax.scan(over, (z, jnp.zeros(())), jnp.asarray(gaps, float))[1]
     moments, means, variances = (z, jnp.zeros(())), [], []
-    for gap in np.diff(steps, prepend=0):
+    for gap in gaps:
         parts = min(int(gap), MOST_PARTS)
         for _ in range(parts):
             moments = forward(moments, gap / parts)

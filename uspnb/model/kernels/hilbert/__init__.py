@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ....array_types import Array, Bool, Count, Float, Key, Scalar
+from ....array_types import Array, Bool, Count, Flag, Float, Key, Scalar
 from ....config.schema import PredictorConfig
 from ...cadence import on_stride, where_due
 from ..base import KernelInputs, KernelOutput
@@ -308,8 +308,8 @@ def _solve_where_due(config: PredictorConfig, state: HilbertState, ticks: Count)
     def ahead(nested: Float[Array, "order slow"], ridge: Scalar, *equations: Array) -> tuple[Array, ...]:
         if not config.ladder:
             return ()
-        recursive = recursive_coefficients(nested[fed_back], config.ladder)
-        return recursive, direct_coefficients(*equations[-3:], ridge)
+        gram, moment, weight = equations[-3:]
+        return recursive_coefficients(nested[fed_back], config.ladder), direct_coefficients(gram, moment, weight, ridge)
 
     def last(*arguments: Array) -> Coefficients:
         return Coefficients(*arguments[rest : rest + known])

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ....array_types import Array, Bool, Float, Scalar
+from ....array_types import Array, Bool, Count, Float, Scalar
 from ....config.schema import PredictorConfig
 from ..base import KernelInputs, along_ladder, slot_count
 from .seasonal import RATES, smoothed_ahead
@@ -27,6 +27,8 @@ ROW_BOUND, WAY_BOUND = 6.0, 1000.0
 LARGEST_COEFFICIENT = 1e3
 WALK, TREND = 3.0, 1.5
 OVERLAP = 8.0
+# Steps ahead that are written out; more are a loop, which compiles faster.
+MOST_UNROLLED = 12
 
 
 class DirectState(NamedTuple):
@@ -102,10 +104,18 @@ def recursive_coefficients(filters: Float[Array, "order k"], steps: tuple[int, .
         steps: ticks ahead, rising.
     """
 
-    def further(_: int, s: Float[Array, "order k"]) -> Float[Array, "order k"]:
+    def further(_: Count, s: Float[Array, "order k"]) -> Float[Array, "order k"]:
         moved = jnp.concatenate([s[:, :2], s[:, 3:], jnp.zeros_like(s[:, :1])], axis=1)
         return jnp.clip(filters * (1.0 + s[:, 1:2] + s[:, 2:3]) + moved, -LARGEST_COEFFICIENT, LARGEST_COEFFICIENT)
 
+    if len(steps) > MOST_UNROLLED:
+
+        def every(s: Float[Array, "order k"], _: None) -> tuple[Float[Array, "order k"], Float[Array, "order k"]]:
+            s = further(jnp.zeros((), jnp.int64), s)
+            return s, s
+
+        _, path = jax.lax.scan(every, jnp.zeros_like(filters), None, length=max(steps))
+        return jnp.moveaxis(path[np.array(steps) - 1], 0, 1)
     s, found = jnp.zeros_like(filters), []
     for gap in np.diff(steps, prepend=0):
         s = jax.lax.fori_loop(0, int(gap), further, s)
@@ -154,7 +164,7 @@ def direct_rows(
 def _learn_direct(
     state: DirectState, rows: Float[Array, "horizon k"], inputs: KernelInputs, ladder: tuple[int, ...]
 ) -> DirectState:
-    """Take in the outcomes that are due with a weight that bounds their influence, and put today's rows in their slots."""
+    """Take in the outcomes that are due, each with a weight that bounds its influence; today's rows wait."""
     due, bound = inputs.horizon, ROW_BOUND * np.sqrt(np.array(ladder, float))
     held = state.rows[due.slot]
     size = jnp.maximum(jnp.max(jnp.abs(held[:, 2:]), axis=1), jnp.abs(due.increment))
@@ -184,7 +194,17 @@ def ladder_learn(
     """
     state = _score_due(config, state, inputs, awake)
     rows = direct_rows(config, inputs, row, config.ladder)
-    return state._replace(direct=_learn_direct(state.direct, rows, inputs, config.ladder))
+    direct = state.direct
+    if config.season_slots:
+        # What was learned of other periods is nothing of these.
+        same = (np.arange(rows.shape[1]) < DIRECT_LAGS + 2) | ~inputs.season.begun
+        direct = DirectState(
+            jnp.where(same[None, :], direct.rows, 0.0),
+            jnp.where((same[:, None] & same[None, :])[None], direct.gram, 0.0),
+            jnp.where(same[None, :], direct.moment, 0.0),
+            direct.weight,
+        )
+    return state._replace(direct=_learn_direct(direct, rows, inputs, config.ladder))
 
 
 def ladder_step(

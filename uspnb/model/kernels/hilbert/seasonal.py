@@ -296,7 +296,7 @@ def _replayed(
 
 
 def smoothed_ahead(state: Smoothing, season: SeasonInputs, steps: tuple[int, ...]) -> Float[Array, "step rates"]:
-    """Increments to any number of ticks ahead by each smoothing [units of s_t]: level, indices, what is left of the error.
+    """Increments to any number of ticks ahead by each smoothing [units of s_t].
 
     Args:
         state: which has taken in the newest value.

@@ -1,0 +1,134 @@
+"""Tomorrow as a fan: intervals of every level over the ticks to come, what led there, and what then happened."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from ..errors import DomainError
+from .drawing import hv, line, panel
+from .style import FORECAST, OBSERVED, label, one_series, time_label
+
+BEHIND = 2
+PALE, DARK = 0.16, 0.34
+
+
+def fan_data(ds: xr.Dataset, at: Any = None, asset: Any = None, behind: int | None = None) -> pd.DataFrame:
+    """One row per tick: ticks ahead of the origin, time, observation, prediction and the ends of each level.
+
+    Args:
+        ds: of `backtest` or `history`, or of `forecast`, which has no observations.
+        at: the tick that the fan was made at, by its time or, on an axis of ticks, its number; the last where left out.
+        asset: which, of several.
+        behind: ticks before the origin that are shown; twice the longest horizon where left out.
+
+    Returns:
+        Rows of negative `ahead` are the past, 0 the origin; `attrs` has the levels, rising, whose ends are the columns
+        `lower_0`, `upper_0` and so on.
+
+    Raises:
+        DomainError: the run has no horizons, or no such tick.
+    """
+    if "prediction" in ds and ds["prediction"].dims == ("horizon",):
+        return _of_forecast(ds)
+    return _of_run(one_series(ds, asset), at, behind)
+
+
+def _of_forecast(ds: xr.Dataset) -> pd.DataFrame:
+    when = ds["valid_time"].values if "valid_time" in ds.coords else ds["horizon"].values
+    columns = {
+        "ahead": ds["horizon"].values,
+        "time": when,
+        "observation": np.nan,
+        "prediction": ds["prediction"].values,
+    }
+    frame = pd.DataFrame(columns)
+    levels = ds["level"].values
+    for k in range(len(levels)):
+        frame[f"lower_{k}"], frame[f"upper_{k}"] = ds["level_lower"].values[:, k], ds["level_upper"].values[:, k]
+    frame.attrs = {"ylabel": label(ds["prediction"], "value"), "xlabel": "time", "levels": levels.tolist()}
+    return frame
+
+
+def _of_run(ds: xr.Dataset, at: Any, behind: int | None) -> pd.DataFrame:
+    if "horizon_prediction" not in ds:
+        raise DomainError("this run has no horizons; make it with backtest(..., horizons=...) of this version")
+    row = ds.sizes["time"] - 1 if at is None else _row(ds, at)
+    ahead, level = ds["horizon"].values, float(ds.attrs["confidence_level"])
+    others = [float(one) for one in ds["level"].values]
+    origin = ds.isel(time=row)
+    levels = sorted([level, *others])
+    half = {level: 0.5 * (origin["horizon_upper"] - origin["horizon_lower"]).values}
+    half |= {one: origin["horizon_level_width"].values[:, k] for k, one in enumerate(others)}
+    mean, newest = origin["horizon_prediction"].values, float(origin["observation"])
+    before = BEHIND * int(ahead[-1]) if behind is None else behind
+    past = np.arange(max(0, row - before), min(ds.sizes["time"], row + int(ahead[-1]) + 1))
+    seen = pd.DataFrame({"ahead": past - row, "observation": ds["observation"].values[past]})
+    fan = pd.DataFrame({"ahead": np.concatenate([[0], ahead]), "prediction": np.concatenate([[newest], mean])})
+    for k, one in enumerate(levels):
+        width = np.concatenate([[0.0], half[one]])
+        fan[f"lower_{k}"], fan[f"upper_{k}"] = fan["prediction"] - width, fan["prediction"] + width
+        if one == level:
+            fan.loc[1:, f"lower_{k}"], fan.loc[1:, f"upper_{k}"] = (
+                origin["horizon_lower"].values,
+                origin["horizon_upper"].values,
+            )
+    frame = seen.merge(fan, on="ahead", how="outer").sort_values("ahead", ignore_index=True)
+    frame["time"] = _times(ds["time"].values, row + frame["ahead"].to_numpy())
+    frame.attrs = {"ylabel": label(ds["observation"], "value"), "xlabel": time_label(ds), "levels": levels}
+    return frame
+
+
+def _row(ds: xr.Dataset, at: Any) -> int:
+    times = ds["time"].to_index()
+    try:
+        wanted = pd.Timestamp(at) if isinstance(times, pd.DatetimeIndex) else at
+        if isinstance(times, pd.DatetimeIndex) and wanted.tz is not None:
+            wanted = wanted.tz_convert("UTC").tz_localize(None)
+        place = times.get_indexer([wanted], method="pad")[0]
+    except (TypeError, ValueError) as error:
+        raise DomainError(f"at = {at!r} is no time of this run ({error})") from error
+    if place < 0:
+        raise DomainError(f"at = {at!r} is before the first tick, {times[0]}")
+    return int(place)
+
+
+def _times(times: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Times of rows, those after the last as far apart as ticks usually are."""
+    inside = times[np.minimum(rows, len(times) - 1)]
+    steps = np.diff(times[-64:])
+    step = np.median(steps.astype(np.int64)) if len(steps) else 1
+    beyond = np.maximum(rows - (len(times) - 1), 0) * int(step)
+    return inside + (beyond.astype("timedelta64[ns]") if times.dtype.kind == "M" else beyond)
+
+
+def fan_plot(data: pd.DataFrame, theme: str = "light", height: int = 320) -> hv.Overlay:
+    """The figure of `fan_data`: wider levels are paler; what then happened is drawn over the fan."""
+    value = hv.Dimension("value", label=data.attrs["ylabel"])
+    ahead, levels = data[data["prediction"].notna()], data.attrs["levels"]
+    parts = []
+    for k, level in reversed(list(enumerate(levels))):
+        band = ahead[["time", f"lower_{k}", f"upper_{k}"]].dropna()
+        share = PALE + (DARK - PALE) * (len(levels) - 1 - k) / max(len(levels) - 1, 1)
+        parts.append(
+            hv.Area(
+                (band["time"], band[f"lower_{k}"], band[f"upper_{k}"]), "time", [value, "upper"], label=f"{level:.0%}"
+            ).opts(color=FORECAST, alpha=share, line_alpha=0, backend="bokeh")
+        )
+    seen = data[data["observation"].notna()]
+    if len(seen):
+        parts.append(line(seen["time"], seen["observation"], value, "observation", OBSERVED, 1.5))
+    parts.append(line(ahead["time"], ahead["prediction"], value, "forecast", FORECAST, 1.6))
+    return panel(
+        parts, theme, "Forecast of the next ticks", height, True, data.attrs["xlabel"], ylabel=data.attrs["ylabel"]
+    )
+
+
+def fan(
+    ds: xr.Dataset, at: Any = None, *, asset: Any = None, behind: int | None = None, theme: str = "light"
+) -> hv.Overlay:
+    """The fan that was made at a tick of a run, or of a forecast; arguments are those of `fan_data`."""
+    return fan_plot(fan_data(ds, at, asset, behind), theme)

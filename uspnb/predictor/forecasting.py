@@ -1,0 +1,185 @@
+"""Tomorrow from a state: the fan of the next ticks as a Dataset, joint paths of it, and probabilities on the way.
+
+The paths agree with the fan at every tick, and with one another as the errors of one origin do: their normal scores
+are a Markov chain with the correlations that were found from horizon to horizon.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from ..array_types import Float
+from ..config.schema import PredictorConfig
+from ..errors import DomainError
+from ..model.fields import INPUT_UNITS
+from ..model.orchestration.ahead import Fan, fan_ahead
+from ..model.orchestration.gate import grid_interval
+from ..model.packing import StateRows, state_of
+from ..model.programs import CPU_CODE, Program, joined
+from ..runtime.arguments import check_whole
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+MOST_PATHS = 100_000
+
+
+class Outlook(NamedTuple):
+    """A fan on the host, and when its ticks are to come.
+
+    Attributes:
+        fan: as of `fan_ahead`, NumPy leaves.
+        levels: coverages of its intervals, as of its last axis.
+        last_ns: timestamp of the newest tick [ns since 1970 UTC].
+        interval_ns: between two places of the time grid, 0 where it is not known.
+    """
+
+    fan: Fan
+    levels: Float[np.ndarray, "level"]
+    last_ns: int
+    interval_ns: float
+
+
+@functools.lru_cache(maxsize=16)
+def _program(steps: int) -> Program:
+    def run(static: PredictorConfig, knobs: Any, rows: StateRows) -> Any:
+        config, state = joined(static, knobs), state_of(rows)
+        started = state.gate.clock_started
+        return (
+            fan_ahead(config, state, steps),
+            state.gate.last_timestamp_ns * started,
+            grid_interval(config, state.gate),
+        )
+
+    return Program(run, CPU_CODE)
+
+
+def outlook(config: PredictorConfig, static: Any, knobs: Any, rows: StateRows, steps: int | None) -> Outlook:
+    """The fan of the next ticks.
+
+    Args:
+        config: settings.
+        static, knobs: its two parts, as programs take them.
+        rows: of a state.
+        steps: how many ticks, up to the longest horizon of the configuration, which is what is given where left out.
+
+    Raises:
+        DomainError: more than that, none, or the state has seen no tick.
+    """
+    import jax
+
+    longest = config.horizons[-1]
+    steps = longest if steps is None else check_whole("steps", steps, 1, unit="ticks")
+    if steps > max(longest, 1):
+        raise DomainError(
+            f"steps = {steps} is beyond the longest horizon, {longest} ticks, at which errors are scored; make the "
+            f"predictor with PredictorConfig(horizons=(..., {steps}))"
+        )
+    fan, last_ns, interval_ns = jax.device_get(_program(steps)(static, knobs, rows))
+    if not np.isfinite(fan.mean[0]):
+        raise DomainError("there is no forecast before the first tick; feed one, or call fit_history first")
+    levels = np.array([config.confidence_level, *config.interval_levels], float)
+    return Outlook(fan, levels, int(last_ns), float(interval_ns))
+
+
+def to_fan(found: Outlook, config: PredictorConfig, units: str = "", *, grid: bool = False) -> xr.Dataset:
+    """The outlook as a Dataset with dims `horizon` (ticks ahead), `level` and `kernel`.
+
+    Args:
+        found: from `outlook`.
+        config: settings.
+        units: of the series.
+        grid: whether its timestamps stand for no times; then `valid_time` is left out.
+    """
+    import xarray as xr
+
+    fan, unit = found.fan, units or INPUT_UNITS
+    half = fan.half
+    bound = np.maximum if config.support == "nonnegative" else lambda ends, _: ends
+    lower, upper = bound(fan.mean[:, None] - half, 0.0), bound(fan.mean[:, None] + half, 0.0)
+    order = np.argsort(found.levels)
+    in_units = {"units": unit}
+    variables = {
+        "prediction": ("horizon", fan.mean, in_units | {"long_name": "forecast"}),
+        "lower": ("horizon", lower[:, 0], in_units | {"long_name": "lower end of the interval"}),
+        "upper": ("horizon", upper[:, 0], in_units | {"long_name": "upper end of the interval"}),
+        "scale": ("horizon", fan.scale, in_units | {"long_name": "standard deviation of the forecast"}),
+        "level_lower": (("horizon", "level"), lower[:, order], in_units | {"long_name": "lower ends by level"}),
+        "level_upper": (("horizon", "level"), upper[:, order], in_units | {"long_name": "upper ends by level"}),
+        "weight": (("horizon", "kernel"), fan.weight, {"units": "1", "long_name": "weight of each kernel"}),
+        "kernel_prediction": (("horizon", "kernel"), fan.kernel_mean, in_units | {"long_name": "kernels' forecasts"}),
+    }
+    ahead = np.arange(1, len(fan.mean) + 1)
+    coordinates: dict[str, Any] = {
+        "horizon": ("horizon", ahead, {"long_name": "ticks ahead", "units": "tick"}),
+        "level": ("level", found.levels[order], {"long_name": "coverage of the interval", "units": "1"}),
+        "kernel": ("kernel", list(config.kernels), {"long_name": "kernel"}),
+    }
+    if found.interval_ns > 0 and not grid:
+        stamps = found.last_ns + np.round(ahead * found.interval_ns).astype(np.int64)
+        coordinates["valid_time"] = ("horizon", stamps.astype("datetime64[ns]"), {"long_name": "time (UTC)"})
+    attributes: dict[str, Any] = {"confidence_level": float(config.confidence_level), "title": "uspnb forecast"}
+    if found.last_ns and not grid:
+        attributes["made_at"] = str(np.datetime64(found.last_ns, "ns"))
+    return xr.Dataset(variables, coordinates, attributes)
+
+
+def simulated(found: Outlook, config: PredictorConfig, paths: Any, seed: Any) -> Float[np.ndarray, "path step"]:
+    """Joint paths of the next ticks [y].
+
+    The normal scores are z_1 ~ N(0, 1), z_h = r_h z_{h-1} + sqrt(1 - r_h^2) n; a score becomes an error by the inverse
+    of what makes errors scores, straight lines through the conformal quantiles.
+
+    Args:
+        found: from `outlook`.
+        config: settings.
+        paths: how many, 1 to 100,000.
+        seed: of the random draws, 0 or more.
+
+    Raises:
+        DomainError: no such number.
+    """
+    count = check_whole("paths", paths, 1, MOST_PATHS)
+    rng = np.random.default_rng(check_whole("seed", seed, 0))
+    fan, steps = found.fan, len(found.fan.mean)
+    scores = np.empty((count, steps))
+    scores[:, 0] = rng.standard_normal(count)
+    for h in range(1, steps):
+        r = float(np.clip(fan.correlation[h], 0.0, 1.0))
+        scores[:, h] = r * scores[:, h - 1] + np.sqrt(1.0 - r * r) * rng.standard_normal(count)
+    values = fan.mean + np.sign(scores) * error_of(np.abs(scores), found)
+    return np.maximum(values, 0.0) if config.support == "nonnegative" else values
+
+
+def error_of(score: Float[np.ndarray, "path step"], found: Outlook) -> Float[np.ndarray, "path step"]:
+    """|error| of a normal score, 0 or more: straight lines through the half-widths, in proportion beyond [y]."""
+    from scipy.special import ndtri
+
+    normal = np.concatenate([[0.0], np.sort(ndtri(0.5 + 0.5 * found.levels))])
+    widths = np.concatenate([np.zeros((len(found.fan.mean), 1)), np.sort(found.fan.half, axis=1)], axis=1)
+    columns = [
+        np.interp(score[:, h], normal, widths[h]) * np.maximum(score[:, h] / normal[-1], 1.0)
+        for h in range(score.shape[1])
+    ]
+    return np.stack(columns, axis=1)
+
+
+def crossing_probability(paths: Float[np.ndarray, "path step"], above: Any, below: Any) -> float:
+    """Share of the paths that are above one value, or below another, at one of their ticks at least.
+
+    Raises:
+        DomainError: neither bound, or one that is no finite number.
+    """
+    crossed = np.zeros(len(paths), bool)
+    if above is None and below is None:
+        raise DomainError("give probability a bound: above=x, below=x or both")
+    for name, bound, side in (("above", above, np.greater), ("below", below, np.less)):
+        if bound is None:
+            continue
+        if not np.isscalar(bound) or not np.isreal(bound) or not np.isfinite(float(bound)):
+            raise DomainError(f"{name} = {bound!r} is not a finite number")
+        crossed |= side(paths, float(bound)).any(axis=1)
+    return float(crossed.mean())
