@@ -19,6 +19,7 @@ from ..array_types import Array, Count, Float, Key
 from ..config.schema import DEFAULTS, STATIC_FIELDS, TRACED_FIELDS, PredictorConfig
 from ..errors import DomainError
 from ..runtime import platform
+from .kernels.registry import kernel_entries
 from .orchestration.step import initialize_state, orchestrate_step, orchestrate_step_batch
 from .packing import Layout, StateRows, layout_for, pack, state_of, state_rows
 from .records import Observation
@@ -151,6 +152,8 @@ def run_batch(
     def run(states: PredictorState, ticks: Observation) -> tuple[PredictorState, Array]:
         return _loop(advance, result_layout(static).width, states, ticks, count)
 
+    if any(entry.across for entry in kernel_entries(static)):
+        return run(states, ticks)  # a block is not all of the series
     return _in_blocks(run, result_layout(static).width, states, ticks)
 
 
