@@ -15,7 +15,9 @@ import pandas as pd
 import pytest
 import xarray as xr
 from distributed import Client
+from own_kernel import SMALL, Mean, registered
 
+import uspnb
 from uspnb import PredictorConfig, backtest, backtest_many
 from uspnb.errors import DomainError, PartialResultError
 
@@ -51,6 +53,16 @@ def test_each_dataset_is_that_of_its_series_alone(where: str, request: pytest.Fi
     assert list(datasets) == list(series)
     for name, one in series.items():
         xr.testing.assert_identical(datasets[name], backtest(one, CONFIG))
+
+
+def test_workers_know_a_kernel_of_an_importable_module_and_one_of_a_cell_is_refused(two_workers: Client) -> None:
+    config = PredictorConfig(kernels=("ito_levy", "mine"), **SMALL)
+    with registered():
+        there = backtest_many({"short": SHORT}, config, client=two_workers)["short"]
+        xr.testing.assert_identical(there, backtest(SHORT, config))
+        uspnb.register_kernel("mine", type("Cell", (Mean,), {"__module__": "__main__"}))
+        with pytest.raises(DomainError, match="worker of the cluster cannot import the registered kernel mine"):
+            backtest_many({"short": SHORT}, config, client=two_workers)
 
 
 def test_a_collection_is_a_dict_a_list_or_a_table(measured: Callable[[Any], None]) -> None:

@@ -19,6 +19,8 @@ from ..array_types import Array, Bool, Count, Flag, Float, Key
 from ..config.schema import DEFAULTS, STATIC_FIELDS, TRACED_FIELDS, PredictorConfig
 from ..errors import DomainError
 from ..runtime import platform
+from .kernels.common_movement import AXIS
+from .kernels.registry import kernel_entries
 from .orchestration.step import initialize_state, step_on_grid
 from .packing import Layout, StateRows, layout_for, pack, state_of, state_rows
 from .records import Observation
@@ -145,12 +147,14 @@ def run_batch(
     config = joined(static, knobs)
 
     def advance(states: PredictorState, tick: Observation) -> tuple[PredictorState, Array, Array]:
-        new, results, arrived = jax.vmap(step_on_grid, in_axes=(None, 0, 0))(config, states, tick)
+        new, results, arrived = jax.vmap(step_on_grid, in_axes=(None, 0, 0), axis_name=AXIS)(config, states, tick)
         return new, jax.vmap(pack)(results), arrived
 
     def run(states: PredictorState, ticks: Observation) -> tuple[PredictorState, Array]:
         return _loop(advance, result_layout(static).width, states, ticks, count)
 
+    if any(entry.across for entry in kernel_entries(static)):
+        return run(states, ticks)  # a block is not all of the series
     return _in_blocks(run, result_layout(static).width, states, ticks)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from ..config.schema import PredictorConfig
 from ..data.axis import late_note
 from ..errors import ConfigError, DomainError, OrderWarning, PartialResultError
+from ..model.kernels.registry import packed_kernels, register_packed
 from ..model.packing import unpack
 from ..runtime.cluster import Client, Outcome, alone, checked_client, outcomes
 from .functional import FunctionalPredictor, observations, scan_chunks
@@ -147,7 +148,7 @@ def backtest_many(
 
     Raises:
         DomainError: an empty collection, a single series, two of one name, or a series that cannot be used, before
-            any is run; a client that cannot be used.
+            any is run; a client that cannot be used; a kernel that its workers cannot import.
         PartialResultError: some series failed; its `results` are of those that did not, which all ran to their end.
         UspnbError: the Dask cluster was lost.
     """
@@ -186,9 +187,16 @@ def _here(calls: list[tuple[Any, PredictorConfig]], ended: Callable[[int], None]
 
 
 def _there(client: Client, calls: list[tuple[Any, PredictorConfig]], ended: Callable[[int], None]) -> list[Outcome]:
-    results = outcomes(client, _replayed, calls, ended)
+    kernels = packed_kernels(calls[0][1].kernels, "a worker of the cluster", "leave the client out")
+    sent = [(kernels, _replayed, *call) for call in calls]
+    results = outcomes(client, _with_kernels, sent, ended)
     # Whoever else died on that worker, this one is tried once more with nothing beside it.
-    return [alone(client, _replayed, call) if one.killed else one for call, one in zip(calls, results, strict=True)]
+    return [alone(client, _with_kernels, one) if was.killed else was for one, was in zip(sent, results, strict=True)]
+
+
+def _with_kernels(kernels: str, work: Callable[..., Any], *arguments: Any) -> Any:
+    register_packed(kernels)
+    return work(*arguments)
 
 
 def _replayed(series: Any, config: PredictorConfig) -> xr.Dataset:

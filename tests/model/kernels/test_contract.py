@@ -9,12 +9,12 @@ import pytest
 
 from uspnb.config.schema import PredictorConfig
 from uspnb.model.kernels.base import KernelInputs, KernelOutput
-from uspnb.model.kernels.registry import KERNEL_NAMES, kernel_entry
+from uspnb.model.kernels.registry import COMMON, KERNEL_NAMES, kernel_entry
 from uspnb.testing import DEMANDS, Demand, check_kernel
 
 
 @pytest.mark.parametrize("demand", DEMANDS, ids=lambda demand: demand.__name__)
-@pytest.mark.parametrize("name", KERNEL_NAMES)
+@pytest.mark.parametrize("name", [*KERNEL_NAMES, COMMON])
 def test_a_kernel_meets_a_demand(name: str, demand: Demand) -> None:
     demand(kernel_entry(name).kernel, PredictorConfig())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import time
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from ...array_types import Float
 from ...config.schema import PredictorConfig
 from ...data.times import timestamp_to_ns
 from ...errors import DomainError, shown
+from ...model.kernels.registry import COMMON
 from ...persistence.stores import Store, open_store
 from ...persistence.stores.state_layout import StateLayout
 from ...predictor.functional import FunctionalPredictor
@@ -71,6 +73,8 @@ class Fleet(Control):
             `uspnb.persistence.stores.open_store` takes.
         client: of a Dask cluster, ``distributed.Client``, whose workers compute in place of this machine's processes;
             what a lost worker computed goes on elsewhere, with the same results.
+        shared: whether every asset is offered the others' common movement, by the kernel `common_movement`.  Assets
+            know of those in their lane: of all where there are fewer than 200, else of up to 256 that stand together.
 
     Raises:
         DomainError: a source, numbers, a store or a client that cannot be used, or `workers` beside a client.
@@ -96,12 +100,15 @@ class Fleet(Control):
         snapshots: bool = False,
         store: Store | str | os.PathLike[str] | None = None,
         client: Any = None,
+        shared: bool = False,
     ) -> None:
         from .tables import FleetTally
 
         limit = check_whole("ring", ring, SMALLEST_RING, LARGEST_RING, unit="ticks")
         processes = None if workers is None else check_whole("workers", workers, 1, unit="processes")
         pace = check_speed(speed)
+        if shared:
+            config = _with_common_movement(PredictorConfig() if config is None else config)
         if client is not None and processes is not None:
             raise DomainError(
                 f"workers = {processes} is for this machine's processes, and the client's cluster has workers of its "
@@ -303,6 +310,10 @@ class Fleet(Control):
             not labels.grid,
             self.config.kernels,
         )
+
+
+def _with_common_movement(config: PredictorConfig) -> PredictorConfig:
+    return config if COMMON in config.kernels else dataclasses.replace(config, kernels=(*config.kernels, COMMON))
 
 
 def _checkpoints(computation: FleetComputation) -> Checkpoints:

@@ -34,7 +34,7 @@ from ...array_types import Array, Scalar
 from ...config.load import add_check
 from ...config.schema import DEFAULTS, PredictorConfig
 from ...errors import ConfigError, DomainError
-from . import deep_galerkin, hilbert, ito_levy, log_signature
+from . import common_movement, deep_galerkin, hilbert, ito_levy, log_signature
 from .base import Kernel, KernelOutput
 
 ENTRY_POINTS = "uspnb.kernels"
@@ -57,6 +57,7 @@ class KernelEntry:
         meaning: settings that change what its state means without changing a shape.
         sheds: whether load shedding may lower its depth; then it has `truncate_depth(config, state, depth) -> state`.
         check: raises ConfigError where a configuration asks this kernel for what does not exist.
+        across: whether it looks at the other series of its batch, which is then stepped as a whole.
         training: module whose `train_trunk` trains the kernel's network anew; "" where it has none.
     """
 
@@ -71,6 +72,7 @@ class KernelEntry:
     meaning: tuple[str, ...] = ()
     sheds: bool = False
     check: Callable[[PredictorConfig], None] | None = None
+    across: bool = False
     training: str = ""
 
 
@@ -118,7 +120,10 @@ _SEEDS = (
         sheds=True,
     ),
 )
-_entries: dict[str, KernelEntry] = {entry.name: entry for entry in _SEEDS}
+# What a fleet of `shared=True` adds to them.
+COMMON = "common_movement"
+_OURS = (*_SEEDS, KernelEntry(COMMON, common_movement, "common movement", "#8c6bb1", across=True))
+_entries: dict[str, KernelEntry] = {entry.name: entry for entry in _OURS}
 
 
 def register_kernel(
@@ -140,11 +145,11 @@ def register_kernel(
         robust: whether an emergency may give it all weight.
 
     Raises:
-        DomainError: no name, one of the seeds' four, a colour of another form, or no `init` and `step`.
+        DomainError: no name, one of the package's own, a colour of another form, or no `init` and `step`.
     """
     if not (isinstance(name, str) and name.isidentifier() and name.isascii()):
         raise DomainError(f"name = {name!r} is no name of letters, digits and underscores")
-    if any(name == entry.name for entry in _SEEDS):
+    if any(name == entry.name for entry in _OURS):
         raise DomainError(f"{name!r} is one of the package's own kernels; give yours another name")
     if colour is not None and not re.fullmatch("#[0-9a-fA-F]{6}", colour):
         raise DomainError(f"colour = {colour!r} is not of the form '#rrggbb'")

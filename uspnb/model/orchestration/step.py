@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from ...array_types import Array, Bool, Flag, Float, Key, Scalar
 from ...config.schema import PredictorConfig
 from ..kernels.base import HorizonInputs, KernelInputs, KernelOutput
+from ..kernels.common_movement import AXIS
 from ..kernels.guard import guarded_init, guarded_step, without_failed
 from ..kernels.registry import added_kernels, kernel_entries, reference_of, robust_place, telemetry_of
 from ..records import Observation, PredictionResult
@@ -111,7 +112,7 @@ def orchestrate_step_batch(
     config: PredictorConfig, states: PredictorState, ticks: Observation
 ) -> tuple[PredictorState, PredictionResult]:
     """`orchestrate_step` over a leading axis of series, the whole gate included."""
-    return jax.vmap(orchestrate_step, in_axes=(None, 0, 0))(config, states, ticks)
+    return jax.vmap(orchestrate_step, in_axes=(None, 0, 0), axis_name=AXIS)(config, states, ticks)
 
 
 def _advance(
