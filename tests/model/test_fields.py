@@ -32,7 +32,8 @@ next_prediction next_lower next_upper next_mode observation accepted z_score pre
 kernel_prediction:kernel kernel_scale:kernel rejected imputed not_finite outlier out_of_order stale sparse frozen
 released
 reference_residual chart_statistic:chart chart_threshold:chart cusum_up cusum_down cusum_drift adaptive_threshold
-alarm alarm_chart onset_ago in_grace kurtosis holder_exponent holder_valid fractal_dimension whittle_exponent jump
+alarm alarm_chart onset_ago in_grace anomaly_score anomaly
+kurtosis holder_exponent holder_valid fractal_dimension whittle_exponent jump
 stationary koopman_frequency:mode koopman_power:mode paley_wiener_integral drift quadratic_variation jump_share
 weight:kernel target_weight:kernel free_energy free_energy_before transport_cost transport_plan:kernel:kernel
 sinkhorn_epsilon sinkhorn_converged sinkhorn_error learning_rate entropy_window volatility clipped:kernel
@@ -41,10 +42,11 @@ stiffness_low stiffness_high solver jump_intensity degraded emergency operating_
 """)
 # The order of a telemetry log: flags, counts, numbers.
 RECORD = words("""
-accepted rejected imputed not_finite outlier out_of_order stale sparse frozen released alarm in_grace holder_valid
-jump
+accepted rejected imputed not_finite outlier out_of_order stale sparse frozen released alarm in_grace anomaly
+holder_valid jump
 stationary sinkhorn_converged clipped mode_collapse_warning degraded emergency alarm_chart onset_ago solver
 operating_mode ticks z_score chart_statistic chart_threshold cusum_up cusum_down cusum_drift adaptive_threshold
+anomaly_score
 kurtosis holder_exponent fractal_dimension whittle_exponent paley_wiener_integral drift quadratic_variation
 jump_share weight target_weight free_energy free_energy_before transport_cost sinkhorn_epsilon sinkhorn_error
 learning_rate entropy_window volatility dgm_entropy dgm_expected_entropy distance_to_collapse entropy_ratio
@@ -53,7 +55,8 @@ pde_residual stiffness stiffness_low stiffness_high jump_intensity
 FLEET_KEEPS = words("""
 observation accepted prediction lower upper kernel_prediction rejected imputed not_finite outlier out_of_order stale
 sparse
-frozen released chart_statistic chart_threshold alarm alarm_chart onset_ago in_grace holder_exponent holder_valid
+frozen released chart_statistic chart_threshold alarm alarm_chart onset_ago in_grace anomaly
+holder_exponent holder_valid
 weight target_weight volatility learning_rate mode_collapse_warning degraded emergency operating_mode ticks
 next_prediction next_lower next_upper next_mode
 """)
@@ -73,7 +76,7 @@ def test_a_packed_row_has_the_columns_that_archives_have() -> None:
         width = int(np.prod([SIZES[dim] for dim in dims], dtype=int))
         assert columns[name] == slice(at, at + width), name
         at += width
-    assert list(columns) == [entry.partition(":")[0] for entry in ROW] and at == layout.width == 117
+    assert list(columns) == [entry.partition(":")[0] for entry in ROW] and at == layout.width == 119
 
 
 def test_a_logged_record_has_the_fields_that_logs_have() -> None:

@@ -211,6 +211,7 @@ class ModeState(NamedTuple):
         stale: whether ticks count as stale (with hysteresis).
         low_entropy_run: ticks in a row with an entropy below the collapse threshold.
         quantile: conformal quantile of |residual| / scale, NaN before the first accepted tick.
+        anomaly_rest: ticks left in which no further anomaly is flagged.
     """
 
     degraded: Flag
@@ -218,6 +219,7 @@ class ModeState(NamedTuple):
     stale: Flag
     low_entropy_run: Count
     quantile: Scalar
+    anomaly_rest: Count
 
 
 @jax.tree_util.register_pytree_with_keys_class
@@ -393,7 +395,7 @@ def empty_state(config: PredictorConfig, key: Key, kernels: KernelStates) -> Pre
             jnp.full(config.koopman_top_k, jnp.nan, float),
             jnp.full((), jnp.nan, float),
         ),
-        modes=ModeState(no(), none(), no(), none(), jnp.full((), jnp.nan, float)),
+        modes=ModeState(no(), none(), no(), none(), jnp.full((), jnp.nan, float), none()),
         weight=per_kernel(1.0 / len(kernels)),
         kernels=kernels,
     )

@@ -18,8 +18,16 @@ from .frame import bridge, hold_scales, push, season_inputs
 from .gate import Verdict, inspect, skipped_slots
 from .identify import identify
 from .jko import clip_forecasts, fuse_kernel_outputs, mixture_scale
-from .modes import choose_weights, operating_mode, update_degraded, watch_entropy
-from .scoring import Residuals, kernel_confidences, kurtosis, score_forecasts, track_quantile, update_scores
+from .modes import choose_weights, operating_mode, update_degraded, watch_anomalies, watch_entropy
+from .scoring import (
+    Residuals,
+    anomaly_score,
+    kernel_confidences,
+    kurtosis,
+    score_forecasts,
+    track_quantile,
+    update_scores,
+)
 from .sinkhorn import compute_sinkhorn_epsilon
 
 PATH_BOUND = 1e6
@@ -71,7 +79,11 @@ def orchestrate_step(
     advanced, outcome = _advance(config, judged, tick, verdict)
     new = jax.tree.map(lambda a, b: jnp.where(verdict.accepted | verdict.imputed, a, b), advanced, judged)
     mode = operating_mode(new.modes.degraded, new.roughness.emergency)
-    return new, emit(state, new, tick, verdict, outcome, mode)
+    # What is refused for its distance is as anomalous as can be.
+    score = jnp.where(verdict.outlier, 1.0, outcome.anomaly_score)
+    rest, anomaly = watch_anomalies(config, state.modes.anomaly_rest, score)
+    new = new._replace(modes=new.modes._replace(anomaly_rest=rest))
+    return new, emit(state, new, tick, verdict, outcome._replace(anomaly_score=score), mode, anomaly)
 
 
 def step_on_grid(
@@ -112,6 +124,7 @@ def _advance(
     usual = counted & ~verdict.gap
     score = update_scores(config, state.score, residuals, usual)
     tails = kurtosis(score.residuals, score.scored)
+    anomalous = anomaly_score(state.score, residuals, verdict.bridged)
     quantile = track_quantile(state.modes.quantile, residuals.fused, state.forecast.scale, config, counted)
     charts, alarm = update_charts(
         config,
@@ -200,6 +213,7 @@ def _advance(
     outcome = Outcome(
         residuals=residuals,
         alarm=alarm,
+        anomaly_score=anomalous,
         kurtosis=tails,
         character=character,
         fusion=fusion,
