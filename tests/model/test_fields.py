@@ -32,7 +32,8 @@ next_prediction next_lower next_upper next_mode observation accepted z_score pre
 kernel_prediction:kernel kernel_scale:kernel rejected imputed not_finite outlier out_of_order stale sparse frozen
 released
 reference_residual chart_statistic:chart chart_threshold:chart cusum_up cusum_down cusum_drift adaptive_threshold
-alarm alarm_chart onset_ago in_grace kurtosis holder_exponent holder_valid fractal_dimension whittle_exponent jump
+alarm alarm_chart onset_ago in_grace anomaly_score anomaly
+kurtosis holder_exponent holder_valid fractal_dimension whittle_exponent jump
 stationary koopman_frequency:mode koopman_power:mode paley_wiener_integral drift quadratic_variation jump_share
 weight:kernel target_weight:kernel free_energy free_energy_before transport_cost transport_plan:kernel:kernel
 sinkhorn_epsilon sinkhorn_converged sinkhorn_error learning_rate entropy_window volatility clipped:kernel
@@ -41,9 +42,11 @@ pde_residual stiffness stiffness_low stiffness_high solver jump_intensity degrad
 """)
 # The order of a telemetry log: flags, counts, numbers.
 RECORD = words("""
-accepted rejected imputed not_finite outlier out_of_order stale sparse frozen released alarm in_grace holder_valid jump
+accepted rejected imputed not_finite outlier out_of_order stale sparse frozen released alarm in_grace anomaly
+holder_valid jump
 stationary sinkhorn_converged clipped kernel_failed mode_collapse_warning degraded emergency alarm_chart onset_ago
 solver operating_mode ticks z_score chart_statistic chart_threshold cusum_up cusum_down cusum_drift adaptive_threshold
+anomaly_score
 kurtosis holder_exponent fractal_dimension whittle_exponent paley_wiener_integral drift quadratic_variation
 jump_share weight target_weight free_energy free_energy_before transport_cost sinkhorn_epsilon sinkhorn_error
 learning_rate entropy_window volatility dgm_entropy dgm_expected_entropy distance_to_collapse entropy_ratio
@@ -52,7 +55,8 @@ pde_residual stiffness stiffness_low stiffness_high jump_intensity
 FLEET_KEEPS = words("""
 observation accepted prediction lower upper kernel_prediction rejected imputed not_finite outlier out_of_order stale
 sparse
-frozen released chart_statistic chart_threshold alarm alarm_chart onset_ago in_grace holder_exponent holder_valid
+frozen released chart_statistic chart_threshold alarm alarm_chart onset_ago in_grace anomaly
+holder_exponent holder_valid
 weight target_weight volatility learning_rate mode_collapse_warning degraded emergency operating_mode ticks
 next_prediction next_lower next_upper next_mode
 """)

@@ -27,7 +27,17 @@ def render(figure) -> str:
 
 def test_forecast_data_has_alarms_and_their_onsets(run):
     data: Any = plots.forecast_data(run)
-    assert list(data) == ["time", "observation", "prediction", "lower", "upper", "alarm", "onset_time", "imputed"]
+    assert list(data) == [
+        "time",
+        "observation",
+        "prediction",
+        "lower",
+        "upper",
+        "alarm",
+        "onset_time",
+        "imputed",
+        "anomaly",
+    ]
     alarms = data[data["alarm"]]
     assert len(alarms) == 2
     np.testing.assert_array_equal(alarms["onset_time"].to_numpy(), run["time"].values[[388, 688]])
@@ -44,6 +54,10 @@ def test_imputed_ticks_have_a_mark_at_their_forecast_where_there_are_any(run):
     marks = next(part for part in figure if part.label == "imputed")
     np.testing.assert_array_equal(marks.dimension_values(1), run["prediction"].values[[40, 41]])
     assert "in the place of 2 of them" in summary_rows(holed)["refused by the gate"]
+    holed["anomaly"] = holed["imputed"]
+    marks = next(part for part in plots.forecast_plot(plots.forecast_data(holed)) if part.label == "anomaly")
+    np.testing.assert_array_equal(marks.dimension_values(1), run["observation"].values[[40, 41]])
+    assert summary_rows(holed)["anomalies"] == "2"
     assert "in the place" not in summary_rows(run)["refused by the gate"]
 
 

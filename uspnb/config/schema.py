@@ -159,6 +159,8 @@ class PredictorConfig:
     frozen_signal_min_steps: int = _declare(5, "structural", "equal values in a row that make a frozen signal", unit="ticks", low=3, high=64)
     frozen_signal_strict: bool = _declare(False, "structural", "whether equal values freeze even where the history makes them likely")
 
+    anomaly_level: float = _declare(0.999, "sensitivity", "anomaly score above which a tick is flagged: one minus the probability of so large a residual", low=0.5, high=1.0, added=True)
+    anomaly_refractory: int = _declare(48, "sensitivity", "ticks after an anomaly in which no further one is flagged", unit="ticks", low=0, high=10_000, added=True)
     besov_cone_c: float = _declare(1.5, "sensitivity", "half-width of the cone of influence, in scales, in which maxima are linked", low=0.5, high=5.0, search=Search("fast", 1.0, 3.0))
     cusum_k: float = _declare(0.5, "sensitivity", "slack of the mean chart", unit="scale", low=0.05, high=2.0, search=Search("fast", 0.1, 1.0))
     cusum_h: float = _declare(5.0, "sensitivity", "threshold of the charts where `cusum_target_arl` is 0", unit="scale", low=1.0, high=50.0, search=Search("deep", 2.0, 10.0))

@@ -16,6 +16,7 @@ import numpy as np
 
 from ..array_types import Float
 from ..config.schema import PredictorConfig
+from ..data.times import timestamp_to_ns
 from ..errors import DomainError
 from ..persistence.snapshots import Loaded, SnapshotFolder, SnapshotStatus, Where, Written, load_state
 from ..runtime.arguments import (
@@ -209,6 +210,35 @@ class Control:
         if checkpoints.keys() != {(track.number, track.source_number) for track in self._worker.tracks}:
             raise DomainError(f"mark {label!r} belongs to another session or another source of this one")
         self._send(lambda track: track.restore(label, checkpoints[track.number, track.source_number]))
+
+    def correct(self, time: Any, value: Any) -> None:
+        """Give a tick of the past its value, which came late or was wrong.
+
+        All ticks since are computed anew from the nearest state before it, at full speed and before any new one, with
+        the settings and the times of processing that they had: history and state are, bit for bit, those of a run that
+        had the value from the start.  Marks after the tick are dropped; what was logged or written elsewhere stays.
+
+        Args:
+            time: of the tick, as `feed` takes it; its number where the series has no times.
+            value: y [input units].
+
+        Raises:
+            DomainError: no tick has that time, it is older than the oldest state that is kept, the value is not finite,
+                or the engine takes no corrections (a fleet or a service).
+        """
+        self._refuse_closed()
+        if len(self._worker.tracks) > 1 or self._only.assets is not None or not self._only.timeline.correctable:
+            raise DomainError(
+                f"a {self._noun} takes no corrections: it keeps no earlier states; run the series in a "
+                "uspnb.Session, or correct it in the source and replay it"
+            )
+        number = check_number("value", value, remedy="a correction is a finite number; feed a missing one as NaN")
+        track = self._only
+        tick, stamp = _found(track, time)
+        marks = self._shared.marks
+        for label in [mark.label for mark in marks.values() if mark.tick > tick]:
+            del marks[label]
+        self._put(lambda: track.correct(tick, stamp, number))
 
     def configure(self, **settings: Any) -> None:
         """Change traced settings from the next tick on, without a recompilation.
@@ -617,6 +647,37 @@ class Control:
             "settings": self.settings_code(),
         }
         return pairs_table(f"uspnb {self._noun.title()}", rows)
+
+
+def _found(track: Track, time: Any) -> tuple[int, int]:
+    """Number and timestamp of the tick of a time, the last one where several have it.
+
+    Raises:
+        DomainError: there is none, or it is too old to be corrected.
+    """
+    timeline, recording = track.timeline, track.timeline.recording
+    oldest, ticks = max(track.base, timeline.checkpoints.first), timeline.ticks
+    if track.labels.grid:
+        tick = check_whole("time", time, 0, unit="ticks", remedy="the series has no times: give the number of a tick")
+        stamp = track.stamp_of(tick)
+    else:
+        stamp = timestamp_to_ns(time)
+        first, _, stamps = recording.newest(0, ticks, (slice(0, 0),))
+        if first > recording.oldest and not (stamps == stamp).any():
+            first, (_, stamps) = recording.oldest, recording.read(recording.oldest, first, (slice(0, 0),))
+        places = np.flatnonzero(stamps == stamp)
+        tick = first + int(places[-1]) if places.size else ticks
+    if stamp is None or tick >= ticks:
+        raise DomainError(
+            f"time = {time!r} is that of no tick; there are {ticks:,}, and a value for a time without a row cannot "
+            "be put between them: give the time of a tick, or feed a row of NaN where a value is still to come"
+        )
+    if tick < oldest:
+        raise DomainError(
+            f"time = {time!r} is tick {tick:,}, older than the oldest state that is kept, of tick {oldest:,}; replay "
+            "the corrected series from its source, or keep more with Session(ring=...)"
+        )
+    return tick, stamp
 
 
 def named(series: tuple[Any, ...]) -> str:

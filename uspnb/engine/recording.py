@@ -56,6 +56,12 @@ class Ring:
         self.count += coming
         self.first = max(self.first, self.count - capacity)
 
+    def write(self, start: int, rows: Float[np.ndarray, "time *shape"]) -> None:
+        """Put other rows in the place of those from number `start` on that are here."""
+        begin = max(self.first, start)
+        places = np.arange(begin, start + len(rows)) % len(self._rows)
+        self._rows[places] = rows[begin - start :]
+
     def cut(self, count: int) -> None:
         """Forget the rows from number `count` on."""
         self.count, self.first = count, min(self.first, count)
@@ -199,6 +205,20 @@ class Recording:
         with self._disk, self._lock:
             self._ring.cut(count)
             self.spilled, self.begin = min(self.spilled, count), min(self.begin, count)
+            self.revision += 1
+
+    def replace(self, start: int, rows: Float[np.ndarray, "time *shape"], stamps: Int[np.ndarray, "time"]) -> None:
+        """Put other rows in the place of those of the ticks from `start` on, on disk and in memory.
+
+        Raises:
+            OSError: the disk does not take them.
+        """
+        stored = min(max(self.spilled - start, 0), len(rows))
+        if stored and self._archive is not None:
+            with self._disk:
+                self._archive.write(start, rows[:stored], stamps[:stored])
+        with self._lock:
+            self._ring.write(start, rows)
             self.revision += 1
 
     def refill(self, rows: Float[np.ndarray, "time *shape"], stamps: Int[np.ndarray, "time"]) -> None:

@@ -99,7 +99,7 @@ class Session(Control):
         try:
             names = names_of_columns(computation.columns, computation.layout.width)
             folder = ArchiveFolder(archive, tuple(names))
-            timeline = Timeline(computation, Recording(limit, computation.shape, folder))
+            timeline = Timeline(computation, Recording(limit, computation.shape, folder), correctable=limit)
             options = TrackOptions(
                 speed=pace,
                 silence_s=silence,

@@ -16,12 +16,14 @@ from ..config.schema import PredictorConfig
 from ..model.records import CHART_NAMES
 from ..sources import Ticks
 from .computation import Computation
-from .recording import Recording
+from .recording import Recording, Ring
 
 if TYPE_CHECKING:
     import pandas as pd
 
 MOST_CHECKPOINTS = 128
+# Of a source that gives no tick twice: its newest ticks, and states along them, for corrections.
+LIVE_CHECKPOINTS = 8
 FIRST_STRIDE = 512
 MOST_CHANGES = 1000
 MOST_ALARMS = 10_000
@@ -130,6 +132,12 @@ class Checkpoints:
         if len(self._checkpoints) > self.most:
             self._checkpoints = self._checkpoints[::2]
             self.stride *= 2
+
+    def offer_newest(self, checkpoint: Checkpoint, stride: int, since: int) -> None:
+        """Keep it if it is so far from the last one, and none of before tick `since`."""
+        if not self._checkpoints or checkpoint.tick - self._checkpoints[-1].tick >= stride:
+            self._checkpoints.append(checkpoint)
+            self._checkpoints = [one for one in self._checkpoints if one.tick >= since]
 
     def before(self, tick: int) -> Checkpoint:
         """The latest one at or before a tick; there must be one."""
@@ -251,6 +259,46 @@ class AlarmLog:
         return pd.DataFrame(columns)
 
 
+class Past:
+    """The newest ticks of a source that gives none twice, as they were processed.
+
+    Args:
+        limit: ticks.
+        begin: number of the first.
+    """
+
+    def __init__(self, limit: int, begin: int) -> None:
+        self._ring = Ring(limit, 3, begin)
+
+    @property
+    def first(self) -> int:
+        """The oldest tick that is here."""
+        return self._ring.first
+
+    def append(self, ticks: Ticks, now_ns: Int[np.ndarray, "time"]) -> None:
+        """Add ticks with their times of processing."""
+        # A time of processing has more digits than a float64: its bits are kept.
+        bits = np.ascontiguousarray(now_ns, np.int64).view(np.float64)
+        self._ring.append(np.stack([ticks.values, ticks.proxies, bits], axis=1), ticks.stamps_ns)
+
+    def read(self, start: int, stop: int) -> tuple[Ticks, Int[np.ndarray, "time"]]:
+        """Ticks start..stop, which are here, and their times of processing."""
+        rows, stamps = self._ring.read(start, stop)
+        values, proxies, bits = np.ascontiguousarray(rows.T)
+        return Ticks(values, stamps, proxies), bits.view(np.int64)
+
+    def correct(self, tick: int, value: float) -> None:
+        """Give a tick another value."""
+        row, _ = self._ring.read(tick, tick + 1)
+        row[0, 0] = value
+        self._ring.write(tick, row)
+
+    def cut(self, tick: int) -> None:
+        """Forget the ticks from `tick` on."""
+        if tick < self._ring.count:
+            self._ring.cut(tick)
+
+
 class Timeline:
     """A computation, the record of its ticks, and any earlier tick again, bit for bit; no thread and no clock.
 
@@ -262,6 +310,7 @@ class Timeline:
         recording: takes the rows; its `begin` is the tick of the first.
         tally: counts.
         checkpoints: those of a fleet are fewer, because they are larger.
+        correctable: of a source that gives no tick twice, how many of the newest can be corrected.
     """
 
     def __init__(
@@ -270,6 +319,7 @@ class Timeline:
         recording: Recording,
         tally: Tally | None = None,
         checkpoints: Checkpoints | None = None,
+        correctable: int = 0,
     ) -> None:
         self.computation, self.recording = computation, recording
         self.alarms, self.columns = AlarmLog(computation.columns), computation.columns
@@ -280,6 +330,8 @@ class Timeline:
         self.last_row: Float[np.ndarray, "*shape"] | None = None
         self._anew: list[tuple[np.ndarray, np.ndarray]] = []
         self._lost = False
+        self.correctable, self.past = correctable, None if correctable == 0 else Past(correctable, self.position)
+        self._rewritten: int | None = None
 
     @property
     def ticks(self) -> int:
@@ -295,6 +347,7 @@ class Timeline:
         """Begin the record at a tick, with the state that the computation has taken and the counts of a snapshot."""
         self.recording.start(tick)
         self.position, self.tally = tick, self.tally.begun(extra)
+        self._begin_past()
 
     def prepare(self) -> None:
         """Compile and load the programs, which may take many seconds, without touching the state."""
@@ -309,8 +362,8 @@ class Timeline:
 
         Args:
             ticks, now_ns: the ticks and the time of processing of each.
-            replayed: whether the source can give them again; else nobody goes back, and no checkpoint is kept: 128 of
-                them are 40 MB of one series.
+            replayed: whether the source can give them again; else nobody seeks, and a few checkpoints are kept for
+                corrections: 128 of them are 40 MB of one series.
 
         Returns:
             Their rows.
@@ -325,29 +378,69 @@ class Timeline:
         self._commit(rows)
         self.alarms.add(first, rows, self.recording)
         self.last_row = rows[-1]
-        if replayed and self.checkpoints.due(self.position):
-            self.checkpoints.offer(self.here())
+        if self.past is not None and not replayed:
+            self.past.append(ticks, now_ns)
+        self._offer(replayed)
         return rows
 
-    def recompute(self, ticks: Ticks) -> None:
-        """Process ticks of a replay again, on the way from a checkpoint to the end of the record.
+    def _offer(self, replayed: bool) -> None:
+        if replayed and self.checkpoints.due(self.position):
+            self.checkpoints.offer(self.here())
+        elif self.past is not None and not replayed:
+            self.checkpoints.offer_newest(self.here(), self.correctable // LIVE_CHECKPOINTS, self.past.first)
 
-        They leave rows only where the record has none of them any more: those that end up in memory come back.
+    def correct(self, tick: int) -> None:
+        """Have the ticks from `tick` on computed anew, from the nearest checkpoint before it, and their rows replaced;
+        `behind` says how far it is."""
+        first = tick if self._rewritten is None else min(tick, self._rewritten)
+        self.checkpoints.cut(first)
+        self.alarms.cut(first)
+        self._anew, self._lost, self._rewritten = [], False, first
+        self._put(self.checkpoints.before(first))
+
+    @property
+    def correcting(self) -> bool:
+        """Whether rows are being replaced."""
+        return self._rewritten is not None
+
+    def recompute(self, ticks: Ticks, now_ns: Int[np.ndarray, "time"] | None = None, *, replayed: bool = True) -> None:
+        """Process ticks again, on the way from a checkpoint to the end of the record.
+
+        After a correction their rows replace those that the record has.  Else they leave rows only where the record has
+        none of them any more: those that end up in memory come back.
 
         Args:
             ticks: at most `portion_behind()` of them.
+            now_ns: the time of processing of each, its own where left out.
+            replayed: as of `take_in`.
         """
         config, _ = self.settings.at(self.position)
         self.computation.configure(config)
-        rows = self.computation.advance(ticks, ticks.stamps_ns)
+        before = self.computation.keep()
+        rows = self.computation.advance(ticks, ticks.stamps_ns if now_ns is None else now_ns)
+        if self._rewritten is not None:
+            try:
+                self._rewrite(self._rewritten, rows, ticks.stamps_ns)
+            except BaseException:
+                self.computation.put(before)
+                raise
         self._commit(rows)
+        if self._rewritten is not None:
+            self._offer(replayed)
         if self.position > self.ticks - self.recording.limit and self._lost:
             self._anew.append((rows, ticks.stamps_ns))
         if not self.behind:
             self.computation.configure(self.settings.current)
             if self._anew:
                 self.recording.refill(*(np.concatenate(part) for part in zip(*self._anew, strict=True)))
-            self._anew, self.last_row = [], rows[-1]
+            self._anew, self._rewritten, self.last_row = [], None, rows[-1]
+
+    def _rewrite(self, since: int, rows: np.ndarray, stamps: np.ndarray) -> None:
+        known = min(max(since - self.position, 0), len(rows))
+        if known < len(rows):
+            first = self.position + known
+            self.recording.replace(first, rows[known:], stamps[known:])
+            self.alarms.add(first, rows[known:], self.recording)
 
     def portion_behind(self) -> int:
         """How many ticks may be computed anew at once: those that fit, and all under the same settings as once."""
@@ -382,6 +475,11 @@ class Timeline:
     def restart_here(self) -> None:
         """Another source or state begins here: nobody goes back beyond this tick by computing anew."""
         self.checkpoints.restart(self.here())
+        self._begin_past()
+
+    def _begin_past(self) -> None:
+        if self.past is not None:
+            self.past = Past(self.correctable, self.position)
 
     def last(self, name: str) -> Float[np.ndarray, "*asset"] | None:
         """A number of the last row, by asset where there are several; None before the first tick."""
@@ -397,6 +495,8 @@ class Timeline:
         self.alarms.cut(tick)
         self.checkpoints.cut(tick)
         self.settings.cut(tick)
+        if self.past is not None:
+            self.past.cut(tick)
 
     def _put(self, checkpoint: Checkpoint) -> None:
         self.computation.put(checkpoint.handle)

@@ -21,7 +21,7 @@ from ..errors import DomainError
 from ..model.records import OperatingMode
 from ..persistence.snapshots import Loaded, SnapshotFolder, SnapshotKeeper, series_folder
 from ..persistence.stores.base import Store
-from ..sources import Source, SourceFault
+from ..sources import Source, SourceFault, Ticks
 from .intake import NOTHING, Intake, Pace, Rate, Taken, portion_after
 from .outlets import USUAL_INTERVALS, Aftermath, Outlets
 from .snapshots import Moment, StoredStates, payload_of, resumed, set_aside
@@ -125,6 +125,7 @@ class Track:
         self.aftermath = Aftermath(self.options.outlets, timeline, names, self.name, self.tell)
         self.keeper = SnapshotKeeper()
         self.stored: StoredStates | None = None
+        self._corrections: dict[int, float] = {}  # by the number of a tick in a source that gives it again
         self.observers: list[tuple[Observer, int | None]] = []
         self.latest: Moment | None = None
         self.prepared = False
@@ -235,6 +236,8 @@ class Track:
         playback = self.playback
         if playback.active and not self.prepared:
             return COMPILING
+        if self.timeline.correcting and not playback.faulted:
+            return f"computing {self.timeline.behind:,} ticks anew after a correction"
         if self.timeline.behind and not playback.faulted:
             return f"going back to tick {self.timeline.ticks}"
         return playback.message if playback.goal is None else f"going on to tick {playback.goal}"
@@ -340,8 +343,42 @@ class Track:
         if not self.playback.faulted and not self.playback.finished:
             self.playback.clear()
 
+    def correct(self, tick: int, stamp_ns: int, value: float) -> None:
+        """Give a tick of the past another value; all that came after it is computed anew, before anything else.
+
+        Args:
+            tick: its number.
+            stamp_ns: its timestamp, lest the record was cut meanwhile and another one has the number.
+            value: y [input units].
+        """
+        timeline = self.timeline
+        first = max(self.base, timeline.checkpoints.first)
+        if not first <= tick < timeline.ticks or self.stamp_of(tick) != stamp_ns:
+            self._refuse(f"tick {tick} was not corrected: it is gone meanwhile")
+            return
+        if self.source.length is not None:
+            self._corrections[tick - self.base] = value
+        elif timeline.past is not None:
+            timeline.past.correct(tick, value)
+        timeline.correct(tick)
+        again = timeline.behind
+        self.tell("correction", f"tick {tick} is {value:.6g} now; {again} ticks are computed anew")
+
+    def stamp_of(self, tick: int) -> int | None:
+        """Timestamp of a tick of the record [ns since 1970 UTC], wherever it is; None where it is not."""
+        recording = self.timeline.recording
+        stamp = recording.stamp(tick)
+        if stamp is None and recording.oldest <= tick < recording.count:
+            stamp = int(recording.read(tick, tick + 1)[1][0])
+        return stamp
+
+    def _finish_correction(self) -> None:
+        while self.timeline.correcting:
+            self.recompute()
+
     def seek(self, tick: int) -> None:
         """Go to a tick: forward by computing at full speed, back by a checkpoint."""
+        self._finish_correction()
         done = self.timeline.ticks
         if tick > done:
             self.playback.ask(goal=tick)
@@ -354,6 +391,7 @@ class Track:
 
     def restore(self, label: str, checkpoint: Checkpoint) -> None:
         """Go to a mark."""
+        self._finish_correction()
         done, tick = self.timeline.ticks, checkpoint.tick
         if tick <= done:
             self.timeline.restore(checkpoint)
@@ -430,7 +468,7 @@ class Track:
         counted = self.labels.grid and self.timeline.ticks > 0
         self.labels = dataclasses.replace(labels, grid=labels.grid or counted)
         self.intake = Intake(self.name, source, retry=self.options.retry, clock=self.options.clock)
-        self.base, self.source_number = self.timeline.ticks, self.source_number + 1
+        self.base, self.source_number, self._corrections = self.timeline.ticks, self.source_number + 1, {}
         if self.prepared:
             if old.time_is_grid or source.time_is_grid:
                 self.timeline.computation.forget_clock()
@@ -486,11 +524,28 @@ class Track:
 
     def recompute(self) -> None:
         """Some ticks on the way from a checkpoint to the end of the record."""
-        self.intake.seek(self.timeline.position - self.base)
-        self.timeline.recompute(self.source.take(self.timeline.portion_behind()))
-        if not self.timeline.behind:
-            self.intake.seek(self.source_ticks)
+        timeline, corrected = self.timeline, self.timeline.correcting
+        first, count = timeline.position, timeline.portion_behind()
+        if self.source.length is not None:
+            self.intake.seek(first - self.base)
+            timeline.recompute(self._corrected(self.source.take(count), first - self.base))
+        elif timeline.past is not None:
+            timeline.recompute(*timeline.past.read(first, first + count), replayed=False)
+        if not timeline.behind:
+            if self.source.length is not None:
+                self.intake.seek(self.source_ticks)
             self._begin()
+            if corrected and self._interval:  # or a restart would bring the other values back
+                self.hand_over(again=True)
+
+    def _corrected(self, ticks: Ticks, first: int) -> Ticks:
+        """Ticks of the source from number `first` on, with the values that were corrected."""
+        places = [k for k in self._corrections if first <= k < first + len(ticks)]
+        if not places:
+            return ticks
+        values = ticks.values.copy()
+        values[[k - first for k in places]] = [self._corrections[k] for k in places]
+        return Ticks(values, ticks.stamps_ns, ticks.proxies)
 
     def process(self, most: int) -> int:
         """Take and process up to so many ticks; how many there were."""
@@ -502,6 +557,7 @@ class Track:
         taken = self._take(min(most, self.timeline.computation.most))
         if taken is None:
             return 0
+        taken = taken._replace(ticks=self._corrected(taken.ticks, self.source_ticks))
         first = self.timeline.ticks
         try:
             rows = self.timeline.take_in(taken.ticks, taken.now_ns, replayed=self.source.length is not None)

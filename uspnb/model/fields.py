@@ -159,6 +159,8 @@ class Telemetry:
     alarm_chart: Int[Array, ""] = _count("1", "chart that signalled", meanings=("none", *ALARM_NAMES), first_code=-1, shown=VIEW | FLEET)
     onset_ago: Int[Array, ""] = _count("tick", "ticks between the estimated onset and now; 0 where no alarm", variable=None, shown=FLEET)
     in_grace: Flag = _flag("further alarms are held back after one", shown=FLEET)
+    anomaly_score: Scalar = _number("1", "one minus the conformal tail probability of the residual", heading="Anomalies")
+    anomaly: Flag = _flag("the score exceeds its level, not long after the last such tick", shown=FLEET)
     kurtosis: Scalar = _number("1", "kurtosis of the residuals")
     holder_exponent: Scalar = _number("1", "Holder exponent of the path", shown=VIEW | FLEET, heading="Identification")
     holder_valid: Flag = _flag("this window has a Holder exponent of its own", shown=VIEW | FLEET)

@@ -221,6 +221,7 @@ class ModeState(NamedTuple):
         stale: whether ticks count as stale (with hysteresis).
         low_entropy_run: ticks in a row with an entropy below the collapse threshold.
         quantile: conformal quantile of |residual| / scale, NaN before the first accepted tick.
+        anomaly_rest: ticks left in which no further anomaly is flagged.
     """
 
     degraded: Flag
@@ -228,6 +229,7 @@ class ModeState(NamedTuple):
     stale: Flag
     low_entropy_run: Count
     quantile: Scalar
+    anomaly_rest: Count
 
 
 class HorizonState(NamedTuple):
@@ -467,7 +469,7 @@ def empty_state(config: PredictorConfig, key: Key, kernels: KernelStates) -> Pre
             jnp.full(config.koopman_top_k, jnp.nan, float),
             jnp.full((), jnp.nan, float),
         ),
-        modes=ModeState(no(), none(), no(), none(), jnp.full((), jnp.nan, float)),
+        modes=ModeState(no(), none(), no(), none(), jnp.full((), jnp.nan, float), none()),
         weight=per_kernel(1.0 / len(kernels)),
         kernels=kernels,
         horizon=_empty_horizons(config, len(kernels)),

@@ -42,13 +42,16 @@ from .style import (
 
 
 def forecast_data(ds: xr.Dataset, asset: Any = None) -> pd.DataFrame:
-    """One row per tick: time, observation, prediction, lower, upper, alarm, onset_time, imputed; labels in `attrs`."""
+    """One row per tick: time, observation, prediction, lower, upper, alarm, onset_time, imputed, anomaly.
+
+    Labels are in `attrs`.
+    """
     ds = one_series(ds, asset)
     names = ("observation", "prediction", "lower", "upper", "alarm", "onset_time")
     frame = pd.DataFrame({"time": ds["time"].values} | {name: ds[name].values for name in names})
     frame["alarm"] = frame["alarm"].astype(bool)
-    # Runs of before the forecast took the place of a missing value do not say so.
-    frame["imputed"] = ds["imputed"].values.astype(bool) if "imputed" in ds else False
+    for name in ("imputed", "anomaly"):  # runs of before there were such do not say so
+        frame[name] = ds[name].values.astype(bool) if name in ds else False
     frame.attrs = {
         "ylabel": label(ds["observation"], "value"),
         "xlabel": time_label(ds),
@@ -66,6 +69,7 @@ def forecast_plot(data: pd.DataFrame, theme: str = "light", last: bool = True, h
     interval = f"{data.attrs['level']:.0%} interval" if np.isfinite(data.attrs["level"]) else "interval"
     alarms = data[data["alarm"] & np.isfinite(data["observation"])]
     imputed = data[data["imputed"] & np.isfinite(data["prediction"])]
+    odd = data[data["anomaly"] & np.isfinite(data["observation"])]
     began = data.loc[data["alarm"], "onset_time"].dropna().drop_duplicates()
     at_onset = data.drop_duplicates("time").set_index("time")["observation"].ffill().reindex(began).dropna()
     parts = [
@@ -79,6 +83,9 @@ def forecast_plot(data: pd.DataFrame, theme: str = "light", last: bool = True, h
         ),
         hv.Points((imputed["time"], imputed["prediction"]), ["time", value], label="imputed").opts(
             marker="circle", size=5, fill_alpha=0, line_width=1.2, color=FORECAST, backend="bokeh"
+        ),
+        hv.Points((odd["time"], odd["observation"]), ["time", value], label="anomaly").opts(
+            marker="square", size=8, fill_alpha=0, line_width=1.6, color=ALARM, backend="bokeh"
         ),
         alarm_marks(alarms["time"], alarms["observation"], value),
         _tooltips(data, value, interval),

@@ -71,6 +71,7 @@ def summary_rows(ds: xr.Dataset, asset: Any = None) -> dict[str, str]:
         "ticks": f"{ds.sizes['time']:,} from {moment(ds['time'].values[0])} to {moment(ds['time'].values[-1])}",
         "refused by the gate": f"{int(ds['rejected'].sum()):,}" + _imputed_words(ds),
         "alarms": f"{int(ds['alarm'].sum()):,}",
+        **({"anomalies": f"{int(ds['anomaly'].sum()):,}"} if "anomaly" in ds else {}),
         "time in other modes": ", ".join(held),
         "next value": (
             f"{number(float(ds['next_prediction']))}{unit}, {float(ds.attrs['confidence_level']):.0%} interval "

@@ -18,11 +18,15 @@ STANDING = {
 }  # fmt: skip
 COMPUTED = {
     "residual", "reference_residual", "kurtosis", "drift", "quadratic_variation", "jump_share", "target_weight",
+    "anomaly_score",
     "free_energy", "free_energy_before", "transport_cost", "transport_plan", "sinkhorn_epsilon", "sinkhorn_error",
     "learning_rate", "entropy_window", "dgm_entropy", "dgm_expected_entropy", "distance_to_collapse", "entropy_ratio",
     "pde_residual", "stiffness", "stiffness_low", "stiffness_high", "jump_intensity",
 }  # fmt: skip
-FLAGS = {"jump", "stationary", "sinkhorn_converged", "clipped", "mode_collapse_warning", "alarm", "stale", "sparse"}
+FLAGS = {
+    "jump", "stationary", "sinkhorn_converged", "clipped", "mode_collapse_warning", "alarm", "anomaly", "stale",
+    "sparse",
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")

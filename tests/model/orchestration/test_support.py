@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import xarray as xr
+from walks import thinned_counts
 
 from uspnb.config.schema import PredictorConfig
 from uspnb.data.processes import autoregression
@@ -14,15 +15,6 @@ from uspnb.predictor.functional import FunctionalPredictor, observations
 
 REAL, NONNEGATIVE = PredictorConfig(), PredictorConfig(support="nonnegative")
 TICKS, FROM = 3000, 300
-
-
-def thinned_counts(ticks: int, seed: int, mean: float = 2.0, survival: float = 0.6) -> np.ndarray:
-    """INAR(1): a binomial share of the last count and Poisson arrivals; its law is Poisson (Al-Osh and Alzaid 1987)."""
-    rng = np.random.default_rng(seed)
-    counts = [rng.poisson(mean)]
-    for arrivals in rng.poisson(mean * (1 - survival), ticks - 1):
-        counts.append(rng.binomial(counts[-1], survival) + arrivals)
-    return np.array(counts, float)
 
 
 def covered(ds: xr.Dataset) -> np.ndarray:

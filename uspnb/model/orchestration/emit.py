@@ -7,7 +7,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from ...array_types import Array, Bool, Float, Int, Scalar
+from ...array_types import Array, Bool, Flag, Float, Int, Scalar
 from ...config.schema import PERIODS_NEEDED, PredictorConfig
 from ..fields import Telemetry
 from ..records import Observation, PredictionResult
@@ -26,6 +26,7 @@ class Outcome(NamedTuple):
 
     residuals: Residuals
     alarm: Alarm
+    anomaly_score: Scalar
     kurtosis: Scalar
     character: Character
     fusion: FusionResult
@@ -49,6 +50,7 @@ def emit(
     verdict: Verdict,
     outcome: Outcome,
     mode: Int[Array, ""],
+    anomaly: Flag,
 ) -> PredictionResult:
     """The forecast that is out after the tick, and the tick's telemetry.
 
@@ -110,6 +112,8 @@ def emit(
         alarm_chart=jnp.where(raised, alarm.chart, -1),
         onset_ago=jnp.where(raised, alarm.onset_ago, 0),
         in_grace=charts.grace > 0,
+        anomaly_score=outcome.anomaly_score,
+        anomaly=anomaly,
         kurtosis=computed(outcome.kurtosis),
         holder_exponent=rough.exponent,
         holder_valid=rough.valid,

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from ...array_types import Array, Flag, Int, Scalar
+from ...array_types import Array, Count, Flag, Int, Scalar
 from ...config.schema import PredictorConfig
 from ..records import OperatingMode
 from ..state import ModeState, RoughnessState
@@ -34,6 +34,18 @@ def update_degraded(config: PredictorConfig, modes: ModeState, verdict: Verdict)
     clean = jnp.where(doubtful, 0, modes.clean_run + 1)
     recovering = modes.degraded & (clean < config.degraded_recovery_min_steps)
     return modes._replace(degraded=doubtful | recovering, clean_run=clean, stale=verdict.stale)
+
+
+def watch_anomalies(config: PredictorConfig, rest: Count, score: Scalar) -> tuple[Count, Flag]:
+    """Whether a tick is flagged as an anomaly, and ticks for which none is flagged after it.
+
+    Args:
+        config: `anomaly_level`, `anomaly_refractory`.
+        rest: such ticks that are left.
+        score: of the tick, NaN where it has none.
+    """
+    flagged = (score > config.anomaly_level) & (rest == 0)
+    return jnp.where(flagged, config.anomaly_refractory, jnp.maximum(rest - 1, 0)), flagged
 
 
 def update_roughness(

@@ -31,8 +31,16 @@ from .horizons import (
 )
 from .identify import identify
 from .jko import FusionResult, clip_forecasts, fuse_kernel_outputs, mixture_scale
-from .modes import choose_weights, operating_mode, update_degraded, watch_entropy
-from .scoring import Residuals, kernel_confidences, kurtosis, score_forecasts, track_quantile, update_scores
+from .modes import choose_weights, operating_mode, update_degraded, watch_anomalies, watch_entropy
+from .scoring import (
+    Residuals,
+    anomaly_score,
+    kernel_confidences,
+    kurtosis,
+    score_forecasts,
+    track_quantile,
+    update_scores,
+)
 from .seasons import season_inputs, with_periods
 from .sinkhorn import compute_sinkhorn_epsilon
 
@@ -84,7 +92,11 @@ def orchestrate_step(
     advanced, outcome = _advance(config, judged, tick, verdict)
     new = jax.tree.map(lambda a, b: jnp.where(verdict.accepted | verdict.imputed, a, b), advanced, judged)
     mode = operating_mode(new.modes.degraded, new.roughness.emergency)
-    return new, emit(config, state, new, tick, verdict, outcome, mode)
+    # What is refused for its distance is as anomalous as can be.
+    score = jnp.where(verdict.outlier, 1.0, outcome.anomaly_score)
+    rest, anomaly = watch_anomalies(config, state.modes.anomaly_rest, score)
+    new = new._replace(modes=new.modes._replace(anomaly_rest=rest))
+    return new, emit(config, state, new, tick, verdict, outcome._replace(anomaly_score=score), mode, anomaly)
 
 
 def step_on_grid(
@@ -125,6 +137,7 @@ def _advance(
     usual = counted & ~verdict.gap
     score = update_scores(config, state.score, residuals, usual)
     tails = kurtosis(score.residuals, score.scored)
+    anomalous = anomaly_score(state.score, residuals, verdict.bridged)
     quantile = track_quantile(
         state.modes.quantile,
         residuals.fused,
@@ -256,6 +269,7 @@ def _advance(
     outcome = Outcome(
         residuals=residuals,
         alarm=alarm,
+        anomaly_score=anomalous,
         kurtosis=tails,
         character=character,
         fusion=fusion,

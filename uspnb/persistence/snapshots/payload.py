@@ -39,6 +39,7 @@ ADDED: dict[str, Any] = {
     ".gate.usual_run": 1.0,
     ".gate.imputed": 0,
     ".roughness.stationary": False,
+    ".modes.anomaly_rest": 0,
 } | dict.fromkeys((".spectrum.frequency", ".spectrum.power", ".spectrum.paley_wiener_integral"), np.nan)
 # Of kernels: what was not solved yet is solved at the next tick.
 ADDED |= dict.fromkeys((".coefficients.slow", ".coefficients.features", ".coefficients.ticks"), 0)
