@@ -7,7 +7,6 @@ from typing import NamedTuple
 import jax.numpy as jnp
 
 from ...array_types import Array, Bool, Float, Int, Scalar
-from ...config.schema import PERIODS_NEEDED
 from ..fields import Telemetry
 from ..records import Observation, PredictionResult
 from ..state import PredictorState
@@ -35,6 +34,7 @@ class Outcome(NamedTuple):
     diagnostics: dict[str, Array]
     stiffness_low: Scalar
     stiffness_high: Scalar
+    season: Float[Array, "season_slot"]
 
 
 def emit(
@@ -142,7 +142,8 @@ def emit(
         emergency=rough.emergency,
         operating_mode=mode,
         ticks=after.frame.count,
-        season=_season(after, season_weight),
+        # Of a tick that was not taken the weight is NaN; experts without weight have given their season up.
+        season=jnp.where(season_weight != 0.0, outcome.season, jnp.nan),
         season_weight=season_weight,
     )
     out = after.forecast
@@ -154,13 +155,3 @@ def emit(
         telemetry=telemetry,
         kernels=tuple(after.kernels),
     )
-
-
-def _season(state: PredictorState, weight: Scalar) -> Float[Array, "season_slot"]:
-    """Periods in use, NaN where a slot has none, has not seen it often enough or has been given up by its experts."""
-    ring = state.frame.season
-    if not ring:
-        return jnp.zeros(0)
-    seen = (ring.periods >= 2) & (ring.place + 1 >= PERIODS_NEEDED * ring.periods)
-    # Of a tick that was not taken the weight is NaN.
-    return jnp.where(seen & (weight != 0.0), ring.periods, jnp.nan)

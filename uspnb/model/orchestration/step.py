@@ -10,7 +10,7 @@ from ...config.schema import PredictorConfig
 from ..kernels.base import KernelInputs, KernelOutput
 from ..kernels.registry import kernel_entries, reference_of, robust_place, telemetry_of
 from ..records import Observation, PredictionResult
-from ..state import ForecastState, FrameState, KernelStates, PredictorState, empty_state
+from ..state import ForecastState, FrameState, KernelStates, PredictorState, Sparing, empty_state
 from .adapt import compute_adaptive_jko_params, compute_adaptive_stiffness_thresholds
 from .cusum import update_charts
 from .emit import Outcome, emit
@@ -20,7 +20,7 @@ from .identify import identify
 from .jko import clip_forecasts, fuse_kernel_outputs, mixture_scale
 from .modes import choose_weights, operating_mode, update_degraded, watch_entropy
 from .scoring import Residuals, kernel_confidences, kurtosis, score_forecasts, track_quantile, update_scores
-from .seasons import season_inputs, with_periods
+from .seasons import periods_awake, season_inputs, with_periods
 from .sinkhorn import compute_sinkhorn_epsilon
 
 PATH_BOUND = 1e6
@@ -69,7 +69,7 @@ def orchestrate_step(
     judged = state._replace(ticks=state.ticks + 1, gate=gate, modes=modes)
     verdict = verdict._replace(value=jnp.where(verdict.imputed, state.forecast.mean, verdict.value))
     advanced, outcome = _advance(config, judged, tick, verdict)
-    new = jax.tree.map(lambda a, b: jnp.where(verdict.accepted | verdict.imputed, a, b), advanced, judged)
+    new = _where(verdict.accepted | verdict.imputed, advanced, judged)
     mode = operating_mode(new.modes.degraded, new.roughness.emergency)
     return new, emit(state, new, tick, verdict, outcome, mode)
 
@@ -101,7 +101,14 @@ def _advance(
         tails,
     )
 
-    frame = push(state.frame, value, verdict.released, config.numerical_epsilon, verdict.slots)
+    frame = push(
+        state.frame,
+        value,
+        verdict.released,
+        config.numerical_epsilon,
+        verdict.slots,
+        verdict.accepted | verdict.imputed,
+    )
     frame = hold_scales(frame, state.frame, verdict.frozen | verdict.imputed)
     frame = frame._replace(
         count=jnp.where(verdict.imputed, state.frame.count, frame.count),
@@ -112,7 +119,7 @@ def _advance(
     roughness, spectrum, character = identify(config, state.roughness, state.spectrum, path, frame.count)
 
     volatility = jnp.sqrt(score.volatility_variance)
-    inputs = _kernel_inputs(config, state, frame, path, residuals, usual, volatility, roughness.exponent)
+    inputs = _kernel_inputs(config, state, verdict, frame, path, residuals, usual, volatility, roughness.exponent)
     kernels, outputs = _run_kernels(config, state, inputs)
     forecasts = jnp.stack([jax.lax.index_in_dim(output.mean, 0, keepdims=False) for output in outputs.values()])
     means, clipped = clip_forecasts(forecasts, path, config.forecast_clip)
@@ -189,13 +196,24 @@ def _advance(
         diagnostics=diagnostics,
         stiffness_low=inputs.stiffness_low,
         stiffness_high=inputs.stiffness_high,
+        season=periods_awake(inputs.season) if inputs.season else jnp.zeros(0),
     )
     return new, outcome
+
+
+def _where(taken: Flag, new: PredictorState, old: PredictorState) -> PredictorState:
+    """The new state where the tick was taken, else the old one; what is `Sparing` is the old one's by itself."""
+
+    def chosen(a: Array | Sparing, b: Array | Sparing) -> Array | Sparing:
+        return a if isinstance(a, Sparing) else jnp.where(taken, a, b)  # type: ignore[arg-type]
+
+    return jax.tree.map(chosen, new, old, is_leaf=lambda leaf: isinstance(leaf, Sparing))
 
 
 def _kernel_inputs(
     config: PredictorConfig,
     state: PredictorState,
+    verdict: Verdict,
     frame: FrameState,
     path: Float[Array, "window"],
     residuals: Residuals,
@@ -221,7 +239,9 @@ def _kernel_inputs(
         stiffness_low=low,
         stiffness_high=high,
         volatile=volatility > VOLATILE,
-        season=season_inputs(config, state.frame.season, frame.season, frame.scale) if frame.season else (),
+        season=season_inputs(config, state.frame.season, frame.season, frame.scale, verdict.accepted | verdict.imputed)
+        if frame.season
+        else (),
     )
 
 
