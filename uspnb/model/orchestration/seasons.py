@@ -25,16 +25,16 @@ from ..cadence import where_due
 from ..kernels.base import NEIGHBOURS, SeasonInputs
 from ..state import SeasonRing
 
-# Ticks between two looks, in the first `SETTLED` ticks, in the next, and after them.
-STRIDES, SETTLED = (16, 64, 256), (512, 1024)
+# Ticks between two looks, up to so many ticks of the series, and after them.
+STRIDES, SETTLED = (8, 16, 64, 128, 256), (128, 512, 1024, 2048)
 ROW_BOUND = 100.0
 WINSOR = 4.0
-TAPERED = 8
+TAPERED = 3
 # Half the band that is the local level of the spectrum, in frequencies that the length of the series tells apart.
 BAND = 12
 ROUNDS = 3
 # A line is narrower than this, a pseudo-cycle is not [same unit].
-RING_FROM, RING_TO = 1.75, 3.25
+RING_FROM, RING_TO = 1.8, 3.2
 # Frequencies that make one block of the level.
 BLOCK = 8
 # Level beyond which a line is counted by itself: a smooth season has few of them.
@@ -47,14 +47,14 @@ LINE, FARTHEST, MULTIPLES = 8.0, 14, 48
 SHORTEST = 4
 EVIDENCE = 11.0
 # Of a short ring more is asked: a pseudo-cycle goes round there a few times as a season does [ticks].
-YOUNG = 80.0
-# At once, without a second look.
-STRONG = 40.0
+YOUNG = 25.0
+# So many times as much is enough without a second look.
+STRONG = 2.0
 # What a period in use has over another.
 BONUS, INERTIA = 3.0, 1.15
 LARGEST_RATIO = 16
 # Share of the energy of a period's lines that the lines of its half, and of its k-th part, must have to be preferred.
-HALF_SHARE, FEW_SHARE, PART_SHARE = 0.9, 0.8, 0.5
+HALF_SHARE, FEW_SHARE, PART_SHARE = 0.9, 0.6, 0.5
 FEW = 4
 # Standard errors by which a series must resemble itself so many periods ago, and more so than at another number of
 # them: seven periods, or what is in use, and any other number; so many of the longer period must have been seen.
@@ -99,7 +99,7 @@ def _local_level(power: Float[Array, "kind frequency"], half: Count) -> Float[Ar
         return jnp.mean(values.reshape(kinds, -1, BLOCK), axis=2)
 
     def spread(values: Float[Array, "kind block"]) -> Float[Array, "kind frequency"]:
-        return jnp.repeat(values, BLOCK, axis=1, total_repeat_length=size)
+        return jnp.broadcast_to(values[:, :, None], (*values.shape, BLOCK)).reshape(kinds, size)
 
     # exp(mean log) of exponential numbers is .5615 of their mean, the mean of min(x, 1) is .632.
     level = spread(jnp.exp(_block_mean(blocks(jnp.log(power)), half)) / 0.5615)
@@ -185,7 +185,8 @@ def lines_of(spectrum: Spectrum, capacity: int) -> Lines:
     size = 2 * capacity
     periods = np.arange(2, longest(capacity) + 1)
     few = jnp.maximum(spectrum.power - HIGH, 0.0)
-    stacked = jnp.stack([spectrum.power, few]).at[:, 0].set(0.0)
+    # What goes round less than a few times is no line, and would count as one of every period's at frequency 0.
+    stacked = jnp.where(np.arange(capacity) < 3 * size / spectrum.count, 0.0, jnp.stack([spectrum.power, few]))
     covariance = jnp.fft.irfft(jnp.pad(stacked, ((0, 0), (0, 1))), size)[:, :capacity]
     covariance = jnp.where(np.arange(capacity) < spectrum.count, covariance, 0.0)
     places, owner = _multiples(capacity)
@@ -355,8 +356,7 @@ def with_periods(config: PredictorConfig, ring: SeasonRing, ticks: Count, counte
     """
     declared = _declared(config)
     given = jnp.any(declared > 0)
-    often, seldom, rarely = STRIDES
-    stride = jnp.where(ticks < SETTLED[0], often, jnp.where(ticks < SETTLED[1], seldom, rarely))
+    stride = jnp.asarray(STRIDES)[jnp.sum(ticks > np.array(SETTLED))]
     due = counted & ~given & (ticks % stride == 0)
     found, proposed = where_due(
         due, _look, lambda values, place, held, before: (held, before), ring.values.entries, ring.place, ring.periods,
@@ -379,7 +379,7 @@ def _look(
     chronological = values[(place + 1 + np.arange(capacity)) % capacity]
     proposed, evidence = find_periods(chronological, known, held)
     grows = jnp.all((held == 0) | jnp.any(held[:, None] == proposed[None, :], axis=1))
-    taken = jnp.all(proposed == before) | (grows & (evidence >= STRONG))
+    taken = jnp.all(proposed == before) | (grows & (evidence >= STRONG * needed_of(known)))
     return jnp.where(taken, proposed, held), proposed
 
 
