@@ -29,7 +29,7 @@ from ..state import SeasonRing
 STRIDES, SETTLED = (8, 16, 64, 128, 256), (128, 512, 1024, 2048)
 ROW_BOUND = 100.0
 WINSOR = 4.0
-TAPERED = 3
+TAPERED = 12
 # Half the band that is the local level of the spectrum, in frequencies that the length of the series tells apart.
 BAND = 12
 ROUNDS = 3
@@ -53,9 +53,11 @@ STRONG = 2.0
 # What a period in use has over another.
 BONUS, INERTIA = 3.0, 1.15
 LARGEST_RATIO = 16
-# Share of the energy of a period's lines that the lines of its half, and of its k-th part, must have to be preferred.
-HALF_SHARE, FEW_SHARE, PART_SHARE = 0.9, 0.6, 0.5
-FEW = 4
+# Share of the energy of a period's lines that the lines of one of its parts must have to be preferred: of any part, and
+# of a seventh, which may be a day of a week; a season has strong harmonics by itself.
+PART_SHARE, DAY_SHARE = 0.9, 0.5
+# Evidence by which two periods must outdo a multiple of the one that comes near the other.
+APART = 5.0
 # Standard errors by which a series must resemble itself so many periods ago, and more so than at another number of
 # them: seven periods, or what is in use, and any other number; so many of the longer period must have been seen.
 LIKENESS, MARGIN, SEEN = (3.2, 8.0), (1.5, 4.0), 1.45
@@ -88,7 +90,7 @@ def _block_mean(blocks: Float[Array, "kind block"], half: Count) -> Float[Array,
     place = np.arange(last + 1)
     sums = jnp.pad(jnp.cumsum(blocks, axis=1), ((0, 0), (1, 0)))
     above, below = jnp.minimum(place + half, last), jnp.maximum(place - half, 0)
-    return (sums[:, above + 1] - sums[:, below]) / (above + 1 - below)
+    return (sums[:, above + 1] - sums[:, below]) / (above + 1 - below)[None, :]
 
 
 def _local_level(power: Float[Array, "kind frequency"], half: Count) -> Float[Array, "kind frequency"]:
@@ -186,9 +188,11 @@ def lines_of(spectrum: Spectrum, capacity: int) -> Lines:
     periods = np.arange(2, longest(capacity) + 1)
     few = jnp.maximum(spectrum.power - HIGH, 0.0)
     # What goes round less than a few times is no line, and would count as one of every period's at frequency 0.
-    stacked = jnp.where(np.arange(capacity) < 3 * size / spectrum.count, 0.0, jnp.stack([spectrum.power, few]))
+    stacked = jnp.where(
+        (np.arange(capacity) < 3 * size / spectrum.count)[None, :], 0.0, jnp.stack([spectrum.power, few])
+    )
     covariance = jnp.fft.irfft(jnp.pad(stacked, ((0, 0), (0, 1))), size)[:, :capacity]
-    covariance = jnp.where(np.arange(capacity) < spectrum.count, covariance, 0.0)
+    covariance = jnp.where((np.arange(capacity) < spectrum.count)[None, :], covariance, 0.0)
     places, owner = _multiples(capacity)
     sums = jax.ops.segment_sum(covariance[:, places].T, owner, num_segments=len(periods), indices_are_sorted=True).T
     # The sum over the multiples is the mean over the lines up to 1/2.
@@ -226,12 +230,21 @@ def _fundamental(lines: Lines, period: Count, held: Int[Array, "slot"]) -> Count
     part = jnp.round(period / parts).astype(period.dtype)
     place = jnp.maximum(part - 2, 0)
     share = lines.energy[place] / jnp.maximum(lines.energy[period - 2], 1e-9)
-    needed = np.where(parts == 2, HALF_SHARE, np.where(parts <= FEW, FEW_SHARE, PART_SHARE))
+    needed = np.where(parts == WEEK, DAY_SHARE, PART_SHARE)
     # One in use stays so, though its share falls a little.
     needed = jnp.where(jnp.any(held[:, None] == part[None, :], axis=0), 0.8 * needed, needed)
-    fits = (part >= 2) & (jnp.abs(part * parts - period) <= 1) & (share >= needed)
+    fits = (part >= SHORTEST) & (part * parts == period) & (share >= needed)
     fits = fits & (lines.evidence[place] >= EVIDENCE)
     return jnp.where(jnp.any(fits), jnp.min(jnp.where(fits, part, period)), period)
+
+
+def _strongest_part(lines: Lines, period: Count) -> Count:
+    """The part of a period with the most evidence, 0 where none has enough."""
+    parts = np.arange(2, LARGEST_RATIO + 1)
+    part = period // parts
+    evidence = jnp.where((part >= SHORTEST) & (part * parts == period), lines.evidence[jnp.maximum(part - 2, 0)], 0.0)
+    strongest = jnp.argmax(evidence)
+    return jnp.where(evidence[strongest] >= EVIDENCE, part[strongest], 0)
 
 
 def find_periods(
@@ -256,20 +269,39 @@ def find_periods(
     if held.shape[0] == 1:
         return first[None], evidence
 
-    def next_best(*arguments: Array) -> tuple[Count, Scalar]:
-        *spectrum, first, held = arguments
-        left = without_lines(Spectrum(*spectrum), jnp.maximum(first, 2))
-        period, evidence = _best(left, lines_of(left, capacity), held)
-        multiple, likeness = _likest_multiple(left, first, held)
-        early = likeness > 0.0
-        return jnp.where(early, multiple, period), jnp.where(early, likeness, evidence)
+    def pair(*arguments: Array) -> tuple[Count, Count, Scalar]:
+        """First, second and the evidence for the second, 0 where there is none."""
+        *parts, evidence, best, first, held = arguments
+        spectrum, lines = Spectrum(*parts[:-2]), Lines(*parts[-2:])
+        other = _strongest_part(lines, best)
 
-    def none(*arguments: Array) -> tuple[Count, Scalar]:
-        return jnp.zeros_like(arguments[-2]), jnp.zeros(())
+        def second_of(first: Count) -> tuple[Count, Scalar]:
+            left = without_lines(spectrum, first)
+            rest = lines_of(left, capacity)
+            period, evidence = _best(left, rest, held)
+            multiple, likeness = _likest_multiple(left, first, held)
+            early = likeness > 0.0
+            period = jnp.where(early, multiple, _fundamental(rest, period, held))
+            return period, jnp.where(early, likeness, jnp.where(evidence >= needed_of(left.count), evidence, 0.0))
+
+        other = jnp.where(other > 0, _fundamental(lines, other, held), 0)
+        options = jnp.stack([first, jnp.maximum(other, 2)])
+        seconds, gained = jax.vmap(second_of)(options)
+        # A period of many lines may come near those of two; that of which it is a multiple is then one of them.
+        own = lines.evidence[options[1] - 2]
+        ratio = jnp.round(best / seconds[1])
+        better = (other > 0) & (gained[1] > 0) & (jnp.abs(ratio * seconds[1] - best) > jnp.where(ratio > 1, 2, 1))
+        better = better & (own + gained[1] > evidence + gained[0] + APART)
+        chosen = better.astype(jnp.int32)
+        found = (gained[chosen] > 0) & (seconds[chosen] != options[chosen])
+        return options[chosen], jnp.where(found, seconds[chosen], 0), jnp.where(found, gained[chosen], 0.0)
+
+    def none(*arguments: Array) -> tuple[Count, Count, Scalar]:
+        first = arguments[-2]
+        return first, jnp.zeros_like(first), jnp.zeros(())
 
     # Most series have no season: there is then no second one to look for.
-    second, other = where_due(first > 0, next_best, none, *spectrum, first, held)
-    second = jnp.where((first > 0) & (other >= needed) & (second != first), second, 0)
+    first, second, other = where_due(first > 0, pair, none, *spectrum, *lines, evidence, best, first, held)
     evidence = jnp.where(second > 0, jnp.minimum(evidence, other), evidence)
     week = WEEK * first
     trial = jnp.any(first == DAYS) & (second == 0) & (count < JUDGED * week) & (first + week <= capacity // 2)

@@ -30,7 +30,7 @@ ERROR_FORGETTING, LEAST_POWER, LARGEST_CARRY = 0.998, 1e-6, 0.99
 LARGEST_UNIT = 1e150
 EXPERTS = 1 + len(RATES)
 # Ticks between two solves of the filter; while it is young it is solved at every tick.
-FILTER_STRIDE, SETTLED = 1, 128
+FILTER_STRIDE, SETTLED = 4, 128
 # A season that is found is given up where the mean weight of its experts, over so many ticks, falls below the least.
 WORTH_RATE, FIRST_WORTH, LEAST_WORTH = 1.0 / 256, 0.25, 0.02
 
