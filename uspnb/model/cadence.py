@@ -18,6 +18,20 @@ def on_stride(ticks: Count, stride: int, settled: int = 0) -> Flag:
     return (ticks % stride == 0) | (ticks < settled)
 
 
+def most_of_batch(number: Count) -> Count:
+    """The largest of a batch's numbers, one for all its members: how often a loop goes round that they share."""
+
+    @custom_vmap
+    def run(number: Array) -> Array:
+        return number
+
+    @run.def_vmap
+    def _(size: int, batched: list[bool], number: Array) -> tuple[Array, bool]:
+        return jnp.max(number), False
+
+    return run(number)
+
+
 def where_due(
     due: Flag,
     measure: Callable[..., PyTree],

@@ -24,17 +24,28 @@ PAST = ("origin", "unit", "mean", "scale", "before")
 NEVER = -(1 << 40)
 
 
+class Sparing(NamedTuple):
+    """An array of which a tick writes a few entries, and none where it is not taken.
+
+    So no pass over the whole is needed to leave it as it was, as there is for every other leaf of a state.
+    """
+
+    entries: Array
+
+
 class SeasonRing(NamedTuple):
     """Values by their place on the time grid.
 
     Attributes:
-        values: the newest `season_capacity` places, entry place modulo capacity [y].
+        values: the newest `season_capacity` places, entry place modulo capacity, less `base` [y].
+        base: by how much new levels have moved the series [y]; the past moves with them.
         place: of the newest tick, 0 for the first, -1 before it.
         periods: of the seasons in use [places], the shorter first, 0 where there is none.
         proposed: what the last look at the ring found; what it finds twice comes into use.
     """
 
-    values: Float[Array, "capacity"]
+    values: Sparing
+    base: Scalar
     place: Count
     periods: Int[Array, "slot"]
     proposed: Int[Array, "slot"]
@@ -341,7 +352,8 @@ def _empty_ring(config: PredictorConfig) -> SeasonRing | tuple[()]:
         return ()
     slots = config.season_slots
     return SeasonRing(
-        values=jnp.zeros(config.season_capacity),
+        values=Sparing(jnp.zeros(config.season_capacity)),
+        base=jnp.zeros(()),
         place=jnp.full((), -1, jnp.int64),
         periods=jnp.zeros(slots, jnp.int64),
         proposed=jnp.zeros(slots, jnp.int64),

@@ -88,7 +88,7 @@ def _row(ds: xr.Dataset, at: Any) -> int:
         wanted = pd.Timestamp(at) if isinstance(times, pd.DatetimeIndex) else at
         if isinstance(times, pd.DatetimeIndex) and wanted.tz is not None:
             wanted = wanted.tz_convert("UTC").tz_localize(None)
-        place = times.get_indexer([wanted], method="pad")[0]
+        place = times.get_indexer(pd.Index([wanted]), method="pad")[0]
     except (TypeError, ValueError) as error:
         raise DomainError(f"at = {at!r} is no time of this run ({error})") from error
     if place < 0:

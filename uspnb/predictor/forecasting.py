@@ -19,7 +19,7 @@ from ..model.orchestration.ahead import Fan, fan_ahead
 from ..model.orchestration.gate import grid_interval
 from ..model.packing import StateRows, state_of
 from ..model.programs import CPU_CODE, Program, joined
-from ..runtime.arguments import check_whole
+from ..runtime.arguments import check_number, check_whole
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -57,7 +57,7 @@ def _program(steps: int) -> Program:
     return Program(run, CPU_CODE)
 
 
-def outlook(config: PredictorConfig, static: Any, knobs: Any, rows: StateRows, steps: int | None) -> Outlook:
+def outlook(config: PredictorConfig, static: Any, knobs: Any, rows: StateRows, steps: Any) -> Outlook:
     """The fan of the next ticks.
 
     Args:
@@ -150,7 +150,7 @@ def simulated(found: Outlook, config: PredictorConfig, paths: Any, seed: Any) ->
     for h in range(1, steps):
         r = float(np.clip(fan.correlation[h], 0.0, 1.0))
         scores[:, h] = r * scores[:, h - 1] + np.sqrt(1.0 - r * r) * rng.standard_normal(count)
-    values = fan.mean + np.sign(scores) * error_of(np.abs(scores), found)
+    values = np.asarray(fan.mean) + np.sign(scores) * error_of(np.abs(scores), found)
     return np.maximum(values, 0.0) if config.support == "nonnegative" else values
 
 
@@ -179,7 +179,5 @@ def crossing_probability(paths: Float[np.ndarray, "path step"], above: Any, belo
     for name, bound, side in (("above", above, np.greater), ("below", below, np.less)):
         if bound is None:
             continue
-        if not np.isscalar(bound) or not np.isreal(bound) or not np.isfinite(float(bound)):
-            raise DomainError(f"{name} = {bound!r} is not a finite number")
-        crossed |= side(paths, float(bound)).any(axis=1)
+        crossed |= side(paths, check_number(name, bound)).any(axis=1)
     return float(crossed.mean())

@@ -30,6 +30,7 @@ class SeasonInputs(NamedTuple):
         place: of the newest tick on the time grid, 0 for the first.
         declared: whether the periods were declared, not found.
         begun: whether they came into use at this tick, other than the first.
+        taken: whether the tick comes in; where not, the state after it is that before it, but for what is `Sparing`.
         ring: values by their place modulo its length [y]; what is read of it are differences over `unit`.
         unit: s_t [y].
     """
@@ -40,6 +41,7 @@ class SeasonInputs(NamedTuple):
     place: Count
     declared: Flag
     begun: Flag
+    taken: Flag
     ring: Float[Array, "capacity"]
     unit: Scalar
 
@@ -79,6 +81,7 @@ def no_season(config: PredictorConfig) -> SeasonInputs | tuple[()]:
         place=jnp.zeros((), jnp.int64),
         declared=no,
         begun=no,
+        taken=jnp.ones((), bool),
         ring=jnp.zeros(config.season_capacity),
         unit=jnp.ones(()),
     )

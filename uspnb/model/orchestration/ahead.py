@@ -6,7 +6,7 @@ ladder, on straight lines in log h.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -104,7 +104,9 @@ def _means(
 def _inputs_of(config: PredictorConfig, state: PredictorState) -> KernelInputs:
     """What the kernels were told at the newest tick, but for what they learned from."""
     frame = state.frame
-    season = season_inputs(config, frame.season, frame.season, frame.scale) if frame.season else ()
+    season: Any = ()
+    if frame.season:
+        season = season_inputs(config, frame.season, frame.season, frame.scale, jnp.ones((), bool))
     volatility = jnp.sqrt(state.score.volatility_variance)
     return kernel_frame(config, frame, volatility, state.roughness.exponent, season=season)._replace(
         horizon=nothing_due(config)

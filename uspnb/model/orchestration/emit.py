@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ...array_types import Array, Bool, Flag, Float, Int, Scalar
-from ...config.schema import PERIODS_NEEDED, PredictorConfig
+from ...config.schema import PredictorConfig
 from ..fields import Telemetry
 from ..records import Observation, PredictionResult
 from ..state import PredictorState
@@ -40,6 +40,7 @@ class Outcome(NamedTuple):
     stiffness_low: Scalar
     stiffness_high: Scalar
     pit: Float[Array, "step"]
+    season: Float[Array, "season_slot"]
 
 
 def emit(
@@ -156,7 +157,8 @@ def emit(
         emergency=rough.emergency,
         operating_mode=mode,
         ticks=after.frame.count,
-        season=_season(after, season_weight),
+        # Of a tick that was not taken the weight is NaN; experts without weight have given their season up.
+        season=jnp.where(season_weight != 0.0, outcome.season, jnp.nan),
         season_weight=season_weight,
         horizon_prediction=after.horizon.mean[steps],
         horizon_lower=fan_lower[steps],
@@ -174,13 +176,3 @@ def emit(
         telemetry=telemetry,
         kernels=tuple(after.kernels),
     )
-
-
-def _season(state: PredictorState, weight: Scalar) -> Float[Array, "season_slot"]:
-    """Periods in use, NaN where a slot has none, has not seen it often enough or has been given up by its experts."""
-    ring = state.frame.season
-    if not ring:
-        return jnp.zeros(0)
-    seen = (ring.periods >= 2) & (ring.place + 1 >= PERIODS_NEEDED * ring.periods)
-    # Of a tick that was not taken the weight is NaN.
-    return jnp.where(seen & (weight != 0.0), ring.periods, jnp.nan)

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
 from ...array_types import Array, Count, Flag, Float, Scalar
 from ...config.schema import PredictorConfig
+from ..cadence import most_of_batch
 from ..kernels.base import KernelInputs
-from ..state import FrameState, SeasonRing
+from ..state import FrameState, SeasonRing, Sparing
 from .adapt import compute_adaptive_stiffness_thresholds
 
 PATH_BOUND = 1e6
@@ -30,7 +32,12 @@ REACH = 50.0
 
 
 def push(
-    frame: FrameState, value: Scalar, released: Flag, floor: float | Scalar, slots: Count | None = None
+    frame: FrameState,
+    value: Scalar,
+    released: Flag,
+    floor: float | Scalar,
+    slots: Count | None = None,
+    taken: Flag | bool = True,
 ) -> FrameState:
     """Take an accepted tick into the window and move level, spread and scale towards it.
 
@@ -43,6 +50,7 @@ def push(
         released: the tick opens a new level; the past is shifted to it and the rates start anew.
         floor: smallest scale relative to the values [1].
         slots: places on the time grid since the last tick of the window; needed for its ring, where there is one.
+        taken: whether the tick comes in; if not, all but the ring's values is for the caller to leave as it was.
 
     Returns:
         The frame that knows the tick.
@@ -74,7 +82,9 @@ def push(
         spread=spread,
         scale=scale,
         age=age + 1,
-        season=() if slots is None or not frame.season else _push_season(frame.season, value, shift, slots),
+        season=()
+        if slots is None or not frame.season
+        else _push_season(frame.season, value, shift, slots, jnp.asarray(taken)),
     )
 
 
@@ -174,7 +184,7 @@ def kernel_frame(
     )
 
 
-def _push_season(ring: SeasonRing, value: Scalar, shift: Scalar, slots: Count) -> SeasonRing:
+def _push_season(ring: SeasonRing, value: Scalar, shift: Scalar, slots: Count, taken: Flag) -> SeasonRing:
     """Take a tick in at its place, so many slots after the one before; slots in between lie on the line to it.
 
     A tick in the slot of the one before replaces it.
@@ -184,13 +194,23 @@ def _push_season(ring: SeasonRing, value: Scalar, shift: Scalar, slots: Count) -
         value: y_t [y].
         shift: what the past is moved by [y], other than 0 where a new level begins.
         slots: places on the time grid since the last tick of the window, 0 or more.
+        taken: whether the tick comes in at all.
     """
     first = ring.place < 0
-    capacity = ring.values.shape[0]
+    entries = ring.values.entries
+    capacity = entries.shape[0]
     place = jnp.where(first, 0, ring.place + slots)
-    values = jnp.where(first, value, ring.values + shift)
-    before = values[jnp.maximum(ring.place, 0) % capacity]
-    # How far behind the newest place each entry lies.
-    behind = (place - np.arange(capacity)) % capacity
-    between = value + (before - value) * behind / jnp.maximum(slots, 1)
-    return ring._replace(values=jnp.where((behind < slots) | (behind == 0), between, values), place=place)
+    base = jnp.where(first, 0.0, ring.base + shift)
+    newest = value - base
+    before = entries[jnp.maximum(ring.place, 0) % capacity]
+    between = jnp.where(taken & ~first, jnp.minimum(slots, capacity) - 1, 0)
+
+    def fill(behind: Count, entries: Float[Array, "capacity"]) -> Float[Array, "capacity"]:
+        at = (place - behind) % capacity
+        level = newest + (before - newest) * behind / jnp.maximum(slots, 1)
+        return entries.at[at].set(jnp.where(behind <= between, level, entries[at]))
+
+    entries = jax.lax.fori_loop(1, most_of_batch(between) + 1, fill, entries)
+    at = place % capacity
+    entries = entries.at[at].set(jnp.where(taken, newest, entries[at]))
+    return ring._replace(values=Sparing(entries), base=base, place=place)

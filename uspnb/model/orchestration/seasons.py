@@ -4,8 +4,9 @@ A season is a set of spectral lines at the multiples of 1/p that stand above a s
 the differences is divided by its own local level, which takes out whatever colour the noise has; what a pseudo-cycle
 spreads over many frequencies is part of that level.  The autocorrelation of what is left, summed over the multiples of
 p, is the mean of its lines; under no season it is the mean of K exponential numbers, whose upper tail is bounded by
-exp(-K (x - 1 - log x)) (Chernoff).  That exponent is the evidence for a period, and it prefers the fundamental: a
-multiple has more lines and no more energy.
+exp(-K (x - 1 - log x)) (Chernoff).  What exceeds u > 0 of each is a compound Poisson number of rate r = K exp(-u), and
+the tail of their sum S is bounded by exp(-(sqrt S - sqrt r)^2).  The larger exponent is the evidence for a period; both
+prefer the fundamental, since a multiple has more lines and no more energy.
 
 Source: Percival and Walden, Spectral Analysis for Physical Applications (1993), section 10 (tests for periodicity).
 """
@@ -24,62 +25,103 @@ from ..cadence import where_due
 from ..kernels.base import NEIGHBOURS, SeasonInputs
 from ..state import SeasonRing
 
-# Ticks between two looks, and between those at a ring of fewer than `SETTLED`.
-STRIDE, YOUNG_STRIDE, SETTLED = 128, 16, 512
+# Ticks between two looks, up to so many ticks of the series, and after them.
+STRIDES, SETTLED = (8, 16, 64, 128, 256), (128, 512, 1024, 2048)
 ROW_BOUND = 100.0
 WINSOR = 4.0
-TAPERED = 8
+TAPERED = 12
 # Half the band that is the local level of the spectrum, in frequencies that the length of the series tells apart.
 BAND = 12
-ROUNDS = 4
+ROUNDS = 3
 # A line is narrower than this, a pseudo-cycle is not [same unit].
-RING_FROM, RING_TO = 1.75, 3.25
-# Frequencies [1/tick] up to which lines are counted: a smooth season has few.
-CUTOFFS = (0.5, 1.0 / 16, 1.0 / 64)
-EVIDENCE = 18.0
-# At once, without a second look.
-STRONG = 30.0
+RING_FROM, RING_TO = 1.8, 3.2
+# Frequencies that make one block of the level.
+BLOCK = 8
+# Level beyond which a line is counted by itself: a smooth season has few of them.
+HIGH = 4.0
+# A season is found once so many of its periods have been seen.
+PERIODS_TO_FIND = 5
+# Lines over their level that set a period, how far from the one with the most evidence, by how many multiples.
+LINE, FARTHEST, MULTIPLES = 8.0, 14, 48
+# What repeats faster, the other filters see.
+SHORTEST = 4
+EVIDENCE = 11.0
+# Of a short ring more is asked: a pseudo-cycle goes round there a few times as a season does [ticks].
+YOUNG = 25.0
+# So many times as much is enough without a second look.
+STRONG = 2.0
 # What a period in use has over another.
 BONUS, INERTIA = 3.0, 1.15
 LARGEST_RATIO = 16
-# Share of the energy of a period's lines that the lines of its half, and of its k-th part, must have to be preferred.
-HALF_SHARE, PART_SHARE = 0.8, 0.45
+# Share of the energy of a period's lines that the lines of one of its parts must have to be preferred: of any part, and
+# of a seventh, which may be a day of a week; a season has strong harmonics by itself.
+PART_SHARE, DAY_SHARE = 0.9, 0.5
+# Evidence by which two periods must outdo a multiple of the one that comes near the other.
+APART = 5.0
+# Standard errors by which a series must resemble itself so many periods ago, and more so than at another number of
+# them: seven periods, or what is in use, and any other number; so many of the longer period must have been seen.
+LIKENESS, MARGIN, SEEN = (3.2, 8.0), (1.5, 4.0), 1.45
+# Where there are so many ticks in what looks like a day, a week is smoothed until it can be judged, after so many of
+# them, and no seasonal row reads it before it was.
+WEEK, DAYS, JUDGED, READ = 7, np.array((24, 48, 96)), 2.2, 2.6
+# Hours, days, weeks and years in usual ticks: of periods that are as good as one another, these are likelier.
+COMMON = np.array((4, 7, 12, 24, 48, 52, 60, 96, 144, 168, 288, 336))
 
 
 class Spectrum(NamedTuple):
     """The whitened periodogram of the ring.
 
     Attributes:
-        power: over the local level, about 1 where there is no line.
+        power: over the local level and over what is near, about 1 or less where there is no line.
+        raw: of the differences; a line has its own shape there.
+        level: the local level.
         count: differences that it was taken from.
     """
 
     power: Float[Array, "frequency"]
+    raw: Float[Array, "frequency"]
+    level: Float[Array, "frequency"]
     count: Count
 
 
-def _smoothed(power: Float[Array, "frequency"], half: Count) -> Float[Array, "frequency"]:
-    """Mean over `half` frequencies to either side, over fewer at the ends."""
-    last = power.shape[0] - 1
+def _block_mean(blocks: Float[Array, "kind block"], half: Count) -> Float[Array, "kind block"]:
+    """Mean over `half` blocks to either side, over fewer at the ends."""
+    last = blocks.shape[1] - 1
     place = np.arange(last + 1)
-    sums = jnp.concatenate([jnp.zeros(1), jnp.cumsum(power)])
+    sums = jnp.pad(jnp.cumsum(blocks, axis=1), ((0, 0), (1, 0)))
     above, below = jnp.minimum(place + half, last), jnp.maximum(place - half, 0)
-    return (sums[above + 1] - sums[below]) / (above + 1 - below)
+    return (sums[:, above + 1] - sums[:, below]) / (above + 1 - below)[None, :]
 
 
-def _local_level(power: Float[Array, "frequency"], half: Count) -> Float[Array, "frequency"]:
-    """Level of the background, which lines of less than half the band do not raise much."""
+def _local_level(power: Float[Array, "kind frequency"], half: Count) -> Float[Array, "kind frequency"]:
+    """Level of the background within so many blocks, which lines of less than half the band do not raise much."""
+    kinds, size = power.shape
+
+    def blocks(values: Float[Array, "kind frequency"]) -> Float[Array, "kind block"]:
+        return jnp.mean(values.reshape(kinds, -1, BLOCK), axis=2)
+
+    def spread(values: Float[Array, "kind block"]) -> Float[Array, "kind frequency"]:
+        return jnp.broadcast_to(values[:, :, None], (*values.shape, BLOCK)).reshape(kinds, size)
+
     # exp(mean log) of exponential numbers is .5615 of their mean, the mean of min(x, 1) is .632.
-    level = jnp.exp(_smoothed(jnp.log(power), half)) / 0.5615
+    level = spread(jnp.exp(_block_mean(blocks(jnp.log(power)), half)) / 0.5615)
     for _ in range(ROUNDS):
-        level = _smoothed(jnp.minimum(power, level), half) / 0.632
+        level = spread(_block_mean(blocks(jnp.minimum(power, level)), half) / 0.632)
     return level
 
 
 def _about(power: Float[Array, "frequency"], inner: Count, outer: Count) -> Float[Array, "frequency"]:
     """Mean over frequencies `inner` to `outer` away, on both sides."""
-    wide, narrow = 2 * outer + 1, 2 * inner - 1
-    return (_smoothed(power, outer) * wide - _smoothed(power, inner - 1) * narrow) / (wide - narrow)
+    last = power.shape[0] - 1
+    place = np.arange(last + 1)
+    sums = jnp.pad(jnp.cumsum(power), (1, 0))
+
+    def total(half: Count) -> tuple[Float[Array, "frequency"], Float[Array, "frequency"]]:
+        above, below = jnp.minimum(place + half, last), jnp.maximum(place - half, 0)
+        return sums[above + 1] - sums[below], above + 1.0 - below
+
+    (wide, wide_count), (narrow, narrow_count) = total(outer), total(inner - 1)
+    return (wide - narrow) / (wide_count - narrow_count)
 
 
 def whitened_spectrum(values: Float[Array, "capacity"], count: Count) -> Spectrum:
@@ -103,17 +145,18 @@ def whitened_spectrum(values: Float[Array, "capacity"], count: Count) -> Spectru
     differences = jnp.where(known, differences - jnp.sum(differences) / number, 0.0)
     edge = jnp.clip(TAPERED * jnp.minimum(place + 0.5, number - 0.5 - place) / number, 0.0, 1.0)
     tapered = differences * jnp.where(known, 0.5 - 0.5 * jnp.cos(jnp.pi * edge), 0.0)
-    transformed = jnp.fft.rfft(tapered, size)
+    # Frequency 1/2 is left out, which makes the number of frequencies one of whole blocks.
+    transformed = jnp.fft.rfft(tapered, size)[:-1]
     power = jnp.square(transformed.real) + jnp.square(transformed.imag)
     power = power + 1e-9 * jnp.mean(power) + 1e-300
     bin_width = size / number
-    half = jnp.clip(BAND * bin_width, 2 * BAND, size // 16).astype(jnp.int32)
+    half = jnp.clip(BAND * bin_width / BLOCK, 2, capacity // (8 * BLOCK)).astype(jnp.int32)
     # Flat where the series walks, and flat over the gain of a difference where its levels are noise.
-    gain = jnp.maximum(4.0 * np.sin(np.pi * np.arange(capacity + 1) / size) ** 2, (2.0 * np.pi / number) ** 2)
-    level = jnp.minimum(_local_level(power, half), gain * _local_level(power / gain, half)) / 0.95
+    gain = jnp.maximum(4.0 * np.sin(np.pi * np.arange(capacity) / size) ** 2, (2.0 * np.pi / number) ** 2)
+    levels = _local_level(jnp.stack([power, power / gain]), half)
+    level = jnp.minimum(levels[0], gain * levels[1]) / 0.95
     inner, outer = (RING_FROM * bin_width).astype(jnp.int32), (RING_TO * bin_width).astype(jnp.int32)
-    level = jnp.maximum(level, _about(power, inner, outer))
-    return Spectrum(power / level, number)
+    return Spectrum(power / jnp.maximum(level, _about(power, inner, outer)), power, level, number)
 
 
 class Lines(NamedTuple):
@@ -130,7 +173,7 @@ class Lines(NamedTuple):
 
 def longest(capacity: int) -> int:
     """The longest period [ticks] that a ring of so many places can show often enough."""
-    return capacity // PERIODS_NEEDED
+    return capacity // PERIODS_TO_FIND
 
 
 def _multiples(capacity: int) -> tuple[np.ndarray, np.ndarray]:
@@ -143,27 +186,36 @@ def lines_of(spectrum: Spectrum, capacity: int) -> Lines:
     """Evidence and energy of each period."""
     size = 2 * capacity
     periods = np.arange(2, longest(capacity) + 1)
-    frequency = np.arange(capacity + 1) / size
-    below = (frequency[None, :] <= np.array(CUTOFFS)[:, None]) & (frequency > 0)[None, :]
-    covariance = jnp.fft.irfft(jnp.where(below, spectrum.power[None, :], 0.0), size)[:, :capacity]
-    covariance = jnp.where(np.arange(capacity) < spectrum.count, covariance, 0.0)
+    few = jnp.maximum(spectrum.power - HIGH, 0.0)
+    # What goes round less than a few times is no line, and would count as one of every period's at frequency 0.
+    stacked = jnp.where(
+        (np.arange(capacity) < 3 * size / spectrum.count)[None, :], 0.0, jnp.stack([spectrum.power, few])
+    )
+    covariance = jnp.fft.irfft(jnp.pad(stacked, ((0, 0), (0, 1))), size)[:, :capacity]
+    covariance = jnp.where((np.arange(capacity) < spectrum.count)[None, :], covariance, 0.0)
     places, owner = _multiples(capacity)
     sums = jax.ops.segment_sum(covariance[:, places].T, owner, num_segments=len(periods), indices_are_sorted=True).T
-    count = np.floor(np.array(CUTOFFS)[:, None] * periods[None, :])
-    # The sum over the multiples is the mean over the lines up to 1/2, of which `count` are below the cutoff.
-    mean = (covariance[:, :1] + 2.0 * sums) * (periods / 2.0)[None, :] / np.maximum(count, 1.0)
-    high = jnp.maximum(mean, 1.0)
-    exponent = jnp.where(count >= 1, count * (high - 1.0 - jnp.log(high)), 0.0)
-    usable = PERIODS_NEEDED * periods <= spectrum.count + 1
-    return Lines(jnp.where(usable, jnp.max(exponent, axis=0), 0.0), count[0] * (mean[0] - 1.0))
+    # The sum over the multiples is the mean over the lines up to 1/2.
+    lines = np.floor(periods / 2.0)
+    total, high = (covariance[:, :1] + 2.0 * sums) * (periods / 2.0)[None, :]
+    mean = jnp.maximum(total / lines, 1.0)
+    many = lines * (mean - 1.0 - jnp.log(mean))
+    rate = lines * np.exp(-HIGH)
+    some = jnp.where(high > rate, jnp.square(jnp.sqrt(jnp.maximum(high, 0.0)) - np.sqrt(rate)), 0.0)
+    usable = (PERIODS_TO_FIND * periods <= spectrum.count + 1) & (periods >= SHORTEST)
+    return Lines(jnp.where(usable, jnp.maximum(many, some), 0.0), total - lines)
 
 
 def without_lines(spectrum: Spectrum, period: Count) -> Spectrum:
     """The spectrum with the lines of a period taken down to the level."""
-    size = 2 * (spectrum.power.shape[0] - 1)
+    size = 2 * spectrum.power.shape[0]
     line = np.arange(spectrum.power.shape[0]) * (period / size)
     away = jnp.abs(line - jnp.round(line)) / period * spectrum.count
-    return spectrum._replace(power=jnp.where(away < 1.5, jnp.minimum(spectrum.power, 1.0), spectrum.power))
+    taken = away < 1.5
+    return spectrum._replace(
+        power=jnp.where(taken, jnp.minimum(spectrum.power, 1.0), spectrum.power),
+        raw=jnp.where(taken, jnp.minimum(spectrum.raw, spectrum.level), spectrum.raw),
+    )
 
 
 def _favoured(evidence: Float[Array, "period"], held: Int[Array, "slot"]) -> Float[Array, "period"]:
@@ -178,12 +230,21 @@ def _fundamental(lines: Lines, period: Count, held: Int[Array, "slot"]) -> Count
     part = jnp.round(period / parts).astype(period.dtype)
     place = jnp.maximum(part - 2, 0)
     share = lines.energy[place] / jnp.maximum(lines.energy[period - 2], 1e-9)
-    needed = np.where(parts == 2, HALF_SHARE, PART_SHARE)
+    needed = np.where(parts == WEEK, DAY_SHARE, PART_SHARE)
     # One in use stays so, though its share falls a little.
     needed = jnp.where(jnp.any(held[:, None] == part[None, :], axis=0), 0.8 * needed, needed)
-    fits = (part >= 2) & (jnp.abs(part * parts - period) <= 1) & (share >= needed)
+    fits = (part >= SHORTEST) & (part * parts == period) & (share >= needed)
     fits = fits & (lines.evidence[place] >= EVIDENCE)
     return jnp.where(jnp.any(fits), jnp.min(jnp.where(fits, part, period)), period)
+
+
+def _strongest_part(lines: Lines, period: Count) -> Count:
+    """The part of a period with the most evidence, 0 where none has enough."""
+    parts = np.arange(2, LARGEST_RATIO + 1)
+    part = period // parts
+    evidence = jnp.where((part >= SHORTEST) & (part * parts == period), lines.evidence[jnp.maximum(part - 2, 0)], 0.0)
+    strongest = jnp.argmax(evidence)
+    return jnp.where(evidence[strongest] >= EVIDENCE, part[strongest], 0)
 
 
 def find_periods(
@@ -202,19 +263,119 @@ def find_periods(
     capacity = values.shape[0]
     spectrum = whitened_spectrum(values, count)
     lines = lines_of(spectrum, capacity)
-    favoured = _favoured(lines.evidence, held)
-    best = jnp.argmax(favoured)
-    evidence = favoured[best]
-    first = jnp.where(evidence >= EVIDENCE, _fundamental(lines, best + 2, held), 0)
-    slots = held.shape[0]
-    if slots == 1:
+    needed = needed_of(spectrum.count)
+    best, evidence = _best(spectrum, lines, held)
+    first = jnp.where(evidence >= needed, _fundamental(lines, best, held), 0)
+    if held.shape[0] == 1:
         return first[None], evidence
-    left = _favoured(lines_of(without_lines(spectrum, jnp.maximum(first, 2)), capacity).evidence, held)
-    other = jnp.argmax(left)
-    second = jnp.where((first > 0) & (left[other] >= EVIDENCE) & (other + 2 != first), other + 2, 0)
-    evidence = jnp.where(second > 0, jnp.minimum(evidence, left[other]), evidence)
+
+    def pair(*arguments: Array) -> tuple[Count, Count, Scalar]:
+        """First, second and the evidence for the second, 0 where there is none."""
+        *parts, evidence, best, first, held = arguments
+        spectrum, lines = Spectrum(*parts[:-2]), Lines(*parts[-2:])
+        other = _strongest_part(lines, best)
+
+        def second_of(first: Count) -> tuple[Count, Scalar]:
+            left = without_lines(spectrum, first)
+            rest = lines_of(left, capacity)
+            period, evidence = _best(left, rest, held)
+            multiple, likeness = _likest_multiple(left, first, held)
+            early = likeness > 0.0
+            period = jnp.where(early, multiple, _fundamental(rest, period, held))
+            return period, jnp.where(early, likeness, jnp.where(evidence >= needed_of(left.count), evidence, 0.0))
+
+        other = jnp.where(other > 0, _fundamental(lines, other, held), 0)
+        options = jnp.stack([first, jnp.maximum(other, 2)])
+        seconds, gained = jax.vmap(second_of)(options)
+        # A period of many lines may come near those of two; that of which it is a multiple is then one of them.
+        own = lines.evidence[options[1] - 2]
+        ratio = jnp.round(best / seconds[1])
+        better = (other > 0) & (gained[1] > 0) & (jnp.abs(ratio * seconds[1] - best) > jnp.where(ratio > 1, 2, 1))
+        better = better & (own + gained[1] > evidence + gained[0] + APART)
+        chosen = better.astype(jnp.int32)
+        found = (gained[chosen] > 0) & (seconds[chosen] != options[chosen])
+        return options[chosen], jnp.where(found, seconds[chosen], 0), jnp.where(found, gained[chosen], 0.0)
+
+    def none(*arguments: Array) -> tuple[Count, Count, Scalar]:
+        first = arguments[-2]
+        return first, jnp.zeros_like(first), jnp.zeros(())
+
+    # Most series have no season: there is then no second one to look for.
+    first, second, other = where_due(first > 0, pair, none, *spectrum, *lines, evidence, best, first, held)
+    evidence = jnp.where(second > 0, jnp.minimum(evidence, other), evidence)
+    week = WEEK * first
+    trial = jnp.any(first == DAYS) & (second == 0) & (count < JUDGED * week) & (first + week <= capacity // 2)
+    second = jnp.where(trial, week, second)
     short = jnp.where(second > 0, jnp.minimum(first, second), first)
     return jnp.stack([short, jnp.where(second > 0, jnp.maximum(first, second), 0)]), evidence
+
+
+def needed_of(count: Count) -> Scalar:
+    """The evidence that a ring of so many values must give."""
+    return EVIDENCE * (1.0 + YOUNG / count)
+
+
+def _likest_multiple(left: Spectrum, first: Count, held: Int[Array, "slot"]) -> tuple[Count, Scalar]:
+    """How many of the first season a longer one is, as the week is of days; and the evidence for it.
+
+    What the lines of the first leave resembles itself so many of its periods ago, and at no other number of them.
+
+    Args:
+        left: the spectrum without the lines of the first.
+        first: its period.
+        held: periods in use.
+
+    Returns:
+        The longer period and the evidence, 0 where there is no such number.
+    """
+    capacity = left.raw.shape[0]
+    whitened = jnp.where(np.arange(capacity) > 0, left.raw / left.level, 0.0)
+    covariance = jnp.fft.irfft(jnp.pad(whitened, (0, 1)), 2 * capacity)[:capacity]
+    numbers = np.arange(2, LARGEST_RATIO + 1)
+    lags = numbers * first
+    seen = (SEEN * lags <= left.count) & (lags + first <= capacity // 2)
+    score = covariance[jnp.minimum(lags, capacity - 1)] / covariance[0] * jnp.sqrt(jnp.maximum(left.count - lags, 1.0))
+    score = jnp.where(seen, score, 0.0)
+    chosen = jnp.argmax(score >= 0.85 * jnp.max(score))
+    others = numbers % (chosen + 2) != 0
+    margin = score[chosen] - jnp.max(jnp.where(others & seen, score, 0.0))
+    # Seven is what one looks for, the rest is what one comes upon.
+    likely = (chosen + 2 == WEEK) | jnp.any(held == lags[chosen])
+    fits = (score[chosen] >= jnp.where(likely, *LIKENESS)) & (margin >= jnp.where(likely, *MARGIN))
+    evidence = jnp.maximum(0.5 * jnp.square(score[chosen]), needed_of(left.count))
+    return lags[chosen].astype(first.dtype), jnp.where(fits, evidence, 0.0)
+
+
+def _best(spectrum: Spectrum, lines: Lines, held: Int[Array, "slot"]) -> tuple[Count, Scalar]:
+    """The period with the most evidence, set by its lines alone; and the evidence."""
+    favoured = _favoured(lines.evidence, held)
+    best = jnp.argmax(favoured)
+    return _sharpest(spectrum, best + 2, held), favoured[best]
+
+
+def _sharpest(spectrum: Spectrum, period: Count, held: Int[Array, "slot"]) -> Count:
+    """Of a period and its neighbours the one with the most energy in those lines that stand out, by their own levels.
+
+    The likelihood of a sum of sinusoids in noise of a known spectrum; a level that slopes would move the peaks.
+    """
+    capacity = spectrum.raw.shape[0]
+    size = 2 * capacity
+    ratio = size / period
+    line = jnp.round(np.arange(capacity) / ratio)
+    at = jnp.clip(jnp.round(line * ratio).astype(jnp.int32), 1, capacity - 2)
+    over = spectrum.raw / spectrum.level
+    peak = jnp.maximum(over, jnp.maximum(jnp.roll(over, 1), jnp.roll(over, -1)))
+    chosen = jnp.where((line >= 1) & (peak[at] >= LINE), spectrum.raw / spectrum.level[at], 0.0)
+    covariance = jnp.fft.irfft(jnp.pad(chosen, (0, 1)), size)[:capacity]
+    offsets = np.arange(-FARTHEST, FARTHEST + 1)
+    candidates = jnp.maximum(period + offsets, SHORTEST)
+    lags = candidates[:, None] * np.arange(1, MULTIPLES + 1)[None, :]
+    sums = jnp.sum(jnp.where(lags < spectrum.count, covariance[jnp.minimum(lags, capacity - 1)], 0.0), axis=1)
+    energy = (covariance[0] + 2.0 * sums) * candidates / 2.0
+    energy = energy + jnp.where(jnp.any(held[:, None] == candidates[None, :], axis=0), 1.0, 0.0)
+    energy = energy + jnp.where(jnp.any(COMMON[:, None] == candidates[None, :], axis=0), 2.0, 0.0)
+    near = jnp.abs(offsets) <= 1 + period // 30
+    return candidates[jnp.argmax(jnp.where(near & (lags[:, 0] * PERIODS_TO_FIND <= spectrum.count + 1), energy, -1.0))]
 
 
 def with_periods(config: PredictorConfig, ring: SeasonRing, ticks: Count, counted: Flag) -> SeasonRing:
@@ -227,10 +388,10 @@ def with_periods(config: PredictorConfig, ring: SeasonRing, ticks: Count, counte
     """
     declared = _declared(config)
     given = jnp.any(declared > 0)
-    stride = jnp.where(ticks < SETTLED, YOUNG_STRIDE, STRIDE)
+    stride = jnp.asarray(STRIDES)[jnp.sum(ticks > np.array(SETTLED))]
     due = counted & ~given & (ticks % stride == 0)
     found, proposed = where_due(
-        due, _look, lambda values, place, held, before: (held, before), ring.values, ring.place, ring.periods,
+        due, _look, lambda values, place, held, before: (held, before), ring.values.entries, ring.place, ring.periods,
         ring.proposed,
     )  # fmt: skip
     return ring._replace(periods=jnp.where(given, declared, found), proposed=proposed)
@@ -250,35 +411,46 @@ def _look(
     chronological = values[(place + 1 + np.arange(capacity)) % capacity]
     proposed, evidence = find_periods(chronological, known, held)
     grows = jnp.all((held == 0) | jnp.any(held[:, None] == proposed[None, :], axis=1))
-    taken = jnp.all(proposed == before) | (grows & (evidence >= STRONG))
+    taken = jnp.all(proposed == before) | (grows & (evidence >= STRONG * needed_of(known)))
     return jnp.where(taken, proposed, held), proposed
 
 
-def season_inputs(config: PredictorConfig, before: SeasonRing, ring: SeasonRing, scale: Scalar) -> SeasonInputs:
+def season_inputs(
+    config: PredictorConfig, before: SeasonRing, ring: SeasonRing, scale: Scalar, taken: Flag
+) -> SeasonInputs:
     """What a kernel is told of the seasons.
 
     Args:
         before: the ring of the tick before.
         ring: with the newest tick.
         scale: s_t [y].
+        taken: whether the newest tick comes in.
     """
-    capacity = ring.values.shape[0]
+    entries = ring.values.entries
+    capacity = entries.shape[0]
     periods = ring.periods
     usable = jnp.maximum(periods, 2)
     origin = ring.place - usable
     # A short period's future neighbours would lie beyond the newest tick.
     ahead = jnp.minimum(np.array(NEIGHBOURS)[None, :], usable[:, None])
-    values = ring.values[jnp.concatenate([origin[:, None], origin[:, None] + ahead], axis=1) % capacity]
-    rows = jnp.concatenate([values[:, 1:], ring.values[ring.place % capacity] * jnp.ones((len(values), 1))], axis=1)
-    awake = (periods >= 2) & (ring.place + 1 >= PERIODS_NEEDED * periods)
+    values = entries[jnp.concatenate([origin[:, None], origin[:, None] + ahead], axis=1) % capacity]
+    rows = jnp.concatenate([values[:, 1:], entries[ring.place % capacity] * jnp.ones((len(values), 1))], axis=1)
+    given = jnp.any(_declared(config) > 0)
+    awake = (periods >= 2) & (ring.place + 1 >= jnp.where(given, PERIODS_NEEDED, READ) * periods)
     rows = jnp.clip((rows - values[:, :1]) / scale, -ROW_BOUND, ROW_BOUND)
     return SeasonInputs(
         rows=jnp.where(awake[:, None], rows, 0.0),
         periods=periods,
         awake=awake,
         place=ring.place,
-        declared=jnp.any(_declared(config) > 0),
+        declared=given,
         begun=jnp.any(periods != before.periods) & (ring.place > 0),
-        ring=ring.values,
+        taken=taken,
+        ring=entries,
         unit=scale,
     )
+
+
+def periods_awake(season: SeasonInputs) -> Float[Array, "slot"]:
+    """Periods that have been seen often enough [ticks], NaN where a slot has none."""
+    return jnp.where(season.awake, season.periods, jnp.nan)

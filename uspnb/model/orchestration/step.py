@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 
@@ -12,7 +14,7 @@ from ..kernels.common_movement import AXIS
 from ..kernels.guard import guarded_init, guarded_step, without_failed
 from ..kernels.registry import added_kernels, kernel_entries, reference_of, robust_place, telemetry_of
 from ..records import Observation, PredictionResult
-from ..state import ForecastState, FrameState, HorizonState, KernelStates, PredictorState, empty_state
+from ..state import ForecastState, FrameState, HorizonState, KernelStates, PredictorState, Sparing, empty_state
 from .adapt import compute_adaptive_jko_params
 from .cusum import update_charts
 from .emit import Outcome, emit
@@ -41,7 +43,7 @@ from .scoring import (
     track_quantile,
     update_scores,
 )
-from .seasons import season_inputs, with_periods
+from .seasons import periods_awake, season_inputs, with_periods
 from .sinkhorn import compute_sinkhorn_epsilon
 
 PROXY_RATE = 0.02
@@ -90,7 +92,7 @@ def orchestrate_step(
     judged = state._replace(ticks=state.ticks + 1, gate=gate, modes=modes)
     verdict = verdict._replace(value=jnp.where(verdict.imputed, state.forecast.mean, verdict.value))
     advanced, outcome = _advance(config, judged, tick, verdict)
-    new = jax.tree.map(lambda a, b: jnp.where(verdict.accepted | verdict.imputed, a, b), advanced, judged)
+    new = _where(verdict.accepted | verdict.imputed, advanced, judged)
     mode = operating_mode(new.modes.degraded, new.roughness.emergency)
     # What is refused for its distance is as anomalous as can be.
     score = jnp.where(verdict.outlier, 1.0, outcome.anomaly_score)
@@ -165,8 +167,9 @@ def _advance(
         tails,
     )
 
+    taken = verdict.accepted | verdict.imputed
     frame = bridge(state.frame, value - state.forecast.mean, verdict.bridged)
-    frame = push(frame, value, verdict.released, config.numerical_epsilon, verdict.slots)
+    frame = push(frame, value, verdict.released, config.numerical_epsilon, verdict.slots, taken)
     frame = hold_scales(frame, state.frame, verdict.frozen | verdict.imputed)
     frame = frame._replace(
         count=jnp.where(verdict.imputed, state.frame.count, frame.count),
@@ -177,7 +180,9 @@ def _advance(
     roughness, spectrum, character = identify(config, state.roughness, state.spectrum, path, frame.count)
 
     volatility = jnp.sqrt(score.volatility_variance)
-    inputs = _kernel_inputs(config, state, frame, path, residuals, usual, volatility, roughness.exponent, due.inputs)
+    inputs = _kernel_inputs(
+        config, state, taken, frame, path, residuals, usual, volatility, roughness.exponent, due.inputs
+    )
     kernels, outputs, failed = _run_kernels(config, state, inputs)
     ahead, clipped = clip_forecasts(_forecasts(config, outputs), path, _reach(config))
     means, clipped = ahead[:, 0], clipped[:, 0]
@@ -283,13 +288,24 @@ def _advance(
         stiffness_low=inputs.stiffness_low,
         stiffness_high=inputs.stiffness_high,
         pit=integral_of(due.score),
+        season=periods_awake(inputs.season) if inputs.season else jnp.zeros(0),
     )
     return new, outcome
+
+
+def _where(taken: Flag, new: PredictorState, old: PredictorState) -> PredictorState:
+    """The new state where the tick was taken, else the old one; what is `Sparing` is the old one's by itself."""
+
+    def chosen(a: Array | Sparing, b: Array | Sparing) -> Array | Sparing:
+        return a if isinstance(a, Sparing) else jnp.where(taken, a, b)  # type: ignore[arg-type]
+
+    return jax.tree.map(chosen, new, old, is_leaf=lambda leaf: isinstance(leaf, Sparing))
 
 
 def _kernel_inputs(
     config: PredictorConfig,
     state: PredictorState,
+    taken: Flag,
     frame: FrameState,
     path: Float[Array, "window"],
     residuals: Residuals,
@@ -299,7 +315,9 @@ def _kernel_inputs(
     horizon: HorizonInputs,
 ) -> KernelInputs:
     unit = jnp.where(state.forecast.made, state.forecast.unit, frame.scale)
-    season = season_inputs(config, state.frame.season, frame.season, frame.scale) if frame.season else ()
+    season: Any = ()
+    if frame.season:
+        season = season_inputs(config, state.frame.season, frame.season, frame.scale, taken)
     return kernel_frame(config, frame, volatility, exponent, path=path, season=season)._replace(
         increment=residuals.increment,
         learn=learn,

@@ -44,11 +44,12 @@ ADDED: dict[str, Any] = {
 # Of kernels: what was not solved yet is solved at the next tick.
 ADDED |= dict.fromkeys((".coefficients.slow", ".coefficients.features", ".coefficients.ticks"), 0)
 # Seasons are looked for from then on.
-ADDED |= {".frame.season.values": 0.0, ".frame.season.place": -1}
+ADDED |= {".frame.season.values.entries": 0.0, ".frame.season.base": 0.0, ".frame.season.place": -1}
 ADDED |= dict.fromkeys((".frame.season.periods", ".frame.season.proposed"), 0)
 ADDED |= {f".seasonal.{name}": 0 for name in ("pending", "coefficients", "forecasts", "score", "slow_score")}
 ADDED |= {f".seasonal.equations.{name}": 0 for name in RidgeState._fields}
-ADDED |= {f".seasonal.smoothing.{name}": 0 for name in Smoothing._fields} | {".seasonal.smoothing.unit": 1}
+ADDED |= {f".seasonal.smoothing.{name}": 0 for name in Smoothing._fields}
+ADDED |= {".seasonal.smoothing.indices.entries": 0, ".seasonal.smoothing.unit": 1}
 ADDED |= {".seasonal.worth": 0}
 ADDED |= {f".solution.{name}": 0 for name in Solution._fields}
 # Horizons beyond the next tick have seen nothing come due.

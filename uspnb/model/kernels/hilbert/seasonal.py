@@ -16,7 +16,8 @@ from jax import lax
 
 from ....array_types import Array, Count, Flag, Float, Int, Scalar
 from ....config.schema import PredictorConfig
-from ...cadence import on_stride, where_due
+from ...cadence import most_of_batch, on_stride, where_due
+from ...state import Sparing
 from ..base import NEIGHBOURS, KernelInputs, SeasonInputs
 from ..regression import RidgeState, ridge_init, ridge_learn, ridge_solve
 
@@ -29,7 +30,7 @@ ERROR_FORGETTING, LEAST_POWER, LARGEST_CARRY = 0.998, 1e-6, 0.99
 LARGEST_UNIT = 1e150
 EXPERTS = 1 + len(RATES)
 # Ticks between two solves of the filter; while it is young it is solved at every tick.
-FILTER_STRIDE, SETTLED = 1, 128
+FILTER_STRIDE, SETTLED = 4, 128
 # A season that is found is given up where the mean weight of its experts, over so many ticks, falls below the least.
 WORTH_RATE, FIRST_WORTH, LEAST_WORTH = 1.0 / 256, 0.25, 0.02
 
@@ -41,7 +42,8 @@ class Smoothing(NamedTuple):
         unit: s_t over s of the first tick: what is kept is counted in the latter, so that no index has to be moved when
             the scale does.
         level: level - y_t.
-        indices: of the first season by place modulo its period, after them those of the second.
+        indices: of each set of rates those of the first season by place modulo its period, after them those of the
+            second; one is 0 before its place has come.
         error: e_t, what level and indices left of the newest value.
         product, power: discounted sums of e_t e_{t-1} and e_{t-1}^2, whose ratio carries the error over to the next
             tick.
@@ -50,7 +52,7 @@ class Smoothing(NamedTuple):
 
     unit: Scalar
     level: Float[Array, "rates"]
-    indices: Float[Array, "rates room"]
+    indices: Sparing
     error: Float[Array, "rates"]
     product: Float[Array, "rates"]
     power: Float[Array, "rates"]
@@ -102,7 +104,7 @@ def _smoothing_init(room: int) -> Smoothing:
     return Smoothing(
         unit=jnp.ones(()),
         level=jnp.zeros(sets),
-        indices=jnp.zeros((sets, room)),
+        indices=Sparing(jnp.zeros((sets, room))),
         error=jnp.zeros(sets),
         product=jnp.zeros(sets),
         power=jnp.zeros(sets),
@@ -144,9 +146,8 @@ def seasonal_forecasts(
     increments = jnp.clip(newest[:FILTER_LAGS] - newest[1 : FILTER_LAGS + 1], -LAG_BOUND, LAG_BOUND)
     row = jnp.concatenate([jnp.ones(1), increments, season.rows.reshape(-1)])
     ticking = jnp.any(season.periods >= 2)
+    smoothing, entries = state.smoothing, state.smoothing.indices.entries
     here, following = _places(season.periods, season.place)
-    smoothing = state.smoothing
-    carried = (smoothing._replace(indices=smoothing.indices[:, here]), smoothing.indices[:, following])
 
     def smooth(*leaves: Array) -> tuple[Smoothing, Float[Array, "rates"]]:
         now, later, drop, ratio, learn, periods, place = jax.tree.unflatten(structure, leaves)
@@ -155,13 +156,16 @@ def seasonal_forecasts(
         return new, to_come / unit
 
     def hold(*leaves: Array) -> tuple[Smoothing, Float[Array, "rates"]]:
-        now = jax.tree.unflatten(structure, leaves)[0]
-        return now, jnp.zeros(len(RATES))
+        return jax.tree.unflatten(structure, leaves)[0], jnp.zeros(len(RATES))
 
-    arguments = (*carried, inputs.path[-2], inputs.scale_ratio, inputs.learn, season.periods, season.place)
-    leaves, structure = jax.tree.flatten(arguments)
-    small, smoothed = where_due(ticking, smooth, hold, *leaves)
-    smoothing = small._replace(indices=smoothing.indices.at[:, here].set(small.indices))
+    now = smoothing._replace(indices=Sparing(entries[:, here]))
+    clock = (season.periods, season.place)
+    leaves, structure = jax.tree.flatten(
+        (now, entries[:, following], inputs.path[-2], inputs.scale_ratio, inputs.learn, *clock)
+    )
+    new, smoothed = where_due(ticking, smooth, hold, *leaves)
+    written = jnp.where(season.taken, new.indices.entries, entries[:, here])
+    smoothing = new._replace(indices=Sparing(entries.at[:, here].set(written)))
 
     due = ticking & (season.begun | on_stride(inputs.ticks, FILTER_STRIDE, SETTLED))
     coefficients = where_due(
@@ -218,7 +222,7 @@ def _smooth(
     share = jnp.maximum(RATES[:, 0], jnp.where(seen < period[0], 1.0 / (seen + 1.0), 0.0))
     level = jnp.where(seen == 0, 0.0, state.level + drop)
     slots = range(periods.shape[0])
-    index = [jnp.where(used[k], state.indices[:, k], 0.0) for k in slots]
+    index = [jnp.where(used[k] & (cycle[k] > 0), state.indices.entries[:, k], 0.0) for k in slots]
     error = -level - sum(index)
     # Each takes its share of what is left of the error: the second season learns what the first does not know.
     level, left = level + share * error, (1.0 - share) * error
@@ -233,66 +237,59 @@ def _smooth(
     product = jnp.where(settled, ERROR_FORGETTING * state.product + now * before, state.product)
     power = jnp.where(settled, ERROR_FORGETTING * state.power + before * before, state.power)
     carried = _carry(product, power) * error
-    to_come = sum((jnp.where(used[k], later[:, k], 0.0) for k in slots), level + carried)
-    return Smoothing(unit, level, jnp.stack(indices, axis=1), error, product, power, state.start), to_come
+    known = used & (seen + 1 >= period)
+    to_come = sum((jnp.where(known[k], later[:, k], 0.0) for k in slots), level + carried)
+    return Smoothing(unit, level, Sparing(jnp.stack(indices, axis=1)), error, product, power, state.start), to_come
 
 
 def _begun(state: SeasonalState, inputs: KernelInputs) -> SeasonalState:
-    """The state that has learned the ring's past anew where the periods have just changed."""
+    """The state that has learned the ring's past anew where the periods have just changed.
+
+    Filter and smoothing take in the ring's values up to the one before the newest, in the newest tick's unit.  Where
+    nothing has changed in a whole batch, the loop over the ring does not go round once.
+    """
     season: SeasonInputs = inputs.season
-    room = state.smoothing.indices.shape[1]
-
-    def replay(*leaves: Array) -> tuple[RidgeState, Smoothing]:
-        ring, unit, place, periods, ratio, *_ = leaves
-        equations, smoothing = _replayed(ring, unit, place, periods, room)
-        return equations, smoothing._replace(unit=1.0 / ratio)
-
-    def hold(*leaves: Array) -> tuple[RidgeState, Smoothing]:
-        return jax.tree.unflatten(structure, leaves[5:])
-
-    leaves, structure = jax.tree.flatten((state.equations, state.smoothing))
-    past = (season.ring, season.unit, season.place, season.periods, inputs.scale_ratio)
-    equations, smoothing = where_due(season.begun, replay, hold, *past, *leaves)
-    worth = jnp.where(season.begun, FIRST_WORTH, state.worth)
-    return state._replace(equations=equations, smoothing=smoothing, worth=worth)
-
-
-def _replayed(
-    ring: Float[Array, "capacity"], unit: Scalar, place: Count, periods: Int[Array, "slot"], room: int
-) -> tuple[RidgeState, Smoothing]:
-    """Filter and smoothing after the ring's values up to the one before the newest, in the newest tick's unit."""
-    capacity, slots = ring.shape[0], periods.shape[0]
-    values = jnp.clip((ring - ring[place % capacity]) / unit, -LARGEST_TARGET, LARGEST_TARGET)
+    begun, periods, place = season.begun & season.taken, season.periods, season.place
+    capacity, slots = season.ring.shape[0], periods.shape[0]
     first = jnp.maximum(place - capacity + 1, 0)
     usable = jnp.maximum(periods, 2)
     ahead = jnp.minimum(np.array((0, *NEIGHBOURS))[None, :], usable[:, None])
-    width = 1 + FILTER_LAGS + slots * (len(NEIGHBOURS) + 1)
     # Rows before it would reach beyond the ring.
     whole = first + jnp.maximum(jnp.max(periods), FILTER_LAGS) + 1
 
-    def value(at: Int[Array, "..."]) -> Float[Array, "..."]:
-        return values[at % capacity]
+    def change(at: Int[Array, "..."], since: Int[Array, "..."]) -> Float[Array, "..."]:
+        return (season.ring[at % capacity] - season.ring[since % capacity]) / season.unit
 
     def row_at(at: Count) -> Float[Array, "row"]:
-        lags = value(at - np.arange(FILTER_LAGS)) - value(at - np.arange(1, FILTER_LAGS + 1))
-        about = value((at - usable)[:, None] + ahead)
-        rows = jnp.concatenate([about[:, 1:], value(at) * jnp.ones((slots, 1))], axis=1) - about[:, :1]
-        rows = jnp.where((periods >= 2)[:, None], jnp.clip(rows, -LAG_BOUND, LAG_BOUND), 0.0)
-        return jnp.concatenate([jnp.ones(1), jnp.clip(lags, -LAG_BOUND, LAG_BOUND), rows.reshape(-1)])
+        lags = change(at - np.arange(FILTER_LAGS), at - np.arange(1, FILTER_LAGS + 1))
+        then = (at - usable)[:, None]
+        about = jnp.concatenate([then + ahead[:, 1:], jnp.broadcast_to(at, (slots, 1))], axis=1)
+        rows = jnp.where((periods >= 2)[:, None], change(about, then), 0.0)
+        return jnp.concatenate(
+            [jnp.ones(1), jnp.clip(jnp.concatenate([lags, rows.reshape(-1)]), -LAG_BOUND, LAG_BOUND)]
+        )
 
     def advance(k: Count, carried: tuple[RidgeState, Smoothing]) -> tuple[RidgeState, Smoothing]:
         equations, smoothing = carried
         at = place - capacity + 1 + k
-        drop = value(at - 1) - value(at)
-        equations = learn_row(equations, row_at(at - 1), -drop, FORGETTING, at > whole)
+        drop = jnp.clip(change(at - 1, at), -LARGEST_TARGET, LARGEST_TARGET)
+        equations = learn_row(equations, row_at(at - 1), -drop, FORGETTING, begun & (at > whole))
         here, following = _places(periods, at)
-        now = smoothing._replace(indices=smoothing.indices[:, here])
-        new, _ = _smooth(now, smoothing.indices[:, following], drop, jnp.ones(()), at > first, periods, at)
-        new = jax.tree.map(lambda a, b: jnp.where(at >= first, a, b), new, now)
-        return equations, new._replace(indices=smoothing.indices.at[:, here].set(new.indices))
+        entries = smoothing.indices.entries
+        now = smoothing._replace(indices=Sparing(entries[:, here]))
+        new, _ = _smooth(now, entries[:, following], drop, jnp.ones(()), at > first, periods, at)
+        new = jax.tree.map(lambda a, b: jnp.where(begun & (at >= first), a, b), new, now)
+        return equations, new._replace(indices=Sparing(entries.at[:, here].set(new.indices.entries)))
 
-    begun = (ridge_init(width), _smoothing_init(room)._replace(start=first))
-    return lax.fori_loop(0, capacity - 1, advance, begun)
+    fresh = (ridge_init(state.pending.shape[0]), _smoothing_init(0)._replace(start=first))
+    held = (state.equations, state.smoothing._replace(indices=Sparing(jnp.zeros((len(RATES), 0)))))
+    equations, smoothing = jax.tree.map(lambda a, b: jnp.where(begun, a, b), fresh, held)
+    smoothing = smoothing._replace(indices=state.smoothing.indices)
+    rounds = most_of_batch(jnp.where(begun, capacity - 1, 0))
+    equations, smoothing = lax.fori_loop(0, rounds, advance, (equations, smoothing))
+    smoothing = smoothing._replace(unit=jnp.where(begun, 1.0 / inputs.scale_ratio, smoothing.unit))
+    worth = jnp.where(season.begun, FIRST_WORTH, state.worth)
+    return state._replace(equations=equations, smoothing=smoothing, worth=worth)
 
 
 def smoothed_ahead(state: Smoothing, season: SeasonInputs, steps: tuple[int, ...]) -> Float[Array, "step rates"]:
@@ -306,7 +303,7 @@ def smoothed_ahead(state: Smoothing, season: SeasonInputs, steps: tuple[int, ...
     usable, used, ahead = jnp.maximum(season.periods, 1), season.periods >= 2, np.array(steps)
     start = jnp.cumsum(usable) - usable
     indices = [
-        jnp.where(used[k], state.indices[:, start[k] + (season.place + ahead) % usable[k]], 0.0)
+        jnp.where(used[k], state.indices.entries[:, start[k] + (season.place + ahead) % usable[k]], 0.0)
         for k in range(usable.shape[0])
     ]
     carried = _carry(state.product, state.power)[:, None] ** ahead[None, :] * state.error[:, None]
