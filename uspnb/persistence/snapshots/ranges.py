@@ -34,6 +34,7 @@ IN_SERIES_UNITS = frozenset(
         *(f".forecast.{name}" for name in ("origin", "unit", "mean", "scale", "lower", "upper", "reference")),
         *(f".charts.{name}" for name in ("scale", "magnitude")),
         *(f".gate.{name}" for name in ("outlier_value", "proxy")),
+        *(".frame.season.values.entries", ".frame.season.base"),
     )
 )
 NOT_NEGATIVE = frozenset(
@@ -123,12 +124,16 @@ class Bounds(NamedTuple):
 
 
 COUNTS = Bounds(0, MOST_COUNTED)
+# The place on the time grid is -1 before the first tick.
+PLACES = Bounds(-1, MOST_COUNTED)
 
 
 @functools.lru_cache(maxsize=2048)
 def _bounds_of(kernel: str, name: str, kind: str) -> Bounds | None:
     """What a leaf of a dtype's kind must hold, None where anything may stand there."""
     if kind == "i":
+        if name == ".frame.season.place":
+            return PLACES
         return None if name in NANOSECONDS else COUNTS  # any instant is one
     if kind != "f":
         return None
