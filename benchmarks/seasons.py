@@ -1,8 +1,8 @@
 """What seasons, declared and found, and imputation are worth: `python benchmarks/seasons.py [--data FOLDER]`.
 
 Root mean squared errors of one-step forecasts over that of the last value, from tick 300 on (half of a short series):
-without seasons; with its seasons declared; with them found; with one value in ten missing, where the window closes over the hole, where the
-forecast takes its place, and with both.  Kinds without a season stand there for what it costs.
+without seasons; with its seasons declared; with them found; with one value in ten missing, where the window closes over
+the hole, where the forecast takes its place, and with both.  Kinds without a season stand there for what it costs.
 
 Settings and their defaults:
 
@@ -30,7 +30,8 @@ BURN_IN, MISSING = 300, 0.1
 NONE_SUCH = (24,)
 COLUMNS = {
     "series": "", "ticks": ",d", "seasons": "", "plain": ".3f", "seasons told": ".3f", "found": ".3f",
-    "10 % missing, closed over": ".3f", "imputed": ".3f", "imputed, seasons told": ".3f", "imputed, found": ".3f", "coverage": ".3f",
+    "10 % missing, closed over": ".3f", "imputed": ".3f", "imputed, seasons told": ".3f",
+    "imputed, found": ".3f", "coverage": ".3f",
 }  # fmt: skip
 
 
