@@ -39,7 +39,7 @@ def found(values: np.ndarray) -> tuple[int, ...]:
 
 
 def seasonal(rng: np.random.Generator, periods: tuple[int, ...], share: float, length: int) -> np.ndarray:
-    """Each period's shape is a sine and a few random harmonics, `share` of the variance; the rest is white noise."""
+    """A sine and a few random harmonics for each period, and white noise; `share` of the variance is theirs."""
     season = np.zeros(length)
     for period in periods:
         shape = np.zeros(period)

@@ -82,7 +82,7 @@ def push(
         spread=spread,
         scale=scale,
         age=age + 1,
-        season=()
+        season=frame.season
         if slots is None or not frame.season
         else _push_season(frame.season, value, shift, slots, jnp.asarray(taken)),
     )

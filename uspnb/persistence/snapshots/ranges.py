@@ -36,7 +36,7 @@ IN_SERIES_UNITS = frozenset(
         *(f".charts.{name}" for name in ("scale", "magnitude")),
         *(f".gate.{name}" for name in ("outlier_value", "proxy")),
         *(f".horizon.{name}" for name in ("past", "mean", "scale", "half")),
-        ".frame.season.values",
+        *(".frame.season.values.entries", ".frame.season.base"),
     )
 )
 NOT_NEGATIVE = frozenset(
