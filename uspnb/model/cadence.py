@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +11,15 @@ from jax import lax
 from jax.custom_batching import custom_vmap
 
 from ..array_types import Array, Count, Flag, PyTree
+
+
+class Sparing(NamedTuple):
+    """An array of which a tick writes a few entries, and none where it is not taken.
+
+    So no pass over the whole is needed to leave it as it was, as there is for every other leaf of a state.
+    """
+
+    entries: Array
 
 
 def on_stride(ticks: Count, stride: int, settled: int = 0) -> Flag:

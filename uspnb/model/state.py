@@ -11,6 +11,7 @@ import numpy as np
 
 from ..array_types import Array, Count, Flag, Float, Int, Key, PyTree, Scalar
 from ..config.schema import PredictorConfig
+from .cadence import Sparing
 from .fields import CHART_NAMES
 from .identification.spectrum import WindowSpectrum
 
@@ -22,15 +23,6 @@ CHART_COUNT = len(CHART_NAMES)
 PAST = ("origin", "unit", "mean", "scale", "before")
 # Place of a forecast that was never made.
 NEVER = -(1 << 40)
-
-
-class Sparing(NamedTuple):
-    """An array of which a tick writes a few entries, and none where it is not taken.
-
-    So no pass over the whole is needed to leave it as it was, as there is for every other leaf of a state.
-    """
-
-    entries: Array
 
 
 class SeasonRing(NamedTuple):

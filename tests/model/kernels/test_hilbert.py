@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -32,7 +34,7 @@ def _equations(k: int, rows: int, seed: int) -> tuple[RidgeState, np.ndarray]:
 def _tick(**changed: int) -> KernelInputs:
     """One tick of a random walk, with some whole numbers of one's own."""
     path = random_walk(CONFIG.wtmm_buffer_size, 3)
-    numbers = dict.fromkeys(KernelInputs._fields, jnp.asarray(1.0))
+    numbers: dict[str, Any] = dict.fromkeys(KernelInputs._fields, jnp.asarray(1.0))
     numbers |= {"path": jnp.asarray(path - path[-1]), "learn": jnp.asarray(True), "volatile": jnp.asarray(False)}
     numbers |= {"season": no_season(CONFIG), "horizon": nothing_due(CONFIG)}
     return KernelInputs(**numbers)._replace(**{name: jnp.asarray(value) for name, value in changed.items()})

@@ -155,15 +155,18 @@ def test_the_mixture_scale_is_the_standard_deviation_of_the_mixture():
 
 
 def test_clipped_forecasts_are_bounded_and_counted():
+    """At the second step the bound is another."""
     calm = jnp.asarray([-1.0, 2.0, 0.0])
-    means, clipped = clip_forecasts(jnp.asarray([-9.0, -8.0, 3.0, 1e6]), calm, 8.0)
-    np.testing.assert_array_equal(means, [-8.0, -8.0, 3.0, 8.0])
-    np.testing.assert_array_equal(clipped, [True, False, False, True])
+    given = jnp.asarray([[-9.0, -8.0, 3.0, 1e6], [-9.0, -13.0, 3.0, 1e6]]).T
+    means, clipped = clip_forecasts(given, calm, jnp.asarray([8.0, 12.0]))
+    np.testing.assert_array_equal(means.T, [[-8.0, -8.0, 3.0, 8.0], [-9.0, -12.0, 3.0, 12.0]])
+    np.testing.assert_array_equal(clipped.T, [[True, False, False, True], [False, True, False, True]])
 
 
 def test_a_return_to_where_the_window_has_been_is_not_clipped():
     """After a tick 15 scales above the rest, the forecast that goes back there is the right one."""
     outlier = jnp.asarray([-15.0, -14.5, -15.5, 0.0])
-    means, clipped = clip_forecasts(jnp.asarray([-15.0, -15.5, -16.0, 9.0]), outlier, 8.0)
-    np.testing.assert_array_equal(means, [-15.0, -15.5, -15.5, 8.0])
-    np.testing.assert_array_equal(clipped, [False, False, True, True])
+    given = jnp.asarray([-15.0, -15.5, -16.0, 9.0])[:, None]
+    means, clipped = clip_forecasts(given, outlier, jnp.asarray([8.0]))
+    np.testing.assert_array_equal(means[:, 0], [-15.0, -15.5, -15.5, 8.0])
+    np.testing.assert_array_equal(clipped[:, 0], [False, False, True, True])

@@ -14,9 +14,9 @@ import numpy as np
 
 from ...array_types import Array, Count, Flag, Float, Scalar
 from ...config.schema import PredictorConfig
-from ..cadence import most_of_batch
+from ..cadence import Sparing, most_of_batch
 from ..kernels.base import KernelInputs
-from ..state import FrameState, SeasonRing, Sparing
+from ..state import FrameState, SeasonRing
 from .adapt import compute_adaptive_stiffness_thresholds
 
 PATH_BOUND = 1e6

@@ -9,12 +9,13 @@ import jax.numpy as jnp
 
 from ...array_types import Array, Bool, Flag, Float, Key, Scalar
 from ...config.schema import PredictorConfig
+from ..cadence import Sparing
 from ..kernels.base import HorizonInputs, KernelInputs, KernelOutput
 from ..kernels.common_movement import AXIS
 from ..kernels.guard import guarded_init, guarded_step, without_failed
 from ..kernels.registry import added_kernels, kernel_entries, reference_of, robust_place, telemetry_of
 from ..records import Observation, PredictionResult
-from ..state import ForecastState, FrameState, HorizonState, KernelStates, PredictorState, Sparing, empty_state
+from ..state import ForecastState, FrameState, HorizonState, KernelStates, PredictorState, empty_state
 from .adapt import compute_adaptive_jko_params
 from .cusum import update_charts
 from .emit import Outcome, emit

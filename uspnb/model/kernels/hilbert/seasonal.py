@@ -16,8 +16,7 @@ from jax import lax
 
 from ....array_types import Array, Count, Flag, Float, Int, Scalar
 from ....config.schema import PredictorConfig
-from ...cadence import most_of_batch, on_stride, where_due
-from ...state import Sparing
+from ...cadence import Sparing, most_of_batch, on_stride, where_due
 from ..base import NEIGHBOURS, KernelInputs, SeasonInputs
 from ..regression import RidgeState, ridge_init, ridge_learn, ridge_solve
 

@@ -12,7 +12,6 @@ import numpy as np
 from ....array_types import Array, Float, Int, Key, Scalar
 from ....config.schema import PredictorConfig
 from ..base import KernelInputs, KernelOutput
-from ..direct import direct_init, direct_learn, direct_solve
 from ..regression import (
     RidgeState,
     TrackRecord,
@@ -23,6 +22,7 @@ from ..regression import (
     track_learn,
     track_shrinkage,
 )
+from .direct import direct_init, direct_learn, direct_solve
 from .signature import log_signature, log_signature_dimension, lyndon_words
 
 CHANNELS = 2

@@ -14,9 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.scipy.linalg import cho_solve
 
-from ...array_types import Array, Float, Scalar
-from .base import HorizonInputs
-from .regression import RidgeState
+from ....array_types import Array, Float, Scalar
+from ..base import HorizonInputs
+from ..regression import RidgeState
 
 TARGET_BOUND = 6.0
 
