@@ -12,19 +12,11 @@ from ..array_types import Array, Count, Flag, Float, Int, Key, PyTree, Scalar
 from ..config.schema import PredictorConfig
 from .fields import CHART_NAMES
 from .identification.spectrum import WindowSpectrum
+from .kernels.base import Sparing
 
 INTERVALS_KEPT = 15
 LONG_INTERVALS_KEPT = 32
 CHART_COUNT = len(CHART_NAMES)
-
-
-class Sparing(NamedTuple):
-    """An array of which a tick writes a few entries, and none where it is not taken.
-
-    So no pass over the whole is needed to leave it as it was, as there is for every other leaf of a state.
-    """
-
-    entries: Array
 
 
 class SeasonRing(NamedTuple):

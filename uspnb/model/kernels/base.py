@@ -18,6 +18,15 @@ HORIZONS = 1
 NEIGHBOURS = (-1, 1, 2, 3, 4)
 
 
+class Sparing(NamedTuple):
+    """An array of which a tick writes a few entries, and none where it is not taken.
+
+    So no pass over the whole is needed to leave it as it was, as there is for every other leaf of a state.
+    """
+
+    entries: Array
+
+
 class SeasonInputs(NamedTuple):
     """What the frame tells of the seasons; their number is that of the slots of the configuration.
 

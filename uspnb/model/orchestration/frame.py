@@ -11,7 +11,8 @@ import jax.numpy as jnp
 
 from ...array_types import Array, Count, Flag, Float, Scalar
 from ..cadence import most_of_batch
-from ..state import FrameState, SeasonRing, Sparing
+from ..kernels.base import Sparing
+from ..state import FrameState, SeasonRing
 
 SCALE_RATE = 0.02
 LEVEL_RATE = 0.001

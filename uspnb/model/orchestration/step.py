@@ -7,10 +7,10 @@ import jax.numpy as jnp
 
 from ...array_types import Array, Flag, Float, Key, Scalar
 from ...config.schema import PredictorConfig
-from ..kernels.base import KernelInputs, KernelOutput
+from ..kernels.base import KernelInputs, KernelOutput, Sparing
 from ..kernels.registry import kernel_entries, reference_of, robust_place, telemetry_of
 from ..records import Observation, PredictionResult
-from ..state import ForecastState, FrameState, KernelStates, PredictorState, Sparing, empty_state
+from ..state import ForecastState, FrameState, KernelStates, PredictorState, empty_state
 from .adapt import compute_adaptive_jko_params, compute_adaptive_stiffness_thresholds
 from .cusum import update_charts
 from .emit import Outcome, emit

@@ -17,8 +17,7 @@ from jax import lax
 from ....array_types import Array, Count, Flag, Float, Int, Scalar
 from ....config.schema import PredictorConfig
 from ...cadence import most_of_batch, on_stride, where_due
-from ...state import Sparing
-from ..base import NEIGHBOURS, KernelInputs, SeasonInputs
+from ..base import NEIGHBOURS, KernelInputs, SeasonInputs, Sparing
 from ..regression import RidgeState, ridge_init, ridge_learn, ridge_solve
 
 FILTER_LAGS = 8
