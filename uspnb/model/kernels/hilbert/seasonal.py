@@ -301,10 +301,13 @@ def smoothed_ahead(state: Smoothing, season: SeasonInputs, steps: tuple[int, ...
     """
     usable, used, ahead = jnp.maximum(season.periods, 1), season.periods >= 2, np.array(steps)
     start = jnp.cumsum(usable) - usable
-    indices = [
-        jnp.where(used[k], state.indices.entries[:, start[k] + (season.place + ahead) % usable[k]], 0.0)
-        for k in range(usable.shape[0])
-    ]
+    # Of a place that has not come yet nothing is known.
+    seen = season.place - state.start
+    indices = []
+    for k in range(usable.shape[0]):
+        come = used[k] & (seen + ahead >= usable[k])
+        there = state.indices.entries[:, start[k] + (season.place + ahead) % usable[k]]
+        indices.append(jnp.where(come[None, :], there, 0.0))
     carried = _carry(state.product, state.power)[:, None] ** ahead[None, :] * state.error[:, None]
     return ((state.level[:, None] + carried + sum(indices)) / state.unit).T
 
