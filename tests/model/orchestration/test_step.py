@@ -18,7 +18,9 @@ from uspnb.model.orchestration.step import initialize_batched_states, initialize
 SECOND = 1_000_000_000
 CONFIG = PredictorConfig()
 # What a tick may leave unknown on purpose: a window without an exponent or a spectrum, a residual without a forecast.
-UNKNOWN_AT_TIMES = {"whittle_exponent", "koopman_frequency", "koopman_power", "paley_wiener_integral"}
+UNKNOWN_AT_TIMES = {
+    "whittle_exponent", "koopman_frequency", "koopman_power", "paley_wiener_integral", "anomaly_score",
+}  # fmt: skip
 
 
 def _fields(telemetry) -> dict[str, np.ndarray]:
