@@ -14,8 +14,8 @@ import uspnb
 from uspnb.config.schema import PredictorConfig
 from uspnb.persistence.snapshots import config_from, read_snapshot
 
-# When the files were written, every kernel solved its equations at every tick.
-EVERY_TICK: dict[str, Any] = {"hilbert_stride": 1, "dgm_stride": 1, "impute": False}
+# When the files were written, every kernel solved its equations at every tick, and its first errors counted alike.
+EVERY_TICK: dict[str, Any] = {"hilbert_stride": 1, "dgm_stride": 1, "impute": False, "score_youth": 1.0}
 ARCHIVES = sorted(Path(__file__).with_name("stored").glob("files_*.zip"))
 
 

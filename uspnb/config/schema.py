@@ -184,6 +184,7 @@ class PredictorConfig:
     jko_domain_length: float = _declare(1.0, "sensitivity", "characteristic length L of the entropy window L^2/sigma^2", unit="scale", low=1e-3, high=1e3)
     score_forgetting: float = _declare(0.985, "sensitivity", "forgetting of a kernel's log score", unit="1/tick", low=0.5, high=0.9999, search=Search("deep", 0.9, 0.999))
     score_scale_rate: float = _declare(0.03, "sensitivity", "rate of a kernel's own error scale", unit="1/tick", low=0.001, high=0.5, search=Search("deep", 0.01, 0.1, log=True))
+    score_youth: float = _declare(3.0, "sensitivity", "how much more the later ones of a kernel's first errors count in its scale: the n-th by n to this power less one; 1 counts all alike", low=1.0, high=10.0, added=True)
     confidence_floor: float = _declare(1e-4, "sensitivity", "least confidence of a kernel", low=1e-12, high=0.25)
     forecast_clip: float = _declare(8.0, "sensitivity", "bound of a kernel's forecast around the last value, where the window does not reach further", unit="innovation scale", low=1.0, high=1e3)
     season_first: int = _declare(0, "sensitivity", "period of the first season on the time grid, 0 for one that is found as the series goes", unit="ticks", low=0, high=65_536, locked=True, added=True)

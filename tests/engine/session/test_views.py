@@ -82,4 +82,4 @@ def test_no_ticks_are_no_rows(run) -> None:
 
 
 def test_names_are_unique() -> None:
-    assert len(set(VIEW_COLUMNS)) == len(VIEW_COLUMNS) == 37
+    assert len(set(VIEW_COLUMNS)) == len(VIEW_COLUMNS) == 38
