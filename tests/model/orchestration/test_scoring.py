@@ -78,11 +78,7 @@ def test_dimensionless_residuals_are_bounded():
 
 
 def test_log_scores_are_discounted_student_log_densities():
-<<<<<<< HEAD
-    """A loop over SciPy's t density with 5 degrees of freedom; errors are winsorised at 5 scales at first, then 4."""
-=======
     """A loop over SciPy's t density with 5 degrees of freedom; errors are winsorised at 10 scales at first, then 4."""
->>>>>>> missing
     rng = np.random.default_rng(0)
     errors = rng.uniform(-1.7, 1.7, size=(400, 4)) * np.array([1.0, 1.1, 0.9, 1.3])
     scores = _scores(errors)
@@ -90,13 +86,8 @@ def test_log_scores_are_discounted_student_log_densities():
     for n, row in enumerate(errors):
         scale = np.sqrt(square)
         log_score = CONFIG.score_forgetting * log_score + stats.t.logpdf(row / scale, 5) - np.log(scale)
-<<<<<<< HEAD
-        rate = max(3.0 / (n + 4.0), CONFIG.score_scale_rate)
-        square = square + rate * (np.minimum(row**2, (25 if n < 20 else 16) * square) - square)
-=======
         rate = max(CONFIG.score_youth / (n + CONFIG.score_youth + 1.0), CONFIG.score_scale_rate)
         square = square + rate * (np.minimum(row**2, (100 if n < 20 else 16) * square) - square)
->>>>>>> missing
         expected = log_score - log_score.max()
         np.testing.assert_allclose(scores.log_score[n], expected, rtol=0, atol=1e-9)
         np.testing.assert_allclose(scores.kernel_error[n], np.sqrt(square), rtol=1e-9)
