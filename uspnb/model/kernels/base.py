@@ -104,6 +104,13 @@ def slot_count(ladder: tuple[int, ...]) -> int:
     return sum(ladder)
 
 
+def into_slots(table: Array, slot: Int[Array, "horizon"], rows: Array, ladder: tuple[int, ...]) -> Array:
+    """The table with each horizon's row in its slot: one pass over the table, where a scatter is a loop on a CPU."""
+    horizon = np.repeat(np.arange(len(ladder)), ladder)
+    written = slot[horizon] == np.arange(slot_count(ladder))
+    return jnp.where(written.reshape((-1,) + (1,) * (table.ndim - 1)), rows[horizon], table)
+
+
 def along_ladder(
     values: Float[Array, "horizon"], ladder: tuple[int, ...], steps: tuple[int, ...]
 ) -> Float[Array, "step"]:

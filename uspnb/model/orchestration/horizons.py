@@ -15,7 +15,7 @@ from jax.scipy.special import ndtr
 
 from ...array_types import Array, Bool, Count, Flag, Float, Int, Scalar
 from ...config.schema import PredictorConfig
-from ..kernels.base import HorizonInputs, slot_offsets
+from ..kernels.base import HorizonInputs, into_slots, slot_offsets
 from ..kernels.registry import robust_place
 from ..state import NEVER, PAST, ForecastState, HorizonState
 from .jko import mixture_scale
@@ -120,7 +120,8 @@ def take_due(
     learn = due & (state.rows[row] == place - ladder) if longest else due
     newest = place % max(longest, 1)
     if longest:
-        state = state._replace(rows=state.rows.at[newest].set(jnp.where(clean, place, NEVER)))
+        here = np.arange(longest) == newest
+        state = state._replace(rows=jnp.where(here, jnp.where(clean, place, NEVER), state.rows))
     return state, Due(HorizonInputs(increment, due, learn, slot, row, newest), score)
 
 
@@ -171,7 +172,10 @@ def _note_scores(config: PredictorConfig, state: HorizonState, score: Float[Arra
     slot = slot_offsets(config.ladder) + origin % ladder
     own = state.made[slot] == origin
     column = PAST.index("before")
-    return state._replace(past=state.past.at[slot, column].set(jnp.where(own, score[:-1], state.past[slot, column])))
+    known = into_slots(state.past[:, column], slot, jnp.where(own, score[:-1], state.past[slot, column]), config.ladder)
+    return state._replace(
+        past=jnp.concatenate([state.past[:, :column], known[:, None], state.past[:, column + 1 :]], 1)
+    )
 
 
 def horizon_confidences(config: PredictorConfig, state: HorizonState) -> Float[Array, "horizon kernel"]:
@@ -218,7 +222,11 @@ def cast(
     columns = [jnp.broadcast_to(forecast.origin, shape), jnp.broadcast_to(forecast.unit, shape), mean, scale]
     columns.append(jnp.full(shape, jnp.nan))
     past = jnp.concatenate([jnp.stack(columns, axis=1), means[:, 1:].T], axis=1)
-    return new._replace(past=state.past.at[due.slot].set(past), made=state.made.at[due.slot].set(state.place))
+    places = jnp.broadcast_to(state.place, shape)
+    return new._replace(
+        past=into_slots(state.past, due.slot, past, config.ladder),
+        made=into_slots(state.made, due.slot, places, config.ladder),
+    )
 
 
 def longer_scale(

@@ -15,7 +15,7 @@ import numpy as np
 
 from ....array_types import Array, Bool, Count, Float, Scalar
 from ....config.schema import PredictorConfig
-from ..base import KernelInputs, along_ladder, slot_count
+from ..base import KernelInputs, along_ladder, into_slots, slot_count
 from .seasonal import RATES, smoothed_ahead
 
 RECURSIVE_ORDERS = (2, 4, 12)
@@ -172,7 +172,7 @@ def _learn_direct(
     f, y = held * share[:, None], due.increment * share
     decay = jnp.where(due.learn, DIRECT_FORGETTING, 1.0)
     return DirectState(
-        rows=state.rows.at[due.slot].set(rows),
+        rows=into_slots(state.rows, due.slot, rows, ladder),
         gram=decay[:, None, None] * state.gram + f[:, :, None] * f[:, None, :],
         moment=decay[:, None] * state.moment + f * y[:, None],
         weight=decay * state.weight + due.learn,
@@ -227,7 +227,8 @@ def ladder_step(
     """
     fitted = jnp.sum(direct * state.direct.rows[inputs.horizon.slot], axis=1)
     forecasts = _forecasts(config, inputs, row, recursive, fitted, seasonal, config.ladder)
-    state = state._replace(forecasts=state.forecasts.at[inputs.horizon.slot].set(forecasts))
+    forecasts_out = into_slots(state.forecasts, inputs.horizon.slot, forecasts, config.ladder)
+    state = state._replace(forecasts=forecasts_out)
     return state, jnp.sum(_weights(state, awake) * forecasts, axis=1)
 
 

@@ -65,7 +65,8 @@ def direct_learn(
     decay = jnp.where(due.learn, forgetting, 1.0)
     moment = decay[:, None] * state.moment + target[:, None] * state.rows[due.row]
     weight = decay * state.weight + due.learn
-    return DirectState(state.rows.at[due.newest].set(features), moment, weight)
+    here = np.arange(len(state.rows)) == due.newest
+    return DirectState(jnp.where(here[:, None], features[None, :], state.rows), moment, weight)
 
 
 def direct_solve(equations: RidgeState, state: DirectState, ridge: Scalar | float) -> Float[Array, "horizon k"]:
