@@ -27,7 +27,7 @@ if TYPE_CHECKING:
         tuning_importance_data,
         tuning_importance_plot,
     )
-    from .fan import fan, fan_data, fan_plot
+    from .fans import fan, fan_data, fan_plot
     from .panels import (
         charts_data,
         charts_plot,
@@ -63,7 +63,7 @@ __getattr__ = import_later(
             "charts_data charts_plot forecast_data forecast_plot holder_data holder_plot overview "
             "weights_data weights_plot"
         ),
-        "fan": "fan fan_data fan_plot",
+        "fans": "fan fan_data fan_plot",
         "brushing": "linked selection_data selection_text",
         "report_file": "report",
         "campaign_trials": (

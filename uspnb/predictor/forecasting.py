@@ -47,12 +47,9 @@ class Outlook(NamedTuple):
 def _program(steps: int) -> Program:
     def run(static: PredictorConfig, knobs: Any, rows: StateRows) -> Any:
         config, state = joined(static, knobs), state_of(rows)
-        started = state.gate.clock_started
-        return (
-            fan_ahead(config, state, steps),
-            state.gate.last_timestamp_ns * started,
-            grid_interval(config, state.gate),
-        )
+        last_ns = state.gate.last_timestamp_ns * state.gate.clock_started
+        fan = fan_ahead(config, state, steps)
+        return fan, state.forecast.made, last_ns, grid_interval(config, state.gate)
 
     return Program(run, CPU_CODE)
 
@@ -78,8 +75,8 @@ def outlook(config: PredictorConfig, static: Any, knobs: Any, rows: StateRows, s
             f"steps = {steps} is beyond the longest horizon, {longest} ticks, at which errors are scored; make the "
             f"predictor with PredictorConfig(horizons=(..., {steps}))"
         )
-    fan, last_ns, interval_ns = jax.device_get(_program(steps)(static, knobs, rows))
-    if not np.isfinite(fan.mean[0]):
+    fan, made, last_ns, interval_ns = jax.device_get(_program(steps)(static, knobs, rows))
+    if not made:
         raise DomainError("there is no forecast before the first tick; feed one, or call fit_history first")
     levels = np.array([config.confidence_level, *config.interval_levels], float)
     return Outlook(fan, levels, int(last_ns), float(interval_ns))

@@ -169,7 +169,7 @@ def _note_scores(config: PredictorConfig, state: HorizonState, score: Float[Arra
     if not len(ladder):
         return state
     origin = state.place - np.array(steps_of(config)[:-1])
-    slot = slot_offsets(config.ladder) + origin % ladder
+    slot = jnp.asarray(slot_offsets(config.ladder)) + origin % ladder
     own = state.made[slot] == origin
     column = PAST.index("before")
     known = into_slots(state.past[:, column], slot, jnp.where(own, score[:-1], state.past[slot, column]), config.ladder)

@@ -1,0 +1,99 @@
+"""Tomorrow from a state: the fan of every tick, joint paths of it, probabilities, in a predictor and in a session."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import uspnb
+from uspnb import plots
+from uspnb.data import processes
+from uspnb.errors import DomainError
+
+VALUES = pd.Series(
+    processes.autoregression(1500, 73).values, pd.date_range("2026-01-01", periods=1500, freq="30min"), name="level"
+)
+
+
+@pytest.fixture(scope="module")
+def predictor():
+    predictor = uspnb.UniversalPredictor(clock=uspnb.replay_clock)
+    predictor.fit_history(VALUES)
+    return predictor
+
+
+def test_a_forecast_goes_through_the_ladder_and_knows_its_times(predictor):
+    fan, last = predictor.forecast(48), predictor.history().isel(time=-1)
+    at = fan.sel(horizon=last["horizon"].values)
+    np.testing.assert_allclose(at["prediction"], last["horizon_prediction"], rtol=1e-6, atol=1e-6)
+    # Between two horizons of the ladder a width may be larger than at the second, which is then no smaller.
+    np.testing.assert_allclose(at["upper"], last["horizon_upper"], rtol=1e-2)
+    steps = np.diff(fan["valid_time"].values)
+    assert (steps == np.timedelta64(30, "m")).all()
+    assert fan["valid_time"].values[0] == last["time"].values + np.timedelta64(30, "m")
+    assert (np.diff(fan["level_upper"].values, axis=1) >= 0).all()
+
+
+def test_simulated_paths_agree_with_the_fan(predictor):
+    fan, paths = predictor.forecast(24), predictor.simulate(24, paths=20_000, seed=3)
+    assert paths.shape == (20_000, 24)
+    for level, share in zip(fan["level"].values, (0.25, 0.10, 0.025), strict=True):
+        below = (paths < fan["level_lower"].sel(level=level).values).mean(axis=0)
+        np.testing.assert_allclose(below, share, atol=0.012)
+    np.testing.assert_array_equal(paths, predictor.simulate(24, paths=20_000, seed=3))
+
+
+def test_probabilities_are_shares_of_paths_and_grow_with_the_time(predictor):
+    level = float(predictor.forecast(1)["upper"][0])
+    shares = [predictor.probability(above=level, within=h) for h in (1, 4, 24)]
+    assert shares[0] == pytest.approx(0.025, abs=0.012) and shares == sorted(shares)
+    assert predictor.probability(above=1e9, below=-1e9, within=24) == 0.0
+
+
+def test_what_cannot_be_forecast_is_refused_by_name(predictor):
+    with pytest.raises(DomainError, match=r"steps = 49 is beyond the longest horizon, 48 ticks"):
+        predictor.forecast(49)
+    with pytest.raises(DomainError, match="steps = 0"):
+        predictor.forecast(0)
+    with pytest.raises(DomainError, match="no forecast before the first tick"):
+        uspnb.UniversalPredictor().forecast()
+    with pytest.raises(DomainError, match="give probability a bound"):
+        predictor.probability(within=5)
+    with pytest.raises(DomainError, match="above"):
+        predictor.probability(above=float("nan"), within=5)
+    with pytest.raises(DomainError, match="paths = 0"):
+        predictor.simulate(5, paths=0)
+
+
+def test_a_session_forecasts_what_a_predictor_does(predictor):
+    with uspnb.Session(VALUES) as session:
+        with pytest.raises(DomainError, match=r"there is no state yet|no forecast before the first tick"):
+            session.forecast()
+        session.run()
+        session.wait(timeout=300)
+        fan = session.forecast(12)
+        np.testing.assert_allclose(fan["prediction"], predictor.forecast(12)["prediction"], rtol=1e-9)
+        np.testing.assert_allclose(session.simulate(12, paths=5), predictor.simulate(12, paths=5), rtol=1e-9)
+        assert session.probability(below=float(fan["lower"][-1]), within=12) > 0.0
+
+
+def test_the_fan_of_a_run_has_what_led_there_and_what_then_happened():
+    ds = uspnb.backtest(VALUES[:600], horizons=(1, 4, 24), progress=False)
+    data = plots.fan_data(ds, at="2026-01-09 00:00", behind=10)
+    origin = 8 * 48
+    assert data["ahead"].tolist() == list(range(-10, 25))
+    np.testing.assert_array_equal(data["observation"], VALUES.values[origin - 10 : origin + 25])
+    there = data[data["ahead"].isin([1, 4, 24])]
+    np.testing.assert_array_equal(there["prediction"], ds["horizon_prediction"].values[origin])
+    np.testing.assert_array_equal(there["upper_2"], ds["horizon_upper"].values[origin])
+    assert data.attrs["levels"] == [0.5, 0.8, 0.95]
+    last = plots.fan_data(ds)
+    assert last["time"].iloc[-1] == ds["time"].values[-1] + np.timedelta64(12, "h")
+    with pytest.raises(DomainError, match="before the first tick"):
+        plots.fan_data(ds, at="2020-01-01")
+    with pytest.raises(DomainError, match="no horizons"):
+        plots.fan_data(ds.drop_vars("horizon_prediction"))
+
+
+def test_a_forecast_draws_as_a_fan_in_both_themes(predictor):
+    for theme in ("light", "dark"):
+        assert len(plots.fan(predictor.forecast(24), theme=theme)) == 4  # three levels and the forecast
