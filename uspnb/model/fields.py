@@ -209,8 +209,8 @@ class Telemetry:
     horizon_lower: Float[Array, "horizon"] = _number("y", "lower end of that forecast's interval", "horizon")
     horizon_upper: Float[Array, "horizon"] = _number("y", "upper end of that forecast's interval", "horizon")
     horizon_level_width: Float[Array, "horizon level"] = _number("y", "half-width of that forecast's interval at another level", "horizon", "level")
-    horizon_weight: Float[Array, "horizon kernel"] = _number("1", "weight of each kernel so many ticks ahead", "horizon", "kernel")
-    pit: Float[Array, "horizon"] = _number("1", "probability integral transform of the observation under the forecast made so many ticks earlier", "horizon")
+    horizon_weight: Float[Array, "horizon kernel"] = _number("1", "weight of each kernel so many ticks ahead", "horizon", "kernel", logged=False)
+    pit: Float[Array, "horizon"] = _number("1", "probability integral transform of the observation under the forecast made so many ticks earlier", "horizon", logged=False)
     # fmt: on
 
     def _repr_html_(self) -> str:

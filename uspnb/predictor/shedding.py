@@ -191,4 +191,10 @@ def _embedded(own: Any, block: _Block, ticks: int, accepted: int, forgetting: fl
     # The coordinates of the waiting forecast are known only where no tick has come since.
     features = np.array(whole.features) if ticks == block.ticks else np.zeros(whole.features.shape)
     features[:size] = own.features
-    return own._replace(ridge=own.ridge._replace(gram=gram, moment=moment), features=features)
+    raised = own._replace(ridge=own.ridge._replace(gram=gram, moment=moment), features=features)
+    if not own.direct:
+        return raised
+    rows = np.array(whole.direct.rows) if ticks == block.ticks else np.zeros(whole.direct.rows.shape)
+    moments = decay * np.asarray(whole.direct.moment)
+    rows[:, :size], moments[:, :size] = own.direct.rows, own.direct.moment
+    return raised._replace(direct=own.direct._replace(rows=rows, moment=moments))

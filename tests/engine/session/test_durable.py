@@ -125,7 +125,7 @@ def test_the_ticks_of_another_source_are_not_taken_for_its_own(
 
 def test_what_cannot_be_saved_or_loaded_is_said(make: Make, config: PredictorConfig, tmp_path: Path) -> None:
     session = make(VALUES, config)
-    with pytest.raises(DomainError, match="no state to save yet"):
+    with pytest.raises(DomainError, match="there is no state yet"):
         session.save_snapshot()
     with pytest.raises(DomainError, match="no valid snapshot in this folder"):
         session.load_snapshot()
