@@ -14,7 +14,7 @@ README = (ROOT / "README.md").read_text()
 @pytest.mark.slow
 def test_python_of_the_readme_runs(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    live, tuning, plain = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    live, tuning, plain, beyond = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     names: dict = {}
     exec(compile(live, "README.md", "exec"), names)
     names["session"].wait(phase="paused")
@@ -24,6 +24,8 @@ def test_python_of_the_readme_runs(capsys, tmp_path, monkeypatch):
     assert "uspnb" in capsys.readouterr().out
     assert names["ds"].sizes["time"] == len(names["values"])
     assert float(names["result"].reference_prediction) == pytest.approx(names["values"][500], abs=2.0)
+    exec(compile(beyond, "README.md", "exec"), names)
+    assert names["fan"].sizes["horizon"] == 48 and names["ds"].sizes["horizon"] == 3
     # The same with fewer trials on fewer ticks; a campaign of 200 takes a minute.
     assert tuning.count("optimize(200)") == 1
     names["values"] = names["values"][:600]
