@@ -19,7 +19,7 @@ SECOND = 1_000_000_000
 CONFIG = PredictorConfig()
 # What a tick may leave unknown on purpose: a window without an exponent or a spectrum, a residual without a forecast.
 UNKNOWN_AT_TIMES = {
-    "whittle_exponent", "koopman_frequency", "koopman_power", "paley_wiener_integral", "anomaly_score",
+    "whittle_exponent", "koopman_frequency", "koopman_power", "paley_wiener_integral", "anomaly_score", "pit", "season",
 }  # fmt: skip
 
 
