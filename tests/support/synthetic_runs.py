@@ -10,16 +10,13 @@ import pytest
 
 from uspnb.config.schema import PredictorConfig
 from uspnb.data.series import Series, read_series
+from uspnb.model.fields import FIELDS
 from uspnb.model.kernels.registry import KERNEL_NAMES
 from uspnb.model.records import CHART_NAMES, Telemetry
 from uspnb.predictor.results import to_dataset
 
-TRAILING = {
-    "kernel_prediction": (4,), "kernel_scale": (4,), "weight": (4,), "target_weight": (4,), "clipped": (4,),
-    "kernel_failed": (4,),
-    "chart_statistic": (3,), "chart_threshold": (3,), "koopman_frequency": (5,), "koopman_power": (5,),
-    "transport_plan": (4, 4),
-}  # fmt: skip
+SIZES = {"kernel": 4, "chart": 3, "mode": 5, "season_slot": 2, "horizon": 7, "level": 2}
+TRAILING = {name: about.shape(SIZES) for name, about in FIELDS.items()}
 INTEGERS = ("alarm_chart", "onset_ago", "solver", "operating_mode", "ticks")
 
 
@@ -31,7 +28,7 @@ def synthetic_telemetry(values: np.ndarray, seed: int = 7) -> Telemetry:
     flags = {f.name for f in dataclasses.fields(Telemetry) if f.type == "Flag"} | {"clipped", "kernel_failed"}
     made: dict[str, np.ndarray] = {}
     for field in dataclasses.fields(Telemetry):
-        shape = lead + TRAILING.get(field.name, ())
+        shape = lead + TRAILING[field.name]
         if field.name in flags:
             made[field.name] = np.zeros(shape, dtype=bool)
         elif field.name in INTEGERS:
