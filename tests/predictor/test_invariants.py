@@ -35,8 +35,9 @@ CONFIG = PredictorConfig()
 PREDICTOR = FunctionalPredictor(CONFIG)
 # Documented as NaN: before the first proxy, for residuals not yet seen, where no cross-check is valid, and before the
 # first residual is counted (a constant series has none, because it is frozen).
-NAN_BY_DESIGN = {".gate.proxy", ".score.residuals", ".roughness.whittle"}
-NAN_BEFORE_THE_FIRST = {".charts.threshold", ".modes.quantile"}
+# Of the past of a horizon the score of the step before, until it is due.
+NAN_BY_DESIGN = {".gate.proxy", ".score.residuals", ".roughness.whittle", ".horizon.past"}
+NAN_BEFORE_THE_FIRST = {".charts.threshold", ".modes.quantile"} | {f".horizon.{name}" for name in ("quantile", "half")}
 NAN_WHERE_NOTHING_MOVES = {f".spectrum.{name}" for name in ("frequency", "power", "paley_wiener_integral")}
 
 
