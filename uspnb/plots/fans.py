@@ -27,7 +27,7 @@ def fan_data(ds: xr.Dataset, at: Any = None, asset: Any = None, behind: int | No
 
     Returns:
         Rows of negative `ahead` are the past, 0 the origin; `attrs` has the levels, rising, whose ends are the columns
-        `lower_0`, `upper_0` and so on.
+        lower_0, upper_0 and so on.
 
     Raises:
         DomainError: the run has no horizons, or no such tick.

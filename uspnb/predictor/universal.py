@@ -265,7 +265,7 @@ class UniversalPredictor:
                 where left out.
 
         Returns:
-            A Dataset with dims `horizon`, `level` and `kernel`, and the times that the ticks are expected at.
+            A Dataset with dims horizon, level and kernel, and the times that the ticks are expected at.
 
         Raises:
             DomainError: before the first tick, or beyond the longest horizon.
