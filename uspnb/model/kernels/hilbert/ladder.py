@@ -142,7 +142,8 @@ def direct_rows(
     Of a season that is the way from the value a whole number of periods ago, the least that the target's neighbours lie
     in the past of, to the places about the target's, and from there to the newest value; zero while it sleeps.
     """
-    common = jnp.broadcast_to(row[: DIRECT_LAGS + 2], (len(steps), DIRECT_LAGS + 2))
+    common = jnp.clip(row[: DIRECT_LAGS + 2], -WAY_BOUND, WAY_BOUND)
+    common = jnp.broadcast_to(common, (len(steps), DIRECT_LAGS + 2))
     if not config.season_slots:
         return common
     season, ahead = inputs.season, np.array(steps)
