@@ -24,7 +24,7 @@ def snapshot(tmp_path: Path) -> Path:
 def parity_log(path: Path, ticks: int, changed_at: int | None = None) -> Path:
     layout = layout_for(PredictorConfig().koopman_top_k)
     columns = row_columns(layout)
-    rows = np.random.default_rng(4).random((ticks, layout.width))
+    rows = np.random.default_rng(5).random((ticks, layout.width))
     if changed_at is not None:
         rows[changed_at - 1, columns["weight"]] *= 1.0 + 1e-10
     log = ParityLog(path, 10)
