@@ -20,7 +20,7 @@ import numpy as np
 from .array_types import Array, Flag, Float, PyTree, Scalar
 from .config.schema import PredictorConfig
 from .model.kernels.base import HorizonInputs, KernelInputs, KernelOutput, no_season, nothing_due, slot_offsets
-from .model.kernels.guard import output_problem, state_problem, steps_asked
+from .model.kernels.guard import output_problem, state_problem
 
 SCALE_RATE, LEVEL_RATE, WINSOR = 0.02, 0.01, 4.0
 TICKS = 400
@@ -278,7 +278,7 @@ def keeps_the_structure_of_its_state(kernel: Any, config: PredictorConfig) -> No
     named diagnostics."""
     state = kernel.init(config, _key(config))
     after, output = jax.eval_shape(kernel.step, config, state, _inputs(config), _key(config))
-    problem = state_problem(jax.eval_shape(lambda: state), after) or output_problem(output, steps_asked(config))
+    problem = state_problem(jax.eval_shape(lambda: state), after) or output_problem(output, len(config.steps))
     _demand(not problem, problem)
 
 

@@ -33,6 +33,24 @@ def test_a_forecast_goes_through_the_ladder_and_knows_its_times(predictor):
     assert (np.diff(fan["level_upper"].values, axis=1) >= 0).all()
 
 
+@pytest.mark.parametrize(
+    ("values", "proxies"),
+    [((np.nan, np.nan, np.nan), (None,) * 3), ((0.4, 0.1, 0.2), (1.0, 1.0, 2.5))],
+    ids=["after a hole", "with a dispersion proxy"],
+)
+def test_a_forecast_is_the_ladder_that_is_out(values, proxies):
+    predictor = uspnb.UniversalPredictor(clock=uspnb.replay_clock)
+    predictor.fit_history(VALUES[:400])
+    stamps = pd.date_range("2026-01-09 08:00", periods=3, freq="30min", tz="UTC")
+    ticks = [
+        uspnb.ProcessState(*tick[:2], dispersion_proxy=tick[2]) for tick in zip(values, stamps, proxies, strict=True)
+    ]
+    out = [predictor.step(tick) for tick in ticks][-1].telemetry
+    fan = predictor.forecast().sel(horizon=list(predictor.config.horizons))
+    np.testing.assert_allclose(fan["prediction"], out.horizon_prediction, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(fan["upper"] - fan["lower"], out.horizon_upper - out.horizon_lower, rtol=2e-2)
+
+
 def test_simulated_paths_agree_with_the_fan(predictor):
     fan, paths = predictor.forecast(24), predictor.simulate(24, paths=20_000, seed=3)
     assert paths.shape == (20_000, 24)

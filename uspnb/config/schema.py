@@ -295,6 +295,11 @@ class PredictorConfig:
         """The horizons beyond the next tick [ticks]."""
         return tuple(h for h in self.horizons if h > 1)
 
+    @property
+    def steps(self) -> tuple[int, ...]:
+        """How far ahead every tick forecasts: the next, then the ladder [ticks]."""
+        return (1, *self.ladder)
+
     def with_seasons(self, *periods: int) -> PredictorConfig:
         """The configuration with these seasons alone, at most two, and room to remember them.
 

@@ -98,10 +98,7 @@ def test_the_better_kernel_gets_the_weight():
     errors = rng.normal(size=(600, 4)) * np.array([1.0, 2.0, 1.0, 4.0])
     errors[300:] *= np.array([4.0, 1.0, 4.0, 1.0]) / np.array([1.0, 2.0, 1.0, 4.0])
     scores = _scores(errors)
-    weights = [
-        np.asarray(kernel_confidences(CONFIG, jax.tree.map(lambda leaf, n=n: jnp.asarray(leaf[n]), scores)))
-        for n in (299, 599)
-    ]
+    weights = [np.asarray(kernel_confidences(CONFIG, jnp.asarray(scores.log_score[n]))) for n in (299, 599)]
     assert weights[0][[0, 2]].sum() > 0.99
     assert weights[1][[1, 3]].sum() > 0.99
 
@@ -148,7 +145,7 @@ def test_an_unusual_tick_leaves_the_track_record_alone():
 
 def test_confidences_are_a_softmax_with_a_floor():
     score = EMPTY.score._replace(log_score=jnp.asarray([0.0, -1.0, -3.0, -800.0]))
-    got = np.asarray(kernel_confidences(CONFIG, score))
+    got = np.asarray(kernel_confidences(CONFIG, score.log_score))
     floor = CONFIG.confidence_floor
     expected = (special.softmax([0.0, -1.0, -3.0, -800.0]) + floor) / (1 + 4 * floor)
     np.testing.assert_allclose(got, expected, rtol=1e-12)

@@ -17,6 +17,8 @@ from ...config.schema import PredictorConfig
 
 # Places about the one a period before the forecast's, counted from a period ago.
 NEIGHBOURS = (-1, 1, 2, 3, 4)
+# Ticks of a horizon after which errors of one origin after another count as one more.
+OVERLAP = 8.0
 
 
 class SeasonInputs(NamedTuple):
@@ -116,6 +118,37 @@ def along_ladder(
 ) -> Float[Array, "step"]:
     """Values at any number of ticks ahead, on straight lines in log h between those of the ladder."""
     return jnp.interp(np.log(np.array(steps, float)), np.log(np.array(ladder, float)), values)
+
+
+class RecordPace(NamedTuple):
+    """How a track record of each horizon moves.
+
+    Attributes:
+        share: of an error in the score: those of one origin after another overlap by h - 1 ticks and tell the same, so
+            that each counts as its part of one that does not.
+        rate: of an error scale [1/tick].
+        forgetting: of the score [1/tick].
+    """
+
+    share: np.ndarray
+    rate: Float[Array, "horizon"]
+    forgetting: Any
+
+
+def record_pace(ladder: tuple[int, ...], count: Array, rate: Scalar | float, forgetting: Scalar | float) -> RecordPace:
+    """Rates of a record of long horizons, which must be longer than that of the next tick.
+
+    Args:
+        ladder: the horizons [ticks].
+        count: errors of each that have come due.
+        rate, forgetting: of the next tick's record [1/tick].
+    """
+    h = np.array(ladder, float)
+    overlap = 1.0 + h / OVERLAP
+    seen = count / np.maximum(1.0, h / 4.0)
+    return RecordPace(
+        1.0 / overlap, jnp.maximum(2.0 / (seen + 3.0), rate / overlap), 1.0 - (1.0 - forgetting) / overlap
+    )
 
 
 class KernelInputs(NamedTuple):

@@ -57,7 +57,7 @@ def guarded_step(entry: KernelEntry, config: PredictorConfig, state: PyTree, inp
         new, output = entry.kernel.step(config, state, inputs, key)
     except Exception as error:  # whatever a user's function raises
         raise _raised(entry, "step", error) from error
-    problem = state_problem(state, new) or output_problem(output, steps_asked(config))
+    problem = state_problem(state, new) or output_problem(output, len(config.steps))
     if problem:
         raise DomainError(f"the kernel {entry.name!r} cannot be run: {problem}; {BATTERY}")
     mean, scale = output.mean.astype(float), output.scale.astype(float)
@@ -77,11 +77,6 @@ def without_failed(weight: Float[Array, "kernel"], failed: Bool[Array, "kernel"]
     evenly = jnp.where(failed, 0.0, 1.0) / jnp.maximum(jnp.sum(~failed), 1)
     shared = jnp.where(total > 0, left / jnp.where(total > 0, total, 1.0), evenly)
     return jnp.where(jnp.all(failed), weight, shared)
-
-
-def steps_asked(config: PredictorConfig) -> int:
-    """How many steps ahead the frame asks a kernel for: the next tick and the ladder."""
-    return 1 + len(config.ladder)
 
 
 def state_problem(before: PyTree, after: PyTree) -> str:

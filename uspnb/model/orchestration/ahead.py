@@ -15,11 +15,12 @@ import numpy as np
 from ...array_types import Array, Float
 from ...config.schema import PredictorConfig
 from ..kernels.base import KernelInputs, along_ladder, nothing_due, slot_offsets
-from ..kernels.registry import kernel_entries
+from ..kernels.registry import kernel_entries, robust_place
 from ..state import PAST, PredictorState
 from .frame import kernel_frame
-from .horizons import emergency_weight, fan_of, longer_scale
-from .jko import clip_forecasts
+from .horizons import fan_of, longer_scale
+from .jko import clip_forecasts, forecast_reach
+from .modes import emergency_weights
 from .seasons import season_inputs
 
 
@@ -29,7 +30,6 @@ class Fan(NamedTuple):
     Attributes:
         mean, scale: [y].
         half: half-widths of the intervals for `confidence_level` and then `interval_levels` [y].
-        quantile: of |error| / scale, for the same levels.
         weight: of the kernels.
         kernel_mean: of each kernel [y].
         correlation: of the normal scores of the errors at a step and at the one before, of one origin.
@@ -38,7 +38,6 @@ class Fan(NamedTuple):
     mean: Float[Array, "step"]
     scale: Float[Array, "step"]
     half: Float[Array, "step level"]
-    quantile: Float[Array, "step level"]
     weight: Float[Array, "step kernel"]
     kernel_mean: Float[Array, "step kernel"]
     correlation: Float[Array, "step"]
@@ -52,7 +51,7 @@ def fan_ahead(config: PredictorConfig, state: PredictorState, steps: int) -> Fan
         state: after the newest tick.
         steps: 1 up to the longest horizon.
     """
-    rungs, every = (1, *config.ladder), tuple(range(1, steps + 1))
+    rungs, every = config.steps, tuple(range(1, steps + 1))
     horizon, forecast = state.horizon, state.forecast
     beyond = every[1:]
     means = forecast.kernel_mean[:, None]
@@ -65,18 +64,20 @@ def fan_ahead(config: PredictorConfig, state: PredictorState, steps: int) -> Fan
 
     columns = jax.vmap(between, in_axes=1, out_axes=1)
     weight = columns(jnp.concatenate([state.weight[None], horizon.weight]))
-    weight = emergency_weight(config, weight, state.roughness.emergency).at[0].set(state.weight)
+    robust = robust_place(config.kernels)
+    weight = emergency_weights(config, weight, state.roughness.emergency, robust).at[0].set(state.weight)
     error = jnp.exp(columns(jnp.log(jnp.concatenate([forecast.kernel_scale[None], horizon.error]))))
     quantile = columns(horizon.quantile)
     mean = forecast.origin + jnp.sum(weight * means.T, axis=1) * forecast.unit
     scale = longer_scale(weight, means, error, np.array(every, float), state.gate.imputed) * forecast.unit
-    mean, scale = mean.at[0].set(forecast.mean), scale.at[0].set(forecast.scale)
+    # What the dispersion proxy made of the next tick's scale, it made of all.
+    scale = scale * (forecast.scale / scale[0])
+    mean = mean.at[0].set(forecast.mean)
     mean, half = fan_of(config, quantile, mean, scale)
     return Fan(
         mean=mean,
         scale=scale,
         half=half,
-        quantile=quantile,
         weight=weight,
         kernel_mean=forecast.origin + forecast.unit * means.T,
         correlation=_correlation(horizon.correlation, rungs, every),
@@ -94,11 +95,10 @@ def _means(
         ahead = getattr(entry.kernel, "ahead", None)
         if ahead is None:
             rungs = jnp.concatenate([state.forecast.kernel_mean[k][None], made[k]])
-            rows.append(along_ladder(rungs, (1, *config.ladder), steps))
+            rows.append(along_ladder(rungs, config.steps, steps))
         else:
             rows.append(ahead(config, state.kernels[entry.name], inputs, steps))
-    bound = config.forecast_clip * jnp.sqrt(jnp.asarray(steps, float))
-    return clip_forecasts(jnp.stack(rows), inputs.path, bound)[0]
+    return clip_forecasts(jnp.stack(rows), inputs.path, forecast_reach(config, steps))[0]
 
 
 def _inputs_of(config: PredictorConfig, state: PredictorState) -> KernelInputs:

@@ -14,7 +14,7 @@ from ..records import Observation, PredictionResult
 from ..state import PredictorState
 from .cusum import Alarm
 from .gate import LARGEST, Verdict
-from .horizons import steps_of, within_support
+from .horizons import within_support
 from .identify import Character
 from .jko import FusionResult
 from .modes import Collapse
@@ -76,7 +76,7 @@ def emit(
         return jnp.where(old.made, value, jnp.nan)
 
     frame = before.frame
-    steps = np.array([steps_of(config).index(h) for h in config.horizons])
+    steps = np.array([config.steps.index(h) for h in config.horizons])
     fan = after.horizon
     fan_lower, fan_upper = within_support(config, fan.mean - fan.half[:, 0], fan.mean + fan.half[:, 0])
     season_weight = diagnostic("season_weight")

@@ -13,16 +13,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import ndtr
 
-from ...array_types import Array, Bool, Count, Flag, Float, Int, Scalar
+from ...array_types import Array, Bool, Count, Flag, Float, Scalar
 from ...config.schema import PredictorConfig
-from ..kernels.base import HorizonInputs, into_slots, slot_offsets
-from ..kernels.registry import robust_place
+from ..kernels.base import HorizonInputs, into_slots, record_pace, slot_offsets
 from ..state import NEVER, PAST, ForecastState, HorizonState
 from .jko import mixture_scale
 from .scoring import LARGEST_RATIO, WINSOR, gaussian_quantile, track_quantile
 
-# Errors of one origin after another overlap by h - 1 ticks: a record of long horizons must be longer.
-OVERLAP = 8.0
 CORRELATION_RATE = 0.01
 LARGEST_CORRELATION = 0.9999
 NORMAL_BOUND = 4.0
@@ -33,16 +30,12 @@ class Due(NamedTuple):
 
     Attributes:
         inputs: what the kernels are told of it.
-        score: normal score of the error at each step, NaN where nothing was due.
+        pit: probability integral transform of the error at each step, NaN where nothing was due; uniform where the
+            forecast is calibrated.
     """
 
     inputs: HorizonInputs
-    score: Float[Array, "step"]
-
-
-def steps_of(config: PredictorConfig) -> tuple[int, ...]:
-    """Ticks ahead that are forecast: the next, then the ladder."""
-    return (1, *config.ladder)
+    pit: Float[Array, "step"]
 
 
 def levels_of(config: PredictorConfig) -> Float[Array, "level"]:
@@ -108,7 +101,7 @@ def take_due(
     start = jnp.where(jnp.isnan(state.quantile), gaussian_quantile(levels)[None, :], state.quantile)
     score = normal_score(jnp.abs(ratios), start, levels)
     score = jnp.where(judged, jnp.sign(ratios) * jnp.minimum(score, 2 * NORMAL_BOUND), jnp.nan)
-    rate = config.interval_rate / np.sqrt(np.array(steps_of(config), float))
+    rate = config.interval_rate / np.sqrt(np.array(config.steps, float))
     quantile = track_quantile(
         start, jnp.abs(ratios)[:, None], 1.0, levels[None, :], jnp.asarray(rate)[:, None], judged[:, None]
     )
@@ -122,7 +115,7 @@ def take_due(
     if longest:
         here = np.arange(longest) == newest
         state = state._replace(rows=jnp.where(here, jnp.where(clean, place, NEVER), state.rows))
-    return state, Due(HorizonInputs(increment, due, learn, slot, row, newest), score)
+    return state, Due(HorizonInputs(increment, due, learn, slot, row, newest), ndtr(score))
 
 
 def _follow_errors(
@@ -133,16 +126,12 @@ def _follow_errors(
     due: Bool[Array, "horizon"],
 ) -> HorizonState:
     """Error scales and log scores of the kernels, as those of the next tick but with a longer memory."""
-    ladder = np.array(config.ladder, float)
-    overlap = 1.0 + ladder / OVERLAP
-    seen = state.count / np.maximum(1.0, ladder / 4.0)
-    rate = jnp.maximum(2.0 / (seen + 3.0), config.score_scale_rate / overlap)[:, None]
+    pace = record_pace(config.ladder, state.count, config.score_scale_rate, config.score_forgetting)
+    rate, share = pace.rate[:, None], pace.share[:, None]
     ratio = jnp.where(due[:, None], jnp.abs(increment[:, None] - forecasts), 0.0) / state.error
     error = jnp.clip(state.error * jnp.sqrt(1.0 + rate * (jnp.minimum(ratio, WINSOR) ** 2 - 1.0)), 1e-9, 1e6)
-    forgetting = (1.0 - (1.0 - config.score_forgetting) / overlap)[:, None]
-    # Errors that overlap tell the same: each counts as its part of one that does not.
-    loss = (jnp.log(state.error) + 3.0 * jnp.log1p(ratio**2 / 5.0)) / overlap[:, None]
-    score = forgetting * state.log_score - loss
+    loss = (jnp.log(state.error) + 3.0 * jnp.log1p(ratio**2 / 5.0)) * share
+    score = pace.forgetting[:, None] * state.log_score - loss
     score = score - jnp.max(score, axis=1, keepdims=True)
     return state._replace(
         count=state.count + due,
@@ -168,7 +157,7 @@ def _note_scores(config: PredictorConfig, state: HorizonState, score: Float[Arra
     ladder = np.array(config.ladder, int)
     if not len(ladder):
         return state
-    origin = state.place - np.array(steps_of(config)[:-1])
+    origin = state.place - np.array(config.steps[:-1])
     slot = jnp.asarray(slot_offsets(config.ladder)) + origin % ladder
     own = state.made[slot] == origin
     column = PAST.index("before")
@@ -176,12 +165,6 @@ def _note_scores(config: PredictorConfig, state: HorizonState, score: Float[Arra
     return state._replace(
         past=jnp.concatenate([state.past[:, :column], known[:, None], state.past[:, column + 1 :]], 1)
     )
-
-
-def horizon_confidences(config: PredictorConfig, state: HorizonState) -> Float[Array, "horizon kernel"]:
-    """Target weights at each horizon: softmax of the discounted log scores, with a floor."""
-    soft = jax.nn.softmax(state.log_score, axis=1)
-    return (soft + config.confidence_floor) / (1.0 + soft.shape[1] * config.confidence_floor)
 
 
 def cast(
@@ -215,7 +198,7 @@ def cast(
     means_out = jnp.concatenate([forecast.mean[None], forecast.origin + mean * forecast.unit])
     scales_out = jnp.concatenate([forecast.scale[None], scale * forecast.unit])
     means_out, half = fan_of(config, state.quantile, means_out, scales_out)
-    new = state._replace(error=error, weight=weight, mean=means_out, scale=scales_out, half=half)
+    new = state._replace(error=error, mean=means_out, scale=scales_out, half=half)
     if not len(ladder):
         return new
     shape = (len(ladder),)
@@ -238,16 +221,6 @@ def longer_scale(
 ) -> Float[Array, "step"]:
     """Scale of the mixture at each step [s_t]; after m imputed ticks a forecast of h steps is one of h + m."""
     return jax.vmap(mixture_scale)(weight, means.T, error) * jnp.sqrt(1.0 + waited / steps)
-
-
-def emergency_weight(
-    config: PredictorConfig, weight: Float[Array, "step kernel"], emergency: Flag
-) -> Float[Array, "step kernel"]:
-    """The weights that are used: in an emergency one kernel has all of them at every step."""
-    robust = robust_place(config.kernels)
-    if not config.robustness_force_kernel_d or robust is None:
-        return weight
-    return jnp.where(emergency, jnp.zeros_like(weight).at[:, robust].set(1.0), weight)
 
 
 def fan_of(
@@ -275,13 +248,3 @@ def forget_made(state: HorizonState, released: Flag) -> HorizonState:
         made=jnp.where(released, NEVER, state.made),
         rows=jnp.where(released, NEVER, state.rows),
     )
-
-
-def integral_of(score: Float[Array, "step"]) -> Float[Array, "step"]:
-    """Probability integral transform of the errors that came due, uniform where the forecast is calibrated."""
-    return ndtr(score)
-
-
-def turn_of(config: PredictorConfig, ticks: Count) -> Int[Array, ""]:
-    """The horizon whose weights are moved at a tick: one after the other."""
-    return ticks % max(len(config.ladder), 1)

@@ -113,6 +113,11 @@ def fuse_kernel_outputs(
     )
 
 
+def forecast_reach(config: PredictorConfig, steps: tuple[int, ...]) -> Float[Array, "step"]:
+    """How far forecasts may lie from the newest value: `forecast_clip` times a random walk's spread [s_t]."""
+    return config.forecast_clip * jnp.sqrt(jnp.asarray(steps, float))
+
+
 def clip_forecasts(
     means: Float[Array, "kernel step"], path: Float[Array, "window"], bound: Float[Array, "step"]
 ) -> tuple[Float[Array, "kernel step"], Bool[Array, "kernel step"]]:

@@ -161,6 +161,11 @@ def choose_weights(
     frozen = degraded | in_grace if config.grace_freezes_weights else degraded
     weights = jnp.where(frozen, current, moved)
     weights = jnp.where(alarm, uniform, weights)
-    if config.robustness_force_kernel_d and robust is not None:
-        weights = jnp.where(emergency, jnp.zeros(count).at[robust].set(1.0), weights)
-    return weights
+    return emergency_weights(config, weights, emergency, robust)
+
+
+def emergency_weights(config: PredictorConfig, weights: Array, emergency: Flag, robust: int | None) -> Array:
+    """Weights along the last axis; in an emergency the kernel at place `robust` has all of them."""
+    if not config.robustness_force_kernel_d or robust is None:
+        return weights
+    return jnp.where(emergency, jnp.zeros_like(weights).at[..., robust].set(1.0), weights)

@@ -108,9 +108,9 @@ def update_scores(config: PredictorConfig, score: ScoreState, residuals: Residua
     return jax.tree.map(lambda a, b: jnp.where(usual, a, b), new, score)
 
 
-def kernel_confidences(config: PredictorConfig, score: ScoreState) -> Float[Array, "kernel"]:
+def kernel_confidences(config: PredictorConfig, log_score: Float[Array, "kernel"]) -> Float[Array, "kernel"]:
     """Target weights: softmax of the discounted log scores, with a floor, on the simplex."""
-    soft = jax.nn.softmax(score.log_score)
+    soft = jax.nn.softmax(log_score)
     floor = config.confidence_floor
     return (soft + floor) / (1.0 + soft.shape[0] * floor)
 

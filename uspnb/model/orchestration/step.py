@@ -23,18 +23,13 @@ from .frame import bridge, hold_scales, kernel_frame, push, relative_path
 from .gate import Verdict, inspect, skipped_slots
 from .horizons import (
     cast,
-    emergency_weight,
     forget_made,
-    horizon_confidences,
-    integral_of,
-    steps_of,
     take_due,
-    turn_of,
     within_support,
 )
 from .identify import identify
-from .jko import FusionResult, clip_forecasts, fuse_kernel_outputs, mixture_scale
-from .modes import choose_weights, operating_mode, update_degraded, watch_anomalies, watch_entropy
+from .jko import FusionResult, clip_forecasts, forecast_reach, fuse_kernel_outputs, mixture_scale
+from .modes import choose_weights, emergency_weights, operating_mode, update_degraded, watch_anomalies, watch_entropy
 from .scoring import (
     Residuals,
     anomaly_score,
@@ -185,10 +180,10 @@ def _advance(
         config, state, taken, frame, path, residuals, usual, volatility, roughness.exponent, due.inputs
     )
     kernels, outputs, failed = _run_kernels(config, state, inputs)
-    ahead, clipped = clip_forecasts(_forecasts(config, outputs), path, _reach(config))
+    ahead, clipped = clip_forecasts(_forecasts(config, outputs), path, forecast_reach(config, config.steps))
     means, clipped = ahead[:, 0], clipped[:, 0]
 
-    confidence = kernel_confidences(config, score)
+    confidence = kernel_confidences(config, score.log_score)
     epsilon = compute_sinkhorn_epsilon(score.volatility_variance, config)
     window, learning_rate = compute_adaptive_jko_params(score.volatility_variance, epsilon, config)
     # The track record outlives an alarm, so the weights come back from uniform at once.
@@ -211,8 +206,8 @@ def _advance(
 
     proxy, widening = _dispersion(state.gate.proxy, tick.dispersion_proxy)
     # After m imputed ticks the forecast is one of m + 1 steps.
-    widening = widening * jnp.sqrt(1.0 + state.gate.imputed)
-    scale = mixture_scale(weight, means, score.kernel_error) * frame.scale * widening
+    longer = widening * jnp.sqrt(1.0 + state.gate.imputed)
+    scale = mixture_scale(weight, means, score.kernel_error) * frame.scale * longer
     mean = value + jnp.sum(weight * means) * frame.scale
     mean, lower, upper = within_support(config, mean, mean - quantile * scale, mean + quantile * scale)
     slow = reference_of(config, outputs)
@@ -229,21 +224,21 @@ def _advance(
         kernel_scale=score.kernel_error,
     )
     # The record of a horizon outlives an alarm; an emergency gives one kernel all of each.
-    robust = emergency_weight(config, horizon_weight, roughness.emergency)
+    hold = verdict.imputed | state.modes.degraded
+    horizon_weight = jnp.where(hold, state.horizon.weight, horizon_weight)
+    used = emergency_weights(config, horizon_weight, roughness.emergency, robust_place(config.kernels))
     if added_kernels(config.kernels):
-        robust = jax.vmap(without_failed, in_axes=(0, None))(robust, failed)
-    fan = cast(
+        used = jax.vmap(without_failed, in_axes=(0, None))(used, failed)
+    horizon = cast(
         config,
-        horizon._replace(quantile=horizon.quantile.at[0, 0].set(quantile)),
+        horizon._replace(quantile=horizon.quantile.at[0, 0].set(quantile), weight=horizon_weight),
         forecast,
         ahead,
-        robust,
+        used,
         due.inputs,
-        widening=widening / jnp.sqrt(1.0 + state.gate.imputed),
+        widening=widening,
         waited=state.gate.imputed,
     )
-    hold = verdict.imputed | state.modes.degraded
-    horizon = fan._replace(weight=jnp.where(hold, state.horizon.weight, horizon_weight))
     diagnostics = telemetry_of(config, outputs)
     modes, collapse = watch_entropy(
         config,
@@ -288,7 +283,7 @@ def _advance(
         diagnostics=diagnostics,
         stiffness_low=inputs.stiffness_low,
         stiffness_high=inputs.stiffness_high,
-        pit=integral_of(due.score),
+        pit=due.pit,
         season=periods_awake(inputs.season) if inputs.season else jnp.zeros(0),
     )
     return new, outcome
@@ -297,8 +292,8 @@ def _advance(
 def _where(taken: Flag, new: PredictorState, old: PredictorState) -> PredictorState:
     """The new state where the tick was taken, else the old one; what is `Sparing` is the old one's by itself."""
 
-    def chosen(a: Array | Sparing, b: Array | Sparing) -> Array | Sparing:
-        return a if isinstance(a, Sparing) else jnp.where(taken, a, b)  # type: ignore[arg-type]
+    def chosen(a: Any, b: Any) -> Any:
+        return a if isinstance(a, Sparing) else jnp.where(taken, a, b)
 
     return jax.tree.map(chosen, new, old, is_leaf=lambda leaf: isinstance(leaf, Sparing))
 
@@ -348,17 +343,12 @@ def _run_kernels(
 
 def _forecasts(config: PredictorConfig, outputs: dict[str, KernelOutput]) -> Float[Array, "kernel step"]:
     """The kernels' means at every step; who gives the next tick's alone is held to it."""
-    steps = len(steps_of(config))
+    steps = len(config.steps)
 
     def every(mean: Array) -> Array:
         return mean if mean.shape == (steps,) else jnp.broadcast_to(mean[:1], (steps,))
 
     return jnp.stack([every(output.mean) for output in outputs.values()])
-
-
-def _reach(config: PredictorConfig) -> Float[Array, "step"]:
-    """How far forecasts of every step may lie from the newest value: a random walk's spread."""
-    return config.forecast_clip * jnp.sqrt(jnp.asarray(steps_of(config), float))
 
 
 def _transport(
@@ -373,17 +363,17 @@ def _transport(
 ) -> tuple[FusionResult, Float[Array, "horizon kernel"]]:
     """The JKO step of the next tick's weights and, in the same call, of one horizon's, whose turn it is.
 
-    A horizon's step is that of all ticks since its last turn.
+    The horizons take turns; the step of each is that of all ticks since its last.
     """
     many = len(config.ladder)
     if not many:
         return fuse_kernel_outputs(
             ahead[:, 0], confidence, state.weight, variance, learning_rate, config, emergency
         ), state.horizon.weight
-    turn = turn_of(config, state.ticks)
+    turn = state.ticks % many
     both = jax.vmap(fuse_kernel_outputs, in_axes=(0, 0, 0, None, 0, None, None))(
         jnp.stack([ahead[:, 0], ahead[:, 1 + turn]]),
-        jnp.stack([confidence, horizon_confidences(config, horizon)[turn]]),
+        jnp.stack([confidence, kernel_confidences(config, horizon.log_score[turn])]),
         jnp.stack([state.weight, state.horizon.weight[turn]]),
         variance,
         jnp.stack([learning_rate, 1.0 - (1.0 - learning_rate) ** many]),

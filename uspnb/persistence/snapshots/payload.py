@@ -58,10 +58,9 @@ ADDED |= {f".horizon.{name}": np.nan for name in ("quantile", "mean", "scale", "
 ADDED |= {".horizon.place": -1, ".horizon.made": NEVER, ".horizon.rows": NEVER, ".horizon.error": 1.0}
 ADDED |= {".horizon.correlation": 0.5**0.5, ".horizon.weight": lambda shape: 1.0 / shape[-1]}
 ADDED |= dict.fromkeys((".coefficients.recursive", ".coefficients.direct", ".drift", ".diffusion"), 0)
-ADDED |= dict.fromkeys((".ladder.forecasts", ".ladder.score", ".ladder.count"), 0) | {".ladder.variance": 1.0}
-ADDED |= {
-    f"{where}.{name}": 0 for where in (".ladder.direct", ".direct") for name in ("rows", "gram", "moment", "weight")
-}
+ADDED |= {f".ladder.{name}": 0 for name in ("forecasts", "score", "count", "rows")} | {".ladder.variance": 1.0}
+ADDED |= {f".ladder.direct.{name}": 0 for name in RidgeState._fields}
+ADDED |= dict.fromkeys((".direct.rows", ".direct.moment", ".direct.weight"), 0)
 
 _migrations: dict[str, Migration] = {}
 

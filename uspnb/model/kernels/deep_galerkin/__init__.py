@@ -233,14 +233,11 @@ def step(config: PredictorConfig, state: State, inputs: KernelInputs, key: Key) 
 
 
 def ahead(config: PredictorConfig, state: State, inputs: KernelInputs, steps: tuple[int, ...]) -> Float[Array, "step"]:
-    """Conditional mean of the increment to any number of ticks, by `drift.moments_ahead` from the newest value.
-
-    The first tick ahead is the equation's own solution.
-    """
+    """Conditional mean of the increment beyond the next tick, by `drift.moments_ahead` from the newest value."""
     del config
     spread, z = frame_of(inputs.level, inputs.spread)
     path, _ = moments_ahead(state.drift, state.diffusion, z, steps)
-    return jnp.where(np.array(steps) == 1, state.mean, _held(spread * (path - z), inputs, steps))
+    return _held(spread * (path - z), inputs, steps)
 
 
 def _held(means: Float[Array, "step"], inputs: KernelInputs, steps: tuple[int, ...]) -> Float[Array, "step"]:

@@ -20,9 +20,8 @@ from ....array_types import Array, Bool, Count, Flag, Float, Key, Scalar
 from ....config.schema import PredictorConfig
 from ...cadence import on_stride, where_due
 from ..base import KernelInputs, KernelOutput
-from ..regression import RidgeState, ridge_init, ridge_learn
+from ..regression import RidgeState, ridge_init, ridge_learn, ridge_solve
 from .ladder import (
-    direct_coefficients,
     direct_width,
     ladder_ahead,
     ladder_init,
@@ -308,14 +307,14 @@ def _solve_where_due(config: PredictorConfig, state: HilbertState, ticks: Count)
     def ahead(nested: Float[Array, "order slow"], ridge: Scalar, *equations: Array) -> tuple[Array, ...]:
         if not config.ladder:
             return ()
-        gram, moment, weight = equations[-3:]
-        return recursive_coefficients(nested[fed_back], config.ladder), direct_coefficients(gram, moment, weight, ridge)
+        direct = jax.vmap(ridge_solve, in_axes=(0, None))(RidgeState(*equations[known:]), ridge)
+        return recursive_coefficients(nested[fed_back], config.ladder), direct
 
     def last(*arguments: Array) -> Coefficients:
         return Coefficients(*arguments[rest : rest + known])
 
     due = on_stride(ticks, config.hilbert_stride, SETTLED) | (held.ticks == 0)
-    direct = state.ladder.direct[1:] if config.ladder else ()
+    direct = state.ladder.direct if config.ladder else ()
     settings = (jnp.asarray(config.hilbert_filter_ridge, float), jnp.asarray(config.kernel_ridge_lambda, float))
     return where_due(due, anew, last, *state.slow, *state.features, *settings, ticks, *held[:known], *direct)
 

@@ -13,9 +13,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ....array_types import Array, Bool, Count, Float, Scalar
+from ....array_types import Array, Bool, Count, Float
 from ....config.schema import PredictorConfig
-from ..base import KernelInputs, along_ladder, into_slots, slot_count
+from ..base import KernelInputs, along_ladder, into_slots, record_pace, slot_count
+from ..regression import RidgeState, ridge_init, ridge_learn
 from .seasonal import RATES, smoothed_ahead
 
 RECURSIVE_ORDERS = (2, 4, 12)
@@ -26,23 +27,8 @@ AROUND = (-1, 0, 1)
 ROW_BOUND, WAY_BOUND = 6.0, 1000.0
 LARGEST_COEFFICIENT = 1e3
 WALK, TREND = 3.0, 1.5
-OVERLAP = 8.0
 # Steps ahead that are written out; more are a loop, which compiles faster.
 MOST_UNROLLED = 12
-
-
-class DirectState(NamedTuple):
-    """Discounted normal equations of the increment to each horizon, and the rows that wait for their outcomes.
-
-    Attributes:
-        rows: in the slots of `HorizonInputs`.
-        gram, moment, weight: as of `RidgeState`, for each horizon.
-    """
-
-    rows: Float[Array, "slot k"]
-    gram: Float[Array, "horizon k k"]
-    moment: Float[Array, "horizon k"]
-    weight: Float[Array, "horizon"]
 
 
 class LadderState(NamedTuple):
@@ -53,14 +39,16 @@ class LadderState(NamedTuple):
         score: discounted log score of each expert at each horizon.
         variance: winsorised EMA of the squared error of the aggregate [units of s_t squared].
         count: errors that have come due.
-        direct: regressions of the increments to each horizon.
+        rows: features behind the direct regressions' forecasts, in the same slots.
+        direct: normal equations of the increment to each horizon, stacked.
     """
 
     forecasts: Float[Array, "slot expert"]
     score: Float[Array, "horizon expert"]
     variance: Float[Array, "horizon"]
     count: Float[Array, "horizon"]
-    direct: DirectState
+    rows: Float[Array, "slot k"]
+    direct: RidgeState
 
 
 def expert_count(config: PredictorConfig, orders: int) -> int:
@@ -84,7 +72,8 @@ def ladder_init(config: PredictorConfig, orders: int) -> LadderState | tuple[()]
         score=jnp.zeros((many, experts)),
         variance=jnp.asarray(np.array(ladder), float),
         count=jnp.zeros(many),
-        direct=DirectState(jnp.zeros((slots, k)), jnp.zeros((many, k, k)), jnp.zeros((many, k)), jnp.zeros(many)),
+        rows=jnp.zeros((slots, k)),
+        direct=jax.tree.map(lambda leaf: jnp.repeat(leaf[None], many, axis=0), ridge_init(k)),
     )
 
 
@@ -123,17 +112,6 @@ def recursive_coefficients(filters: Float[Array, "order k"], steps: tuple[int, .
     return jnp.stack(found, axis=1)
 
 
-def direct_coefficients(
-    gram: Float[Array, "horizon k k"], moment: Float[Array, "horizon k"], weight: Float[Array, "horizon"], ridge: Scalar
-) -> Float[Array, "horizon k"]:
-    """Coefficients of the direct regressions, the ridge per effective observation."""
-    loaded = gram + (ridge * (1.0 + weight))[:, None, None] * jnp.eye(gram.shape[-1])[None]
-    factor = jax.lax.linalg.cholesky(loaded, symmetrize_input=False)
-    half = jax.lax.linalg.triangular_solve(factor, moment[..., None], left_side=True, lower=True)
-    whole = jax.lax.linalg.triangular_solve(factor, half, left_side=True, lower=True, transpose_a=True)
-    return whole[..., 0]
-
-
 def direct_rows(
     config: PredictorConfig, inputs: KernelInputs, row: Float[Array, "slow"], steps: tuple[int, ...]
 ) -> Float[Array, "step k"]:
@@ -162,22 +140,14 @@ def direct_rows(
     return jnp.concatenate(columns, axis=1)
 
 
-def _learn_direct(
-    state: DirectState, rows: Float[Array, "horizon k"], inputs: KernelInputs, ladder: tuple[int, ...]
-) -> DirectState:
-    """Take in the outcomes that are due, each with a weight that bounds its influence; today's rows wait."""
+def _learn_direct(state: LadderState, inputs: KernelInputs, ladder: tuple[int, ...]) -> RidgeState:
+    """Take in the outcomes that are due, each with a weight that bounds its influence."""
     due, bound = inputs.horizon, ROW_BOUND * np.sqrt(np.array(ladder, float))
     held = state.rows[due.slot]
     size = jnp.maximum(jnp.max(jnp.abs(held[:, 2:]), axis=1), jnp.abs(due.increment))
-    share = jnp.where(due.learn, bound / jnp.maximum(size, bound), 0.0)
-    f, y = held * share[:, None], due.increment * share
-    decay = jnp.where(due.learn, DIRECT_FORGETTING, 1.0)
-    return DirectState(
-        rows=into_slots(state.rows, due.slot, rows, ladder),
-        gram=decay[:, None, None] * state.gram + f[:, :, None] * f[:, None, :],
-        moment=decay[:, None] * state.moment + f * y[:, None],
-        weight=decay * state.weight + due.learn,
-    )
+    share = bound / jnp.maximum(size, bound)
+    learn = jax.vmap(ridge_learn, in_axes=(0, 0, 0, None, 0))
+    return learn(state.direct, held * share[:, None], due.increment * share, DIRECT_FORGETTING, due.learn)
 
 
 def ladder_learn(
@@ -194,18 +164,16 @@ def ladder_learn(
         awake: whether a season is believed, None without season slots.
     """
     state = _score_due(config, state, inputs, awake)
-    rows = direct_rows(config, inputs, row, config.ladder)
-    direct = state.direct
     if config.season_slots:
         # What was learned of other periods is nothing of these.
-        same = (np.arange(rows.shape[1]) < DIRECT_LAGS + 2) | ~inputs.season.begun
-        direct = DirectState(
-            jnp.where(same[None, :], direct.rows, 0.0),
-            jnp.where((same[:, None] & same[None, :])[None], direct.gram, 0.0),
-            jnp.where(same[None, :], direct.moment, 0.0),
-            direct.weight,
+        same = (np.arange(direct_width(config)) < DIRECT_LAGS + 2) | ~inputs.season.begun
+        direct = state.direct._replace(
+            gram=jnp.where((same[:, None] & same[None, :])[None], state.direct.gram, 0.0),
+            moment=jnp.where(same[None, :], state.direct.moment, 0.0),
         )
-    return state._replace(direct=_learn_direct(direct, rows, inputs, config.ladder))
+        state = state._replace(direct=direct, rows=jnp.where(same[None, :], state.rows, 0.0))
+    rows = into_slots(state.rows, inputs.horizon.slot, direct_rows(config, inputs, row, config.ladder), config.ladder)
+    return state._replace(direct=_learn_direct(state, inputs, config.ladder), rows=rows)
 
 
 def ladder_step(
@@ -226,7 +194,7 @@ def ladder_step(
         seasonal: `SeasonalState`, or nothing.
         awake: whether a season is believed, None without season slots.
     """
-    fitted = jnp.sum(direct * state.direct.rows[inputs.horizon.slot], axis=1)
+    fitted = jnp.sum(direct * state.rows[inputs.horizon.slot], axis=1)
     forecasts = _forecasts(config, inputs, row, recursive, fitted, seasonal, config.ladder)
     forecasts_out = into_slots(state.forecasts, inputs.horizon.slot, forecasts, config.ladder)
     state = state._replace(forecasts=forecasts_out)
@@ -291,22 +259,17 @@ def _score_due(
     config: PredictorConfig, state: LadderState, inputs: KernelInputs, awake: Bool[Array, ""] | None
 ) -> LadderState:
     """Student-t log scores of the experts, as those of the next tick but with a longer memory."""
-    ladder, due = np.array(config.ladder, float), inputs.horizon.due
-    held = state.forecasts[inputs.horizon.slot]
-    overlap = 1.0 + ladder / OVERLAP
+    due, held = inputs.horizon.due, state.forecasts[inputs.horizon.slot]
+    pace = record_pace(config.ladder, state.count, config.score_scale_rate, config.hilbert_score_forgetting)
     error = jnp.square(inputs.horizon.increment - jnp.sum(_weights(state, awake) * held, axis=1))
-    seen = state.count / np.maximum(1.0, ladder / 4.0)
-    rate = jnp.maximum(2.0 / (seen + 3.0), config.score_scale_rate / overlap)
-    variance = state.variance + rate * (jnp.minimum(error, 16.0 * state.variance) - state.variance)
+    variance = state.variance + pace.rate * (jnp.minimum(error, 16.0 * state.variance) - state.variance)
     scale = 5.0 * state.variance
     loss = 3.0 * jnp.log1p(jnp.square(inputs.horizon.increment[:, None] - held) / scale[:, None])
     if awake is not None:
         # A sleeping expert shares the fortune of the aggregate, and has its record when it wakes.
         own = jnp.arange(held.shape[1]) < held.shape[1] - len(RATES)
         loss = jnp.where((own | awake)[None, :], loss, 3.0 * jnp.log1p(error / scale)[:, None])
-    forgetting = 1.0 - (1.0 - config.hilbert_score_forgetting) / overlap
-    # Errors that overlap tell the same: each counts as its part of one that does not.
-    score = forgetting[:, None] * state.score - loss / overlap[:, None]
+    score = jnp.asarray(pace.forgetting)[:, None] * state.score - loss * pace.share[:, None]
     score = score - jnp.max(score, axis=1, keepdims=True)
     return state._replace(
         score=jnp.where(due[:, None], score, state.score),

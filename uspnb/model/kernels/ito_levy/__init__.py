@@ -135,7 +135,7 @@ def step(
     )
     state = ItoLevyState(estimate, track, model_mean, mean)
     means = jnp.concatenate([mean[None], ahead(config, state, inputs, config.ladder)])
-    scales = jnp.sqrt(variance * _growth(2.0 * model.theta, (1, *config.ladder)))
+    scales = jnp.sqrt(variance * _growth(2.0 * model.theta, config.steps))
     return state, KernelOutput(means, scales, diagnostics)
 
 

@@ -140,7 +140,7 @@ def step(
     )
     new = LogSignatureState(ridge, track, features, regression, mean, variance, direct)
     means = jnp.concatenate([mean[None], jnp.asarray(beyond)])
-    return new, KernelOutput(means, scale * np.sqrt(np.array((1, *config.ladder), float)), diagnostics)
+    return new, KernelOutput(means, scale * np.sqrt(np.array(config.steps, float)), diagnostics)
 
 
 def truncate_depth(config: PredictorConfig, state: LogSignatureState, depth: int) -> LogSignatureState:
