@@ -58,24 +58,21 @@ def _of_run(ds: xr.Dataset, at: Any, behind: int | None) -> pd.DataFrame:
         raise DomainError("this run has no horizons; make it with backtest(..., horizons=...) of this version")
     row = ds.sizes["time"] - 1 if at is None else _row(ds, at)
     ahead, level = ds["horizon"].values, float(ds.attrs["confidence_level"])
-    others = [float(one) for one in ds["level"].values]
     origin = ds.isel(time=row)
-    levels = sorted([level, *others])
-    half = {level: 0.5 * (origin["horizon_upper"] - origin["horizon_lower"]).values}
-    half |= {one: origin["horizon_level_width"].values[:, k] for k, one in enumerate(others)}
     mean, newest = origin["horizon_prediction"].values, float(origin["observation"])
+    ends = {level: (origin["horizon_lower"].values, origin["horizon_upper"].values)}
+    for one, half in zip(ds["level"].values.tolist(), origin["horizon_level_width"].values.T, strict=True):
+        # Where there is nothing below 0, no inner interval reaches further down than the outer one.
+        lower = mean - half if one > level else np.maximum(mean - half, ends[level][0])
+        ends[one] = (lower, mean + half)
+    levels = sorted(ends)
     before = BEHIND * int(ahead[-1]) if behind is None else behind
     past = np.arange(max(0, row - before), min(ds.sizes["time"], row + int(ahead[-1]) + 1))
     seen = pd.DataFrame({"ahead": past - row, "observation": ds["observation"].values[past]})
     fan = pd.DataFrame({"ahead": np.concatenate([[0], ahead]), "prediction": np.concatenate([[newest], mean])})
     for k, one in enumerate(levels):
-        width = np.concatenate([[0.0], half[one]])
-        fan[f"lower_{k}"], fan[f"upper_{k}"] = fan["prediction"] - width, fan["prediction"] + width
-        if one == level:
-            fan.loc[1:, f"lower_{k}"], fan.loc[1:, f"upper_{k}"] = (
-                origin["horizon_lower"].values,
-                origin["horizon_upper"].values,
-            )
+        for name, end in zip(("lower", "upper"), ends[one], strict=True):
+            fan[f"{name}_{k}"] = np.concatenate([[newest], end])
     frame = seen.merge(fan, on="ahead", how="outer").sort_values("ahead", ignore_index=True)
     frame["time"] = _times(ds["time"].values, row + frame["ahead"].to_numpy())
     frame.attrs = {"ylabel": label(ds["observation"], "value"), "xlabel": time_label(ds), "levels": levels}
