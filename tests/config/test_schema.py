@@ -63,8 +63,10 @@ def test_every_field_is_declared_in_full(name: str) -> None:
         assert about.low == -math.inf and about.high == math.inf and not about.choices
     elif isinstance(default, str):
         assert default in about.choices or (about.host and not about.choices)
+    elif isinstance(default, tuple) and isinstance(default[0], str):
+        assert not about.choices and about.low == -math.inf and about.high == math.inf
     elif isinstance(default, tuple):
-        assert default and not about.choices and about.low == -math.inf and about.high == math.inf
+        assert not about.choices and all(about.low <= one <= about.high for one in default)
     else:
         assert math.isfinite(about.low) and math.isfinite(about.high) and about.low <= default <= about.high
     assert (name in STATIC_FIELDS) is about.static and (name in TRACED_FIELDS) is not (about.static or about.host)
@@ -101,6 +103,10 @@ def _bad_values(name: str) -> list[Any]:
         return [*([""] if default else []), "two\nlines", "nul\0", "x" * 1025, 1, None, True, b"x"]
     if isinstance(default, str):
         return ["", default.upper() + "x", 1, None, True, b"x"]
+    if isinstance(default, tuple) and not isinstance(default[0], str):
+        other = [True] if isinstance(default[0], float) else [default[0] + 0.5]
+        bounds = [[about.low - 1], [about.high + 1], [*default, math.inf], [math.nan]]
+        return ["1", 1j, 1, True, {}, None, np.array("1"), [], [None], ["1"], other, [*default, default[-1]], *bounds]
     # Beyond 2**53 the neighbour of a bound is not one away from it.
     below, above = math.nextafter(about.low, -math.inf), math.nextafter(about.high, math.inf)
     common = ["1", 1j, [1], True, {}, np.array("1")]
@@ -120,7 +126,7 @@ def test_bad_values_are_refused_by_name(name: str) -> None:
             PredictorConfig(**bad)
         message = str(refusal.value)
         assert message.startswith(name), message
-        ways = ("expected", "is outside its range [", "is not one of", "its range is [")
+        ways = ("expected", "is outside its range [", "is not one of", "its range is [", "give ")
         assert any(words in message for words in ways), message
         if "outside" in message:
             assert repr(value) in message

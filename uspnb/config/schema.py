@@ -433,7 +433,8 @@ def _checked_rising(name: str, value: Any, about: Declaration) -> tuple[int, ...
     given = list(value) if isinstance(value, (list, tuple, range, np.ndarray)) else None
     kind = numbers.Integral if whole else numbers.Real
     if given is None or not all(isinstance(one, kind) and not isinstance(one, bool) for one in given):
-        raise ConfigError(f"{name} = {value!r} is not a list of {'whole ' if whole else ''}numbers")
+        wanted = f"expected a list of {'whole ' if whole else ''}numbers, such as {list(DEFAULTS[name])}"
+        raise ConfigError(f"{name} = {value!r} has type {type(value).__name__}, {wanted}")
     one_of = f"each within {_range_text(about)}" + (f" {about.unit}" if about.unit else "")
     if not given:
         raise ConfigError(f"{name} is empty; give at least one number, {one_of}")

@@ -17,6 +17,7 @@ from ..errors import DomainError
 from ..model.fields import INPUT_UNITS
 from ..model.orchestration.ahead import Fan, fan_ahead
 from ..model.orchestration.gate import grid_interval
+from ..model.orchestration.horizons import within_support
 from ..model.packing import StateRows, state_of
 from ..model.programs import CPU_CODE, Program, joined
 from ..runtime.arguments import check_number, check_whole
@@ -95,8 +96,7 @@ def to_fan(found: Outlook, config: PredictorConfig, units: str = "", *, grid: bo
 
     fan, unit = found.fan, units or INPUT_UNITS
     half = fan.half
-    bound = np.maximum if config.support == "nonnegative" else lambda ends, _: ends
-    lower, upper = bound(fan.mean[:, None] - half, 0.0), bound(fan.mean[:, None] + half, 0.0)
+    lower, upper = _supported(config, fan.mean[:, None] - half), _supported(config, fan.mean[:, None] + half)
     order = np.argsort(found.levels)
     in_units = {"units": unit}
     variables = {
@@ -147,8 +147,11 @@ def simulated(found: Outlook, config: PredictorConfig, paths: Any, seed: Any) ->
     for h in range(1, steps):
         r = float(np.clip(fan.correlation[h], 0.0, 1.0))
         scores[:, h] = r * scores[:, h - 1] + np.sqrt(1.0 - r * r) * rng.standard_normal(count)
-    values = np.asarray(fan.mean) + np.sign(scores) * error_of(np.abs(scores), found)
-    return np.maximum(values, 0.0) if config.support == "nonnegative" else values
+    return _supported(config, fan.mean + np.sign(scores) * error_of(np.abs(scores), found))
+
+
+def _supported(config: PredictorConfig, values: Any) -> np.ndarray:
+    return np.asarray(within_support(config, values)[0])
 
 
 def error_of(score: Float[np.ndarray, "path step"], found: Outlook) -> Float[np.ndarray, "path step"]:
