@@ -33,7 +33,7 @@ ROOMS = {
     "widgets",
 }
 LOOSE = {"__init__", "__main__", "array_types", "cli", "errors", "testing"}
-MOST_FILES, MOST_WIDGET_FILES = 210, 32
+MOST_FILES, MOST_WIDGET_FILES = 216, 32
 HOW = {
     "at_once": "of imports",
     "later": "with the imports in functions",

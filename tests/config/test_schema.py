@@ -21,6 +21,7 @@ from uspnb.config.schema import (
     PredictorConfig,
     check_value,
     declaration,
+    holds_numbers,
 )
 from uspnb.errors import ConfigError
 
@@ -62,9 +63,9 @@ def test_every_field_is_declared_in_full(name: str) -> None:
     if isinstance(default, bool):
         assert about.low == -math.inf and about.high == math.inf and not about.choices
     elif isinstance(default, str):
-        assert default in about.choices or (about.host and not about.choices)
-    elif isinstance(default, tuple) and isinstance(default[0], str):
-        assert not about.choices and about.low == -math.inf and about.high == math.inf
+        assert default in about.choices or ((about.host or about.static) and not about.choices)
+    elif isinstance(default, tuple) and not holds_numbers(default):
+        assert about.low <= len(default) <= about.high < math.inf and set(default) <= set(about.choices or default)
     elif isinstance(default, tuple):
         assert not about.choices and all(about.low <= one <= about.high for one in default)
     else:
@@ -103,7 +104,10 @@ def _bad_values(name: str) -> list[Any]:
         return [*([""] if default else []), "two\nlines", "nul\0", "x" * 1025, 1, None, True, b"x"]
     if isinstance(default, str):
         return ["", default.upper() + "x", 1, None, True, b"x"]
-    if isinstance(default, tuple) and not isinstance(default[0], str):
+    if isinstance(default, tuple) and not holds_numbers(default):
+        many = [f"name{k}" for k in range(int(about.high) + 1)]
+        return ["1", 1j, 1, True, {}, None, np.array("1"), [1], [""], ["two\nlines"], ["x" * 65], ["a", "a"], many]
+    if isinstance(default, tuple):
         other = [True] if isinstance(default[0], float) else [default[0] + 0.5]
         bounds = [[about.low - 1], [about.high + 1], [*default, math.inf], [math.nan]]
         return ["1", 1j, 1, True, {}, None, np.array("1"), [], [None], ["1"], other, [*default, default[-1]], *bounds]
@@ -126,7 +130,7 @@ def test_bad_values_are_refused_by_name(name: str) -> None:
             PredictorConfig(**bad)
         message = str(refusal.value)
         assert message.startswith(name), message
-        ways = ("expected", "is outside its range [", "is not one of", "its range is [", "give ")
+        ways = ("expected", "is outside its range [", "is not one of", "its range is [", "give ", "is not a list of ")
         assert any(words in message for words in ways), message
         if "outside" in message:
             assert repr(value) in message

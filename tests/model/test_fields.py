@@ -19,7 +19,7 @@ from uspnb.model.programs import result_layout
 from uspnb.sinks.records import RECORD_FIELDS
 
 KERNELS = ("hilbert", "deep_galerkin", "ito_levy", "log_signature")
-SIZES = {"kernel": 4, "chart": 3, "mode": 5, "season_slot": 2, "horizon": 7, "level": 2}
+SIZES = {"kernel": 4, "chart": 3, "mode": 5, "season_slot": 2, "covariate": 0, "horizon": 7, "level": 2}
 
 
 def words(text: str) -> list[str]:
@@ -39,7 +39,8 @@ weight:kernel target_weight:kernel free_energy free_energy_before transport_cost
 sinkhorn_epsilon sinkhorn_converged sinkhorn_error learning_rate entropy_window volatility clipped:kernel
 kernel_failed:kernel dgm_entropy dgm_expected_entropy distance_to_collapse entropy_ratio mode_collapse_warning
 pde_residual stiffness stiffness_low stiffness_high solver jump_intensity degraded emergency operating_mode ticks
-season:season_slot season_weight horizon_prediction:horizon horizon_lower:horizon horizon_upper:horizon
+season:season_slot season_weight covariate_effect:covariate
+horizon_prediction:horizon horizon_lower:horizon horizon_upper:horizon
 horizon_level_width:horizon:level horizon_weight:horizon:kernel pit:horizon
 """)
 # The order of a telemetry log: flags, counts, numbers.

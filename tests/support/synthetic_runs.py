@@ -15,7 +15,7 @@ from uspnb.model.kernels.registry import KERNEL_NAMES
 from uspnb.model.records import CHART_NAMES, Telemetry
 from uspnb.predictor.results import to_dataset
 
-SIZES = {"kernel": 4, "chart": 3, "mode": 5, "season_slot": 2, "horizon": 7, "level": 2}
+SIZES = {"kernel": 4, "chart": 3, "mode": 5, "season_slot": 2, "covariate": 0, "horizon": 7, "level": 2}
 TRAILING = {name: about.shape(SIZES) for name, about in FIELDS.items()}
 INTEGERS = ("alarm_chart", "onset_ago", "solver", "operating_mode", "ticks")
 

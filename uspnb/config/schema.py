@@ -9,10 +9,12 @@ one `vmap`; a *host* field steers files, logs and the service around the step an
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import difflib
 import itertools
 import math
 import numbers
+import zoneinfo
 from collections.abc import Iterable
 from typing import Any, Literal
 
@@ -25,8 +27,7 @@ from ..runtime.words import columns_table, folded
 
 Tier = Literal["fast", "deep"]
 LONGEST_TEXT = 1024
-LONGEST_NAME, MOST_NAMES = 64, 16
-NAMES_RANGE = f"1 to {MOST_NAMES} different names of letters, digits and underscores"
+LONGEST_NAME = 64
 TEXT_RANGE = f"one line of 1 to {LONGEST_TEXT} printable characters"
 
 
@@ -49,8 +50,8 @@ class Declaration:
         section: table of `config.toml` that holds it.
         meaning: one plain sentence.
         unit: physical or statistical unit, "" for a pure number.
-        low, high: closed bounds of a number.
-        choices: the allowed values of a string.
+        low, high: closed bounds of a number, or of how many texts a list has.
+        choices: the allowed values of a string, or of each text of a list.
         static: whether it is compiled in (sets shapes or choices) rather than traced.
         host: whether it steers what surrounds the step, and no program sees it.
         search: how tuning may vary it, None for never.
@@ -79,6 +80,7 @@ def unknown_name(what: str, name: str, names: Iterable[str], remedy: str = "") -
     return f"unknown {what} {name!r}" + (f" ({remedy})" if remedy else "")
 
 
+HOLIDAY = "holiday"
 SEASON_FIELDS = ("season_first", "season_second")
 MOST_SEASONS = len(SEASON_FIELDS)
 # Places that are read beyond a period.
@@ -123,7 +125,7 @@ class PredictorConfig:
     jax_platform: str = _declare("auto", "core", "platform to compute on; auto is the GPU where there is one", choices=("auto", "cpu", "gpu"), locked=True)
     seed: int = _declare(20260221, "core", "seed of every random draw", low=0, high=2**31 - 1)
 
-    kernels: tuple[str, ...] = _declare(("hilbert", "deep_galerkin", "ito_levy", "log_signature"), "structural", "kernels whose forecasts are fused, by the names that they are registered under (`uspnb.register_kernel`)", locked=True, added=True)
+    kernels: tuple[str, ...] = _declare(("hilbert", "deep_galerkin", "ito_levy", "log_signature"), "structural", "kernels whose forecasts are fused, by the names that they are registered under (`uspnb.register_kernel`)", low=1, high=16, locked=True, added=True)
     input_kind: str = _declare("levels", "structural", "whether ticks are levels of a path or its increments (decides what the Holder exponent is measured on)", choices=("levels", "increments"))
     holder_breaker: str = _declare("relative", "structural", "roughness breaker: below the thresholds and below the process's own baseline (relative), or below the thresholds alone (absolute)", choices=("relative", "absolute"))
     robustness_force_kernel_d: bool = _declare(True, "structural", "whether the roughness breaker moves all weight to log_signature")
@@ -147,6 +149,10 @@ class PredictorConfig:
     hilbert_lags: int = _declare(48, "structural", "longest order of the Wiener-Hopf filter", unit="ticks", low=4, high=60, search=Search("deep", 12, 60, step=12))
     horizons: tuple[int, ...] = _declare((1, 2, 4, 8, 16, 24, 48), "structural", "ticks ahead that every tick forecasts, in rising order", unit="ticks", low=1, high=1024, locked=True, added=True)
     interval_levels: tuple[float, ...] = _declare((0.5, 0.8), "structural", "coverages of the intervals beside the one of `confidence_level`, in rising order", low=0.01, high=0.999, locked=True, added=True)
+    covariates: tuple[str, ...] = _declare((), "structural", "names of the covariates: numbers that are known when a forecast is made and come with the ticks", low=0, high=16, locked=True, added=True)
+    calendar: tuple[str, ...] = _declare((), "structural", "covariates that the time of a tick says", low=0, high=3, choices=("hour", "weekday", "month"), locked=True, added=True)
+    holidays: tuple[str, ...] = _declare((), "structural", "days, such as 2026-12-25, that the series knows as others", low=0, high=1000, locked=True, added=True)
+    calendar_zone: str = _declare("UTC", "structural", "time zone of `calendar` and `holidays`, such as Europe/Berlin", locked=True, added=True)
     impute: bool = _declare(True, "structural", "whether the forecast takes the place of a missing or refused tick in the window, instead of the window closing over it", added=True)
     support: str = _declare("real", "structural", "what values there can be: any (real), or none below 0 (nonnegative), so that neither forecast nor interval goes below it; a tick that does is taken in", choices=("real", "nonnegative"), added=True)
     season_slots: int = _declare(2, "structural", "seasons that the Hilbert kernel has experts for, 0 for none at all", low=0, high=2, added=True)
@@ -289,6 +295,12 @@ class PredictorConfig:
                 "the log-signature reads that window; shorten it or lengthen the window"
             )
         _check_seasons(self)
+        _check_calendar(self)
+
+    @property
+    def effects(self) -> tuple[str, ...]:
+        """Names of all covariates: those that come with the ticks, then what the calendar says."""
+        return (*self.covariates, *self.calendar, *((HOLIDAY,) if self.holidays else ()))
 
     @property
     def ladder(self) -> tuple[int, ...]:
@@ -389,7 +401,7 @@ def checked_scalar(name: str, value: Any, about: Declaration, default: Any) -> A
         ConfigError: wrong type, value out of range or not among the choices.
     """
     if isinstance(default, tuple):
-        return _checked_names(name, value) if isinstance(default[0], str) else _checked_rising(name, value, about)
+        return _checked_rising(name, value, about) if holds_numbers(default) else _checked_names(name, value, about)
     if isinstance(value, (np.ndarray, np.generic, jax.Array)) and value.ndim == 0:
         value = value.item()
     kind = type(default)
@@ -417,20 +429,44 @@ def checked_scalar(name: str, value: Any, about: Declaration, default: Any) -> A
     return value
 
 
-def _checked_names(name: str, value: Any) -> tuple[str, ...]:
+def holds_numbers(default: tuple[Any, ...]) -> bool:
+    """Whether a list, by its default, is one of numbers; else it is one of texts."""
+    return bool(default) and not isinstance(default[0], str)
+
+
+def names_range(name: str, about: Declaration) -> str:
+    """What a list of texts may hold, in words."""
+    if about.choices:
+        what = f"of {', '.join(about.choices)}"
+    elif name == "kernels":
+        what = "different names of letters, digits and underscores"
+    else:
+        what = f"different texts of a line of 1 to {LONGEST_NAME} characters"
+    return f"{int(about.low)} to {int(about.high)} {what}"
+
+
+def _checked_names(name: str, value: Any, about: Declaration) -> tuple[str, ...]:
     if not isinstance(value, (list, tuple)) or not all(isinstance(one, str) for one in value):
         raise ConfigError(f"{name} = {value!r} has type {type(value).__name__}, expected a list of names")
     names = tuple(str(one) for one in value)
-    odd = [one for one in names if not (one.isidentifier() and one.isascii() and len(one) <= LONGEST_NAME)]
-    if odd or not 1 <= len(names) <= MOST_NAMES or len(set(names)) < len(names):
-        raise ConfigError(f"{name} = {list(names)!r} is not a list of {NAMES_RANGE}")
+
+    def usable(one: str) -> bool:
+        if about.choices:
+            return one in about.choices
+        written = one.isidentifier() and one.isascii() if name == "kernels" else _is_one_line(one, may_be_empty=False)
+        return written and len(one) <= LONGEST_NAME
+
+    if not all(map(usable, names)) or not about.low <= len(names) <= about.high or len(set(names)) < len(names):
+        raise ConfigError(f"{name} = {list(names)!r} is not a list of {names_range(name, about)}")
     return names
 
 
 def _checked_rising(name: str, value: Any, about: Declaration) -> tuple[int, ...] | tuple[float, ...]:
     """Numbers of a list, in rising order and each within the range: whole ones where the default holds such."""
     whole = isinstance(DEFAULTS[name][0], int)
-    given = list(value) if isinstance(value, (list, tuple, range, np.ndarray)) else None
+    if isinstance(value, np.ndarray) and value.ndim == 1:
+        value = value.tolist()
+    given = list(value) if isinstance(value, (list, tuple, range)) else None
     kind = numbers.Integral if whole else numbers.Real
     if given is None or not all(isinstance(one, kind) and not isinstance(one, bool) for one in given):
         wanted = f"expected a list of {'whole ' if whole else ''}numbers, such as {list(DEFAULTS[name])}"
@@ -463,6 +499,27 @@ def _is_placeholder(value: Any) -> bool:
     if isinstance(value, (jax.Array, np.ndarray, np.generic)):
         return isinstance(value, Tracer)
     return value is None or type(value) is object or type(value).__module__.partition(".")[0] == "jax"
+
+
+def _check_calendar(config: PredictorConfig) -> None:
+    try:
+        zoneinfo.ZoneInfo(config.calendar_zone)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise ConfigError(
+            f"calendar_zone = {config.calendar_zone!r} is no time zone of the IANA database; give one such as "
+            "Europe/Berlin, or UTC"
+        ) from error
+    for day in config.holidays:
+        try:
+            datetime.date.fromisoformat(day)
+        except ValueError as error:
+            raise ConfigError(f"holidays holds {day!r}, which is no day; give year, month, day: 2026-12-25") from error
+    taken = {*DECLARATIONS["calendar"].choices, HOLIDAY}
+    if clash := [name for name in config.covariates if name in taken]:
+        raise ConfigError(
+            f"covariates holds {clash[0]!r}, which is what the calendar's own is called; rename the column, or leave it "
+            "to the calendar"
+        )
 
 
 def _range_text(about: Declaration) -> str:

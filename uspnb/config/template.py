@@ -24,7 +24,7 @@ from .meta_schema import (
     MetaOptimizationConfig,
     tuned_fields,
 )
-from .schema import DECLARATIONS, DEFAULTS, NAMES_RANGE, SECTIONS, Declaration, PredictorConfig
+from .schema import DECLARATIONS, DEFAULTS, SECTIONS, Declaration, PredictorConfig, holds_numbers, names_range
 
 _HEAD = """\
 # Configuration of uspnb.  Every key is optional: what is left out has its default.
@@ -103,16 +103,16 @@ def reference_table() -> str:
 def allowed_values(name: str) -> str:
     """The values that a field takes, in words: choices, a range, or true and false."""
     if name in DECLARATIONS:
-        return _allowed(DECLARATIONS[name], DEFAULTS[name])
-    return _allowed(META_DECLARATIONS[name], META_DEFAULTS[name])
+        return _allowed(name, DECLARATIONS[name], DEFAULTS[name])
+    return _allowed(name, META_DECLARATIONS[name], META_DEFAULTS[name])
 
 
-def _allowed(about: Declaration, default: Any) -> str:
+def _allowed(name: str, about: Declaration, default: Any) -> str:
     if isinstance(default, bool):
         return "true or false"
     if isinstance(default, tuple):
         rising = f"numbers in rising order, each {about.low:g} to {about.high:g}"
-        return f"a list of {NAMES_RANGE if isinstance(default[0], str) else rising}"
+        return f"a list of {rising if holds_numbers(default) else names_range(name, about)}"
     if about.choices:
         return " or ".join(_plain(choice) for choice in about.choices)
     if isinstance(default, str):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -33,6 +33,8 @@ class Series:
         name: what the series is called, "" if unknown.
         units: unit of `values`, "" if unknown.
         notes: readings of the input that the user should know of, such as a zone that was assumed.
+        covariates: of each tick, (T, C), NaN where one is not known; None without any.
+        covariate_names: of its columns.
     """
 
     values: Float[np.ndarray, "time *asset"]
@@ -42,6 +44,8 @@ class Series:
     name: str = ""
     units: str = ""
     notes: tuple[str, ...] = ()
+    covariates: Float[np.ndarray, "time covariate"] | None = None
+    covariate_names: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.values)
@@ -52,7 +56,9 @@ class Series:
         return self.time_coordinate.dtype.kind == "M"
 
 
-def read_series(data: Any, times: Any = None, *, unit: str = "") -> Series:
+def read_series(
+    data: Any, times: Any = None, *, unit: str = "", value: Any = None, time: Any = None, covariates: Any = ()
+) -> Series:
     """Turn a list, NumPy array, table or Series of pandas, polars or Arrow, or xarray DataArray into a `Series`.
 
     A table is read as (time, asset).  A pandas `DatetimeIndex`, a datetime coordinate or the one column of times of a
@@ -67,12 +73,23 @@ def read_series(data: Any, times: Any = None, *, unit: str = "") -> Series:
         times: one time per row where `data` has none: datetimes, `numpy.datetime64`, a `DatetimeIndex`, text, or
             integers since 1970 in the unit that their size says.
         unit: of integers of times, "s", "ms", "us" or "ns", instead of that.
+        value: column of a table that is the series, instead of all that are left.
+        time: its column of times.
+        covariates: its columns that hold covariates, each the value at the row's own tick.
 
     Raises:
-        DomainError: not real numbers, not one or two dimensions, fewer than two ticks, dims other than (time, asset),
-            a missing time, or as many times as do not fit the values.
+        DomainError: a column that is not there; not real numbers, not one or two dimensions, fewer than two ticks, dims
+            other than (time, asset), a missing time, or as many times as do not fit the values.
     """
     data = _as_known(data)
+    known: Any = {}
+    if value is not None or time is not None or len(covariates):
+        picked = _pick_columns(data, times, value, time, covariates)
+        data, times, known = (
+            picked.data,
+            picked.times,
+            {"covariates": picked.covariates, "covariate_names": picked.names},
+        )
     if isinstance(data, Series):
         if times is not None:
             raise DomainError("the series already carries its times; leave `times` out")
@@ -94,7 +111,47 @@ def read_series(data: Any, times: Any = None, *, unit: str = "") -> Series:
         return assemble_series(data, times, unit=unit)
     if parts["times"] is not None and times is not None:
         raise DomainError("times were given twice, in the index of the data and in `times`; leave one of them out")
-    return assemble_series(**parts | ({} if times is None else {"times": times}), unit=unit)
+    return assemble_series(**parts | ({} if times is None else {"times": times}), **known, unit=unit)
+
+
+class _Picked(NamedTuple):
+    """What a table's named columns are: the series, its times, the covariates."""
+
+    data: pd.Series | pd.DataFrame
+    times: Any
+    covariates: Float[np.ndarray, "time covariate"] | None
+    names: tuple[str, ...]
+
+
+def _pick_columns(data: Any, times: Any, value: Any, time: Any, covariates: Any) -> _Picked:
+    if not isinstance(data, pd.DataFrame):
+        raise DomainError(
+            f"value, time and covariates name columns of a table, but the data are a {type(data).__name__}; give a "
+            "DataFrame of pandas or polars, or an Arrow table"
+        )
+    given = [covariates] if isinstance(covariates, str) else list(covariates)
+    named = [*given, *(one for one in (value, time) if one is not None)]
+    if missing := [one for one in named if one not in data.columns]:
+        raise DomainError(
+            f"the table has no column {missing[0]!r}; its columns are {', '.join(map(str, data.columns))}"
+        )
+    if len(set(named)) < len(named):
+        raise DomainError(f"value, time and covariates name a column twice among {', '.join(map(str, named))}")
+    if odd := [one for one in given if not _is_real(data[one].dtype)]:
+        raise DomainError(
+            f"the covariate {odd[0]!r} holds no real numbers (dtype {data[odd[0]].dtype}); turn it into numbers, a "
+            "class into columns of 0 and 1 (pandas.get_dummies)"
+        )
+    if time is not None and times is not None:
+        raise DomainError("times were given twice, as a column and in `times`; leave one of them out")
+    own: Any = data.drop(columns=named) if value is None else data[value]
+    if time is not None:
+        own, times = own.reset_index(drop=True), data[time].reset_index(drop=True)
+    elif value is not None and times is None and not isinstance(data.index, (pd.DatetimeIndex, pd.PeriodIndex)):
+        _, times, _ = _take_times(data.drop(columns=[value, *given]), "")
+        own = own if times is None else own.reset_index(drop=True)
+    known = data[given].to_numpy(dtype=np.float64, na_value=np.nan) if given else None
+    return _Picked(own, times, known, tuple(map(str, given)))
 
 
 def _as_known(data: Any) -> Any:
@@ -126,6 +183,8 @@ def assemble_series(
     units: str = "",
     unit: str = "",
     notes: tuple[str, ...] = (),
+    covariates: Float[np.ndarray, "time covariate"] | None = None,
+    covariate_names: tuple[str, ...] = (),
 ) -> Series:
     """A `Series` of parts that were told apart already.
 
@@ -136,6 +195,7 @@ def assemble_series(
         name, units: of the values.
         unit: of integers of times, where it is not what their size says.
         notes: what was assumed so far.
+        covariates, covariate_names: as of `Series`.
 
     Raises:
         DomainError: see `read_series`; labels that are not unique.
@@ -147,15 +207,18 @@ def assemble_series(
         raise DomainError(f"asset labels {list(assets)!r} are not unique; rename the columns")
     if times is None:
         stamps = np.arange(len(array), dtype=np.int64) * NANOSECONDS
-        return Series(array, stamps, assets, np.arange(len(array)), name, units, (*notes, GRID_NOTE))
+        grid = np.arange(len(array))
+        return Series(array, stamps, assets, grid, name, units, (*notes, GRID_NOTE), covariates, covariate_names)
     stamps, read = read_times(times, unit)
     if len(stamps) != len(array):
         raise DomainError(f"{len(stamps)} times for {len(array)} rows of values; give one time per row")
     order = find_order(stamps)
     if order.places is not None:
         array, stamps = array[order.places], stamps[order.places]
+        covariates = None if covariates is None else covariates[order.places]
     notes = (*notes, *read, *filter(None, (order.note, late_note(stamps))))
-    return Series(array, stamps, assets, stamps.astype("datetime64[ns]"), name, units, notes)
+    when = stamps.astype("datetime64[ns]")
+    return Series(array, stamps, assets, when, name, units, notes, covariates, covariate_names)
 
 
 def real_array(values: Any) -> Float[np.ndarray, "time *asset"]:

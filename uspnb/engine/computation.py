@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 
 from ..array_types import Float, Int
@@ -196,8 +197,8 @@ class SeriesComputation(Computation):
 
     def advance(self, ticks: Ticks, now_ns: Int[np.ndarray, "time"]) -> Float[np.ndarray, "time width"]:
         """Move the state on by at most `SERIES_LENGTH` ticks."""
-        columns = (ticks.values, ticks.stamps_ns, now_ns, ticks.proxies)
-        buffer = Observation(*(filled(column, SERIES_LENGTH) for column in columns))
+        columns = Observation(ticks.values, ticks.stamps_ns, now_ns, ticks.proxies)
+        buffer = jax.tree.map(lambda column: filled(column, SERIES_LENGTH), columns)
         self._rows, rows = self.functional.advance(self.rows, buffer, len(ticks.values))
         return rows
 

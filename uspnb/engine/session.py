@@ -139,29 +139,33 @@ class Session(Control):
         source.put(value, time, dispersion_proxy)
         self._worker.mailbox.wake()
 
-    def forecast(self, steps: Any = None) -> xr.Dataset:
+    def forecast(self, steps: Any = None, *, covariates: Any = None) -> xr.Dataset:
         """The fan of the ticks after the newest one that is done, as of `UniversalPredictor.forecast`.
 
         Raises:
             DomainError: before the first tick, or beyond the longest horizon.
         """
-        found, config = self._outlook(steps)
+        found, config = self._outlook(steps, covariates)
         return to_fan(found, config, self._only.labels.units, grid=self._only.labels.grid)
 
-    def simulate(self, steps: Any = None, *, paths: Any = 500, seed: Any = 0) -> Float[np.ndarray, "path step"]:
+    def simulate(
+        self, steps: Any = None, *, paths: Any = 500, seed: Any = 0, covariates: Any = None
+    ) -> Float[np.ndarray, "path step"]:
         """Joint paths of those ticks, as of `UniversalPredictor.simulate` [input units]."""
-        return simulated(*self._outlook(steps), paths, seed)
+        return simulated(*self._outlook(steps, covariates), paths, seed)
 
-    def probability(self, *, above: Any = None, below: Any = None, within: Any, paths: Any = 4000) -> float:
+    def probability(
+        self, *, above: Any = None, below: Any = None, within: Any, paths: Any = 4000, covariates: Any = None
+    ) -> float:
         """Probability that one of them at least is above a value, or below another."""
-        return crossing_probability(self.simulate(within, paths=paths), above, below)
+        return crossing_probability(self.simulate(within, paths=paths, covariates=covariates), above, below)
 
-    def _outlook(self, steps: Any) -> tuple[Outlook, PredictorConfig]:
+    def _outlook(self, steps: Any, covariates: Any) -> tuple[Outlook, PredictorConfig]:
         moment = self._moment()
         config = dataclasses.replace(moment.config, log_sig_depth=moment.depth)
         functional = FunctionalPredictor(config)
         rows = moment.checkpoint.handle.rows
-        return outlook(config, functional.static, functional.knobs, rows, steps), config
+        return outlook(config, functional.static, functional.knobs, rows, steps, covariates), config
 
     def attach(self, source: Any, **options: Any) -> None:
         """Read another source from here on, with the state as it is.

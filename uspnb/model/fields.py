@@ -53,7 +53,7 @@ class Field:
         kind: number, flag or count (a whole number).
         units: "y" is the unit of the input; numbers in it never leave the machine in a log.
         long_name: axis label, one clause.
-        dims: "kernel", "chart", "mode", "season_slot", "horizon" or "level", beside time and asset.
+        dims: "kernel", "chart", "mode", "season_slot", "covariate", "horizon" or "level", beside time and asset.
         variable: name in a Dataset, None where it is not a variable of one.
         meanings: names of the codes of a count, beginning with `first_code`.
         first_code: the code of the first meaning.
@@ -205,6 +205,7 @@ class Telemetry:
     ticks: Count = _count("tick", "ticks accepted so far", shown=FLEET)
     season: Float[Array, "season_slot"] = _number("tick", "periods of the seasons in use", "season_slot", logged=False, heading="Seasons")
     season_weight: Scalar = _number("1", "weight of the seasonal experts within the Hilbert kernel", logged=False)
+    covariate_effect: Float[Array, "covariate"] = _number("y", "part of each covariate in the Hilbert kernel's next forecast", "covariate", logged=False)
     horizon_prediction: Float[Array, "horizon"] = _number("y", "forecast made at this time, so many ticks ahead", "horizon", heading="Beyond the next tick")
     horizon_lower: Float[Array, "horizon"] = _number("y", "lower end of that forecast's interval", "horizon")
     horizon_upper: Float[Array, "horizon"] = _number("y", "upper end of that forecast's interval", "horizon")

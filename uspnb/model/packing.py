@@ -51,6 +51,7 @@ def layout_for(
     slots: int = SLOTS,
     horizons: int = HORIZONS,
     levels: int = LEVELS,
+    covariates: int = 0,
 ) -> Layout:
     """Layout of the predictor's result, by the table of `fields`; no program is traced for it.
 
@@ -60,12 +61,14 @@ def layout_for(
         slots: season slots.
         horizons: how many there are.
         levels: how many there are beside `confidence_level`.
+        covariates: how many there are, the calendar's among them.
     """
     sizes = {
         "kernel": len(kernels),
         "chart": len(CHART_NAMES),
         "mode": modes,
         "season_slot": slots,
+        "covariate": covariates,
         "horizon": horizons,
         "level": levels,
     }

@@ -276,7 +276,12 @@ def _in_blocks(
 def result_layout(config: PredictorConfig) -> Layout:
     """Layout of a packed result; it depends on the static fields of the configuration alone."""
     return layout_for(
-        config.koopman_top_k, config.kernels, config.season_slots, len(config.horizons), len(config.interval_levels)
+        config.koopman_top_k,
+        config.kernels,
+        config.season_slots,
+        len(config.horizons),
+        len(config.interval_levels),
+        len(config.effects),
     )
 
 

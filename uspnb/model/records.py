@@ -27,6 +27,8 @@ class Observation(NamedTuple):
         timestamp_ns: when it was measured [ns since 1970 UTC].
         now_ns: when it is processed [ns since 1970 UTC]; replay passes the timestamp.
         dispersion_proxy: an outside estimate of the dispersion of the next tick [any unit], NaN where there is none.
+        covariates: of the tick itself and of each step that is forecast from it, rows of a value for each covariate of
+            the configuration, NaN where it is not known; nothing where the configuration has none.
 
     The leaves are scalars, or columns of a batch or of a stretch of time; float64 and int64, NumPy's or JAX's.
     """
@@ -35,6 +37,7 @@ class Observation(NamedTuple):
     timestamp_ns: Any
     now_ns: Any
     dispersion_proxy: Any
+    covariates: Any = ()
 
 
 def _real_number(name: str, value: Any) -> float:
@@ -61,6 +64,9 @@ class ProcessState:
         state_tag: a label of the user's own; carried into the result's `request_id`.
         dispersion_proxy: an outside estimate of the next tick's dispersion (an implied volatility, a sensor's own
             error); only its changes matter, they widen or narrow the interval.
+        covariates: a mapping by name, or a sequence in the order of `PredictorConfig.covariates`; each entry is the
+            tick's own number or a sequence that begins with it and goes on with those of the ticks to come, as far as
+            they are known.  The forecast of a tick whose covariates are not known does without them.
 
     Raises:
         DomainError: magnitude is not one real number, the timestamp is naive or names no instant.
@@ -72,6 +78,7 @@ class ProcessState:
     timestamp_utc: Any
     state_tag: str | None = None
     dispersion_proxy: float | None = None
+    covariates: Any = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "magnitude", _real_number("magnitude", self.magnitude))

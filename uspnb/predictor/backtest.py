@@ -16,6 +16,7 @@ from ..errors import ConfigError, DomainError, OrderWarning, PartialResultError
 from ..model.kernels.registry import packed_kernels, register_packed
 from ..model.packing import unpack
 from ..runtime.cluster import Client, Outcome, alone, checked_client, outcomes
+from .covariates import covariate_ticks
 from .functional import FunctionalPredictor, observations, scan_chunks
 
 if TYPE_CHECKING:
@@ -34,6 +35,9 @@ def backtest(
     unit: str = "",
     seasons: Any = None,
     horizons: Any = None,
+    value: Any = None,
+    time: Any = None,
+    covariates: Any = (),
     progress: bool | None = None,
 ) -> xr.Dataset:
     """Replay a series tick by tick and return every forecast, made before the tick that it is for.
@@ -51,6 +55,10 @@ def backtest(
             left out, which by default is "auto".
         horizons: ticks ahead that every tick forecasts, rising: (1, 24), range(1, 49); those of the configuration where
             left out.
+        value: column of a table that is the series; all that are left where left out.
+        time: its column of times.
+        covariates: its columns that are known when a forecast is made: the forecast of a tick made h ticks earlier
+            sees its row.  Shift a column of which less is known.
         progress: whether to show a bar; by default for runs of 20,000 ticks and more.
 
     Returns:
@@ -68,13 +76,17 @@ def backtest(
     from ..data.series import read_series
     from .results import to_dataset
 
-    read = read_series(series, times, unit=unit)
-    predictor = FunctionalPredictor(with_horizons(_with_seasons(config, seasons, read), horizons))
+    read = read_series(series, times, unit=unit, value=value, time=time, covariates=covariates)
+    wanted = with_covariates(with_horizons(_with_seasons(config, seasons, read), horizons), read)
+    predictor = FunctionalPredictor(wanted)
     late = late_note(read.timestamps_ns)
     if late:
         warnings.warn(late, OrderWarning, stacklevel=2)
     assets = read.values.shape[1] if read.values.ndim == 2 else None
-    ticks = observations(read.values, read.timestamps_ns)
+    told = covariate_ticks(predictor.config, read.covariates, len(read))
+    if assets is not None and not isinstance(told, tuple):
+        told = np.repeat(told[:, None], assets, axis=1)
+    ticks = observations(read.values, read.timestamps_ns, covariates=told)
     shown = read.values.size >= TICKS_WORTH_A_BAR if progress is None else progress
     with tqdm(total=read.values.shape[0], unit="tick", desc="backtest", disable=not shown) as bar:
 
@@ -121,6 +133,27 @@ def with_horizons(config: PredictorConfig | None, horizons: Any) -> PredictorCon
         return config
     try:
         return dataclasses.replace(PredictorConfig() if config is None else config, horizons=horizons)
+    except ConfigError as error:
+        raise DomainError(str(error)) from error
+
+
+def with_covariates(config: PredictorConfig | None, series: Series) -> PredictorConfig | None:
+    """The configuration with the covariates of a series, where it has some.
+
+    Raises:
+        DomainError: it names others, or the series has none of those that it names.
+    """
+    named = () if config is None else config.covariates
+    if series.covariate_names == named:
+        return config
+    if named:
+        raise DomainError(
+            f"the configuration names the covariates {', '.join(named)}, the series has "
+            f"{', '.join(series.covariate_names) or 'none'}; give covariates=({', '.join(map(repr, named))},), columns "
+            "of the table"
+        )
+    try:
+        return dataclasses.replace(PredictorConfig() if config is None else config, covariates=series.covariate_names)
     except ConfigError as error:
         raise DomainError(str(error)) from error
 

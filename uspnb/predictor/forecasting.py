@@ -21,6 +21,7 @@ from ..model.orchestration.horizons import within_support
 from ..model.packing import StateRows, state_of
 from ..model.programs import CPU_CODE, Program, joined
 from ..runtime.arguments import check_number, check_whole
+from .covariates import known_table
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -46,16 +47,18 @@ class Outlook(NamedTuple):
 
 @functools.lru_cache(maxsize=16)
 def _program(steps: int) -> Program:
-    def run(static: PredictorConfig, knobs: Any, rows: StateRows) -> Any:
+    def run(static: PredictorConfig, knobs: Any, rows: StateRows, known: Any) -> Any:
         config, state = joined(static, knobs), state_of(rows)
         last_ns = state.gate.last_timestamp_ns * state.gate.clock_started
-        fan = fan_ahead(config, state, steps)
+        fan = fan_ahead(config, state, steps, known)
         return fan, state.forecast.made, last_ns, grid_interval(config, state.gate)
 
     return Program(run, CPU_CODE)
 
 
-def outlook(config: PredictorConfig, static: Any, knobs: Any, rows: StateRows, steps: Any) -> Outlook:
+def outlook(
+    config: PredictorConfig, static: Any, knobs: Any, rows: StateRows, steps: Any, covariates: Any = None
+) -> Outlook:
     """The fan of the next ticks.
 
     Args:
@@ -63,6 +66,7 @@ def outlook(config: PredictorConfig, static: Any, knobs: Any, rows: StateRows, s
         static, knobs: its two parts, as programs take them.
         rows: of a state.
         steps: how many ticks, up to the longest horizon of the configuration, which is what is given where left out.
+        covariates: at those ticks, as `known_table` takes them.
 
     Raises:
         DomainError: more than that, none, or the state has seen no tick.
@@ -76,7 +80,9 @@ def outlook(config: PredictorConfig, static: Any, knobs: Any, rows: StateRows, s
             f"steps = {steps} is beyond the longest horizon, {longest} ticks, at which errors are scored; make the "
             f"predictor with PredictorConfig(horizons=(..., {steps}))"
         )
-    fan, made, last_ns, interval_ns = jax.device_get(_program(steps)(static, knobs, rows))
+    wanted = bool(config.covariates) or covariates is not None
+    known = known_table(config, covariates, steps) if wanted else None
+    fan, made, last_ns, interval_ns = jax.device_get(_program(steps)(static, knobs, rows, known))
     if not made:
         raise DomainError("there is no forecast before the first tick; feed one, or call fit_history first")
     levels = np.array([config.confidence_level, *config.interval_levels], float)
@@ -151,7 +157,9 @@ def simulated(found: Outlook, config: PredictorConfig, paths: Any, seed: Any) ->
 
 
 def _supported(config: PredictorConfig, values: Any) -> np.ndarray:
-    return np.asarray(within_support(config, values)[0])
+    import jax.numpy as jnp
+
+    return np.asarray(within_support(config, jnp.asarray(values))[0])
 
 
 def error_of(score: Float[np.ndarray, "path step"], found: Outlook) -> Float[np.ndarray, "path step"]:

@@ -37,6 +37,7 @@ from ..model.state import PredictorState
 from ..runtime import enable_compilation_cache, platform
 from ..runtime.arguments import check_whole
 from ..runtime.machine import has_computed
+from .covariates import covariate_rows
 
 LONGEST_CHUNK = 256
 SHORTEST_CHUNK = 16
@@ -139,8 +140,13 @@ class FunctionalPredictor:
         """
         batch = state.ticks.shape if isinstance(state, PredictorState) else ()
         shape = (length, *batch) if batch else (SERIES_LENGTH,)
-        zeros = np.zeros(shape, np.int64)
-        self.advance(state, Observation(np.zeros(shape), zeros, zeros, np.full(shape, np.nan)), 0)
+        self.advance(state, self.blank(shape), 0)
+
+    def blank(self, shape: tuple[int, ...]) -> Observation:
+        """Ticks of a shape of which nothing is known."""
+        zeros, known = np.zeros(shape, np.int64), covariate_rows(self.config, None)
+        unknown = () if isinstance(known, tuple) else np.broadcast_to(known, (*shape, *known.shape))
+        return Observation(np.zeros(shape), zeros, zeros, np.full(shape, np.nan), unknown)
 
     def init_state(self, batch: SupportsIndex | None = None, *, key: Key | None = None) -> PredictorState:
         """The cold state of one series, or of `batch` series stacked along a leading axis.
@@ -173,12 +179,26 @@ class FunctionalPredictor:
         Returns:
             S_{t+1} and the forecast with its telemetry.
         """
-        new, row = self.step_row(state, _observation(tick, now_ns))
+        new, row = self.step_row(state, self.observation(tick, now_ns))
         return new, tagged(unpack(row, self.layout), tick)
+
+    def observation(self, tick: ProcessState | Observation, now_ns: int | None = None) -> Observation:
+        """A tick as the compiled step takes it, with its covariates in the order of the configuration.
+
+        Raises:
+            DomainError: neither kind of tick, or covariates that the configuration does not name.
+        """
+        if isinstance(tick, ProcessState):
+            seen = tick.observation(now_ns)
+            plain = tick.covariates is None and not self.config.covariates
+            return seen if plain else seen._replace(covariates=covariate_rows(self.config, tick.covariates))
+        if not isinstance(tick, Observation):
+            raise DomainError(f"tick has type {type(tick).__name__}, expected ProcessState or Observation")
+        return tick if now_ns is None else tick._replace(now_ns=np.int64(now_ns))
 
     def step_row(self, state: State, tick: Observation) -> tuple[State, Float[np.ndarray, "width"]]:
         """`step` with the result as one packed row."""
-        buffer = Observation(*(np.full(SERIES_LENGTH, leaf) for leaf in tick))
+        buffer = jax.tree.map(lambda leaf: np.full((SERIES_LENGTH, *np.shape(leaf)), leaf), tick)
         new, rows = self.advance(state, buffer, 1)
         return new, rows[0]
 
@@ -196,10 +216,11 @@ class FunctionalPredictor:
             DomainError: the number of ticks is not that of the states, or something among them is no tick.
         """
         if not isinstance(ticks, Observation):
-            rows = [_observation(tick, now_ns) for tick in ticks]
+            rows = [self.observation(tick, now_ns) for tick in ticks]
             if not rows:
                 raise DomainError("step_batch got no ticks; give one for each state")
-            ticks = Observation(*(np.stack(column) for column in zip(*rows, strict=True)))
+            columns: Observation = jax.tree.map(lambda *column: np.stack(column), *rows)
+            ticks = columns
         elif now_ns is not None:
             ticks = ticks._replace(now_ns=np.full(np.shape(ticks.value), now_ns, np.int64))
         batch = states.ticks.shape[0] if states.ticks.ndim else 0
@@ -233,14 +254,16 @@ class FunctionalPredictor:
         if np.ndim(ticks.value) == 1:
             state, rows = scan_chunks(self, state, ticks)
         else:
-            state, rows = self.advance(state, Observation(*map(np.asarray, ticks)), total)
+            state, rows = self.advance(state, jax.tree.map(np.asarray, ticks), total)
         return state, unpack(rows, self.layout)
 
 
-def observations(values: Any, timestamps_ns: Any, now_ns: Any = None, dispersion_proxy: Any = None) -> Observation:
+def observations(
+    values: Any, timestamps_ns: Any, now_ns: Any = None, dispersion_proxy: Any = None, covariates: Any = ()
+) -> Observation:
     """Arrays of ticks for `scan`: values of shape (T,) or (T, B), timestamps of shape (T,) or that of the values.
 
-    `now_ns` defaults to the timestamps (replay), the proxy to NaN (none).
+    `now_ns` defaults to the timestamps (replay), the proxy to NaN (none); covariates come from `covariate_ticks`.
 
     Raises:
         DomainError: values that are not real numbers.
@@ -254,7 +277,7 @@ def observations(values: Any, timestamps_ns: Any, now_ns: Any = None, dispersion
         stamps = np.broadcast_to(stamps.reshape(stamps.shape + (1,) * (values.ndim - stamps.ndim)), values.shape)
     now = stamps if now_ns is None else np.broadcast_to(np.asarray(now_ns, np.int64), values.shape)
     proxy = np.full(values.shape, np.nan) if dispersion_proxy is None else np.asarray(dispersion_proxy, np.float64)
-    return Observation(values, stamps, now, proxy)
+    return Observation(values, stamps, now, proxy, covariates)
 
 
 def filled(column: Any, length: int) -> np.ndarray:
@@ -262,14 +285,6 @@ def filled(column: Any, length: int) -> np.ndarray:
     column = np.asarray(column)
     missing = length - column.shape[0]
     return column if missing == 0 else np.concatenate([column, np.repeat(column[-1:], missing, axis=0)])
-
-
-def _observation(tick: ProcessState | Observation, now_ns: int | None) -> Observation:
-    if isinstance(tick, ProcessState):
-        return tick.observation(now_ns)
-    if not isinstance(tick, Observation):
-        raise DomainError(f"tick has type {type(tick).__name__}, expected ProcessState or Observation")
-    return tick if now_ns is None else tick._replace(now_ns=np.int64(now_ns))
 
 
 def tagged(result: PredictionResult, tick: ProcessState | Observation) -> PredictionResult:
@@ -332,7 +347,7 @@ def scan_chunks(
     rows = []
     for start in range(0, total, length):
         real = min(length, total - start)
-        piece = Observation(*(filled(column[start : start + real], length) for column in ticks))
+        piece = jax.tree.map(lambda column: filled(column[start : start + real], length), ticks)  # noqa: B023
         last, packed = predictor.advance(last, piece, real)
         rows.append(packed)
         after_chunk(start + real)

@@ -75,6 +75,7 @@ def _coordinates(telemetry: Telemetry, series: Series, config: PredictorConfig) 
         "horizon": ("horizon", list(config.horizons), {"long_name": "ticks ahead", "units": "tick"}),
         "level": ("level", list(config.interval_levels), {"long_name": "coverage of an interval", "units": "1"}),
         "chart": ("chart", list(CHART_NAMES), {"long_name": "alarm chart"}),
+        "covariate": ("covariate", np.array(config.effects, dtype=str), {"long_name": "covariate"}),
         "season_slot": ("season_slot", np.arange(np.shape(telemetry.season)[-1]), {"long_name": "season slot"}),
         "mode": ("mode", np.arange(np.shape(telemetry.koopman_frequency)[-1]), {"long_name": "spectral mode"}),
     }

@@ -38,6 +38,7 @@ from ..persistence.snapshots import (
 from ..runtime.arguments import check_whole
 from ..runtime.words import headline
 from ..sinks import TelemetryBuffer
+from .covariates import covariate_ticks, known_table
 from .forecasting import Outlook, crossing_probability, outlook, simulated, to_fan
 from .functional import FunctionalPredictor, observations, scan_chunks, tagged
 
@@ -187,13 +188,15 @@ class UniversalPredictor:
         """What the last tick gave, None before the first."""
         return self._last
 
-    def fit_history(self, values: Any, times: Any = None) -> bool:
+    def fit_history(self, values: Any, times: Any = None, covariates: Any = None) -> bool:
         """Start from a history instead of from nothing, by one compiled scan.
 
         Args:
             values: at least `wtmm_buffer_size` ticks of the same series, oldest first.
             times: their timestamps; where neither these nor an index of the values say when, the clock stays unset and
                 the next tick may carry any timestamp.
+            covariates: those of the configuration at each tick, and at as many after the last as are known: a DataFrame
+                or mapping of columns by name, or an array with a row for each tick.
 
         Returns:
             True where, at the end, the transport converged and the mean chart stands below its threshold.
@@ -214,7 +217,11 @@ class UniversalPredictor:
         needed = self.config.wtmm_buffer_size
         if len(series) < needed:
             raise DomainError(f"Insufficient history. Required: {needed} ticks, got {len(series)}")
-        ticks = observations(series.values, series.timestamps_ns)
+        known = None
+        if covariates is not None:
+            known = known_table(self.config, covariates, len(series) + self.config.horizons[-1])
+        told = covariate_ticks(self.config, known, len(series))
+        ticks = observations(series.values, series.timestamps_ns, covariates=told)
         with self._turn:
             if not series.has_times:
                 self._forget_clock()  # or the grid that stands in for times would lie before the last tick
@@ -245,7 +252,7 @@ class UniversalPredictor:
             raise DomainError(f"tick has type {type(tick).__name__}, expected ProcessState(magnitude, timestamp_utc)")
         with self._turn:
             self._refuse_while_held("step")
-            self._rows, row = self._functional.step_row(self._rows, tick.observation(self._clock()))
+            self._rows, row = self._functional.step_row(self._rows, self._functional.observation(tick, self._clock()))
             self._record(row[None], np.array([tick.timestamp_ns]))
             result = tagged(unpack(row, self._layout), tick)
             self._last = result
@@ -257,23 +264,30 @@ class UniversalPredictor:
             )
         return result
 
-    def forecast(self, steps: SupportsIndex | None = None) -> xr.Dataset:
+    def forecast(self, steps: SupportsIndex | None = None, *, covariates: Any = None) -> xr.Dataset:
         """The fan of the next ticks: forecast, intervals at each level and weights of the kernels, tick by tick.
 
         Args:
             steps: how many ticks ahead, up to the longest of the configuration's `horizons`, which is what is given
                 where left out.
+            covariates: those of the configuration at the next ticks: a DataFrame or mapping of columns by name, or an
+                array with a row for each tick.  Ticks of which they are not known are forecast without them.
 
         Returns:
             A Dataset with dims horizon, level and kernel, and the times that the ticks are expected at.
 
         Raises:
-            DomainError: before the first tick, or beyond the longest horizon.
+            DomainError: before the first tick, beyond the longest horizon, or covariates of other names.
         """
-        return to_fan(self._outlook(steps), self.config, grid=self._grid_in_history)
+        return to_fan(self._outlook(steps, covariates), self.config, grid=self._grid_in_history)
 
     def simulate(
-        self, steps: SupportsIndex | None = None, *, paths: SupportsIndex = 500, seed: SupportsIndex = 0
+        self,
+        steps: SupportsIndex | None = None,
+        *,
+        paths: SupportsIndex = 500,
+        seed: SupportsIndex = 0,
+        covariates: Any = None,
     ) -> Float[np.ndarray, "path step"]:
         """Joint paths of the next ticks, which agree with the fan at each and hang together as its errors do [y].
 
@@ -281,11 +295,12 @@ class UniversalPredictor:
             steps: as of `forecast`.
             paths: how many, up to 100,000.
             seed: of the random draws; the same seed gives the same paths.
+            covariates: as of `forecast`.
 
         Raises:
             DomainError: as `forecast`, or no such number of paths.
         """
-        return simulated(self._outlook(steps), self.config, paths, seed)
+        return simulated(self._outlook(steps, covariates), self.config, paths, seed)
 
     def probability(
         self,
@@ -294,6 +309,7 @@ class UniversalPredictor:
         below: float | None = None,
         within: SupportsIndex,
         paths: SupportsIndex = 4000,
+        covariates: Any = None,
     ) -> float:
         """Probability that one of the next ticks at least is above a value, or below another.
 
@@ -301,16 +317,17 @@ class UniversalPredictor:
             above, below: the values [y]; where both are given, either counts.
             within: how many ticks.
             paths: simulated for it.
+            covariates: as of `forecast`.
 
         Raises:
             DomainError: as `simulate`, or no finite bound.
         """
-        return crossing_probability(self.simulate(within, paths=paths), above, below)
+        return crossing_probability(self.simulate(within, paths=paths, covariates=covariates), above, below)
 
-    def _outlook(self, steps: SupportsIndex | None) -> Outlook:
+    def _outlook(self, steps: SupportsIndex | None, covariates: Any) -> Outlook:
         with self._turn:
             functional, rows = self._functional, self._rows
-        return outlook(functional.config, functional.static, functional.knobs, rows, steps)
+        return outlook(functional.config, functional.static, functional.knobs, rows, steps, covariates)
 
     def history(self) -> xr.Dataset:
         """Every tick seen, up to the history limit, as the Dataset that `backtest` returns.

@@ -159,7 +159,7 @@ class LaneRunner:
                 parts.append(getattr(self._ticks[lane.series], name)[rows])
             return np.stack(parts, axis=1)
 
-        return Observation(*(column(name) for name in Observation._fields))
+        return Observation(*map(column, ("value", "timestamp_ns", "now_ns", "dispersion_proxy")))
 
 
 def structure_of(config: PredictorConfig) -> PredictorConfig:

@@ -71,6 +71,23 @@ class HorizonInputs(NamedTuple):
     newest: Count
 
 
+class CovariateInputs(NamedTuple):
+    """What is known of the covariates when a forecast is made; NaN where it is not.
+
+    Attributes:
+        now: their values at the newest tick [their units].
+        ahead: those at each step ahead [their units].
+        calendar: columns that the time of each step says, of size one.
+        value, unit: of the newest tick, and s_t [y]; what is read of them are differences over a unit.
+    """
+
+    now: Float[Array, "covariate"]
+    ahead: Float[Array, "step covariate"]
+    calendar: Float[Array, "step column"]
+    value: Scalar
+    unit: Scalar
+
+
 def no_season(config: PredictorConfig) -> SeasonInputs | tuple[()]:
     """Of a tick at which no season is in use; nothing without season slots."""
     if not config.season_slots:
@@ -172,6 +189,7 @@ class KernelInputs(NamedTuple):
         volatile: whether the volatility regime is high (volatility above its own slow mean).
         season: `SeasonInputs` where the configuration has season slots, else nothing.
         horizon: `HorizonInputs` where the configuration has a horizon beyond the next tick, else nothing.
+        covariates: `CovariateInputs` where the configuration has covariates or a calendar, else nothing.
     """
 
     path: Float[Array, "window"]
@@ -189,6 +207,7 @@ class KernelInputs(NamedTuple):
     volatile: Flag
     season: Any = ()
     horizon: Any = ()
+    covariates: Any = ()
 
 
 class KernelOutput(NamedTuple):

@@ -84,7 +84,7 @@ _SEEDS = (
         "#2f86c8",
         "A",
         reference="reference",
-        telemetry={"season_weight": "season_weight"},
+        telemetry={"season_weight": "season_weight", "covariate_effect": "effect"},
     ),
     KernelEntry(
         "deep_galerkin",

@@ -17,6 +17,7 @@ from ...config.schema import PredictorConfig
 from ..kernels.base import KernelInputs, along_ladder, nothing_due, slot_offsets
 from ..kernels.registry import kernel_entries, robust_place
 from ..state import PAST, PredictorState
+from .covariates import known_ahead
 from .frame import kernel_frame
 from .horizons import fan_of, longer_scale
 from .jko import clip_forecasts, forecast_reach
@@ -43,20 +44,25 @@ class Fan(NamedTuple):
     correlation: Float[Array, "step"]
 
 
-def fan_ahead(config: PredictorConfig, state: PredictorState, steps: int) -> Fan:
+def fan_ahead(
+    config: PredictorConfig, state: PredictorState, steps: int, known: Float[Array, "step covariate"] | None = None
+) -> Fan:
     """The fan of the next `steps` ticks; at the ladder's horizons it is the one that is out.
 
     Args:
         config: settings.
         state: after the newest tick.
         steps: 1 up to the longest horizon.
+        known: values of the covariates at those ticks, NaN where they are not known, as all of them are where left out.
     """
     rungs, every = config.steps, tuple(range(1, steps + 1))
     horizon, forecast = state.horizon, state.forecast
     beyond = every[1:]
     means = forecast.kernel_mean[:, None]
     if beyond:
-        inputs = _inputs_of(config, state)
+        inputs = _inputs_of(config, state)._replace(
+            covariates=known_ahead(config, state.gate, state.frame, beyond, known)
+        )
         means = jnp.concatenate([means, _means(config, state, inputs, beyond)], axis=1)
 
     def between(column: Float[Array, "rung"]) -> Float[Array, "step"]:

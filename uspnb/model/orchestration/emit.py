@@ -160,6 +160,7 @@ def emit(
         # Of a tick that was not taken the weight is NaN; experts without weight have given their season up.
         season=jnp.where(season_weight != 0.0, outcome.season, jnp.nan),
         season_weight=season_weight,
+        covariate_effect=computed(outcome.diagnostics.get("covariate_effect", jnp.zeros(0)) * after.forecast.unit),
         horizon_prediction=after.horizon.mean[steps],
         horizon_lower=fan_lower[steps],
         horizon_upper=fan_upper[steps],

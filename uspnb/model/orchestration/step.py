@@ -17,6 +17,7 @@ from ..kernels.registry import added_kernels, kernel_entries, reference_of, robu
 from ..records import Observation, PredictionResult
 from ..state import ForecastState, FrameState, HorizonState, KernelStates, PredictorState, empty_state
 from .adapt import compute_adaptive_jko_params
+from .covariates import told_covariates
 from .cusum import update_charts
 from .emit import Outcome, emit
 from .frame import bridge, hold_scales, kernel_frame, push, relative_path
@@ -112,6 +113,7 @@ def step_on_grid(
     seen = tick._replace(
         value=jnp.where(arrived, tick.value, jnp.nan),
         dispersion_proxy=jnp.where(arrived, tick.dispersion_proxy, jnp.nan),
+        covariates=jax.tree.map(lambda known: jnp.where(arrived, known, jnp.nan), tick.covariates),
     )
     new, result = orchestrate_step(config, state, seen)
     modes = jax.tree.map(lambda a, b: jnp.where(arrived, a, b), new.modes, state.modes)
@@ -178,7 +180,7 @@ def _advance(
     volatility = jnp.sqrt(score.volatility_variance)
     inputs = _kernel_inputs(
         config, state, taken, frame, path, residuals, usual, volatility, roughness.exponent, due.inputs
-    )
+    )._replace(covariates=told_covariates(config, state.gate, frame, tick))
     kernels, outputs, failed = _run_kernels(config, state, inputs)
     ahead, clipped = clip_forecasts(_forecasts(config, outputs), path, forecast_reach(config, config.steps))
     means, clipped = ahead[:, 0], clipped[:, 0]

@@ -59,6 +59,8 @@ NOT_NEGATIVE_IN_A_KERNEL = frozenset(
         *("ticks", "jumps", "jump_energy", "continuous", "calibration", "features_unit"),
     )
 )
+UNKNOWN_IN_A_KERNEL = frozenset((".covariates.course.now", ".covariates.course.before"))
+IN_SERIES_UNITS_IN_A_KERNEL = frozenset((".covariates.unit", ".covariates.anchor"))
 # Largest entry of a regression's features, by the leaf's name: the lags of a series that jumps are the largest.
 FEATURES = {"slow_pending": 1e6, "fast_pending": 1e6}
 FEATURES |= dict.fromkeys(("features_pending", "features", "feature", "states"), 1e4)
@@ -141,8 +143,9 @@ def _bounds_of(kernel: str, name: str, kind: str) -> Bounds | None:
         return None
     if kernel:
         last = name.rpartition(".")[2]
-        largest = FEATURES.get(last, LARGEST)
-        return Bounds(0.0 if last in NOT_NEGATIVE_IN_A_KERNEL else -largest, largest)
+        largest = sys.float_info.max if name in IN_SERIES_UNITS_IN_A_KERNEL else FEATURES.get(last, LARGEST)
+        low = 0.0 if last in NOT_NEGATIVE_IN_A_KERNEL else -largest
+        return Bounds(low, largest, name in UNKNOWN_IN_A_KERNEL)
     largest = sys.float_info.max if name in IN_SERIES_UNITS else LARGEST
     return Bounds(0.0 if name in NOT_NEGATIVE else -largest, largest, name in MAY_BE_UNKNOWN)
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import wait
 from typing import Any
 
+import jax
 import numpy as np
 
 from ...config.meta_optimization import MetaOptimizationConfig
@@ -166,7 +167,7 @@ class Autotuner:
         telemetry = result.telemetry
         observation = tick.observation(self.predictor.clock())
         signs = Signs(*([getattr(telemetry, name)] for name in Signs._fields))
-        self._loop.take(Observation(*([leaf] for leaf in observation)), signs)
+        self._loop.take(jax.tree.map(lambda leaf: [leaf], observation), signs)
         return result
 
     def _observed(self, advance: Advance) -> None:

@@ -152,7 +152,8 @@ class Loop:
             signs: of the same ticks.
         """
         trigger, looking = None, self.state != d.OFF
-        for tick, signed in zip(zip(*ticks, strict=True), zip(*signs, strict=True), strict=True):
+        plain = (ticks.value, ticks.timestamp_ns, ticks.now_ns, ticks.dispersion_proxy)
+        for tick, signed in zip(zip(*plain, strict=True), zip(*signs, strict=True), strict=True):
             one, sign = Observation(*tick), Signs(*signed)
             accepted, value, error, naive = bool(sign.accepted), float(one.value), math.nan, math.nan
             if accepted:

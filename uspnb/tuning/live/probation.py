@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+import jax
 import numpy as np
 
 from ...array_types import Float
 from ...model.packing import unpack
 from ...model.programs import SERIES_LENGTH
-from ...model.records import Observation
 from ...model.state import PredictorState
 from ...predictor.functional import FunctionalPredictor, filled
 from ...predictor.scores import diebold_mariano
@@ -47,7 +47,7 @@ class OffStage:
         ticks = ring.since(self.at, stop).ticks
         if not len(ticks.value):
             return np.zeros(0)
-        buffer = Observation(*(filled(column, SERIES_LENGTH) for column in ticks))
+        buffer = jax.tree.map(lambda column: filled(column, SERIES_LENGTH), ticks)
         self.state, rows = self.functional.advance(self.state, buffer, len(ticks.value))
         self.at = stop
         return np.asarray(unpack(rows, self.functional.layout).telemetry.prediction)

@@ -21,8 +21,11 @@ from ....config.schema import PredictorConfig
 from ...cadence import on_stride, where_due
 from ..base import KernelInputs, KernelOutput
 from ..regression import RidgeState, ridge_init, ridge_learn, ridge_solve
+from .covariates import covariate_ahead, covariate_forecasts, covariate_init, covariate_learn
 from .ladder import (
+    Explained,
     direct_width,
+    explained_beside,
     ladder_ahead,
     ladder_init,
     ladder_learn,
@@ -82,6 +85,7 @@ class HilbertState(NamedTuple):
         coefficients: of the long regressions.
         seasonal: `SeasonalState` where the configuration has season slots, else nothing.
         ladder: `LadderState` where the configuration has longer horizons, else nothing.
+        covariates: `CovariateState` where the configuration has covariates or a calendar, else nothing.
     """
 
     slow: RidgeState
@@ -102,6 +106,7 @@ class HilbertState(NamedTuple):
     coefficients: Coefficients
     seasonal: Any = ()
     ladder: Any = ()
+    covariates: Any = ()
 
 
 class HilbertDiagnostics(NamedTuple):
@@ -115,6 +120,7 @@ class HilbertDiagnostics(NamedTuple):
         reference: forecast of the experts of long memory alone [units of s_t].  It follows a change of the process only
             slowly, so that its residuals show the change long after the aggregate has absorbed it.
         season_weight: weight of the seasonal experts, 0 where no season is in use.
+        effect: part of each covariate in the aggregate [units of s_t].
     """
 
     expert_weight: Float[Array, "expert"]
@@ -122,6 +128,7 @@ class HilbertDiagnostics(NamedTuple):
     feature_share: Scalar
     reference: Scalar
     season_weight: Scalar
+    effect: Float[Array, "effect"]
 
 
 def slow_orders(lags: int) -> tuple[int, ...]:
@@ -133,7 +140,8 @@ def slow_orders(lags: int) -> tuple[int, ...]:
 
 def _expert_orders(config: PredictorConfig) -> np.ndarray:
     seasonal = [0] * (EXPERTS if config.season_slots else 0)
-    return np.concatenate([[0], slow_orders(config.hilbert_lags), FAST_ORDERS, [0], seasonal]).astype(float)
+    covariates = [0] * bool(config.effects)
+    return np.concatenate([[0], slow_orders(config.hilbert_lags), FAST_ORDERS, [0], covariates, seasonal]).astype(float)
 
 
 def _is_slow(config: PredictorConfig) -> np.ndarray:
@@ -190,6 +198,7 @@ def init(config: PredictorConfig, key: Key) -> HilbertState:
         ),
         seasonal=seasonal_init(config),
         ladder=ladder_init(config, len(_fed_back(config))),
+        covariates=covariate_init(config),
     )
 
 
@@ -221,6 +230,10 @@ def step(
     fast = nested_forecasts(state.fast, fast_row, config.hilbert_filter_ridge)[jnp.asarray(FAST_ORDERS) - 1]
     random = coefficients.features @ random_row * unit
     forecasts = jnp.concatenate([jnp.zeros(1), coefficients.slow @ slow_row, fast, random[None]])
+    place, explained, effect = len(forecasts), None, jnp.zeros(0)
+    if config.effects:
+        covariates, explained, effect = covariate_forecasts(config, state.covariates, inputs, slow_row)
+        state, forecasts = state._replace(covariates=covariates), jnp.append(forecasts, 0.0)
     others, score, slow_score = len(forecasts), state.score, state.slow_score
     if config.season_slots:
         seasonal, own = seasonal_forecasts(config, state.seasonal, inputs)
@@ -231,6 +244,10 @@ def step(
     low = jnp.minimum(-FORECAST_BOUND, jnp.min(inputs.path))
     high = jnp.maximum(FORECAST_BOUND, jnp.max(inputs.path))
     forecasts = jnp.clip(forecasts, low, high)
+    if explained is not None:
+        next_one = Explained(jnp.clip(explained.mean[:1], low - high, high - low), explained.asked[:1])
+        forecasts = explained_beside(forecasts[None], score[None], awake, next_one, place)[0]
+        effect = jnp.where(explained.asked[0], effect, jnp.nan)
     weight = jax.nn.softmax(score, where=awake)
     aggregate = weight @ forecasts
     season_weight = jnp.sum(weight[others:])
@@ -250,12 +267,14 @@ def step(
     orders = jnp.asarray(_expert_orders(config))
     lasting = jnp.asarray(_is_slow(config)) if awake is None else jnp.asarray(_is_slow(config)) & awake
     reference = jax.nn.softmax(slow_score, where=lasting) @ forecasts
-    diagnostics = HilbertDiagnostics(weight, weight @ orders, weight[others - 1], reference, season_weight)
+    diagnostics = HilbertDiagnostics(
+        weight, weight @ orders, weight[place - 1], reference, season_weight, weight[place] * effect
+    )
     means, scale = aggregate[None], jnp.sqrt(state.variance)[None]
     if config.ladder:
         recursive, direct = coefficients.recursive, coefficients.direct
         ladder, beyond = ladder_step(
-            config, state.ladder, inputs, slow_row, recursive, direct, state.seasonal, season_awake
+            config, state.ladder, inputs, slow_row, recursive, direct, state.seasonal, season_awake, _beyond(explained)
         )
         state = state._replace(ladder=ladder)
         means = jnp.concatenate([means, beyond])
@@ -268,6 +287,9 @@ def ahead(
 ) -> Float[Array, "step"]:
     """Increments to any number of ticks ahead [units of s_t], from the state of the newest tick."""
     recursive = recursive_coefficients(state.coefficients.slow[np.array(_fed_back(config))], steps)
+    explained = None
+    if config.effects:
+        explained = covariate_ahead(config, state.covariates, inputs, state.slow_pending, steps)
     return ladder_ahead(
         config,
         state.ladder,
@@ -278,7 +300,13 @@ def ahead(
         state.seasonal,
         _season_awake(config, state, inputs),
         steps,
+        explained,
     )
+
+
+def _beyond(explained: Explained | None) -> Explained | None:
+    """What it says of the ladder, without the next tick."""
+    return explained if explained is None else Explained(explained.mean[1:], explained.asked[1:])
 
 
 def _season_awake(config: PredictorConfig, state: HilbertState, inputs: KernelInputs) -> Flag | None:
@@ -375,6 +403,8 @@ def _learn(
     config: PredictorConfig, state: HilbertState, inputs: KernelInputs, awake: Bool[Array, "expert"] | None
 ) -> HilbertState:
     learn = inputs.learn
+    if config.effects:
+        state = state._replace(covariates=covariate_learn(config, state.covariates, inputs, learn))
     target = jnp.clip(inputs.increment, -TARGET_BOUND, TARGET_BOUND)
     gamma = config.hilbert_forgetting
     warm = learn & (state.learned >= WARM_UP)

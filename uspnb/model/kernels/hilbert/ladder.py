@@ -27,8 +27,21 @@ AROUND = (-1, 0, 1)
 ROW_BOUND, WAY_BOUND = 6.0, 1000.0
 LARGEST_COEFFICIENT = 1e3
 WALK, TREND = 3.0, 1.5
+COVARIATE_PLACE = 1  # of the covariates' expert, after the martingale
 # Steps ahead that are written out; more are a loop, which compiles faster.
 MOST_UNROLLED = 12
+
+
+class Explained(NamedTuple):
+    """What the covariates' expert says.
+
+    Attributes:
+        mean: increments to each step [units of s_t].
+        asked: whether all covariates of it are known, and the expert has learned enough.
+    """
+
+    mean: Float[Array, "step"]
+    asked: Bool[Array, "step"]
 
 
 class LadderState(NamedTuple):
@@ -52,8 +65,8 @@ class LadderState(NamedTuple):
 
 
 def expert_count(config: PredictorConfig, orders: int) -> int:
-    """The martingale, the recursive orders, the direct regression and, with season slots, the smoothings."""
-    return 2 + orders + (len(RATES) if config.season_slots else 0)
+    """The martingale, the recursive orders, the direct regression; with covariates, and with season slots, theirs."""
+    return 2 + orders + bool(config.effects) + (len(RATES) if config.season_slots else 0)
 
 
 def direct_width(config: PredictorConfig) -> int:
@@ -164,16 +177,29 @@ def ladder_learn(
         awake: whether a season is believed, None without season slots.
     """
     state = _score_due(config, state, inputs, awake)
-    if config.season_slots:
-        # What was learned of other periods is nothing of these.
-        same = (np.arange(direct_width(config)) < DIRECT_LAGS + 2) | ~inputs.season.begun
-        direct = state.direct._replace(
-            gram=jnp.where((same[:, None] & same[None, :])[None], state.direct.gram, 0.0),
-            moment=jnp.where(same[None, :], state.direct.moment, 0.0),
-        )
-        state = state._replace(direct=direct, rows=jnp.where(same[None, :], state.rows, 0.0))
+    direct, held = of_these_periods(config, inputs, state.direct, state.rows)
+    state = state._replace(direct=direct, rows=held)
     rows = into_slots(state.rows, inputs.horizon.slot, direct_rows(config, inputs, row, config.ladder), config.ladder)
     return state._replace(direct=_learn_direct(state, inputs, config.ladder), rows=rows)
+
+
+def of_these_periods(
+    config: PredictorConfig, inputs: KernelInputs, equations: RidgeState, rows: Float[Array, "row column"]
+) -> tuple[RidgeState, Float[Array, "row column"]]:
+    """Stacked equations and rows that begin as `direct_rows` do, without what was learned of other periods."""
+    if not config.season_slots:
+        return equations, rows
+
+    def kept(width: int) -> Bool[Array, "column"]:
+        column = np.arange(width)
+        return ((column < DIRECT_LAGS + 2) | (column >= direct_width(config))) | ~inputs.season.begun
+
+    same = kept(equations.moment.shape[-1])
+    equations = equations._replace(
+        gram=jnp.where((same[:, None] & same[None, :])[None], equations.gram, 0.0),
+        moment=jnp.where(same[None, :], equations.moment, 0.0),
+    )
+    return equations, jnp.where(kept(rows.shape[-1])[None, :], rows, 0.0)
 
 
 def ladder_step(
@@ -185,6 +211,7 @@ def ladder_step(
     direct: Float[Array, "horizon k"],
     seasonal: Any,
     awake: Bool[Array, ""] | None,
+    explained: Explained | None,
 ) -> tuple[LadderState, Float[Array, "horizon"]]:
     """Forecast every horizon and aggregate.
 
@@ -193,9 +220,12 @@ def ladder_step(
         recursive, direct: coefficients at each horizon.
         seasonal: `SeasonalState`, or nothing.
         awake: whether a season is believed, None without season slots.
+        explained: what the covariates say, None without them.
     """
     fitted = jnp.sum(direct * state.rows[inputs.horizon.slot], axis=1)
     forecasts = _forecasts(config, inputs, row, recursive, fitted, seasonal, config.ladder)
+    if explained is not None:
+        forecasts = explained_beside(forecasts, state.score, _experts_awake(state, awake), explained, COVARIATE_PLACE)
     forecasts_out = into_slots(state.forecasts, inputs.horizon.slot, forecasts, config.ladder)
     state = state._replace(forecasts=forecasts_out)
     return state, jnp.sum(_weights(state, awake) * forecasts, axis=1)
@@ -211,6 +241,7 @@ def ladder_ahead(
     seasonal: Any,
     awake: Bool[Array, ""] | None,
     steps: tuple[int, ...],
+    explained: Explained | None,
 ) -> Float[Array, "step"]:
     """The aggregate at any number of ticks ahead; weights and direct coefficients between those of the ladder."""
 
@@ -219,14 +250,45 @@ def ladder_ahead(
 
     fitted = jnp.sum(between(direct) * direct_rows(config, inputs, row, steps), axis=1)
     forecasts = _forecasts(config, inputs, row, recursive, fitted, seasonal, steps)
+    if explained is not None:
+        score = between(state.score)
+        forecasts = explained_beside(forecasts, score, _experts_awake(state, awake), explained, COVARIATE_PLACE)
     return jnp.sum(between(_weights(state, awake)) * forecasts, axis=1)
 
 
+def explained_beside(
+    forecasts: Float[Array, "step expert"],
+    score: Float[Array, "step expert"],
+    awake: Bool[Array, "expert"] | None,
+    explained: Explained,
+    place: int,
+) -> Float[Array, "step expert"]:
+    """The experts' forecasts with those of the covariates; where these are not asked they say what the others do.
+
+    So they share the others' fortune when it comes due, and no covariate is needed for the aggregate.
+
+    Args:
+        forecasts: anything at `place`.
+        score: discounted log scores.
+        awake: which of them are asked, None for all.
+        explained: what the covariates say.
+        place: of their expert.
+    """
+    own = np.arange(score.shape[1]) == place
+    others = jnp.asarray(~own) if awake is None else ~own & awake
+    weight = jax.nn.softmax(score, axis=1, where=others[None, :])
+    mean = jnp.sum(jnp.where(own[None, :], 0.0, weight * forecasts), axis=1)
+    return jnp.where(own[None, :], jnp.where(explained.asked, explained.mean, mean)[:, None], forecasts)
+
+
+def _experts_awake(state: LadderState, awake: Bool[Array, ""] | None) -> Bool[Array, "expert"] | None:
+    many = state.score.shape[1]
+    return None if awake is None else jnp.asarray(np.arange(many) < many - len(RATES)) | awake
+
+
 def _weights(state: LadderState, awake: Bool[Array, ""] | None) -> Float[Array, "horizon expert"]:
-    if awake is None:
-        return jax.nn.softmax(state.score, axis=1)
-    own = jnp.arange(state.score.shape[1]) < state.score.shape[1] - len(RATES)
-    return jax.nn.softmax(state.score, axis=1, where=(own | awake)[None, :])
+    asked = _experts_awake(state, awake)
+    return jax.nn.softmax(state.score, axis=1, where=None if asked is None else asked[None, :])
 
 
 def _forecasts(
@@ -239,6 +301,8 @@ def _forecasts(
     steps: tuple[int, ...],
 ) -> Float[Array, "step expert"]:
     columns = [jnp.zeros((len(steps), 1)), (recursive @ row).T, fitted[:, None]]
+    if config.effects:
+        columns.insert(COVARIATE_PLACE, jnp.zeros((len(steps), 1)))
     if config.season_slots:
         columns.append(smoothed_ahead(seasonal.smoothing, inputs.season, steps))
     forecasts = jnp.concatenate(columns, axis=1)
@@ -265,10 +329,10 @@ def _score_due(
     variance = state.variance + pace.rate * (jnp.minimum(error, 16.0 * state.variance) - state.variance)
     scale = 5.0 * state.variance
     loss = 3.0 * jnp.log1p(jnp.square(inputs.horizon.increment[:, None] - held) / scale[:, None])
-    if awake is not None:
+    own = _experts_awake(state, awake)
+    if own is not None:
         # A sleeping expert shares the fortune of the aggregate, and has its record when it wakes.
-        own = jnp.arange(held.shape[1]) < held.shape[1] - len(RATES)
-        loss = jnp.where((own | awake)[None, :], loss, 3.0 * jnp.log1p(error / scale)[:, None])
+        loss = jnp.where(own[None, :], loss, 3.0 * jnp.log1p(error / scale)[:, None])
     score = jnp.asarray(pace.forgetting)[:, None] * state.score - loss * pace.share[:, None]
     score = score - jnp.max(score, axis=1, keepdims=True)
     return state._replace(
