@@ -12,7 +12,7 @@ import xarray as xr
 from ..config.load import parse_config
 from ..config.schema import DECLARATIONS, DEFAULTS
 from ..runtime.words import moment, number
-from .style import onset_rows
+from .style import onset_rows, season_text
 
 MOST_ALARMS = 300
 
@@ -73,6 +73,7 @@ def summary_rows(ds: xr.Dataset, asset: Any = None) -> dict[str, str]:
         "alarms": f"{int(ds['alarm'].sum()):,}",
         **({"anomalies": f"{int(ds['anomaly'].sum()):,}"} if "anomaly" in ds else {}),
         "time in other modes": ", ".join(held),
+        **({"seasons in use": season_text(ds) or "none"} if "season" in ds else {}),
         "next value": (
             f"{number(float(ds['next_prediction']))}{unit}, {float(ds.attrs['confidence_level']):.0%} interval "
             f"{number(float(ds['next_lower']))} to {number(float(ds['next_upper']))}"
