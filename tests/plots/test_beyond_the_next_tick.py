@@ -94,6 +94,14 @@ def test_the_report_shows_the_fan_and_says_what_the_seasons_are_worth(fanned, pl
     assert summary_rows(fanned)["seasons in use"].startswith("48 ticks")
 
 
+def test_the_report_says_which_kernel_failed_where_one_did(fanned):
+    assert "kernels that failed" not in summary_rows(fanned)
+    fanned["kernel_failed"][:3, 1] = True
+    fanned["kernel_failed"][5, 3] = True
+    assert summary_rows(fanned)["kernels that failed"] == "deep galerkin at 3 ticks, log signature at 1 tick"
+    assert "kernels that failed" not in summary_rows(fanned.drop_vars("kernel_failed"))
+
+
 def test_the_heat_map_has_a_cell_for_each_kernel_and_horizon(fanned):
     data = plots.horizon_weights_data(fanned)
     assert data.attrs["tick"] == LAST
