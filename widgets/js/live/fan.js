@@ -24,27 +24,27 @@ export function fanOf(view) {
   const known = store.row(crosshair ?? -1);
   if (known && crosshair !== ring.high - 1) {
     const fan = new Fan(view, store, known);
-    if (fan.finite && fan.width > SEEN_PX) return fan;
+    if (fan.finite && fan.length > SEEN_PX) return fan;
   }
   const fan = view.showsNewest ? new Fan(view, ring, ring.row(ring.high - 1)) : null;
   return fan?.finite ? fan : null;
 }
 
-/** A stretch of a few points, drawn by the strokes as the ticks of a sample are. */
+/** A tick's forecasts as a few points, which the strokes draw as they draw the ticks of a sample. */
 class Fan {
   constructor(view, store, row) {
     const { horizons, levels, confidence } = view.meta;
-    const told = horizons.filter((h) => Number.isFinite(row[`horizon_prediction_${h}`]));
+    const known = horizons.filter((h) => Number.isFinite(row[`horizon_prediction_${h}`]));
     const from = row.rejected || !Number.isFinite(row.observation) ? row.prediction : row.observation;
-    const along = (name) => Float64Array.from([from, ...told.map((h) => row[`${name}_${h}`])]);
-    Object.assign(this, { view, store, tick: row.tick, ahead: [0, ...told], newest: store === view.link.ring });
-    this.finite = told.length > 0;
+    const along = (name) => Float64Array.from([from, ...known.map((h) => row[`${name}_${h}`])]);
+    Object.assign(this, { view, store, tick: row.tick, ahead: [0, ...known], newest: store === view.link.ring });
+    this.finite = known.length > 0;
     this.mean = along("horizon_prediction");
     this.lower = along("horizon_lower");
     this.upper = along("horizon_upper");
     this.bands = [{ level: confidence, lower: this.lower, upper: this.upper }];
     for (const level of levels) {
-      const half = told.map((h) => row[`horizon_level_width_${h}_${level}`]);
+      const half = known.map((h) => row[`horizon_level_width_${h}_${level}`]);
       const upper = this.mean.map((mean, k) => (k ? mean + half[k - 1] : mean));
       // Where there is nothing below 0, no inner interval reaches further down than the outer one.
       const down = (mean, k) => (k ? Math.max(mean - half[k - 1], level > confidence ? -Infinity : this.lower[k]) : mean);
@@ -63,11 +63,12 @@ class Fan {
     // Where the whole run is shown the fan would be a sliver: beyond the newest tick it has a scale of its own.
     const wide = this.newest ? Math.max(step, leastRoom(meta, sample.width) / reachOf(meta)) : step;
     const pixel = (at) => sample.toX(store.xAt(Math.min(at, last))) + Math.max(0, at - last) * wide;
+    const count = this.ahead.length;
     this.exact = Float32Array.from(this.ahead, (h) => pixel(tick + h));
+    this.length = this.exact[count - 1] - this.exact[0];
     this.stretched = wide > 1.001 * step;
-    this.width = this.exact[this.exact.length - 1] - this.exact[0];
-    Object.assign(this, { first: 0, count: this.ahead.length, ring: { capacity: this.ahead.length } });
-    Object.assign(this, { close: sample.close, left: sample.left, room: sample.width });
+    Object.assign(this, { first: 0, count, ring: { capacity: count } });
+    Object.assign(this, { close: sample.close, left: sample.left, width: sample.width });
   }
 
   /** What the value axis makes room for: the means, and the ends as far as half of the data's height beyond it. */
@@ -80,8 +81,7 @@ class Fan {
 
   /** Its bands, the wide ones below. */
   fill(pen, box, theme) {
-    const sample = { ...this, width: this.room };
-    for (const { lower, upper } of this.bands) fillBetween(pen, sample, lower, upper, box.toY, theme.band);
+    for (const { lower, upper } of this.bands) fillBetween(pen, this, lower, upper, box.toY, theme.band);
   }
 
   /** Where it begins, and its mean: discs at the horizons that are forecast, a dashed line between them. */
