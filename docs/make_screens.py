@@ -156,10 +156,9 @@ def _report(browser: Browser) -> None:
         for look, page in _pages(browser):
             page.goto(path.as_uri())
             page.wait_for_function("window.Bokeh && Bokeh.documents.length && Bokeh.documents[0].is_idle")
-            page.get_by_role("heading", name="Overview").scroll_into_view_if_needed()
-            page.evaluate("document.querySelector('h2').scrollIntoView()")
+            page.get_by_role("heading", name="Overview").evaluate("heading => heading.scrollIntoView()")
             page.wait_for_timeout(500)
-            box = page.locator(".bk-Canvas").first.bounding_box()
+            box = page.locator(".bk-Canvas").nth(1).bounding_box()  # the first is the fan's
             assert box is not None
             y = box["y"] + 0.65 * box["height"]
             page.mouse.move(box["x"] + 0.45 * box["width"], y)
@@ -167,6 +166,7 @@ def _report(browser: Browser) -> None:
             page.mouse.move(box["x"] + 0.75 * box["width"], y, steps=5)
             page.mouse.up()
             page.mouse.move(2, 2)
+            page.evaluate("document.querySelector('h2').scrollIntoView()")
             page.wait_for_timeout(800)
             _keep(page, f"report_{look}")
 

@@ -52,10 +52,13 @@ def shown_kernels(kernels: Sequence[str]) -> list[dict[str, str]]:
 
 def fixed_meta(session: Control) -> dict[str, Any]:
     """What a front end must know of a session and no command changes, as JSON can hold it."""
-    kernels = session.config.kernels
+    config = session.config
     return {
-        "columns": list(view_columns(kernels)),
-        "kernels": shown_kernels(kernels),
+        "columns": list(view_columns(config)),
+        "kernels": shown_kernels(config.kernels),
+        "horizons": list(config.horizons),
+        "levels": list(config.interval_levels),
+        "season_slots": config.season_slots,
         "charts": [{"name": name, "colour": CHART_COLOURS[name]} for name in CHART_NAMES],
         "phrases": {str(code): phrase for code, phrase in session.reasons.items()},
         "controls": True,

@@ -165,8 +165,7 @@ def test_the_value_axis_stands_still_while_the_data_fits(host) -> None:
 )
 def test_odd_values_draw_without_a_fault(host, values) -> None:
     rows = rows_of(len(values))
-    for name in ("observation", "prediction", "lower", "upper", "next_prediction", "next_lower", "next_upper"):
-        rows[:, AT[name]] = values
+    rows[:, live.SIGNAL] = values[:, None]
     host.open()
     host.send(rows, reset=True)
     host.key("ArrowLeft")

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from default_columns import VIEW_COLUMNS
 
+from uspnb.config.schema import PredictorConfig
 from uspnb.engine.views import PHRASES, reason_text
 from uspnb.model.fields import view_columns
 from uspnb.model.kernels.registry import KERNEL_NAMES
@@ -131,7 +132,7 @@ def test_the_reason_reads_as_in_python(host) -> None:
 @pytest.mark.parametrize("kernels", [("hilbert",), (*KERNEL_NAMES, "mine")])
 def test_the_kernels_are_those_that_are_named(host, kernels: tuple[str, ...]) -> None:
     """Their number, labels and shares; with one of them there is no next one to name."""
-    names = view_columns(kernels)
+    names = view_columns(PredictorConfig(kernels=kernels))
     columns = dict(zip(VIEW_COLUMNS, rows_of(len(PHRASES)).T, strict=True)) | {"reason": np.arange(float(len(PHRASES)))}
     shares = np.random.default_rng(4).dirichlet(np.ones(len(kernels)), len(PHRASES))
     for field in ("weight", "target_weight"):
@@ -162,7 +163,7 @@ def test_no_text_lies_on_another(host, size, scale) -> None:
     host.page.set_viewport_size(size)
     host.open()
     rows = rows_of(3_000)
-    rows[:, AT["observation"] : AT["next_upper"] + 1] *= scale
+    rows[:, live.SIGNAL] *= scale
     host.send(rows, reset=True)
     for keys in ((), ("ArrowLeft",), ("Home",), ("End",)):
         host.key(*keys)

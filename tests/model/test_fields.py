@@ -66,7 +66,7 @@ next_prediction next_lower next_upper next_mode
 VIEW_SHOWS = words("""
 tick time observation prediction lower upper next_prediction next_lower next_upper holder_exponent holder_valid
 chart_mean chart_scale chart_dependence chart_threshold_mean chart_threshold_scale chart_threshold_dependence alarm
-alarm_chart onset_tick emergency degraded rejected imputed operating_mode reason
+alarm_chart onset_tick emergency degraded rejected imputed operating_mode season_0 season_1 season_weight reason
 """)
 
 
@@ -93,10 +93,16 @@ def test_the_fleet_and_the_views_have_their_columns() -> None:
     """Of these the order is nobody's format: front ends are told the names."""
     assert set(shown_fields(FLEET)) == set(FLEET_KEEPS)
     assert shown_fields(SPARK) == ("observation", "prediction", "lower", "upper", "alarm")
-    columns = fields.view_columns(KERNELS)
-    per_kernel = [f"{name}_{k}" for name in ("weight", "target_weight", "kernel_prediction") for k in KERNELS]
-    assert set(columns) == {*VIEW_SHOWS, *per_kernel} and len(columns) == len(set(columns)) == 38
+    columns = fields.view_columns(PredictorConfig())
+    shares = ("weight", "target_weight", "kernel_prediction", "kernel_failed")
+    per_kernel = [f"{name}_{k}" for name in shares for k in KERNELS]
+    ladder = [1, 2, 4, 8, 16, 24, 48]
+    fan = [f"horizon_{name}_{h}" for name in ("prediction", "lower", "upper") for h in ladder]
+    fan += [f"horizon_level_width_{h}_{level}" for h in ladder for level in (0.5, 0.8)]
+    assert set(columns) == {*VIEW_SHOWS, *per_kernel, *fan} and len(columns) == len(set(columns)) == 80
     assert columns[:2] == ("tick", "time")
+    plain = PredictorConfig(horizons=(1,), interval_levels=(0.5,), season_slots=0)
+    assert len(fields.view_columns(plain)) == 38 + 4 + 1 + 4
 
 
 def test_the_variables_are_the_fields_but_those_left_out_on_purpose() -> None:

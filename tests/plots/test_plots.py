@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import holoviews as hv
 import numpy as np
 import pandas as pd
 import pytest
-from bokeh.embed import file_html
-from bokeh.resources import CDN
+from rendered import render
 
 from uspnb import plots
 from uspnb.errors import DomainError
 from uspnb.plots.drawing import thin_band, thin_lines, thin_means
 from uspnb.plots.report_tables import summary_rows
 from uspnb.plots.style import spans
-
-
-def render(figure) -> str:
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        return file_html(hv.render(figure, backend="bokeh"), CDN, title="figure")
 
 
 def test_forecast_data_has_alarms_and_their_onsets(run):

@@ -17,6 +17,11 @@ WIDE = ViewportSize(width=1280, height=800)
 NARROW = ViewportSize(width=390, height=844)
 AT = {name: k for k, name in enumerate(VIEW_COLUMNS)}
 HALF_HOUR_MS = 1_800_000.0
+HORIZONS, LEVELS = PredictorConfig().horizons, PredictorConfig().interval_levels
+# Columns in the unit of the series.
+SIGNAL = [k for k, name in enumerate(VIEW_COLUMNS) if name.startswith(("next_", "horizon_"))] + [
+    AT[name] for name in ("observation", "prediction", "lower", "upper")
+]
 # What the view's own objects say.
 RANGE = "(() => { const r = window.view.uspnb.view.ranges.forecast; return [r.low, r.high]; })()"
 SHOWN = "(() => { const s = window.view.uspnb.view.sample; return [s.first, s.stop, s.ring.low]; })()"
@@ -77,6 +82,10 @@ def rows_of(ticks: int, first: int = 0, seed: int = 1) -> np.ndarray:
             "holder_exponent": 0.6 + 0.2 * np.sin(tick / 90), "holder_valid": 1.0, "alarm": tick % 700 == 699,
             "alarm_chart": 1.0, "onset_tick": np.where(tick % 700 == 699, tick - 20, np.nan),
             "emergency": (tick % 900 > 850) * 1.0, "reason": 12.0}  # fmt: skip
+    for h in HORIZONS:
+        spread = 0.1 * h**0.5
+        columns |= {f"horizon_prediction_{h}": y, f"horizon_lower_{h}": y - spread, f"horizon_upper_{h}": y + spread}
+        columns |= {f"horizon_level_width_{h}_{level}": level * spread for level in LEVELS}
     for name, column in columns.items():
         rows[:, AT[name]] = column
     rows[:, AT["weight_hilbert"] : AT["weight_hilbert"] + 4] = weights / weights.sum(1, keepdims=True)

@@ -81,4 +81,4 @@ def test_a_table_draws_the_kernels_of_its_fleet(kernels: tuple[str, ...]) -> Non
         np.testing.assert_array_equal(present[f"weight_{name}"], table[f"weight_{name}"])
     for name in ("value", "forecast", "alarms", "skill", "faults"):
         np.testing.assert_array_equal(present[name], table[name])
-    assert rows.shape[1] == len(uspnb.model.fields.view_columns(kernels))
+    assert rows.shape[1] == len(uspnb.model.fields.view_columns(fleet.config))

@@ -15,8 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..array_types import Float, Int
-from ..model.fields import CHART_NAMES, VIEW, shown_fields
-from ..model.fields import view_columns as named_columns
+from ..model.fields import CHART_NAMES, VIEW, VIEW_FIRST, VIEW_LAST, shown_fields
 from ..model.kernels.registry import kernel_label, robust_place
 from ..model.packing import Layout, row_columns
 
@@ -87,16 +86,19 @@ def view_columns(
         grid: no times were given, so the time column counts ticks; else it is milliseconds since 1970 UTC.
 
     Returns:
-        One row per tick, columns as `fields.view_columns` names them for the kernels of the layout; the onset is NaN
-        where there is no alarm.
+        One row per tick, columns as `fields.view_columns` names them for the configuration of the layout; the onset is
+        NaN where there is no alarm.
     """
+    places = _places(layout)
+    if not len(rows):
+        return np.empty((0, len(VIEW_FIRST) + len(places) + len(VIEW_LAST)))
     columns = row_columns(layout)
     t = SimpleNamespace(**{n: rows[:, columns[n] if n in VECTORS else columns[n].start] for n in REASONED})
     tick = first_tick + np.arange(len(rows), dtype=np.float64)
     onset = np.where(t.alarm > 0, np.maximum(tick - t.onset_ago, 0.0), np.nan)
     time = tick if grid else np.asarray(stamps_ns) / NANOSECONDS_PER_MILLISECOND
-    parts = ([tick, time], rows[:, _places(layout)].T, [onset, reason_codes(t, layout.kernels)])
-    return np.concatenate(parts).T if len(rows) else np.empty((0, len(named_columns(layout.kernels))))
+    parts = ([tick, time], rows[:, places].T, [onset, reason_codes(t, layout.kernels)])
+    return np.concatenate(parts).T
 
 
 def reason_codes(telemetry: Any, kernels: Sequence[str]) -> Int[np.ndarray, "tick"]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-import functools
+import itertools
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -20,6 +20,7 @@ from ..runtime.words import pairs_table
 
 if TYPE_CHECKING:
     from ..array_types import Array, Bool, Count, Flag, Float, Int, Scalar
+    from ..config.schema import PredictorConfig
 
 Kind = Literal["number", "flag", "count"]
 Sizes = Mapping[str, int]
@@ -187,7 +188,7 @@ class Telemetry:
     entropy_window: Scalar = _number("tick", "entropy window that volatility sets")
     volatility: Scalar = _number("1", "moving standard deviation of the standardised residual", shown=FLEET)
     clipped: Bool[Array, "kernel"] = _flag("a kernel's forecast was clipped", "kernel", variable="kernel_clipped")
-    kernel_failed: Bool[Array, "kernel"] = _flag("a user's kernel gave no finite forecast, and the last value stood in without weight", "kernel")
+    kernel_failed: Bool[Array, "kernel"] = _flag("a user's kernel gave no finite forecast, and the last value stood in without weight", "kernel", shown=VIEW)
     dgm_entropy: Scalar = _number("1", "entropy of the value function", heading="Diagnostics of the kernels")
     dgm_expected_entropy: Scalar = _number("1", "entropy that a healthy value function has")
     distance_to_collapse: Scalar = _number("1", "entropy of the value function minus the collapse threshold")
@@ -203,13 +204,13 @@ class Telemetry:
     emergency: Flag = _flag("the roughness breaker is open", shown=VIEW | FLEET)
     operating_mode: Int[Array, ""] = _count("1", "operating mode", meanings=MODE_NAMES, bits=32, shown=VIEW | FLEET)
     ticks: Count = _count("tick", "ticks accepted so far", shown=FLEET)
-    season: Float[Array, "season_slot"] = _number("tick", "periods of the seasons in use", "season_slot", logged=False, heading="Seasons")
-    season_weight: Scalar = _number("1", "weight of the seasonal experts within the Hilbert kernel", logged=False)
+    season: Float[Array, "season_slot"] = _number("tick", "periods of the seasons in use", "season_slot", logged=False, shown=VIEW, heading="Seasons")
+    season_weight: Scalar = _number("1", "weight of the seasonal experts within the Hilbert kernel", logged=False, shown=VIEW)
     covariate_effect: Float[Array, "covariate"] = _number("y", "part of each covariate in the Hilbert kernel's next forecast", "covariate", logged=False)
-    horizon_prediction: Float[Array, "horizon"] = _number("y", "forecast made at this time, so many ticks ahead", "horizon", heading="Beyond the next tick")
-    horizon_lower: Float[Array, "horizon"] = _number("y", "lower end of that forecast's interval", "horizon")
-    horizon_upper: Float[Array, "horizon"] = _number("y", "upper end of that forecast's interval", "horizon")
-    horizon_level_width: Float[Array, "horizon level"] = _number("y", "half-width of that forecast's interval at another level", "horizon", "level")
+    horizon_prediction: Float[Array, "horizon"] = _number("y", "forecast made at this time, so many ticks ahead", "horizon", shown=VIEW, heading="Beyond the next tick")
+    horizon_lower: Float[Array, "horizon"] = _number("y", "lower end of that forecast's interval", "horizon", shown=VIEW)
+    horizon_upper: Float[Array, "horizon"] = _number("y", "upper end of that forecast's interval", "horizon", shown=VIEW)
+    horizon_level_width: Float[Array, "horizon level"] = _number("y", "half-width of that forecast's interval at another level", "horizon", "level", shown=VIEW)
     horizon_weight: Float[Array, "horizon kernel"] = _number("1", "weight of each kernel so many ticks ahead", "horizon", "kernel", logged=False)
     pit: Float[Array, "horizon"] = _number("1", "probability integral transform of the observation under the forecast made so many ticks earlier", "horizon", logged=False)
     # fmt: on
@@ -263,15 +264,17 @@ def shown_fields(where: Shown) -> tuple[str, ...]:
     return tuple(name for name, about in ROW.items() if where in about.shown)
 
 
-@functools.cache  # at every frame of every view
-def view_columns(kernels: tuple[str, ...]) -> tuple[str, ...]:
-    """Columns of a live view of one series: a field with a dim has one for each label, which ends their names.
-
-    Args:
-        kernels: labels of the dim "kernel"; those of "chart" are fixed.
-    """
-    labels = {"kernel": kernels, "chart": CHART_NAMES}
+def view_columns(config: PredictorConfig) -> tuple[str, ...]:
+    """Columns of a live view of one series: a field with dims has one for each of their labels, which end its name."""
+    labels: dict[str, tuple[Any, ...]] = {
+        "kernel": config.kernels,
+        "chart": CHART_NAMES,
+        "season_slot": tuple(range(config.season_slots)),
+        "horizon": config.horizons,
+        "level": config.interval_levels,
+    }
     names = list(VIEW_FIRST)
     for about in map(ROW.__getitem__, shown_fields(VIEW)):
-        names += [f"{about.column}_{label}" for label in labels[about.dims[0]]] if about.dims else [about.column]
+        ends = itertools.product(*(labels[dim] for dim in about.dims))
+        names += ["_".join(map(str, (about.column, *end))) for end in ends]
     return (*names, *VIEW_LAST)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         tuning_importance_plot,
     )
     from .fans import fan, fan_data, fan_plot
+    from .ladder_weights import horizon_weights, horizon_weights_data, horizon_weights_plot
     from .panels import (
         charts_data,
         charts_plot,
@@ -64,6 +65,7 @@ __getattr__ = import_later(
             "weights_data weights_plot"
         ),
         "fans": "fan fan_data fan_plot",
+        "ladder_weights": "horizon_weights horizon_weights_data horizon_weights_plot",
         "brushing": "linked selection_data selection_text",
         "report_file": "report",
         "campaign_trials": (
@@ -91,6 +93,9 @@ __all__ = [
     "forecast_plot",
     "holder_data",
     "holder_plot",
+    "horizon_weights",
+    "horizon_weights_data",
+    "horizon_weights_plot",
     "linked",
     "overview",
     "report",

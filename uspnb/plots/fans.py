@@ -56,7 +56,7 @@ def _of_forecast(ds: xr.Dataset) -> pd.DataFrame:
 def _of_run(ds: xr.Dataset, at: Any, behind: int | None) -> pd.DataFrame:
     if "horizon_prediction" not in ds:
         raise DomainError("this run has no horizons; make it with backtest(..., horizons=...) of this version")
-    row = ds.sizes["time"] - 1 if at is None else _row(ds, at)
+    row = ds.sizes["time"] - 1 if at is None else row_at(ds, at)
     ahead, level = ds["horizon"].values, float(ds.attrs["confidence_level"])
     origin = ds.isel(time=row)
     mean, newest = origin["horizon_prediction"].values, float(origin["observation"])
@@ -79,7 +79,12 @@ def _of_run(ds: xr.Dataset, at: Any, behind: int | None) -> pd.DataFrame:
     return frame
 
 
-def _row(ds: xr.Dataset, at: Any) -> int:
+def row_at(ds: xr.Dataset, at: Any) -> int:
+    """Row of a tick of one series' run, by its time or its number; of a time between two the earlier.
+
+    Raises:
+        DomainError: no time, or one before the first tick.
+    """
     times = ds["time"].to_index()
     try:
         wanted = pd.Timestamp(at) if isinstance(times, pd.DatetimeIndex) else at
@@ -102,26 +107,54 @@ def _times(times: np.ndarray, rows: np.ndarray) -> np.ndarray:
     return inside + (beyond.astype("timedelta64[ns]") if times.dtype.kind == "M" else beyond)
 
 
-def fan_plot(data: pd.DataFrame, theme: str = "light", height: int = 320) -> hv.Overlay:
-    """The figure of `fan_data`: wider levels are paler; what then happened is drawn over the fan."""
-    value = hv.Dimension("value", label=data.attrs["ylabel"])
-    ahead, levels = data[data["prediction"].notna()], data.attrs["levels"]
-    parts = []
+def fan_bands(ahead: pd.DataFrame, levels: list[float], value: hv.Dimension, name: str = "") -> list[Any]:
+    """The intervals of a fan, the widest first, each with a place in the legend; with a `name` one place for them all.
+
+    Args:
+        ahead: rows of `fan_data` with a prediction.
+        levels: coverages of the intervals, rising.
+        value: the value axis.
+        name: what the legend calls the fan.
+    """
+    bands: list[Any] = []
     for k, level in reversed(list(enumerate(levels))):
         band = ahead[["time", f"lower_{k}", f"upper_{k}"]].dropna()
         share = PALE + (DARK - PALE) * (len(levels) - 1 - k) / max(len(levels) - 1, 1)
-        parts.append(
-            hv.Area(
-                (band["time"], band[f"lower_{k}"], band[f"upper_{k}"]), "time", [value, "upper"], label=f"{level:.0%}"
-            ).opts(color=FORECAST, alpha=share, line_alpha=0, backend="bokeh")
-        )
+        ends = (band["time"], band[f"lower_{k}"], band[f"upper_{k}"])
+        area: Any = hv.Area(ends, "time", [value, "upper"], label=name or f"{level:.0%}")
+        shown = not (name and bands)
+        bands.append(area.opts(color=FORECAST, alpha=share, line_alpha=0, show_legend=shown, backend="bokeh"))
+    return bands
+
+
+def newest_fan(ds: xr.Dataset, asset: Any = None, behind: int | None = None) -> pd.DataFrame | None:
+    """`fan_data` of the last tick; None of a run without horizons beyond the next tick, or without their forecasts."""
+    if "horizon_prediction" not in ds or ds["horizon"].values[-1] == 1:
+        return None
+    data = fan_data(ds, asset=asset, behind=behind)
+    return data if data.loc[data["ahead"] > 0, "prediction"].notna().any() else None
+
+
+def fan_plot(data: pd.DataFrame, theme: str = "light", height: int = 320) -> hv.Overlay:
+    """The figure of `fan_data`: wider levels are paler; what then happened is drawn over the fan."""
+    value = hv.Dimension("value", label=data.attrs["ylabel"])
+    ahead = data[data["prediction"].notna()]
+    parts = fan_bands(ahead, data.attrs["levels"], value)
     seen = data[data["observation"].notna()]
     if len(seen):
         parts.append(line(seen["time"], seen["observation"], value, "observation", OBSERVED, 1.5))
     parts.append(line(ahead["time"], ahead["prediction"], value, "forecast", FORECAST, 1.6))
+    if (ahead["ahead"].diff() > 1).any():
+        parts.append(_rungs(ahead, value))
     return panel(
         parts, theme, "Forecast of the next ticks", height, True, data.attrs["xlabel"], ylabel=data.attrs["ylabel"]
     )
+
+
+def _rungs(ahead: pd.DataFrame, value: hv.Dimension) -> hv.Points:
+    """Dots at the horizons of a ladder with gaps, between which nothing is forecast and the bands are straight."""
+    points: Any = hv.Points((ahead["time"], ahead["prediction"]), ["time", value], label="horizons")
+    return points.opts(marker="circle", size=4.5, color=FORECAST, show_legend=False, backend="bokeh")
 
 
 def fan(

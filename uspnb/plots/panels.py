@@ -26,6 +26,7 @@ from .drawing import (
     with_unit,
     yes_or_no,
 )
+from .fans import fan_bands, newest_fan
 from .style import (
     ALARM,
     CHART_COLOURS,
@@ -35,6 +36,7 @@ from .style import (
     check_theme,
     label,
     one_series,
+    season_text,
     spans,
     time_label,
     unit_of,
@@ -57,12 +59,19 @@ def forecast_data(ds: xr.Dataset, asset: Any = None) -> pd.DataFrame:
         "xlabel": time_label(ds),
         "unit": unit_of(ds["observation"]),
         "level": float(ds.attrs.get("confidence_level", np.nan)),
+        "season": season_text(ds, worth=False),
     }
     return frame
 
 
-def forecast_plot(data: pd.DataFrame, theme: str = "light", last: bool = True, height: int = 300) -> hv.Overlay:
-    """The figure of `forecast_data`; long series are thinned to the extremes of each bin."""
+def forecast_plot(
+    data: pd.DataFrame,
+    theme: str = "light",
+    last: bool = True,
+    height: int = 300,
+    ahead: pd.DataFrame | None = None,
+) -> hv.Overlay:
+    """The figure of `forecast_data`, and of `fan_data` after it; long series keep the extremes of each bin."""
     value = hv.Dimension("value", label=data.attrs["ylabel"])
     band = thin_band(data, "lower", "upper").dropna()
     lines = thin_lines(data, ["observation", "prediction"])
@@ -73,6 +82,7 @@ def forecast_plot(data: pd.DataFrame, theme: str = "light", last: bool = True, h
     began = data.loc[data["alarm"], "onset_time"].dropna().drop_duplicates()
     at_onset = data.drop_duplicates("time").set_index("time")["observation"].ffill().reindex(began).dropna()
     parts = [
+        *_fan_parts(ahead, value),
         hv.Area((band["time"], band["lower"], band["upper"]), "time", [value, "upper"], label=interval).opts(
             color=FORECAST, alpha=0.25, line_alpha=0, backend="bokeh"
         ),
@@ -91,8 +101,28 @@ def forecast_plot(data: pd.DataFrame, theme: str = "light", last: bool = True, h
         _tooltips(data, value, interval),
     ]
     parts = [part for part in parts if len(part)]  # the legend names no mark that is not there
-    look = {"ylabel": data.attrs["ylabel"], "ylim": value_range(data)}
-    return panel(parts, theme, "Forecast", height, last, data.attrs["xlabel"], **look)
+    look = {"ylabel": data.attrs["ylabel"], "ylim": _room_for(ahead, *value_range(data))}
+    title = f"Forecast, season: {data.attrs['season']}" if data.attrs.get("season") else "Forecast"
+    return panel(parts, theme, title, height, last, data.attrs["xlabel"], **look)
+
+
+def _fan_parts(fan: pd.DataFrame | None, value: hv.Dimension) -> list[Any]:
+    if fan is None:
+        return []
+    ahead = fan[fan["prediction"].notna()]
+    name = f"next {int(ahead['ahead'].iloc[-1])} ticks"
+    middle = line(ahead["time"], ahead["prediction"], value, name, FORECAST, 1.2, show_legend=False)
+    return [*fan_bands(ahead, fan.attrs["levels"], value, name), middle]
+
+
+def _room_for(fan: pd.DataFrame | None, low: float | None, high: float | None) -> tuple[float | None, float | None]:
+    """A range that holds a fan too, its ends as far as half of the height beyond."""
+    if fan is None or low is None or high is None:
+        return low, high
+    most = 0.5 * (high - low)
+    ends = fan.filter(regex="^(prediction|lower_|upper_)").to_numpy()
+    ends = np.clip(ends[np.isfinite(ends)], low - most, high + most)
+    return min(low, float(ends.min())), max(high, float(ends.max()))
 
 
 def _tooltips(data: pd.DataFrame, value: hv.Dimension, interval: str) -> hv.Curve:
@@ -240,7 +270,7 @@ def charts_plot(data: pd.DataFrame, theme: str = "light", last: bool = True, hei
 
 
 def overview(ds: xr.Dataset, theme: str = "light", asset: Any = None) -> hv.Layout:
-    """Forecast, weights, roughness and alarm charts above one another; zooming one zooms all.
+    """Forecast with the fan of the last tick, weights, roughness and alarm charts; zooming one zooms all.
 
     Args:
         ds: a result of `backtest` or `history`.
@@ -252,7 +282,7 @@ def overview(ds: xr.Dataset, theme: str = "light", asset: Any = None) -> hv.Layo
     """
     check_theme(theme)
     figures = [
-        forecast_plot(forecast_data(ds, asset), theme, last=False),
+        forecast_plot(forecast_data(ds, asset), theme, last=False, ahead=newest_fan(ds, asset, behind=0)),
         weights_plot(weights_data(ds, asset), theme, last=False),
         holder_plot(holder_data(ds, asset), theme, last=False),
         charts_plot(charts_data(ds, asset), theme, last=True),

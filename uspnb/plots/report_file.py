@@ -138,6 +138,10 @@ PAGE = """<!DOCTYPE html>
 """
 
 RUN = """{{ summary }}
+{% if fan %}<h2>The next {{ reach }} ticks</h2>
+<p class="note">Shaded: intervals of {{ levels|e }} from the last tick on; dots: the horizons forecast,
+between which it is drawn straight. Before it: what led there.</p>
+{{ fan }}{% endif %}
 <h2>Overview</h2>
 <p class="note">{{ shown|e }}What is selected in one figure shows in all; so does every zoom.
 A click on a legend's entry hides it.</p>
@@ -251,12 +255,19 @@ def run_report(
     from jinja2 import Template
 
     from .brushing import linked
+    from .drawing import hv
+    from .fans import fan_plot, newest_fan
 
     figures: Any = linked(ds, "dark" if theme == "dark" else "light", asset).bokeh()
     for part in figures.select({"type": Div}):
         part.styles = {"color": "inherit", "font-size": "14px"}
-    drawing, places = drawn({"run": figures})
+    fan, colours = newest_fan(ds, asset), "dark" if theme == "dark" else "light"
+    shown = {} if fan is None else {"fan": hv.render(fan_plot(fan, colours), backend="bokeh")}
+    drawing, places = drawn({"run": figures} | shown)
     variables = {
+        "fan": places.get("fan", ""),
+        "reach": 0 if fan is None else int(fan["ahead"].iloc[-1]),
+        "levels": "" if fan is None else ", ".join(f"{level:.0%}" for level in fan.attrs["levels"]),
         "summary": html_pairs(summary_rows(ds, asset)),
         "shown": _shown(ds, asset),
         "comparison": html_table(comparison_table(comparison, asset), index=True) if comparison is not None else "",

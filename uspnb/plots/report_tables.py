@@ -11,8 +11,9 @@ import xarray as xr
 
 from ..config.load import parse_config
 from ..config.schema import DECLARATIONS, DEFAULTS
-from ..runtime.words import moment, number
-from .style import onset_rows
+from ..model.kernels.registry import kernel_label
+from ..runtime.words import counted, moment, number
+from .style import onset_rows, season_text
 
 MOST_ALARMS = 300
 
@@ -73,11 +74,23 @@ def summary_rows(ds: xr.Dataset, asset: Any = None) -> dict[str, str]:
         "alarms": f"{int(ds['alarm'].sum()):,}",
         **({"anomalies": f"{int(ds['anomaly'].sum()):,}"} if "anomaly" in ds else {}),
         "time in other modes": ", ".join(held),
+        **({"seasons in use": season_text(ds) or "none"} if "season" in ds else {}),
+        **_failed_words(ds),
         "next value": (
             f"{number(float(ds['next_prediction']))}{unit}, {float(ds.attrs['confidence_level']):.0%} interval "
             f"{number(float(ds['next_lower']))} to {number(float(ds['next_upper']))}"
         ),
     }
+
+
+def _failed_words(ds: xr.Dataset) -> dict[str, str]:
+    """Which kernels gave no finite forecast, and how often; nothing where none did."""
+    if "kernel_failed" not in ds:
+        return {}
+    counts = ds["kernel_failed"].sum("time")
+    failed = [(kernel_label(str(name)), int(count)) for name, count in zip(ds["kernel"].values, counts, strict=True)]
+    words = [f"{name} at {counted(count, 'tick')}" for name, count in failed if count]
+    return {"kernels that failed": ", ".join(words)} if words else {}
 
 
 def _imputed_words(ds: xr.Dataset) -> str:

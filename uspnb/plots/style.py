@@ -10,6 +10,7 @@ import pandas as pd
 import xarray as xr
 
 from ..errors import DomainError
+from ..runtime.words import season_words
 
 
 def onset_rows(ds: xr.Dataset) -> np.ndarray:
@@ -132,6 +133,14 @@ def label(variable: xr.DataArray, name: str) -> str:
     """Axis label of a variable: what it is and its unit."""
     units = unit_of(variable)
     return f"{name} [{units}]" if units else name
+
+
+def season_text(ds: xr.Dataset, worth: bool = True) -> str:
+    """The seasons that one series' run had in use at its last taken tick, and what they were `worth`; "" for none."""
+    if "season_weight" not in ds or not (known := np.flatnonzero(np.isfinite(ds["season_weight"].values))).size:
+        return ""
+    last = ds.isel(time=known[-1])
+    return season_words(last["season"].values, float(last["season_weight"]) if worth else None)
 
 
 def time_label(ds: xr.Dataset) -> str:

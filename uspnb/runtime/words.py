@@ -58,6 +58,20 @@ def duration(seconds: float) -> str:
     return f"{minutes:.1f} min" if minutes < 120 else f"{minutes / 60.0:.1f} h"
 
 
+def season_words(periods: Iterable[float], weight: float | None = None) -> str:
+    """The seasons in use and what they are worth, as the live view says it too; "" where there is none.
+
+    Args:
+        periods: of the seasons [ticks]; NaN or 0 in a slot without one.
+        weight: share of the seasonal experts within the Hilbert kernel, 0 to 1; left out, the periods alone are named.
+    """
+    used = " and ".join(f"{period:,.0f}" for period in periods if period > 0)
+    if not used or weight is None:
+        return f"{used} ticks" if used else ""
+    share = f"{math.floor(100.0 * weight + 0.5)} %" if math.isfinite(weight) else "-"
+    return f"{used} ticks; {share} of the Hilbert kernel's forecast comes from them"
+
+
 def probability(p: float) -> str:
     """A p value; below 0.0001 its size tells nothing more."""
     return "below 0.0001" if p < 1e-4 else f"{p:.4f}"

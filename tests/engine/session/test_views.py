@@ -52,6 +52,15 @@ def test_columns_are_those_of_the_backtest(run, columns) -> None:
         np.testing.assert_array_equal(
             columns[f"chart_threshold_{chart}"], ds["chart_threshold"].sel(chart=chart).values
         )
+    for h in ds["horizon"].values:
+        for name in ("prediction", "lower", "upper"):
+            np.testing.assert_array_equal(columns[f"horizon_{name}_{h}"], ds[f"horizon_{name}"].sel(horizon=h))
+        for level in ds["level"].values:
+            widths = ds["horizon_level_width"].sel(horizon=h, level=level)
+            np.testing.assert_array_equal(columns[f"horizon_level_width_{h}_{level}"], widths)
+    for slot in ds["season_slot"].values:
+        np.testing.assert_array_equal(columns[f"season_{slot}"], ds["season"].sel(season_slot=slot))
+    np.testing.assert_array_equal(columns["season_weight"], ds["season_weight"])
     np.testing.assert_array_equal(columns["onset_tick"], ds["change_onset"].values)
     assert np.isfinite(columns["onset_tick"]).any(), "the shift was meant to raise an alarm"
 
@@ -82,4 +91,4 @@ def test_no_ticks_are_no_rows(run) -> None:
 
 
 def test_names_are_unique() -> None:
-    assert len(set(VIEW_COLUMNS)) == len(VIEW_COLUMNS) == 38
+    assert len(set(VIEW_COLUMNS)) == len(VIEW_COLUMNS) == 80

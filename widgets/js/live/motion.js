@@ -1,5 +1,7 @@
 // Which stretch of time is shown, and how pointer and keys move it and the crosshair.
 
+import { leastRoom, reachOf } from "./fan.js";
+
 const LEAST_TICKS = 8;
 const AHEAD_PX = 22;
 
@@ -26,7 +28,14 @@ export class Stretch {
     const newest = ring.xAt(ring.high - 1);
     this.x0 = ring.xAt(Math.max(ring.low, ring.high - shown));
     const span = Math.max(newest - this.x0, ring.interval());
-    this.x1 = newest + Math.max(ring.interval(), (AHEAD_PX / Math.max(width - AHEAD_PX, 50)) * span);
+    const { reach, least } = this.ahead(width);
+    this.x1 = newest + Math.max(Math.min(reach, span), (least / Math.max(width - least, 50)) * span);
+  }
+
+  /** Room beyond the newest tick: as long as the longest horizon, but half of the width at most, and `least` pixels. */
+  ahead(width) {
+    const { ring, meta } = this.view.link;
+    return { reach: ring.interval() * reachOf(meta), least: Math.max(AHEAD_PX, leastRoom(meta, width) + 2) };
   }
 
   /** Older ticks than the browser keeps are asked for, and what was wanted is shown once they are there. */
@@ -94,14 +103,16 @@ export class Stretch {
     const { ring } = this.view.link;
     const store = this.view.store;
     if (!store.count) return;
-    if (this.follow && x > this.x1 - 0.2 * (this.x1 - this.x0)) {
+    const newest = ring.xAt(ring.high - 1);
+    if (this.follow && x > newest - 0.2 * (newest - this.x0)) {
       const now = Math.min(this.rows ?? this.view.mostRows, ring.count);
       const next = Math.max(LEAST_TICKS, Math.round(now * factor));
       this.rows = next >= Math.min(ring.count, this.view.mostRows) ? null : next;
       return;
     }
     const least = LEAST_TICKS * store.interval();
-    const most = Math.max(least, store.xAt(store.high - 1) - store.xAt(store.low)) * 1.02;
+    const whole = Math.max(least, store.xAt(store.high - 1) - store.xAt(store.low));
+    const most = whole + this.roomIn(whole);
     const span = Math.max(least, Math.min(most, (this.x1 - this.x0) * factor));
     const share = (x - this.x0) / (this.x1 - this.x0);
     if (this.follow) this.leave();
@@ -125,12 +136,19 @@ export class Stretch {
     this.bound();
   }
 
+  /** Of a stretch so long, what may lie beyond the newest tick. */
+  roomIn(span) {
+    const { width } = this.view.sample;
+    const { reach, least } = this.ahead(width);
+    return Math.max(Math.min(reach, span / 2), (least / width) * span);
+  }
+
   /** Not past the newest tick nor before the first. */
   bound() {
     const { ring } = this.view.link;
     const store = this.view.store;
     const span = this.x1 - this.x0;
-    const end = ring.xAt(ring.high - 1) + Math.max(ring.interval(), 0.03 * span);
+    const end = ring.xAt(ring.high - 1) + this.roomIn(span);
     if (this.x1 > end) [this.x0, this.x1] = [end - span, end];
     const start = store.xAt(store.low);
     if (store.low === 0 && this.x0 < start) [this.x0, this.x1] = [start, start + span];

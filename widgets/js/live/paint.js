@@ -4,10 +4,11 @@ import { FONT, disc, straight, swatch } from "../shared/canvas.js";
 import { node, put } from "../shared/elements.js";
 import { DAY, instant, withStep } from "../shared/format.js";
 import { countTicks, timeTicks } from "../shared/scale.js";
+import { fanOf } from "./fan.js";
 import { PANELS } from "./panels.js";
 import { Pen } from "./pen.js";
 import { Sample } from "./strokes.js";
-import { capital, reasonOf, whenOf } from "./words.js";
+import { capital, reasonOf, seasonOf, whenOf } from "./words.js";
 
 const GAP = 7;
 const RIGHT = 10;
@@ -49,6 +50,8 @@ export function drawPlots(view) {
   const boxes = (view.boxes = boxesOf(view));
   const store = view.store;
   const sample = (view.sample = new Sample(store, view.stretch.x0, view.stretch.x1));
+  sample.place(view.gutter, view.width - RIGHT - view.gutter); // the crosshair, whose fan the axis covers, needs pixels
+  view.fan = sample.count ? fanOf(view) : null;
   PANELS.forEach((panel, i) => {
     const box = boxes[i];
     const range = ranges[panel.key];
@@ -58,7 +61,8 @@ export function drawPlots(view) {
     box.toY = (value) => box.bottom - ((value - range.low) / (range.high - range.low)) * (box.bottom - box.top);
   });
   settleGutter(ctx, view, boxes);
-  sample.place(boxes[0].left, boxes[0].right - boxes[0].left);
+  if (sample.left !== view.gutter) sample.place(boxes[0].left, boxes[0].right - boxes[0].left);
+  view.fan?.place();
   const across = axisTicks(view, sample);
   if (view.pen?.ratio !== view.ratio) view.pen = new Pen(ctx, view.ratio);
   const upright = across.ticks.map(({ x }) => sample.toX(x));
@@ -82,7 +86,11 @@ export function drawPlots(view) {
 function axisTicks(view, sample) {
   const most = Math.max(2, Math.floor(sample.width / (view.narrow ? 72 : 96)));
   const find = view.meta.has_times ? timeTicks : countTicks;
-  return sample.count ? find(sample.x0, sample.x1, most) : { step: 1, ticks: [] };
+  if (!sample.count) return { step: 1, ticks: [] };
+  const across = find(sample.x0, sample.x1, most);
+  // A fan with a scale of its own lies beyond what the axis names.
+  const newest = view.fan?.stretched ? sample.ring.xAt(sample.ring.high - 1) : Infinity;
+  return { ...across, ticks: across.ticks.filter(({ x }) => newest >= x) };
 }
 
 function drawFrame(ctx, box, view, sample) {
@@ -257,7 +265,7 @@ function showTexts(view, row, items) {
   const { readings, reason, meta } = view;
   const label = `${meta.title || "Series"}, live view. Question mark lists the keys.`;
   if (view.label !== label) view.root.setAttribute("aria-label", (view.label = label));
-  const why = row ? reasonOf(row, meta) : "";
+  const why = row ? [reasonOf(row, meta), seasonOf(row, meta)].filter(Boolean).join(" ") : "";
   put(reason, why);
   readings.hidden = !view.narrow || !row;
   if (readings.hidden) return;

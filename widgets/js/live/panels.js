@@ -5,6 +5,7 @@ import { FONT, cross, diamond, disc, straight, triangleDown } from "../shared/ca
 import { percent, withStep } from "../shared/format.js";
 import { reading } from "../shared/scale.js";
 import { INK_ON_COLOUR, ONSET } from "../shared/theme.js";
+import { reachOf } from "./fan.js";
 import { fillBetween, fillHeap, flagSpans, heap, strokeColumn, within } from "./strokes.js";
 
 const SPARSE = 5;
@@ -25,6 +26,7 @@ const forecastPanel = {
     const ends = [...observed, lower, upper];
     if (view.showsNewest) ends.push(ring.at("next_prediction", ring.high - 1));
     const finite = ends.filter(Number.isFinite);
+    if (view.fan) finite.push(...view.fan.reach(Math.min(...finite), Math.max(...finite)));
     range.cover(Math.min(...finite), Math.max(...finite));
   },
 
@@ -33,6 +35,7 @@ const forecastPanel = {
     const ring = sample.ring;
     const rejected = ring.column("rejected");
     fillBetween(pen, sample, ring.column("lower"), ring.column("upper"), box.toY, theme.band);
+    view.fan?.fill(pen, box, theme);
     // The forecast lies close to what came: the wide line below, the thin one above, so that both are seen.
     const width = sample.close ? 1.6 : 2.2;
     strokeColumn(pen, sample, ring.column("prediction"), box.toY, theme.forecast, { width });
@@ -49,7 +52,9 @@ const forecastPanel = {
     }
     this.standIns(ctx, box, sample, theme);
     this.refused(ctx, box, sample, theme);
-    if (view.showsNewest) this.ahead(ctx, box, sample, view);
+    view.fan?.draw(ctx, box, theme);
+    view.fan?.name(ctx, box, view);
+    if (view.showsNewest && view.fan?.tick !== ring.high - 1) this.ahead(ctx, box, sample, view);
     this.marks(ctx, box, sample, view, false);
   },
 
@@ -130,10 +135,19 @@ const forecastPanel = {
       { name: "forecast", value: reading(row.prediction, range), kind: "line", colour: theme.forecast },
       { name: level, value: between(row.lower, row.upper), kind: "band", colour: theme.band },
       { name: "next", value: reading(row.next_prediction, range), kind: "dot", colour: theme.forecast },
+      ...this.later(row, view, between),
       ...(row.imputed ? [{ name: "imputed", kind: "dot", colour: theme.forecast }] : []),
       { name: "alarm", kind: "triangle", colour: theme.alarm },
       { name: "change began", kind: "diamond", colour: ONSET },
     ];
+  },
+
+  /** The interval of the longest horizon. */
+  later(row, view, between) {
+    const last = reachOf(view.meta);
+    const [low, high] = [row[`horizon_lower_${last}`], row[`horizon_upper_${last}`]];
+    if (last === 1 || !Number.isFinite(low)) return [];
+    return [{ name: `in ${last}`, value: between(low, high), kind: "band", colour: view.theme.band }];
   },
 
   points: (row, view) => [[row.observation, view.theme.observed], [row.prediction, view.theme.forecast]],
@@ -191,7 +205,7 @@ const weightsPanel = {
 
   items(row, view) {
     const items = view.meta.kernels.map(({ name, label, colour }) => ({
-      name: label, value: percent(row[`weight_${name}`]), kind: "square", colour,
+      name: label, value: row[`kernel_failed_${name}`] ? "failed" : percent(row[`weight_${name}`]), kind: "square", colour,
     }));
     return [...items, { name: "held", kind: "line", colour: view.theme.text }];
   },

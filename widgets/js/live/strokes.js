@@ -19,8 +19,11 @@ export class Sample {
     this.left = left;
     this.width = width;
     this.scale = width / (this.x1 - this.x0 || 1);
-    this.dense = this.count > 1.2 * width;
-    this.close = this.count > 0.3 * width;
+    const { ring, stop } = this;
+    const taken = this.count ? (ring.xAt(stop - 1) - this.x0) * this.scale : width; // the rest is for what is forecast
+    this.taken = Math.max(1, Math.min(width, taken));
+    this.dense = this.count > 1.2 * this.taken;
+    this.close = this.count > 0.3 * this.taken;
     this.exact = new Float32Array(this.count);
     this.pixels = new Float32Array(this.count);
     for (let k = 0; k < this.count; k++) {
@@ -32,7 +35,7 @@ export class Sample {
 
   /** Pixels that a tick takes. */
   get spacing() {
-    return this.count ? this.width / this.count : this.width;
+    return this.count ? this.taken / this.count : this.width;
   }
 
   toX(x) {

@@ -2,6 +2,7 @@
 
 import { grouped, instant, percent } from "../shared/format.js";
 import { reading } from "../shared/scale.js";
+import { reachOf } from "./fan.js";
 
 export const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 
@@ -34,6 +35,14 @@ export function reasonOf(row, meta) {
   return capital(phrase.replace(/\{(\w+)\}/g, (_, name) => filled[name] ?? ""));
 }
 
+/** The seasons in use and what they are worth, as uspnb/runtime/words.py says it; "" where there is none. */
+export function seasonOf(row, meta) {
+  const periods = Array.from({ length: meta.season_slots ?? 0 }, (_, slot) => row[`season_${slot}`]);
+  const used = periods.filter((period) => period > 0).map(grouped);
+  if (!used.length) return "";
+  return `Season: ${used.join(" and ")} ticks; ${percent(row.season_weight)} of the Hilbert kernel's forecast comes from them.`;
+}
+
 /** Where a tick stands on the axis, in words. */
 export function whenOf(row, meta) {
   const tick = `tick ${grouped(row.tick)}`;
@@ -52,8 +61,11 @@ export function summaryOf(row, status, meta, range) {
     const [low, high] = [reading(row.next_lower, range), reading(row.next_upper, range)];
     parts.push(`Next forecast ${reading(row.next_prediction, range)}, ${level} interval ${low} to ${high}.`);
   }
+  const last = reachOf(meta);
+  const [low, high] = [row[`horizon_lower_${last}`], row[`horizon_upper_${last}`]].map((end) => reading(end, range));
+  if (last > 1 && Number.isFinite(row[`horizon_lower_${last}`])) parts.push(`In ${last} ticks ${low} to ${high}.`);
   if (row.alarm) parts.push(`Alarm of the ${chartName(row.alarm_chart, meta)} chart.`);
-  parts.push(reasonOf(row, meta));
+  parts.push(reasonOf(row, meta), seasonOf(row, meta));
   if (status.phase && status.phase !== "running") parts.push(`${capital(status.phase)}.`);
-  return parts.join(" ");
+  return parts.filter(Boolean).join(" ");
 }
