@@ -84,7 +84,7 @@ unit: $(VENV)/test.stamp browser redis postgres
 
 bench: $(VENV)/test.stamp
 	@for name in accuracy intervals alarms roughness speed gpu session fleet live_view pages snapshots stores telemetry \
-	    service tuning campaigns mutation closed_loop fanout panels league; do \
+	    service tuning campaigns mutation closed_loop fanout panels covariates league; do \
 	    echo "== $$name"; $(BIN)/python benchmarks/$$name.py || exit 1; \
 	done
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .config import command as config_command
-from .data.command import add_group_argument, add_reading_arguments, reading_of
+from .data.command import add_covariates_argument, add_group_argument, add_reading_arguments, reading_of
 from .errors import DomainError, UspnbError
 from .runtime.arguments import check_whole
 
@@ -78,6 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     backtest.add_argument("file", metavar="FILE.csv", help="table with a first line of column names")
     add_reading_arguments(backtest)
     add_group_argument(backtest)
+    add_covariates_argument(backtest)
     backtest.add_argument("--asset", metavar="COL", help="which of several assets the report shows")
     _add_output(backtest, default=None)
     backtest.set_defaults(run=_backtest)

@@ -12,6 +12,7 @@ import xarray as xr
 
 import uspnb
 from uspnb import PredictorConfig, ProcessState, UniversalPredictor, backtest
+from uspnb.data.csv import read_csv
 from uspnb.errors import DomainError
 from uspnb.predictor.covariates import covariate_rows, covariate_ticks, known_table
 
@@ -206,3 +207,30 @@ def test_a_tick_s_covariates_are_named_or_in_order() -> None:
             covariate_rows(config, given)
     with pytest.raises(DomainError, match="the configuration names none"):
         covariate_rows(PredictorConfig(), (1.0,))
+
+
+def test_a_file_and_a_session_bring_them_too(frame: pd.DataFrame, tmp_path: Path) -> None:
+    part = frame.iloc[:200][["load", "temperature", "noise"]].rename_axis("when")
+    expected = backtest(part, SMALL, value="load", covariates=["temperature"])
+    part.to_csv(tmp_path / "load.csv")
+    read = read_csv(tmp_path / "load.csv", value="load", covariates="temperature")
+    assert read.covariate_names == ("temperature",) and read.name == "load"
+    np.testing.assert_array_equal(backtest(read, SMALL)["prediction"].values, expected["prediction"].values)
+    for source, options in (
+        (part, {"value": "load", "covariates": ["temperature"]}),
+        (tmp_path / "load.csv", {"value": "load", "covariates": ["temperature"]}),
+    ):
+        with uspnb.Session(source, SMALL, source_options=options) as session:
+            session.run()
+            session.wait(phase="finished")
+            np.testing.assert_array_equal(session.history()["prediction"].values, expected["prediction"].values)
+            session.seek(120)
+            session.run()
+            session.wait(phase="finished")
+            np.testing.assert_array_equal(session.history()["prediction"].values, expected["prediction"].values)
+    with pytest.raises(DomainError, match="name its column with value"):
+        read_csv(tmp_path / "load.csv", covariates="temperature")
+    with pytest.raises(DomainError, match="the configuration names the covariates wind"):
+        uspnb.Session(
+            part, PredictorConfig(covariates=("wind",)), source_options={"value": "load", "covariates": ["temperature"]}
+        )

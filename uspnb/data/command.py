@@ -32,7 +32,14 @@ def add_group_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--group", metavar="COL", help="column that tells several series in one table apart")
 
 
+def add_covariates_argument(parser: argparse.ArgumentParser) -> None:
+    """`--covariates`, for commands that take one series."""
+    parser.add_argument(
+        "--covariates", metavar="COL[,COL]", help="columns that are known when a forecast is made, beside --value"
+    )
+
+
 def reading_of(options: argparse.Namespace) -> dict[str, Any]:
     """The options of `read_csv` that were given, by name."""
-    names = ("time", "value", "group", "dayfirst", "time_format", "unit", "decimal")
+    names = ("time", "value", "group", "dayfirst", "time_format", "unit", "decimal", "covariates")
     return {name: value for name in names if (value := getattr(options, name, None)) is not None}

@@ -20,7 +20,7 @@ from ..array_types import Float, Int
 from ..errors import DomainError
 from .axis import find_order, is_disordered
 from .number_format import MISSING, PLAIN, NumberFormat, find_number_format, sure_mark
-from .table import SAMPLE, Cells, Columns, CsvLayout, find_layout, is_no_row, listed, miscounted, rows_of
+from .table import ALL, SAMPLE, Cells, Columns, CsvLayout, find_layout, is_no_row, listed, miscounted, rows_of
 from .times import GRID_NOTE, NANOSECONDS, TimeFormat, find_time_format
 
 if TYPE_CHECKING:
@@ -129,6 +129,7 @@ def read_csv(
     unit: str | None = None,
     decimal: str | None = None,
     most_bytes: int = MOST_BYTES,
+    covariates: str | Sequence[str] | None = None,
 ) -> Series:
     """Read a `Series` from a text file of columns (comma, semicolon, tab or bar between them).
 
@@ -149,16 +150,18 @@ def read_csv(
         unit: "s", "ms", "us" or "ns", where times are numbers since 1970 whose size misleads.
         decimal: "." or ",", needed only where the column leaves it open.
         most_bytes: size beyond which the file is refused before it is read.
+        covariates: columns of covariates, beside the one of values that `value` names.
 
     Raises:
         DomainError: no such file or column, a folder, too large, bytes that are not UTF-8, no or several columns of
             numbers, a row, a time or a value that cannot be read or can be read in two ways, times that make no axis;
             the message names the line or lists the columns.
     """
+    known = _checked_covariates(covariates, value, group)
     options = check_options(
         path=path,
         time=time,
-        value=value,
+        value=(value, *known) if known else value,
         group=group,
         dayfirst=dayfirst,
         time_format=time_format,
@@ -173,7 +176,25 @@ def read_csv(
         raise name_file(error, options.path) from None
     if layout is None:
         raise DomainError(f"{options.path} holds no rows of values")
-    return _Whole(text, layout, options).series()
+    series = _Whole(text, layout, options).series()
+    if not known:
+        return series
+    from .series import split_covariates
+
+    return split_covariates(series)
+
+
+def _checked_covariates(covariates: Any, value: Any, group: str | None) -> tuple[str, ...]:
+    if not covariates:
+        return ()
+    if not isinstance(value, str) or "," in value or value == ALL or group is not None:
+        raise DomainError(
+            f"covariates {covariates!r} stand beside one series: name its column with value, and leave group out"
+        )
+    try:
+        return _names(covariates, "covariate")
+    except ValueError as error:
+        raise DomainError(str(error)) from None
 
 
 def name_file(error: DomainError, path: Path) -> DomainError:

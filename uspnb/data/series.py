@@ -114,6 +114,19 @@ def read_series(
     return assemble_series(**parts | ({} if times is None else {"times": times}), **known, unit=unit)
 
 
+def split_covariates(table: Series) -> Series:
+    """The first column of a table as a series, the others as its covariates."""
+    names = tuple(map(str, table.assets or ()))
+    return dataclasses.replace(
+        table,
+        values=np.ascontiguousarray(table.values[:, 0]),
+        assets=None,
+        name=table.name or names[0],
+        covariates=table.values[:, 1:],
+        covariate_names=names[1:],
+    )
+
+
 class _Picked(NamedTuple):
     """What a table's named columns are: the series, its times, the covariates."""
 

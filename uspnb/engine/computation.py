@@ -15,6 +15,7 @@ from ..model.packing import Layout, StateRows, host_state, row_columns
 from ..model.programs import SERIES_LENGTH, packed_state, unpacked_state
 from ..model.records import Observation
 from ..model.state import PredictorState
+from ..predictor.covariates import covariate_ticks
 from ..predictor.functional import FunctionalPredictor, filled
 from ..predictor.shedding import DepthSwitch
 from ..predictor.universal import clock_forgotten
@@ -197,7 +198,9 @@ class SeriesComputation(Computation):
 
     def advance(self, ticks: Ticks, now_ns: Int[np.ndarray, "time"]) -> Float[np.ndarray, "time width"]:
         """Move the state on by at most `SERIES_LENGTH` ticks."""
-        columns = Observation(ticks.values, ticks.stamps_ns, now_ns, ticks.proxies)
+        known = None if isinstance(ticks.covariates, tuple) else ticks.covariates
+        told = covariate_ticks(self.config, known, len(ticks.values))
+        columns = Observation(ticks.values, ticks.stamps_ns, now_ns, ticks.proxies, told)
         buffer = jax.tree.map(lambda column: filled(column, SERIES_LENGTH), columns)
         self._rows, rows = self.functional.advance(self.rows, buffer, len(ticks.values))
         return rows

@@ -290,7 +290,7 @@ class Intake:
                 parts.append(self.source.take(self.source.waiting))
             except SourceFault as fault:
                 _log.warning("%s", fault)
-        self.backlog = Ticks(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+        self.backlog = Ticks(*(np.concatenate(column) for column in zip(*(part[:3] for part in parts), strict=True)))
         return self.backlog.values.size
 
     def _begin(self) -> None:
@@ -351,7 +351,7 @@ class Intake:
 
 
 def _split(ticks: Ticks, most: int) -> tuple[Ticks, Ticks]:
-    return Ticks(*(column[:most] for column in ticks)), Ticks(*(column[most:] for column in ticks))
+    return Ticks(*(column[:most] for column in ticks[:3])), Ticks(*(column[most:] for column in ticks[:3]))
 
 
 def _is_file(source: Source) -> bool:

@@ -90,7 +90,7 @@ class Session(Control):
         opened = open_source(source, **(source_options or {}))
         labels = labels_of(opened, name, units)
         self._name, self._units = name, units
-        settings = FunctionalPredictor(config).config if held is None else held.config
+        settings = FunctionalPredictor(_with_covariates(config, opened)).config if held is None else held.config
         state = None
         if held is not None:
             held.hold(f"a session on {labels.name or 'a series without a name'}")
@@ -199,6 +199,19 @@ def _give_back(predictor: UniversalPredictor, track: Track) -> None:
         predictor.release(computation.functional, computation.state, rows, stamps, grid=track.labels.grid)
     finally:
         predictor.let_go()
+
+
+def _with_covariates(config: PredictorConfig | None, source: Source) -> PredictorConfig | None:
+    """The configuration with the covariates that a source brings, unless it names its own."""
+    names = getattr(source, "covariate_names", ())
+    if not names or (config is not None and config.covariates == names):
+        return config
+    if config is not None and config.covariates:
+        raise DomainError(
+            f"the configuration names the covariates {', '.join(config.covariates)}, the source has "
+            f"{', '.join(names)}; name the same, in the same order"
+        )
+    return dataclasses.replace(PredictorConfig() if config is None else config, covariates=names)
 
 
 def labels_of(source: Source, name: str = "", units: str = "") -> Labels:

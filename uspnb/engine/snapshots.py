@@ -38,6 +38,7 @@ from .outlets import numbers_of
 from .timeline import Checkpoint
 
 # What a state does not depend on: where it is computed, and whether the host raises.
+BACKLOG = ("values", "stamps_ns", "proxies")  # columns of the ticks that a snapshot holds
 _FREE = frozenset({"jax_platform", "strict_domain"})
 _log = logging.getLogger("uspnb.engine")
 
@@ -98,7 +99,8 @@ def payload_of(
             assets = Assets(moment.assets, {} if tally is None else tally.by_asset())
         numbers = numbers_of(moment.row, computation.columns)
         payload = snapshot_of(state, config, progress=progress, telemetry=numbers, timestamp_ns=taken_ns, assets=assets)
-        return payload | ({"backlog": dict(moment.backlog._asdict())} if moment.backlog.values.size else {})
+        held = dict(zip(BACKLOG, moment.backlog[: len(BACKLOG)], strict=True))
+        return payload | ({"backlog": held} if moment.backlog.values.size else {})
 
     return make
 
@@ -147,7 +149,7 @@ def _backlog_of(payload: dict[str, Any], path: Path) -> Ticks:
     block = payload.get("backlog")
     if block is None:
         return NOTHING
-    columns = [block.get(name) for name in Ticks._fields] if isinstance(block, dict) else []
+    columns = [block.get(name) for name in BACKLOG] if isinstance(block, dict) else []
     shapes = {column.shape for column in columns if isinstance(column, np.ndarray) and column.ndim == 1}
     kinds = [getattr(column, "dtype", None) for column in columns]
     if len(shapes) != 1 or kinds != [np.float64, np.int64, np.float64]:

@@ -545,7 +545,7 @@ class Track:
             return ticks
         values = ticks.values.copy()
         values[[k - first for k in places]] = [self._corrections[k] for k in places]
-        return Ticks(values, ticks.stamps_ns, ticks.proxies)
+        return ticks._replace(values=values)
 
     def process(self, most: int) -> int:
         """Take and process up to so many ticks; how many there were."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -18,11 +18,14 @@ class Ticks(NamedTuple):
         values: y [input units], (n,); NaN and infinities are ticks, which the gate flags.
         stamps_ns: when each was measured [ns since 1970 UTC], (n,); backward times are ticks too.
         proxies: an outside estimate of the dispersion of the next tick [any unit], (n,); NaN where there is none.
+        covariates: what is known of the covariates at these ticks and at those after them, a row for each tick from the
+            first one on; nothing where the source has none.
     """
 
     values: Float[np.ndarray, "tick"]
     stamps_ns: Int[np.ndarray, "tick"]
     proxies: Float[np.ndarray, "tick"]
+    covariates: Any = ()
 
     def __len__(self) -> int:
         return self.values.shape[0]

@@ -32,7 +32,7 @@ def open_source(what: Any = None, **options: Any) -> Source:
     |---|---|---|
     | a `Source` | itself | none |
     | None | `FeedSource` | capacity, name, units, live |
-    | list, array, pandas, xarray, `Series` | `ReplaySource` | times, proxies, name, units |
+    | list, array, table, xarray, `Series` | `ReplaySource` | times, proxies, value, time, covariates, name, units |
     | path of a CSV file | `ReplaySource` of it | those of `read_csv`, name, units |
     | the same with `follow=True` | `CsvTailSource` | its own: time, value, dayfirst, poll_s, name and others |
     | path of a saved run, or its Dataset | `ReplaySource` of its `observation` | asset, name, units |
@@ -125,6 +125,7 @@ def _table(
     unit: str | None = None,
     decimal: str | None = None,
     most_bytes: int = 200_000_000,
+    covariates: Any = None,
     name: str = "",
     units: str = "",
 ) -> Source:
@@ -140,6 +141,7 @@ def _table(
         unit=unit,
         decimal=decimal,
         most_bytes=most_bytes,
+        covariates=covariates,
     )
     return _kind("replay", "ReplaySource")(series, name=name, units=units)
 

@@ -21,6 +21,7 @@ class ReplaySource:
         data: the values, one series; NaN and infinities stay.
         times: one time per value where `data` has none.
         proxies: outside estimates of the dispersion of the next tick, (n,), above 0 or NaN.
+        value, time, covariates: columns of a table, as `uspnb.backtest` takes them.
         name, units: of the series; those of `data` where left out.
 
     Raises:
@@ -29,8 +30,19 @@ class ReplaySource:
 
     live = False
 
-    def __init__(self, data: Any, times: Any = None, *, proxies: Any = None, name: str = "", units: str = "") -> None:
-        series = read_series(data, times)
+    def __init__(
+        self,
+        data: Any,
+        times: Any = None,
+        *,
+        proxies: Any = None,
+        value: Any = None,
+        time: Any = None,
+        covariates: Any = (),
+        name: str = "",
+        units: str = "",
+    ) -> None:
+        series = read_series(data, times, value=value, time=time, covariates=covariates)
         values = series.values
         if values.ndim == 2 and values.shape[1] > 1:
             assets = ", ".join(map(str, (series.assets or ())[:6]))
@@ -42,7 +54,8 @@ class ReplaySource:
             series.timestamps_ns.copy(),
             _checked_proxies(proxies, len(values)).copy(),
         )
-        for column in self._ticks:
+        self._covariates, self.covariate_names = series.covariates, series.covariate_names
+        for column in self._ticks[:3]:
             column.flags.writeable = False  # who takes ticks gets views, and the user's array may change
         self.name, self.units = name or series.name, units or series.units
         self.time_is_grid, self.notes = not series.has_times, series.notes
@@ -64,7 +77,9 @@ class ReplaySource:
         with self._lock:
             first = self._next
             self._next = min(first + most, self._count)
-            return Ticks(*(column[first : self._next] for column in self._ticks))
+            known = () if self._covariates is None else self._covariates[first:]
+            values, stamps, proxies = (column[first : self._next] for column in self._ticks[:3])
+            return Ticks(values, stamps, proxies, known)
 
     @property
     def exhausted(self) -> bool:
