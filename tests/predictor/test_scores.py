@@ -59,6 +59,31 @@ def test_diebold_mariano_keeps_its_level_under_autocorrelation():
     assert 0.03 < rejected / 400 < 0.10  # 5 % with a binomial error of 1.1 % and Newey-West's known small excess
 
 
+@pytest.mark.parametrize("ahead", [4, 24])
+def test_diebold_mariano_keeps_its_level_where_errors_overlap(ahead):
+    # errors of h ticks that share h - 1 shocks; with the lags of one step .05 becomes .12 and .41
+    rng = np.random.default_rng(7)
+    rejected = 0
+    for _ in range(400):
+        walk = np.cumsum(rng.standard_normal((2, 800 + ahead)), axis=1)
+        errors = walk[:, ahead:] - walk[:, :-ahead]
+        rejected += diebold_mariano(errors[0] ** 2, errors[1] ** 2, ahead).p_value < 0.05
+    assert 0.02 < rejected / 400 < 0.10  # as above
+
+
+def test_diebold_mariano_has_the_small_sample_factor():
+    losses = np.random.default_rng(2).random((2, 60))
+    d = losses[0] - losses[1]
+    c = d - d.mean()
+    n, h = 60, 5
+    variance = c @ c / n + 2 * sum(c[k:] @ c[:-k] / n for k in range(1, h))
+    factor = np.sqrt((n + 1 - 2 * h + h * (h - 1) / n) / n)
+    assert diebold_mariano(losses[0], losses[1], h).statistic == pytest.approx(
+        factor * d.mean() / np.sqrt(variance / n)
+    )
+    assert np.isnan(diebold_mariano(losses[0], losses[1], 31).p_value)  # fewer than two horizons of losses
+
+
 def test_diebold_mariano_says_nothing_of_equal_or_few_losses_and_ignores_the_unit():
     same = np.ones(100)
     assert np.isnan(diebold_mariano(same, same).p_value)

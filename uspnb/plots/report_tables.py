@@ -43,9 +43,15 @@ def _began(times: np.ndarray, onset: np.ndarray) -> pd.Series:
 
 
 def comparison_table(comparison: xr.Dataset, asset: Any = None) -> pd.DataFrame:
-    """One row per forecaster, one column per metric: the score and, in brackets, its ratio to last value's."""
+    """One row per forecaster, one column per metric: the score and, in brackets, its ratio to last value's.
+
+    Where horizons were compared, there are such rows for each.
+    """
     if "asset" in comparison.dims:
         comparison = comparison.isel(asset=0) if asset is None else comparison.sel(asset=asset)
+    if "horizon" in comparison.dims:
+        parts = {h: comparison_table(comparison.sel(horizon=h)) for h in comparison["horizon"].values.tolist()}
+        return pd.concat([part.rename(lambda name, h=h: f"{name}, {h} ahead") for h, part in parts.items()])
     rows = {}
     for name in comparison["forecaster"].values:
         cells = {}

@@ -55,27 +55,47 @@ class DieboldMariano(NamedTuple):
     p_value: float
 
 
-def diebold_mariano(first: Float[np.ndarray, "time"], second: Float[np.ndarray, "time"]) -> DieboldMariano:
+def diebold_mariano(
+    first: Float[np.ndarray, "time"], second: Float[np.ndarray, "time"], ahead: int = 1
+) -> DieboldMariano:
     """Whether two series of losses differ in the mean, allowing for autocorrelation of their difference.
 
-    t = mean(d) / sqrt(v/n), v the Newey-West variance of d with floor(4 (n/100)^(2/9)) lags, against Student's t with
-    n - 1 degrees of freedom.
+    t = mean(d) / sqrt(v/n) against Student's t with n - 1 degrees of freedom; v is the Newey-West variance of d with
+    floor(4 (n/100)^(2/9)) lags.  Errors of forecasts `ahead` = h > 1 ticks long overlap: then at least h - 1 lags are
+    taken with equal weights (with Newey-West's where those leave no positive variance), and t is multiplied by
+    sqrt((n + 1 - 2h + h (h - 1)/n)/n).
 
-    Source: Diebold and Mariano 1995; Harvey, Leybourne and Newbold 1997 for Student's t; Newey and West 1994 for lags.
+    Args:
+        first, second: losses of the same ticks in their order; pairs that are not finite are left out.
+        ahead: ticks between a forecast and its outcome.
+
+    Source: Diebold and Mariano 1995; Harvey, Leybourne and Newbold 1997, equations 5 and 9; Newey and West 1994.
     """
     d = first - second
     d = d[np.isfinite(d)]
     n = len(d)
     largest = float(np.max(np.abs(d), initial=0.0))
-    if n < 10 or largest == 0.0:
+    if n < max(10, 2 * ahead) or largest == 0.0:
         return DieboldMariano(math.nan, math.nan)
     d = d / largest
     mean, centred = d.mean(), d - d.mean()
-    lags = math.floor(4.0 * (n / 100.0) ** (2.0 / 9.0))
-    variance = float(centred @ centred) / n
-    for lag in range(1, lags + 1):
-        variance += 2.0 * (1.0 - lag / (lags + 1.0)) * float(centred[lag:] @ centred[:-lag]) / n
+    lags = max(ahead - 1, math.floor(4.0 * (n / 100.0) ** (2.0 / 9.0)))
+    variance = _long_run_variance(centred, lags, tapered=ahead == 1)
+    if ahead > 1 and not variance > 0.0:
+        variance = _long_run_variance(centred, lags, tapered=True)
     if not variance > 0.0:
         return DieboldMariano(math.nan, math.nan)
     statistic = float(mean / math.sqrt(variance / n))
+    if ahead > 1:
+        statistic *= math.sqrt((n + 1 - 2 * ahead + ahead * (ahead - 1) / n) / n)
     return DieboldMariano(statistic, float(2.0 * stats.t.sf(abs(statistic), n - 1)))
+
+
+def _long_run_variance(centred: Float[np.ndarray, "time"], lags: int, tapered: bool) -> float:
+    """Sum of the autocovariances up to a lag, with weights that fall to 0 (Newey and West 1987) or all equal."""
+    n = len(centred)
+    variance = float(centred @ centred) / n
+    for lag in range(1, lags + 1):
+        weight = 1.0 - lag / (lags + 1.0) if tapered else 1.0
+        variance += 2.0 * weight * float(centred[lag:] @ centred[:-lag]) / n
+    return variance
