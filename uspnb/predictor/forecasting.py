@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 
 from ..array_types import Float
@@ -151,7 +152,7 @@ def simulated(found: Outlook, config: PredictorConfig, paths: Any, seed: Any) ->
 
 
 def _supported(config: PredictorConfig, values: Any) -> np.ndarray:
-    return np.asarray(within_support(config, values)[0])
+    return np.asarray(within_support(config, jnp.asarray(values))[0])
 
 
 def error_of(score: Float[np.ndarray, "path step"], found: Outlook) -> Float[np.ndarray, "path step"]:
