@@ -94,7 +94,7 @@ def compare(
     if not ladder:
         every = np.arange(len(read))
         return _finished(_compared(dataset, read, names, start, every, 0))
-    places = _places(read, parse_config(str(dataset.attrs["config"])))
+    places = grid_places(read, parse_config(str(dataset.attrs["config"])))
     parts = [_compared(dataset, read, names, start, places, h, ladder[-1]) for h in ladder]
     ahead = xr.DataArray(list(ladder), dims="horizon", attrs={"long_name": "ticks ahead", "units": "tick"})
     joined = xr.concat(parts, dim="horizon", combine_attrs="override", coords="minimal", compat="override")
@@ -160,7 +160,7 @@ def _periods(ds: xr.Dataset) -> Float[np.ndarray, "time asset"]:
     return newest(np.fmax.reduce(slots, axis=-1), taken)
 
 
-def _places(series: Series, config: PredictorConfig) -> Int[np.ndarray, "time"]:
+def grid_places(series: Series, config: PredictorConfig) -> Int[np.ndarray, "time"]:
     """Place of each row on the time grid, about as the gate counts them: closed hours, and what is no grid, have none.
 
     Args:
