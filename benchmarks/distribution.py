@@ -2,9 +2,10 @@
 
 Coverage: the share of outcomes inside the intervals of 50, 80 and 95 % that were out h ticks before, on series of a
 folder and on synthetic ones, from tick 300 on (half of a short series).  PIT: the p value of Kolmogorov and Smirnov's
-test that the probability integral transform is uniform, on every h-th tick.  Crossings: the mean probability, from
-4,000 simulated paths at each origin, that a bound is crossed within 24 ticks, beside how often it was; the bounds are
-ends of the intervals that are out for the 24th tick, and the origins lie 24 ticks apart.
+test that the probability integral transform is uniform, on every h-th tick.  Lost: the share of ticks at which the
+sequential test on it (`CalibrationWatch`) calls a horizon lost, and how often it began to.  Crossings: the mean
+probability, from 4,000 simulated paths at each origin, that a bound is crossed within 24 ticks, beside how often it
+was; the bounds are ends of the intervals that are out for the 24th tick, and the origins lie 24 ticks apart.
 
 Settings and their defaults:
 
@@ -30,7 +31,7 @@ from tables import Table, parser, show
 
 import uspnb
 from uspnb.data import processes
-from uspnb.predictor.scores import uniformity
+from uspnb.predictor.scores import uniformity, watched
 
 HORIZONS, WITHIN, BURN_IN = (1, 3, 12, 36), 24, 300
 LEVELS = (0.5, 0.8, 0.95)
@@ -39,6 +40,7 @@ SYNTHETIC = (processes.autoregression, processes.ornstein_uhlenbeck, processes.g
 BAR, LEAST_P = 0.03, 0.01
 COVERED = {"series": "", "ticks": ",d", "level": ".2f"} | {f"h = {h}": ".3f" for h in HORIZONS} | {"within .03": ""}
 UNIFORM = {"series": "", "seed": "d"} | {f"p, h = {h}": ".3f" for h in HORIZONS} | {"above .01": ""}
+LOST = {"series": "", "ticks": ",d"} | {f"lost, h = {h}": ".3f" for h in HORIZONS} | {"began": "d"}
 CROSSED = {
     "series": "", "origins": ",d", "bound": "", "probability": ".3f", "frequency": ".3f", "difference": "+.3f",
     "standard error": ".3f", "within .03": "",
@@ -79,6 +81,12 @@ def coverage_rows(name: str, values: np.ndarray, ds: xr.Dataset) -> list[list[An
     return rows
 
 
+def lost_row(name: str, ds: xr.Dataset) -> list[Any]:
+    """How long calibration was lost at each horizon, and how often it began to be at any."""
+    lost = watched(ds)[1][:, 0]
+    return [name, len(lost), *lost.mean(axis=0), int((lost[1:] & ~lost[:-1]).sum())]
+
+
 def crossing_rows(name: str, values: np.ndarray, origins: int) -> list[list[Any]]:
     """A row for each bound: mean probability and frequency of crossing it."""
     count = min(origins, (len(values) - BURN_IN - 1) // WITHIN)
@@ -109,8 +117,8 @@ def crossing_rows(name: str, values: np.ndarray, origins: int) -> list[list[Any]
 
 
 def coverage(options: argparse.Namespace) -> list[Table]:
-    """Coverages, and the uniformity of the PIT on three synthetic kinds and three seeds of each."""
-    covered, uniform = [], []
+    """Coverages and losses, and the uniformity of the PIT on three synthetic kinds and three seeds of each."""
+    covered, uniform, lost = [], [], []
     for make in SYNTHETIC:
         for seed in range(options.seed, options.seed + 3):
             values = make(options.ticks, seed).values
@@ -120,11 +128,15 @@ def coverage(options: argparse.Namespace) -> list[Table]:
             uniform.append([make.__name__, seed, *p, "yes" if min(p) > LEAST_P else "no"])
             if seed == options.seed:
                 covered += coverage_rows(make.__name__, values, ds)
+                lost.append(lost_row(make.__name__, ds))
     for name, values in open_series(options.data, options.ticks).items():
-        covered += coverage_rows(name, values, uspnb.backtest(values, horizons=HORIZONS, progress=False))
+        ds = uspnb.backtest(values, horizons=HORIZONS, progress=False)
+        covered += coverage_rows(name, values, ds)
+        lost.append(lost_row(name, ds))
     return [
         Table("Coverage of 50, 80 and 95 % by horizon", COVERED, covered),
         Table("Uniformity of the PIT by horizon", UNIFORM, uniform),
+        Table("Calibration lost by horizon", LOST, lost),
     ]
 
 

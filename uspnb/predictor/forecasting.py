@@ -146,7 +146,7 @@ def simulated(found: Outlook, config: PredictorConfig, paths: Any, seed: Any) ->
     count = check_whole("paths", paths, 1, MOST_PATHS)
     rng = np.random.default_rng(check_whole("seed", seed, 0))
     fan, steps = found.fan, len(found.fan.mean)
-    psi = impulse_response(config.steps, fan.correlation, steps)
+    psi = impulse_response(config.steps, np.asarray(fan.correlation), steps)
     lag = np.arange(steps)[:, None] - np.arange(steps)
     response = np.where(lag >= 0, psi[np.maximum(lag, 0)], 0.0)
     response /= np.sqrt(np.sum(response**2, axis=1, keepdims=True))
