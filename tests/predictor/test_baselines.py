@@ -8,7 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from walks import random_walk
 
-from uspnb.predictor.baselines import BASELINES, last_value, recursive_autoregression, with_interval
+from uspnb.predictor.baselines import (
+    BASELINES,
+    last_value,
+    recursive_autoregression,
+    seasonal_naive,
+    with_interval,
+)
 
 
 def autoregression(ticks: int, phi: float = 0.7, seed: int = 0) -> np.ndarray:
@@ -43,15 +49,52 @@ def test_recursive_autoregression_reaches_the_innovation_variance():
     assert 0.97 < float(np.std(error)) < 1.05
 
 
-@pytest.mark.parametrize("name", BASELINES)
-@given(row=st.integers(0, 119), bad=st.sampled_from([np.nan, np.inf, 1e300, -7.0]), seed=st.integers(0, 50))
-def test_nothing_before_a_tick_depends_on_it(name, row, bad, seed):
+@pytest.mark.parametrize("name", [*BASELINES, "seasonal_naive"])
+@given(
+    row=st.integers(0, 119),
+    bad=st.sampled_from([np.nan, np.inf, 1e300, -7.0]),
+    seed=st.integers(0, 50),
+    ahead=st.sampled_from([1, 3, 10]),
+)
+def test_nothing_said_before_a_tick_depends_on_it(name, row, bad, seed, ahead):
     y = random_walk((120, 1), seed)
     changed = y.copy()
     changed[row] = bad
-    before, after = (with_interval(v, BASELINES[name](v), 0.95) for v in (y, changed))
+    period = np.full(y.shape, 7.0)
+    said = [
+        seasonal_naive(v, period, ahead) if name not in BASELINES else BASELINES[name](v, ahead) for v in (y, changed)
+    ]
+    before, after = (with_interval(v, mean, 0.95, ahead) for v, mean in zip((y, changed), said, strict=True))
     for part in ("mean", "scale", "lower", "upper"):
-        np.testing.assert_array_equal(getattr(before, part)[: row + 1], getattr(after, part)[: row + 1])
+        np.testing.assert_array_equal(getattr(before, part)[: row + ahead], getattr(after, part)[: row + ahead])
+
+
+def test_the_autoregression_further_ahead_is_fed_its_own_forecasts():
+    # a value that is its own forecast moves the regression by what forgetting does to the ridge, less than 1e-3
+    y = autoregression(400, seed=3)
+    for ahead in range(1, 12):
+        said = recursive_autoregression(np.concatenate([y, [[np.nan]]]))[-1:]
+        direct = recursive_autoregression(np.concatenate([y[:400], [[np.nan]] * ahead]), ahead)[-1:]
+        np.testing.assert_allclose(direct, said, atol=1e-3)
+        y = np.concatenate([y, said])
+
+
+def test_the_seasonal_rival_repeats_what_was_known_a_whole_number_of_periods_ago():
+    y = np.arange(20.0)[:, None]
+    period = np.full(y.shape, 4.0)
+    np.testing.assert_array_equal(seasonal_naive(y, period, 1)[5:, 0], y[1:-4, 0])
+    np.testing.assert_array_equal(seasonal_naive(y, period, 4)[8:, 0], y[4:-4, 0])
+    np.testing.assert_array_equal(seasonal_naive(y, period, 5)[8:, 0], y[:-8, 0])  # a season ago is not known yet
+    period[:10] = np.nan  # found at tick 10: what is said before is last value
+    np.testing.assert_array_equal(seasonal_naive(y, period, 2)[2:12, 0], y[:10, 0])
+    assert seasonal_naive(y, period, 2)[12, 0] == 8.0
+
+
+def test_an_interval_further_ahead_covers_too():
+    y = np.cumsum(np.random.default_rng(8).standard_normal((6000, 1)), axis=0)
+    forecast = with_interval(y, last_value(y, 12), 0.9, 12)
+    inside = (y >= forecast.lower) & (y <= forecast.upper)
+    assert abs(float(inside[300:].mean()) - 0.9) < 0.02  # the bound of the conformal step over 5,700 ticks, twice
 
 
 @pytest.mark.parametrize("unit", [1e-300, 1.0, 1e140, 1e300])

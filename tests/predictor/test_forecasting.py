@@ -1,13 +1,17 @@
 """Tomorrow from a state: the fan of every tick, joint paths of it, probabilities, in a predictor and in a session."""
 
+import itertools
+
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import rankdata
 
 import uspnb
 from uspnb import plots
 from uspnb.data import processes
 from uspnb.errors import DomainError
+from uspnb.predictor.forecasting import impulse_response
 
 VALUES = pd.Series(
     processes.autoregression(1500, 73).values, pd.date_range("2026-01-01", periods=1500, freq="30min"), name="level"
@@ -58,6 +62,42 @@ def test_simulated_paths_agree_with_the_fan(predictor):
         below = (paths < fan["level_lower"].sel(level=level).values).mean(axis=0)
         np.testing.assert_allclose(below, share, atol=0.012)
     np.testing.assert_array_equal(paths, predictor.simulate(24, paths=20_000, seed=3))
+
+
+def correlations(psi: np.ndarray, rungs: tuple[int, ...]) -> np.ndarray:
+    """Of the errors at each rung and at the one before, by the law."""
+    pairs = itertools.pairwise(rungs)
+    return np.array([psi[:g] @ psi[h - g : h] / np.sqrt((psi[:g] @ psi[:g]) * (psi[:h] @ psi[:h])) for g, h in pairs])
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [(1.0, 0.0), (np.exp(-0.05), 0.0), (1.3, -0.5), (0.0, 0.0)],
+    ids=["random walk", "Ornstein-Uhlenbeck", "autoregression", "white"],
+)
+@pytest.mark.parametrize("rungs", [(1, 2, 4, 8, 16, 24, 48), (1, 3, 12, 36)])
+def test_the_law_of_the_errors_is_found_from_the_correlations_along_the_ladder(first, second, rungs):
+    psi = np.zeros(49)
+    psi[0] = 1.0
+    for j in range(1, 49):
+        psi[j] = first * psi[j - 1] + second * psi[j - 2]
+    found = impulse_response(rungs, np.maximum(correlations(psi, rungs), 0.0), 24)
+    # what the grid and the preference for order one leave, most where the ladder has gaps
+    np.testing.assert_allclose(found, psi[:24], atol=0.08 if 2 in rungs else 0.25)
+    assert impulse_response((1,), np.zeros(0), 1).tolist() == [1.0]
+
+
+def test_paths_go_from_tick_to_tick_as_the_errors_of_the_process_do(predictor):
+    # x_t = 1.3 x_{t-1} - .5 x_{t-2} + e: what the paths' scores correlate with the next's, against the law's .79 to .87
+    paths, fan = predictor.simulate(24, paths=4000, seed=4), predictor.forecast(24)
+    scores = np.sign(paths - fan["prediction"].values) * rankdata(np.abs(paths - fan["prediction"].values), axis=0)
+    psi = np.ones(25)
+    psi[1] = 1.3
+    for j in range(2, 25):
+        psi[j] = 1.3 * psi[j - 1] - 0.5 * psi[j - 2]
+    for h in (1, 3, 5, 9, 12, 20):
+        law = correlations(psi, (h, h + 1))[0]
+        assert np.corrcoef(scores[:, h - 1], scores[:, h])[0, 1] == pytest.approx(law, abs=0.12)
 
 
 def test_probabilities_are_shares_of_paths_and_grow_with_the_time(predictor):

@@ -43,6 +43,14 @@ def table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def test_a_horizon_is_asked_for_on_the_command_line_or_in_the_file(table: Path) -> None:
+    arguments = ["tune", "my data.csv", "--value", "level", "--config", "config.toml", "--quiet", "--trials", "4"]
+    assert main([*arguments, "--name", "next"]) == main([*arguments, "--name", "far", "--ahead", "8"]) == 0
+    (table / "config.toml").write_text(CONFIG + "ahead = 24\n")
+    assert main([*arguments, "--name", "farther"]) == 0
+    assert [one["ahead"] for one in Measured.instances] == [1, 8, 24]
+
+
 class NoBetter(Measured):
     """Settings that are never more than chance better than those in force."""
 

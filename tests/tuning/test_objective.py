@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import pickle
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import uspnb
 from uspnb.errors import DomainError
 from uspnb.model.programs import trace_count
-from uspnb.predictor.scores import diebold_mariano
+from uspnb.predictor.scores import diebold_mariano, interval_score
 from uspnb.tuning.evaluation import CPU_LANES, Lane, LaneRunner, structure_of
 from uspnb.tuning.objective import WalkForwardObjective
 
@@ -42,6 +44,44 @@ def test_limited_memory_begins_each_fold_anew(values: np.ndarray) -> None:
         assert evaluation.folds[k, 0] == pytest.approx(error, rel=1e-7)
     # side by side or one after another: the same
     assert limited.evaluate([SETTINGS[1]], keep=lambda fold, running: running < np.inf)[0].value == evaluation.value
+
+
+@pytest.mark.parametrize("max_memory", [None, 100])
+@pytest.mark.parametrize("metric", ["mase", "interval_score"])
+def test_a_horizon_is_scored_as_a_backtest_forecasts_it(
+    values: np.ndarray, metric: str, max_memory: int | None
+) -> None:
+    config, ahead = uspnb.PredictorConfig(horizons=(1, 6)), 6
+    objective = WalkForwardObjective(values, metric, n_folds=2, base_config=config, ahead=ahead, max_memory=max_memory)
+    evaluation = objective.evaluate([SETTINGS[1]])[0]
+    for k, fold in enumerate(objective.folds[0]):
+        ds = uspnb.backtest(values[fold.train.start : fold.test.stop], dataclasses.replace(config, **SETTINGS[1]))
+        y, test = values[fold.test], slice(-(fold.test.stop - fold.test.start) - ahead, -ahead)
+        said = [ds[f"horizon_{n}"].values[test, 1] for n in ("prediction", "lower", "upper")]
+        unit = np.abs(np.diff(values[fold.train])).mean()
+        losses = np.abs(y - said[0]) / unit if metric == "mase" else interval_score(y, said[1], said[2], 0.95)
+        assert evaluation.folds[k, 0] == pytest.approx(losses.mean(), rel=1e-7)
+    # side by side or one after another, and gone on with elsewhere: the same
+    assert objective.evaluate([SETTINGS[1]], keep=lambda fold, running: running < np.inf)[0].value == evaluation.value
+    first = objective.walk([SETTINGS[1]])
+    first.advance([0])
+    second = objective.walk([SETTINGS[1]])
+    second.resume(pickle.loads(pickle.dumps(first.parts(0.0))))
+    second.advance([1])
+    assert second.evaluations(0.0)[0].value == evaluation.value
+
+
+def test_rows_that_are_not_there_put_no_forecast_at_another_tick(values: np.ndarray) -> None:
+    config, index = uspnb.PredictorConfig(horizons=(1, 6)), pd.date_range("2026-01-01", periods=400, freq="1h")
+    kept = np.delete(np.arange(400), [350, 351])
+    objective = WalkForwardObjective(
+        pd.Series(values, index).iloc[kept], n_folds=1, base_config=config, ahead=6, train_ratio=0.5
+    )
+    losses = objective.losses({})
+    missed = np.isnan(losses)
+    # the first six after the hole have no row six places before, or another one there
+    test = kept[objective.folds[0][0].test]
+    np.testing.assert_array_equal(missed, ~np.isin(test - 6, kept) | ((test > 351) & (test <= 357)))
 
 
 def test_one_compilation_serves_candidates_folds_and_neighbours(values: np.ndarray) -> None:
@@ -176,6 +216,7 @@ def test_the_fingerprint_knows_all_that_matters(values: np.ndarray) -> None:
         WalkForwardObjective(values, "rmse", n_folds=3),
         WalkForwardObjective(values, n_folds=3, max_memory=64),
         WalkForwardObjective(values, n_folds=3, base_config=uspnb.PredictorConfig(cusum_k=0.4)),
+        WalkForwardObjective(values, n_folds=3, ahead=4),
     ]
     assert len({base, *(one.fingerprint for one in others)}) == 1 + len(others)
 
@@ -197,6 +238,14 @@ def test_the_fingerprint_knows_all_that_matters(values: np.ndarray) -> None:
         (None, {"metric": "alarm_delay", "changes": [[300], [300]]}, "2 lists"),
         (None, {"false_alarm_rate": 0.0}, "false_alarm_rate"),
         (None, {"horizon": 0}, "horizon"),
+        (None, {"ahead": 0}, "ahead = 0 must be a whole number"),
+        (None, {"ahead": 3}, "ahead = 3 is none of the configuration's horizons, 1, 2, 4"),
+        (None, {"ahead": 4, "metric": "alarm_delay", "changes": [300]}, "alarm_delay is measured on alarms"),
+        (
+            None,
+            {"ahead": 70, "max_memory": 64, "base_config": uspnb.PredictorConfig(horizons=(1, 70))},
+            "ahead = 70 must be less than the ticks a fold is trained on, 64",
+        ),
     ],
 )
 def test_what_cannot_be_tuned_on_is_refused(values: np.ndarray, data: Any, rest: dict, message: str) -> None:

@@ -67,6 +67,7 @@ class MetaOptimizationConfig:
     n_folds: int = _declare(5, "folds of the walk-forward split", low=1, high=100)
     max_memory: int = _declare(0, "ticks of training before a fold at the most; 0 is everything since the start", unit="ticks", low=0, high=2**40)
     metric: str = _declare("mase", "what is minimised", choices=METRICS)
+    ahead: int = _declare(1, "ticks from a forecast to its outcome: 1 for the next tick, else one of `horizons`", unit="ticks", low=1, high=1024)
     batch_size: int = _declare(16, "candidates that are asked for and evaluated together", low=1, high=4096)
     early_stopping_patience: int = _declare(50, "trials without an improvement after which a campaign ends", low=1, high=1_000_000)
     early_stopping_delta: float = _declare(0.0, "fall of the best value that counts as an improvement", low=0.0, high=1e6)

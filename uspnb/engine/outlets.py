@@ -9,7 +9,7 @@ import dataclasses
 import statistics
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -18,6 +18,7 @@ import numpy as np
 from ..array_types import Float
 from ..config.schema import PredictorConfig
 from ..persistence.snapshots import EmergencyDumps
+from ..predictor.scores import CalibrationWatch
 from ..sinks import JitterMeter, Metrics, TelemetryBuffer
 from .intake import Taken
 from .timeline import Timeline
@@ -73,6 +74,8 @@ class Aftermath:
         needed: whether anything is to follow: nothing is measured where no outlet is on and no load is shed.
         condition: which assets have had no finite forecast at their last accepted ticks, None where all have; any
             thread may read it.
+        calibration: at which horizons outcomes no longer fall in the intervals as often as they should, None where they
+            do everywhere and where rows have no PIT; any thread may read it.
     """
 
     def __init__(
@@ -90,6 +93,8 @@ class Aftermath:
         self.names, self.name = names, name
         self.emergency = np.zeros(len(names), bool)
         self.condition: str | None = None
+        self.calibration: str | None = None
+        self._watch = CalibrationWatch(config.horizons)
         self._unusable = np.zeros(len(names), np.int64)
         self._outlets, self._timeline, self._say = outlets, timeline, say
         self._intervals: deque[int] = deque(maxlen=INTERVALS)
@@ -119,6 +124,22 @@ class Aftermath:
                     self._outlets.telemetry.emit(name, first, rows[:, place], taken.ticks.stamps_ns)
         self._watch_emergency(rows)
         self._watch_forecasts(rows)
+
+    def watch_calibration(self, rows: Float[np.ndarray, "time *shape"]) -> None:
+        """Follow the PIT of a batch, and tell where a horizon loses its calibration and where it has it again."""
+        columns = self._timeline.columns
+        if "pit" not in columns or rows.ndim != 2:  # a fleet's rows have fewer fields
+            return
+        self._watch.follow(rows[:, None, columns["pit"]])
+        horizons = self._timeline.computation.config.horizons
+        ahead = [h for h, lost in zip(horizons, self._watch.lost[0], strict=True) if lost]
+        before, self.calibration = self.calibration, _lost_words(ahead) if ahead else None
+        if self.calibration != before:
+            self._say("calibration", self.calibration or "outcomes fall in the intervals again as often as they should")
+
+    def forget_calibration(self) -> None:
+        """Watch anew, as the record ends elsewhere now."""
+        self._watch, self.calibration = CalibrationWatch(self._timeline.computation.config.horizons), None
 
     @property
     def usual_interval_ns(self) -> int:
@@ -215,6 +236,11 @@ class Aftermath:
         path = dumps.offer(self.names[place], state, config, numbers_of(rows[-1], timeline.columns), rows, columns)
         where = "too soon after another dump" if path is None else f"dump in {path}"
         self._say("emergency", f"emergency mode, at or before tick {timeline.ticks} ({where})")
+
+
+def _lost_words(ahead: Sequence[int]) -> str:
+    horizons = f"{', '.join(map(str, ahead))} {'tick' if list(ahead) == [1] else 'ticks'} ahead"
+    return f"intervals {horizons} do not hold what they promise: outcomes fall outside, inside or to one side too often"
 
 
 def numbers_of(row: np.ndarray | None, columns: Mapping[str, slice]) -> dict[str, float]:

@@ -128,7 +128,7 @@ class EventLog:
         Args:
             tick: ticks processed when it happened.
             kind: one word: "fault", "settings", "seek", "restore", "source", "silence", "archive", "subscriber",
-                "observer", "cell", "row", "depth", "store".
+                "observer", "cell", "row", "depth", "store", "calibration".
             text: what happened, for a person.
         """
         with self._lock:

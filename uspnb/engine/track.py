@@ -177,13 +177,17 @@ class Track:
         return dataclasses.replace(self.config, snapshot_path=str(series_folder(self.config, self.name)))
 
     def conditions(self) -> dict[str, str | None]:
-        """What keeps a part from working, by the part; None where all is well."""
+        """What keeps a part from working, by the part; None where all is well.
+
+        Forecasts that have lost their calibration are still given: a part of its own.
+        """
         snapshots = self.keeper.status()
         stored = None if self.stored is None else self.stored.condition
         return {
             "snapshots": (None if snapshots is None else snapshots.condition) or stored,
             "sources": self.intake.condition or self.playback.error or self._silence,
             "forecasts": self.aftermath.condition,
+            "calibration": self.aftermath.calibration,
         }
 
     @property
@@ -489,6 +493,7 @@ class Track:
         self.playback.begun, self.playback.finished = True, False
         self.playback.goal, self.playback.steps = None, 0
         self.playback.clear()
+        self.aftermath.forget_calibration()
         self._begin()
 
     def _begin(self) -> None:
@@ -567,6 +572,7 @@ class Track:
         took_ns = time.perf_counter_ns() - began_ns
         self._portion = min(portion_after(took_ns / 1e9, self._portion), self.timeline.computation.most)
         self._count(len(rows))
+        self.aftermath.watch_calibration(rows)
         if self.aftermath.needed:
             self.aftermath.after(taken, rows, self.source_ticks - len(rows) + 1, took_ns)
         if self._interval and self.source_ticks % self._interval == 0:

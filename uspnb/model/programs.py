@@ -179,14 +179,48 @@ def run_candidates(
         The states after them, and for every tick the `FORECAST_COLUMNS`: the forecast that was made for it one tick
         earlier [input units], and the largest ratio of a chart's statistic to its threshold.
     """
+    return _through_candidates(static, knobs, states, ticks, count, 1)
+
+
+@functools.lru_cache(maxsize=16)
+def candidates_ahead(ahead: int) -> Program:
+    """`run_candidates` of the forecasts so many ticks ahead, one of the configuration's horizons.
+
+    Its rows stand at the tick that a forecast is made at, those of `run_candidates` at the one that it is made for.
+    """
+
+    def run_candidates(
+        static: PredictorConfig, knobs: Array, states: PredictorState, ticks: Observation, count: Count
+    ) -> tuple[PredictorState, Array]:
+        return _through_candidates(static, knobs, states, ticks, count, ahead)
+
+    return Program(run_candidates, options=SERIES_CODE)
+
+
+def _through_candidates(
+    static: PredictorConfig,
+    knobs: Float[Array, "lane knob"],
+    states: PredictorState,
+    ticks: Observation,
+    count: Count,
+    ahead: int,
+) -> tuple[PredictorState, Float[Array, "time lane column"]]:
     _traces["candidates"] += 1
 
     def one(own: Array, state: PredictorState, tick: Observation) -> tuple[PredictorState, Array, Flag]:
         new, result, arrived = step_on_grid(joined(static, own), state, tick)
         telemetry = result.telemetry
         ratio = jnp.max(telemetry.chart_statistic / telemetry.chart_threshold)
-        row = jnp.stack([telemetry.prediction, telemetry.scale, telemetry.lower, telemetry.upper, ratio])
-        return new, row, arrived
+        said = [telemetry.prediction, telemetry.scale, telemetry.lower, telemetry.upper]
+        if ahead > 1:
+            place = static.horizons.index(ahead)
+            said = [
+                telemetry.horizon_prediction[place],
+                new.horizon.scale[static.steps.index(ahead)],
+                telemetry.horizon_lower[place],
+                telemetry.horizon_upper[place],
+            ]
+        return new, jnp.stack([*said, ratio]), arrived
 
     def run(states: PredictorState, ticks: Observation, own: Array) -> tuple[PredictorState, Array]:
         def advance(states: PredictorState, tick: Observation) -> tuple[PredictorState, Array, Array]:

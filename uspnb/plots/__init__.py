@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         tuning_importance_data,
         tuning_importance_plot,
     )
+    from .coverage import calibration, coverage_data, coverage_plot, pit_data, pit_plot
     from .fans import fan, fan_data, fan_plot
     from .ladder_weights import horizon_weights, horizon_weights_data, horizon_weights_plot
     from .panels import (
@@ -65,6 +66,7 @@ __getattr__ = import_later(
             "weights_data weights_plot"
         ),
         "fans": "fan fan_data fan_plot",
+        "coverage": "calibration coverage_data coverage_plot pit_data pit_plot",
         "ladder_weights": "horizon_weights horizon_weights_data horizon_weights_plot",
         "brushing": "linked selection_data selection_text",
         "report_file": "report",
@@ -82,9 +84,12 @@ __getattr__ = import_later(
 __all__ = [
     "best_against_default",
     "best_against_default_data",
+    "calibration",
     "charts_data",
     "charts_plot",
     "compare_runs",
+    "coverage_data",
+    "coverage_plot",
     "error_difference_plot",
     "fan",
     "fan_data",
@@ -98,6 +103,8 @@ __all__ = [
     "horizon_weights_plot",
     "linked",
     "overview",
+    "pit_data",
+    "pit_plot",
     "report",
     "selection_data",
     "selection_text",

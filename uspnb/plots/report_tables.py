@@ -12,6 +12,7 @@ import xarray as xr
 from ..config.load import parse_config
 from ..config.schema import DECLARATIONS, DEFAULTS
 from ..model.kernels.registry import kernel_label
+from ..predictor.scores import watched
 from ..runtime.words import counted, moment, number
 from .style import onset_rows, season_text
 
@@ -44,9 +45,15 @@ def _began(times: np.ndarray, onset: np.ndarray) -> pd.Series:
 
 
 def comparison_table(comparison: xr.Dataset, asset: Any = None) -> pd.DataFrame:
-    """One row per forecaster, one column per metric: the score and, in brackets, its ratio to last value's."""
+    """One row per forecaster, one column per metric: the score and, in brackets, its ratio to last value's.
+
+    Where horizons were compared, there are such rows for each.
+    """
     if "asset" in comparison.dims:
         comparison = comparison.isel(asset=0) if asset is None else comparison.sel(asset=asset)
+    if "horizon" in comparison.dims:
+        parts = {h: comparison_table(comparison.sel(horizon=h)) for h in comparison["horizon"].values.tolist()}
+        return pd.concat([part.rename(lambda name, h=h: f"{name}, {h} ahead") for h, part in parts.items()])
     rows = {}
     for name in comparison["forecaster"].values:
         cells = {}
@@ -73,6 +80,7 @@ def summary_rows(ds: xr.Dataset, asset: Any = None) -> dict[str, str]:
         "refused by the gate": f"{int(ds['rejected'].sum()):,}" + _imputed_words(ds),
         "alarms": f"{int(ds['alarm'].sum()):,}",
         **({"anomalies": f"{int(ds['anomaly'].sum()):,}"} if "anomaly" in ds else {}),
+        **({"calibration": _calibration_words(ds)} if "pit" in ds else {}),
         "time in other modes": ", ".join(held),
         **({"seasons in use": season_text(ds) or "none"} if "season" in ds else {}),
         **_failed_words(ds),
@@ -97,6 +105,21 @@ def _imputed_words(ds: xr.Dataset) -> str:
     """How often the forecast took the value's place; "" where never, and of a run from before it could."""
     count = int(ds["imputed"].sum()) if "imputed" in ds else 0
     return f"; in the place of {count:,} of them stands the forecast" if count else ""
+
+
+def _calibration_words(ds: xr.Dataset) -> str:
+    """At which horizons intervals no longer held what they promise."""
+    _, lost = watched(ds)
+    shares, at_end = lost[:, 0].mean(axis=0), lost[-1, 0]
+    if not shares.any():
+        return "held at every horizon"
+    chosen = at_end if at_end.any() else shares > 0
+    ahead = ds["horizon"].values[chosen].tolist()
+    ticks = f"{', '.join(map(str, ahead))} {'tick' if ahead == [1] else 'ticks'} ahead"
+    when = "at the end" if at_end.any() else "at times, not at the end,"
+    return (
+        f"lost {when} {ticks}, there for {shares[chosen].max():.1%} of the ticks{' at most' if len(ahead) > 1 else ''}"
+    )
 
 
 def changed_settings(ds: xr.Dataset) -> dict[str, tuple[Any, Any, str]]:

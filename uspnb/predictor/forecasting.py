@@ -1,7 +1,7 @@
 """Tomorrow from a state: the fan of the next ticks as a Dataset, joint paths of it, and probabilities on the way.
 
-The paths agree with the fan at every tick, and with one another as the errors of one origin do: their normal scores
-are a Markov chain with the correlations that were found from horizon to horizon.
+The paths agree with the fan at every tick, and from tick to tick as the errors of one origin do: their normal scores
+are those of an autoregression of order two with the correlations that were found from horizon to horizon.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 
 from ..array_types import Float
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     import xarray as xr
 
 MOST_PATHS = 100_000
+# Points of the search for each partial autocorrelation, and what a larger second one costs beside the fit.
+GRID, PLAIN_FIT = 61, 1e-3
 
 
 class Outlook(NamedTuple):
@@ -133,8 +136,9 @@ def to_fan(found: Outlook, config: PredictorConfig, units: str = "", *, grid: bo
 def simulated(found: Outlook, config: PredictorConfig, paths: Any, seed: Any) -> Float[np.ndarray, "path step"]:
     """Joint paths of the next ticks [y].
 
-    The normal scores are z_1 ~ N(0, 1), z_h = r_h z_{h-1} + sqrt(1 - r_h^2) n; a score becomes an error by the inverse
-    of what makes errors scores, straight lines through the conformal quantiles.
+    The errors of a linear process are e_h = sum_{j<h} psi_j n_{h-j} with n white; their scores z_h = e_h / sd(e_h) are
+    drawn so, with psi of `impulse_response`.  A score becomes an error by the inverse of what makes errors scores,
+    straight lines through the conformal quantiles.
 
     Args:
         found: from `outlook`.
@@ -148,17 +152,45 @@ def simulated(found: Outlook, config: PredictorConfig, paths: Any, seed: Any) ->
     count = check_whole("paths", paths, 1, MOST_PATHS)
     rng = np.random.default_rng(check_whole("seed", seed, 0))
     fan, steps = found.fan, len(found.fan.mean)
-    scores = np.empty((count, steps))
-    scores[:, 0] = rng.standard_normal(count)
-    for h in range(1, steps):
-        r = float(np.clip(fan.correlation[h], 0.0, 1.0))
-        scores[:, h] = r * scores[:, h - 1] + np.sqrt(1.0 - r * r) * rng.standard_normal(count)
+    psi = impulse_response(config.steps, np.asarray(fan.correlation), steps)
+    lag = np.arange(steps)[:, None] - np.arange(steps)
+    response = np.where(lag >= 0, psi[np.maximum(lag, 0)], 0.0)
+    response /= np.sqrt(np.sum(response**2, axis=1, keepdims=True))
+    scores = rng.standard_normal((count, steps)) @ response.T
     return _supported(config, fan.mean + np.sign(scores) * error_of(np.abs(scores), found))
 
 
-def _supported(config: PredictorConfig, values: Any) -> np.ndarray:
-    import jax.numpy as jnp
+def impulse_response(
+    rungs: tuple[int, ...], correlation: Float[np.ndarray, "horizon"], steps: int
+) -> Float[np.ndarray, "step"]:
+    """psi_0 = 1, psi_1, ... of the stationary autoregression of order two whose errors correlate most as was found.
 
+    psi_j = phi_1 psi_{j-1} + phi_2 psi_{j-2}; the errors g and h ticks ahead of one origin have the correlation
+    sum_{j<g} psi_j psi_{j+h-g} / sqrt(S_g S_h), S_h = sum_{j<h} psi_j^2, random walks among them.  Squared differences
+    count 1/h, as errors that overlap tell less; a correlation below 0 was noted as 0.  The two partial
+    autocorrelations are looked for on a grid, where errors tell little near order one.
+
+    Args:
+        rungs: 1 and the horizons of the ladder.
+        correlation: of the errors at each horizon of the ladder and the rung before.
+        steps: how many are wanted.
+    """
+    # A first one near 1 makes the most difference, so that the grid is finer there.
+    first, second = np.meshgrid(1.0 - np.linspace(1.0, 0.0, GRID) ** 2, np.linspace(-0.98, 0.98, GRID))
+    first, second = first.ravel(), second.ravel()
+    psi = np.zeros((max(steps, rungs[-1]) + 1, first.size))
+    psi[0] = 1.0
+    for j in range(1, len(psi)):
+        psi[j] = first * (1.0 - second) * psi[j - 1] + second * psi[j - 2]  # psi[-1] is still 0
+    power = np.cumsum(psi**2, axis=0)
+    loss = PLAIN_FIT * (second**2 + 0.01 * first**2)
+    for g, h, known in zip(rungs[:-1], rungs[1:], correlation.tolist(), strict=True):
+        both = np.sum(psi[:g] * psi[h - g : h], axis=0) / np.sqrt(power[g - 1] * power[h - 1])
+        loss += (np.maximum(both, 0.0) - known) ** 2 / h
+    return psi[:steps, np.argmin(loss)]
+
+
+def _supported(config: PredictorConfig, values: Any) -> np.ndarray:
     return np.asarray(within_support(config, jnp.asarray(values))[0])
 
 

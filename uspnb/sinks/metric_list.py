@@ -11,7 +11,18 @@ from ..model.kernels.registry import kernel_entry
 
 Kind = Literal["counter", "gauge", "histogram"]
 
-PARTS = ("snapshots", "telemetry", "parity", "metrics", "dumps", "sources", "forecasts", "stores", "service")
+PARTS = (
+    "snapshots",
+    "telemetry",
+    "parity",
+    "metrics",
+    "dumps",
+    "sources",
+    "forecasts",
+    "calibration",
+    "stores",
+    "service",
+)
 REJECTIONS = ("not_finite", "outlier", "out_of_order")
 DOUBTS = ("stale", "sparse", "frozen")
 

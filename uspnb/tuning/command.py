@@ -30,6 +30,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tier", choices=("fast", "deep"), default="fast", help="six parameters, or all of them")
     parser.add_argument("--trials", type=int, metavar="N", help="in all, those of earlier calls included")
     parser.add_argument("--metric", choices=METRICS, metavar="NAME", help=f"what is minimised: {', '.join(METRICS)}")
+    parser.add_argument(
+        "--ahead", type=int, metavar="N", help="of forecasts N ticks ahead, one of horizons; 1 if left out"
+    )
     parser.add_argument("--folds", type=int, metavar="N", help="folds of the walk-forward split")
     parser.add_argument("--config", type=Path, metavar="FILE.toml", help="settings that are changed, and how to tune")
     parser.add_argument("--name", help="of the campaign and its files; by default from DATA and the tier")
@@ -89,7 +92,7 @@ def _settings(options: argparse.Namespace) -> tuple[PredictorConfig, MetaOptimiz
     config, meta = PredictorConfig(), MetaOptimizationConfig()
     if options.config is not None:
         config, meta = load_config(options.config), load_meta_optimization_config(options.config)
-    chosen = {"n_folds": options.folds, "metric": options.metric}
+    chosen = {"n_folds": options.folds, "metric": options.metric, "ahead": options.ahead}
     return config, dataclasses.replace(meta, **{name: value for name, value in chosen.items() if value is not None})
 
 

@@ -112,6 +112,7 @@ def _attributes(
         "n_folds": objective.n_folds,
         "fingerprint": objective.fingerprint,
         **({"ticks": objective.ticks} if hasattr(objective, "ticks") else {}),
+        **({"ahead": objective.ahead} if getattr(objective, "ahead", 1) > 1 else {}),
         "config": config_to_toml(base),
         "versions": " ".join(f"{name}=={metadata.version(name)}" for name in _PACKAGES),
     }

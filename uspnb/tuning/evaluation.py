@@ -18,7 +18,14 @@ from ..config.schema import DEFAULTS, PredictorConfig
 from ..data.series import Series
 from ..errors import ConfigError
 from ..model.kernels.registry import packed_kernels, register_packed
-from ..model.programs import FORECAST_COLUMNS, initial_state, run_candidates, static_part, traced_part
+from ..model.programs import (
+    FORECAST_COLUMNS,
+    candidates_ahead,
+    initial_state,
+    run_candidates,
+    static_part,
+    traced_part,
+)
 from ..model.records import Observation
 from ..model.state import PredictorState
 from ..predictor.functional import device_for, observations
@@ -57,9 +64,11 @@ def kernels_for_workers(config: PredictorConfig) -> str:
     return packed_kernels(config.kernels, "a worker of the cluster", "tune without a cluster")
 
 
-def _made_again(kind: type[LaneRunner], kernels: str, series: Sequence[Series], base: PredictorConfig) -> LaneRunner:
+def _made_again(
+    kind: type[LaneRunner], kernels: str, series: Sequence[Series], base: PredictorConfig, ahead: int
+) -> LaneRunner:
     register_packed(kernels)
-    return kind(series, base)
+    return kind(series, base, ahead)
 
 
 class LaneRunner:
@@ -68,17 +77,20 @@ class LaneRunner:
     Args:
         series: the series, each of shape (time,).
         base: the settings that candidates change.
+        ahead: ticks from a forecast to its outcome, 1 or one of the horizons of `base`.
     """
 
-    def __init__(self, series: Sequence[Series], base: PredictorConfig) -> None:
+    def __init__(self, series: Sequence[Series], base: PredictorConfig, ahead: int = 1) -> None:
         enable_compilation_cache()
-        self.base, self._series = base, series
+        self.base, self._series, self._ahead = base, series, ahead
+        self._program = run_candidates if ahead == 1 else candidates_ahead(ahead)
         self._ticks = [observations(one.values, one.timestamps_ns) for one in series]
         self._device = device_for(base.jax_platform)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """In another process it looks for its own device and compilation cache, and knows the same kernels."""
-        return _made_again, (type(self), kernels_for_workers(self.base), self._series, self.base)
+        kernels = kernels_for_workers(self.base)
+        return _made_again, (type(self), kernels, self._series, self.base, self._ahead)
 
     def configs(self, candidates: Iterable[Mapping[str, Any]]) -> list[PredictorConfig | str]:
         """The settings of each candidate, or why it has none."""
@@ -108,7 +120,8 @@ class LaneRunner:
             states: states by (candidate, series) that lanes go on from and leave there; by default each begins cold.
 
         Returns:
-            The rows of each lane, from its `start` to its `stop`.
+            The rows of each lane, from its `start` to its `stop`; of forecasts further ahead than one tick they stand
+            at the tick that a forecast is made at.
         """
         rows: dict[Lane, np.ndarray] = {}
         groups: dict[tuple[PredictorConfig, int], list[Lane]] = {}
@@ -142,7 +155,7 @@ class LaneRunner:
         length = lanes[0].stop - lanes[0].start
         for offset in range(0, length, CHUNK):
             count = min(CHUNK, length - offset)
-            state, block = run_candidates(static, knobs, state, self._block(full, offset, count), np.int64(count))
+            state, block = self._program(static, knobs, state, self._block(full, offset, count), np.int64(count))
             blocks.append(np.asarray(block)[:count])
         rows = np.concatenate(blocks)
         if states is not None:
@@ -231,6 +244,7 @@ class Task:
         carried: whether every fold begins with the first tick, so that one replay serves them all.
         level: nominal coverage of the interval.
         false_alarm_rate, horizon: of `alarm_delay`.
+        ahead: ticks from a forecast to its outcome.
     """
 
     tuned: tuple[Tuned, ...]
@@ -240,6 +254,12 @@ class Task:
     level: float
     false_alarm_rate: float
     horizon: int
+    ahead: int = 1
+
+    @property
+    def lag(self) -> int:
+        """Rows from that of a forecast to that of its outcome: what is for the next tick stands at that tick."""
+        return self.ahead if self.ahead > 1 else 0
 
 
 class Walk:
@@ -283,8 +303,11 @@ class Walk:
         for lane, rows in results.items():
             k, own = lanes[lane], self._rows[lane.candidate, lane.series]
             # Ticks that another fold's training replays keep the rows of the test that they belong to.
-            first = lane.start if carried or k == 0 else self._task.tuned[lane.series].folds[k].test.start
-            own[first : lane.stop] = rows[first - lane.start :]
+            whole, test = carried or k == 0, self._task.tuned[lane.series].folds[k].test
+            first, last = lane.start if whole else test.start - self._task.lag, lane.stop
+            if not carried:
+                last -= self._task.lag
+            own[first:last] = rows[first - lane.start : last - lane.start]
         for lane, k in sorted(lanes.items(), key=lambda item: item[1]):
             self._score(lane.candidate, k, lane.series)
 
@@ -313,8 +336,13 @@ class Walk:
     def _forecasts(self, one: Tuned, rows: np.ndarray, k: int) -> tuple[Forecasts, int]:
         """A fold's forecasts and how many are missing: those count as last value's, their intervals as none at all."""
         test = one.folds[k].test
+        made = slice(test.start - self._task.lag, test.stop - self._task.lag)
         y, previous = one.series.values[test], one.previous[test]
-        mean, scale, lower, upper = rows[test, :4].T
+        if self._task.lag:
+            # What lies no whole number of places on the time grid before its outcome is no forecast of it.
+            y = np.where(one.places[test] - one.places[made] == self._task.ahead, y, np.nan)
+            previous = one.previous[made.start + 1 : made.stop + 1]
+        mean, scale, lower, upper = rows[made, :4].T
         missed = int((np.isfinite(y) & ~np.isfinite(mean)).sum())
         mean, lower, upper = (np.where(np.isfinite(part), part, previous) for part in (mean, lower, upper))
         scale = np.where(np.isfinite(scale), scale, 0.0)
@@ -358,7 +386,7 @@ class Walk:
         Args:
             seconds: the time that each is charged.
         """
-        looks_back = self._task.metric == ALARM_DELAY
+        looks_back = self._task.metric == ALARM_DELAY or self._task.lag > 0
         return [
             Part(
                 evaluation,

@@ -10,9 +10,11 @@ from typing import Any, NamedTuple, SupportsIndex
 
 import numpy as np
 
-from ..array_types import Float
+from ..array_types import Float, Int
+from ..config.schema import PredictorConfig
 from ..data.series import Series, read_series
 from ..errors import DomainError
+from ..predictor.comparison import grid_places
 from ..runtime.arguments import check_number, check_whole
 
 SHORTEST_TRAIN = 64
@@ -76,6 +78,7 @@ class Tuned:
         previous: the newest finite value before each tick; NaN before the first.
         units: mean absolute step of last value on each fold's training ticks, the scale of MASE [input units].
         changes: labelled changes, sorted indices.
+        places: of the ticks on the time grid.
     """
 
     name: str
@@ -84,9 +87,10 @@ class Tuned:
     previous: Float[np.ndarray, "time"]
     units: tuple[float, ...]
     changes: np.ndarray
+    places: Int[np.ndarray, "time"]
 
 
-def prepared(name: str, series: Series, folds: list[Fold], changes: np.ndarray) -> Tuned:
+def prepared(name: str, series: Series, folds: list[Fold], changes: np.ndarray, config: PredictorConfig) -> Tuned:
     """A series with what its errors are measured by.
 
     Raises:
@@ -94,7 +98,7 @@ def prepared(name: str, series: Series, folds: list[Fold], changes: np.ndarray) 
     """
     previous = _held(series.values)
     units = tuple(_step(series.values[fold.train], name) for fold in folds)
-    return Tuned(name, series, tuple(folds), previous, units, changes)
+    return Tuned(name, series, tuple(folds), previous, units, changes, grid_places(series, config))
 
 
 def single_series(data: Any, times: Any) -> list[tuple[str, Series]]:

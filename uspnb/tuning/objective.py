@@ -62,10 +62,11 @@ class WalkForwardObjective:
         false_alarm_rate: false alarms a tick at which delays are compared.
         horizon: ticks after a change in which an alarm counts as its own.
         times: timestamps, for a series that carries none.
+        ahead: ticks from a forecast to its outcome, 1 or one of the horizons of `base_config`.
 
     Raises:
         DomainError: an unknown metric, a series that is too short, constant in a training part, or near zero for MAPE;
-            missing or misplaced labels.
+            missing or misplaced labels; `ahead` is no horizon, longer than training, or asked for alarms.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class WalkForwardObjective:
         false_alarm_rate: float = 1e-3,
         horizon: SupportsIndex = 200,
         times: Any = None,
+        ahead: SupportsIndex = 1,
     ) -> None:
         if metric not in METRIC_NAMES:
             raise DomainError(f"metric {metric!r} is not one of {', '.join(METRIC_NAMES)}")
@@ -90,8 +92,11 @@ class WalkForwardObjective:
         self._paired = metric in METRICS and METRICS[metric].paired
         named = single_series(series, times)
         folds = [walk_forward_split(len(one), self.n_folds, train_ratio, max_memory) for _, one in named]
+        self.ahead = _checked_ahead(ahead, metric, self.base_config, folds)
         labels = checked_changes(changes, metric, [one for _, one in named], folds)
-        tuned = [prepared(name, one, f, c) for (name, one), f, c in zip(named, folds, labels, strict=True)]
+        tuned = [
+            prepared(name, one, f, c, self.base_config) for (name, one), f, c in zip(named, folds, labels, strict=True)
+        ]
         if metric == "mape":
             for one in tuned:
                 check_mape(one.series.values, one.name)
@@ -103,8 +108,9 @@ class WalkForwardObjective:
             self.base_config.confidence_level,
             check_number("false_alarm_rate", false_alarm_rate, above=0, below=0.5, unit="false alarms a tick"),
             check_whole("horizon", horizon, 1, unit="ticks"),
+            self.ahead,
         )
-        self._runner = LaneRunner([one.series for one in tuned], self.base_config)
+        self._runner = LaneRunner([one.series for one in tuned], self.base_config, self.ahead)
 
     @property
     def series_names(self) -> tuple[str, ...]:
@@ -132,6 +138,8 @@ class WalkForwardObjective:
             "changes": [one.changes for one in self._task.tuned],
             "alarms": np.array([self._task.false_alarm_rate, float(self._task.horizon)]),
         }
+        if self.ahead > 1:  # what is measured of the next tick is what it was before there was more
+            parts["ahead"] = np.array([self.ahead])
         text = f"{self.metric}\n{config_hash(self.base_config)}\n{sha256_pytree(parts)}"
         return sha256_bytes(text.encode())
 
@@ -207,7 +215,7 @@ class WalkForwardObjective:
             improvement = 1.0 - a / b if b > 0 else (0.0 if a == b else -math.inf)
             statistic, p_value = math.nan, math.nan
             if self._paired:
-                statistic, two_sided = diebold_mariano(run.losses_of(c), run.losses_of(last))
+                statistic, two_sided = diebold_mariano(run.losses_of(c), run.losses_of(last), self.ahead)
                 p_value = two_sided / 2.0 if statistic < 0 else 1.0 - two_sided / 2.0
             comparisons.append(Comparison(statistic, p_value, improvement, a))
         return comparisons
@@ -220,6 +228,23 @@ class WalkForwardObjective:
             if reason:
                 raise DomainError(f"candidate {dict(params)!r}: {reason}")
         return run
+
+
+def _checked_ahead(ahead: Any, metric: str, config: PredictorConfig, folds: Sequence[Sequence[Fold]]) -> int:
+    count = check_whole("ahead", ahead, 1, unit="ticks")
+    if count == 1:
+        return 1
+    if metric not in METRICS:
+        raise DomainError(f"ahead = {count}: {metric} is measured on alarms, not on forecasts; leave ahead out")
+    if count not in config.horizons:
+        held = ", ".join(map(str, config.horizons))
+        raise DomainError(
+            f"ahead = {count} is none of the configuration's horizons, {held}; tune one of them, or set horizons"
+        )
+    shortest = min(fold.train.stop - fold.train.start for own in folds for fold in own)
+    if count >= shortest:
+        raise DomainError(f"ahead = {count} must be less than the ticks a fold is trained on, {shortest}; feed more")
+    return count
 
 
 class CallableObjective:
@@ -314,6 +339,7 @@ def objective_for(
             train_ratio=meta.train_ratio,
             max_memory=meta.max_memory,
             base_config=base_config,
+            ahead=meta.ahead,
         )
     if series is not None:
         raise DomainError("series= belongs to the name of a metric; this objective brings its own data")

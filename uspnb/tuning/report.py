@@ -135,7 +135,7 @@ def _about(campaign: Campaign) -> Section:
     pairs = {
         "name": one_line(result.study_name),
         "tier": result.tier,
-        "metric": f"{metric} ({title}), lower is better" if title else f"{metric}, lower is better",
+        "metric": f"{metric} ({title}){_ahead(ds)}, lower is better" if title else f"{metric}, lower is better",
         "trials": f"{ds.sizes['trial']}: {', '.join(counts)}" if counts else "none",
         "ended": f"{result.timestamp_utc}{', stopped early by patience' if result.early_stopped else ''}",
         "time in trials": duration(result.seconds),
@@ -355,6 +355,12 @@ def _default_of(campaign: Campaign, name: str, best: Any) -> Any:
 
 def _metric(campaign: Campaign) -> str:
     return one_line(campaign.result.metric or campaign.ds.attrs.get("metric", "")) or "objective"
+
+
+def _ahead(ds: xr.Dataset) -> str:
+    """How far ahead the forecasts were that count; "" of the next tick."""
+    ahead = int(ds.attrs.get("ahead", 1))
+    return f" {ahead} ticks ahead" if ahead > 1 else ""
 
 
 def text_report(ds: xr.Dataset, result: OptimizationResult) -> str:

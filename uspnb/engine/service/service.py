@@ -403,10 +403,11 @@ class Watch:
         return None
 
     def ready(self) -> list[str]:
-        """Why no ticks can be relied upon, none when all is well."""
+        """Why no ticks can be relied upon, none when all is well; what is lost of calibration is no reason."""
         if self.phase != "running":
             return [f"the service is {self.phase}"]
-        return [f"{part}: {condition}" for part, condition in self.conditions().items() if condition is not None]
+        present = {part: condition for part, condition in self.conditions().items() if condition is not None}
+        return [f"{part}: {condition}" for part, condition in present.items() if part != "calibration"]
 
     def conditions(self) -> dict[str, str | None]:
         """What keeps a part from working, by the part; None where all is well."""
@@ -421,6 +422,7 @@ class Watch:
             "dumps": self._dumps.condition,
             "sources": _joined([(name, of["sources"]) for name, of in conditions]),
             "forecasts": _joined([(name, of["forecasts"]) for name, of in conditions]),
+            "calibration": _joined([(name, of["calibration"]) for name, of in conditions]),
             "service": f"jitter above its limit on {jittery}" if jittery else None,
         }
 

@@ -33,7 +33,7 @@ class Fan(NamedTuple):
         half: half-widths of the intervals for `confidence_level` and then `interval_levels` [y].
         weight: of the kernels.
         kernel_mean: of each kernel [y].
-        correlation: of the normal scores of the errors at a step and at the one before, of one origin.
+        correlation: of the normal scores of the errors at a horizon of the ladder and at the one before, of one origin.
     """
 
     mean: Float[Array, "step"]
@@ -41,7 +41,7 @@ class Fan(NamedTuple):
     half: Float[Array, "step level"]
     weight: Float[Array, "step kernel"]
     kernel_mean: Float[Array, "step kernel"]
-    correlation: Float[Array, "step"]
+    correlation: Float[Array, "horizon"]
 
 
 def fan_ahead(
@@ -86,7 +86,7 @@ def fan_ahead(
         half=half,
         weight=weight,
         kernel_mean=forecast.origin + forecast.unit * means.T,
-        correlation=_correlation(horizon.correlation, rungs, every),
+        correlation=horizon.correlation,
     )
 
 
@@ -117,12 +117,3 @@ def _inputs_of(config: PredictorConfig, state: PredictorState) -> KernelInputs:
     return kernel_frame(config, frame, volatility, state.roughness.exponent, season=season)._replace(
         horizon=nothing_due(config)
     )
-
-
-def _correlation(found: Float[Array, "horizon"], rungs: tuple[int, ...], every: tuple[int, ...]) -> Array:
-    """Correlation from step to step where log correlation falls on straight lines in log h.
-
-    So it does for a random walk, whose errors at g < h have the correlation sqrt(g / h).
-    """
-    fallen = jnp.concatenate([jnp.zeros(1), jnp.cumsum(jnp.log(jnp.maximum(found, 1e-6)))])
-    return jnp.exp(jnp.diff(along_ladder(fallen, rungs, every), prepend=0.0))
