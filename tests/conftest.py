@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 if "jax" in sys.modules or "uspnb" in sys.modules:
@@ -67,7 +68,8 @@ settings.register_profile("soak", settings.get_profile("ci"), derandomize=False,
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 
-LARGEST_BYTES = 1_500_000_000
+# An eighth of a large machine for each process: a file that finds its programs there need not trace them anew.
+LARGEST_BYTES = max(1_500_000_000, psutil.virtual_memory().total // 8)
 
 pytest_plugins = ("synthetic_runs",)  # after the settings above, because it imports uspnb
 
@@ -144,8 +146,6 @@ def returned_memory() -> Iterator[None]:
 
 def is_large() -> bool:
     """Whether this process holds more memory than it should."""
-    import psutil
-
     return psutil.Process().memory_info().rss > LARGEST_BYTES
 
 
