@@ -21,11 +21,13 @@ REPORTS := build/reports
 
 export PYTHONUTF8 = 1
 
-# Notebooks and tests share their compiled programs and keep them inside the project.
+# Notebooks and tests share their compiled programs and keep them inside the project.  The flags are a part of what a
+# program is known by, so that both have those of tests/conftest.py.
 XLA_CACHE := $(CURDIR)/.pytest_cache/xla
 notebooks unit: export JAX_COMPILATION_CACHE_DIR ?= $(XLA_CACHE)
 notebooks unit: export USPNB_CACHE_DIR ?= $(XLA_CACHE)
 notebooks unit: export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0
+notebooks unit: export XLA_FLAGS ?= --xla_cpu_use_fusion_emitters=false --xla_backend_optimization_level=1
 
 .DEFAULT_GOAL := help
 .PHONY: help run lab test checks lint style imports types notebooks unit browser redis postgres bench soak bundle pins install install-test clean

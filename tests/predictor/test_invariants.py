@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from own_kernel import SMALL, registered
+from own_kernel import WITH_SEASONS, registered
 from walks import random_walk
 
 from uspnb.config.schema import PredictorConfig
@@ -99,7 +99,7 @@ def test_jit_equals_eager() -> None:
     values = autoregressive(3)
     a = b = None
     with registered():
-        predictor = FunctionalPredictor(PredictorConfig(kernels=("ito_levy", "mine"), **SMALL))
+        predictor = FunctionalPredictor(PredictorConfig(kernels=("ito_levy", "mine"), **WITH_SEASONS))
         state, _ = predictor.scan(predictor.init_state(), observations(values[:256], np.arange(256) * SECOND))
         compiled = eager = state
         for t in range(256, 259):

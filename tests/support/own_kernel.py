@@ -14,7 +14,8 @@ import uspnb
 from uspnb.model.kernels import registry
 from uspnb.model.kernels.base import KernelOutput
 
-# One set, so that tests of the same kernels and widths share a compiled program.
+# One set, so that tests of the same kernels and widths share a compiled program.  Seasons and a long ladder double the
+# time to compile it: they are in the second set, for tests that run all of the tick.
 SMALL: dict[str, Any] = {
     "holder_breaker": "absolute",
     "wtmm_buffer_size": 64,
@@ -22,7 +23,10 @@ SMALL: dict[str, Any] = {
     "log_sig_depth": 2,
     "hilbert_lags": 8,
     "hilbert_features": 8,
+    "season_slots": 0,
+    "horizons": (1, 4),
 }
+WITH_SEASONS = SMALL | {"season_slots": 2, "horizons": (1, 4, 24)}
 
 
 class MeanState(NamedTuple):

@@ -6,6 +6,7 @@ Assets are a batch axis: stacked states, several devices, chunks of bounded memo
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 from collections.abc import Callable, Sequence
 from typing import Any, SupportsIndex
@@ -164,7 +165,7 @@ class FunctionalPredictor:
         one = initial_state(self.static, seed)
         if self._device is not None:
             one = jax.device_put(one, self._device)
-        return one if batch is None else jax.tree.map(lambda leaf: jnp.repeat(leaf[None], batch, axis=0), one)
+        return one if batch is None else _repeated(one, batch)
 
     def step(
         self, state: PredictorState, tick: ProcessState | Observation, *, now_ns: int | None = None
@@ -256,6 +257,11 @@ class FunctionalPredictor:
         else:
             state, rows = self.advance(state, jax.tree.map(np.asarray, ticks), total)
         return state, unpack(rows, self.layout)
+
+
+@functools.partial(jax.jit, static_argnums=1)  # one program: leaf by leaf some forty would each be compiled
+def _repeated(state: PredictorState, batch: int) -> PredictorState:
+    return jax.tree.map(lambda leaf: jnp.repeat(leaf[None], batch, axis=0), state)
 
 
 def observations(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from own_kernel import SMALL, Mean, registered
+from own_kernel import SMALL, WITH_SEASONS, Mean, registered
 from waiting import until
 from walks import random_walk
 
@@ -16,7 +16,7 @@ from uspnb.model.kernels.registry import KERNEL_NAMES
 
 def test_table_and_window_name_the_kernels_of_the_configuration() -> None:
     values = np.cumsum(np.random.default_rng(0).normal(size=(30, 3)), axis=0)
-    config = uspnb.PredictorConfig(kernels=(*KERNEL_NAMES, "mine"), **SMALL)
+    config = uspnb.PredictorConfig(kernels=(*KERNEL_NAMES, "mine"), **WITH_SEASONS)
     with registered(), uspnb.Fleet(values, config=config, workers=1) as fleet:
         fleet.step(20)
         until(lambda: fleet.status.ticks == 20)

@@ -133,7 +133,7 @@ def counted() -> Callable[..., Any]:
 
 REFUSED = {
     "raises": (raises, "step of the kernel 'mine' raised ZeroDivisionError: by design"),
-    "a scalar": (lambda i, s, o: (s, o._replace(mean=o.mean[0])), r"shapes \(\) and \(1,\), not \(7,\) or \(1,\)"),
+    "a scalar": (lambda i, s, o: (s, o._replace(mean=o.mean[0])), r"shapes \(\) and \(1,\), not \(2,\) or \(1,\)"),
     "two": (lambda i, s, o: (s, o._replace(scale=jnp.ones(2))), r"shapes \(1,\) and \(2,\)"),
     "whole numbers": (lambda i, s, o: (s, o._replace(mean=jnp.zeros(1, int))), "dtypes int64 and float64"),
     "a state's dtype": (lambda i, s, o: (s._replace(average=jnp.zeros((), int)), o), r"float64\(\) to int64\(\)"),

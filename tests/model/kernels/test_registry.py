@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from fresh_process import in_fresh_process
-from own_kernel import SMALL, Mean, MeanState, registered
+from own_kernel import SMALL, WITH_SEASONS, Mean, MeanState, registered
 from walks import random_walk
 
 import uspnb
@@ -48,7 +48,7 @@ def series() -> np.ndarray:
     return random_walk(220, 3)
 
 
-FIVE = uspnb.PredictorConfig(kernels=(*KERNEL_NAMES, "mine"), **SMALL)
+FIVE = uspnb.PredictorConfig(kernels=(*KERNEL_NAMES, "mine"), **WITH_SEASONS)
 BATCH = 4  # the lanes of a fleet of up to four, so that its program is this one
 
 
