@@ -133,7 +133,8 @@ def _difference(first: float, second: float, share: bool) -> str:
 
 def _verdict(a: xr.Dataset, b: xr.Dataset, rows: np.ndarray, ticks: int) -> str:
     unit = float(np.nanmax(np.abs(a["residual"].values[rows]), initial=0.0)) or 1.0
-    test = diebold_mariano(*(((ds["residual"].values[rows] / unit) ** 2) for ds in (a, b)))
+    first, second = ((ds["residual"].values[rows] / unit) ** 2 for ds in (a, b))
+    test = diebold_mariano(first, second)
     if not test.p_value < 0.05:
         return f"Over {ticks:,} ticks, the squared errors of the two runs cannot be told apart."
     better = "first" if test.statistic < 0 else "second"

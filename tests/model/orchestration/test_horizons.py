@@ -118,8 +118,8 @@ def test_a_table_has_the_horizons_of_each_of_its_series():
         ((1, 1, 2), "does not rise"),
         ((0, 1), r"holds 0; give numbers in rising order, each within \[1, 1024\]"),
         ((1, 5000), "holds 5000"),
-        ((1, 2.5), "not a list of whole numbers"),
-        ("48", "not a list of whole numbers"),
+        ((1, 2.5), "expected a list of whole numbers"),
+        ("48", "expected a list of whole numbers"),
     ],
 )
 def test_horizons_that_cannot_be_are_refused_by_name(horizons, message):
