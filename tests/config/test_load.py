@@ -17,7 +17,6 @@ from uspnb.config.load import LARGEST_FILE_BYTES, config_hash, config_to_toml, l
 from uspnb.config.schema import DECLARATIONS, DEFAULTS, SEASON_FIELDS, SECTIONS, PredictorConfig
 from uspnb.errors import ConfigError
 
-
 # Of fields whose texts mean something outside the configuration.
 OTHER: dict[str, Any] = {
     "covariates": ("temperature", "wind (m/s)"),
