@@ -13,8 +13,12 @@ import xarray as xr
 import uspnb
 from uspnb import PredictorConfig, ProcessState, UniversalPredictor, backtest
 from uspnb.data.csv import read_csv
+from uspnb.data.series import read_series
+from uspnb.engine.service.service import Service
 from uspnb.errors import DomainError
 from uspnb.predictor.covariates import covariate_rows, covariate_ticks, known_table
+from uspnb.sources import open_source
+from uspnb.tuning.objective import WalkForwardObjective
 
 SMALL = PredictorConfig(season_slots=0, horizons=(1, 4))
 NAMED = PredictorConfig(season_slots=0, horizons=(1, 4), covariates=("temperature",))
@@ -61,6 +65,11 @@ def test_a_known_temperature_is_worth_what_the_law_is(frame: pd.DataFrame, infor
     made = informed["horizon_prediction"].sel(horizon=4).values[600:-4]
     best = np.abs(own[604:] - PERSISTENCE**4 * own[600:-4]).mean()
     assert np.abs(made - truth[604:]).mean() <= 1.1 * best
+
+
+def test_a_comparison_takes_the_same_columns(frame: pd.DataFrame, informed: xr.Dataset) -> None:
+    found = uspnb.compare(frame, SMALL, dataset=informed, value="load", covariates=["temperature"])
+    assert float(found["relative"].sel(forecaster="uspnb", metric="mae")) < 0.8
 
 
 def test_noise_costs_next_to_nothing(frame: pd.DataFrame) -> None:
@@ -166,6 +175,21 @@ def test_a_snapshot_holds_the_covariates(frame: pd.DataFrame, tmp_path: Path) ->
     one, other = (each.forecast(covariates=known)["prediction"] for each in (restored, predictor))
     np.testing.assert_array_equal(one, other)
     assert "temperature" in restored.config.covariates
+
+
+def test_tuning_runs_with_them_and_fleets_and_services_refuse_them(frame: pd.DataFrame) -> None:
+    settings = {"n_folds": 1, "base_config": SMALL, "metric": "mase"}
+    told = WalkForwardObjective(read_series(frame, value="load", covariates=["temperature"]), **settings)  # type: ignore[arg-type]
+    blind = WalkForwardObjective(frame["load"], **settings)  # type: ignore[arg-type]
+    assert told.base_config.covariates == ("temperature",)
+    assert told({}) < 0.85 * blind({})
+    for refused in (
+        lambda: uspnb.Fleet(frame[["load", "noise"]], NAMED),
+        lambda: uspnb.Fleet(read_series(frame[["load", "temperature"]], covariates="temperature")),
+        lambda: Service(NAMED, {"one": open_source(frame["load"])}),
+    ):
+        with pytest.raises(DomainError, match="takes no covariates"):
+            refused()
 
 
 @pytest.mark.parametrize(

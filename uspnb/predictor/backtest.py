@@ -137,13 +137,14 @@ def with_horizons(config: PredictorConfig | None, horizons: Any) -> PredictorCon
         raise DomainError(str(error)) from error
 
 
-def with_covariates(config: PredictorConfig | None, series: Series) -> PredictorConfig | None:
+def with_covariates(config: PredictorConfig | None, series: Series) -> PredictorConfig:
     """The configuration with the covariates of a series, where it has some.
 
     Raises:
         DomainError: it names others, or the series has none of those that it names.
     """
-    named = () if config is None else config.covariates
+    config = PredictorConfig() if config is None else config
+    named = config.covariates
     if series.covariate_names == named:
         return config
     if named:
@@ -153,7 +154,7 @@ def with_covariates(config: PredictorConfig | None, series: Series) -> Predictor
             "of the table"
         )
     try:
-        return dataclasses.replace(PredictorConfig() if config is None else config, covariates=series.covariate_names)
+        return dataclasses.replace(config, covariates=series.covariate_names)
     except ConfigError as error:
         raise DomainError(str(error)) from error
 

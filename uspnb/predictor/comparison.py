@@ -54,6 +54,9 @@ def compare(
     times: Any = None,
     seasons: Any = None,
     horizons: Any = None,
+    value: Any = None,
+    time: Any = None,
+    covariates: Any = (),
     progress: bool | None = None,
 ) -> xr.Dataset:
     """Score uspnb's forecasts beside those of simple rivals, all on the same ticks: of the next tick, or by horizon.
@@ -71,6 +74,7 @@ def compare(
         dataset: the result of `backtest` on the same series, where there is one; it is then not run again.
         times, seasons, progress: as in `backtest`; of the rivals the seasonal one alone knows of seasons.
         horizons: ticks ahead, as in `backtest`; left out, the next tick alone is compared.
+        value, time, covariates: columns of a table, as in `backtest`; the rivals know of no covariates.
 
     Returns:
         Dataset with dims `forecaster` and `metric` (and `horizon`, and `asset`): `score` [input units, coverage 1],
@@ -82,7 +86,7 @@ def compare(
         DomainError: an unknown baseline, a burn-in that leaves nothing to score, a Dataset of other ticks or horizons,
             a seasonal rival without a period.
     """
-    read = read_series(series, times)
+    read = read_series(series, times, value=value, time=time, covariates=covariates)
     config = PredictorConfig() if config is None else config
     start = _checked_burn_in(burn_in, len(read))
     wanted = _checked_baselines(baselines)

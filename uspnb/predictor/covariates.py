@@ -56,6 +56,23 @@ def covariate_rows(config: PredictorConfig, given: Any) -> Float[np.ndarray, "ro
     return _windows(config, _side_by_side(named_columns(names, given)), 1)[0]
 
 
+def refuse_covariates(config: PredictorConfig | None, who: str) -> None:
+    """Refuse settings that name covariates, where nothing brings them.
+
+    Args:
+        config: the settings, None for the default ones.
+        who: cannot take them, for the message.
+
+    Raises:
+        DomainError: they name some.
+    """
+    if config is not None and config.covariates:
+        raise DomainError(
+            f"{who} takes no covariates, but the settings name {', '.join(config.covariates)}; leave them out, what "
+            "the time of a tick says is to be had with calendar = [...]"
+        )
+
+
 def known_table(config: PredictorConfig, given: Any, steps: int) -> Float[np.ndarray, "step covariate"]:
     """Covariates of the ticks to come.
 

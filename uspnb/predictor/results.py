@@ -46,6 +46,7 @@ def to_dataset(
     columns = {
         name: (outer + about.dims, about.stored(getattr(telemetry, about.name)), about.attributes(units))
         for name, about in variables().items()
+        if config.effects or "covariate" not in about.dims
     }
     columns["holder_exponent"][2]["threshold"] = float(config.holder_threshold)
     columns["change_onset"] = (outer, _onset(telemetry), _ONSET | {"units": "tick"})
@@ -75,10 +76,11 @@ def _coordinates(telemetry: Telemetry, series: Series, config: PredictorConfig) 
         "horizon": ("horizon", list(config.horizons), {"long_name": "ticks ahead", "units": "tick"}),
         "level": ("level", list(config.interval_levels), {"long_name": "coverage of an interval", "units": "1"}),
         "chart": ("chart", list(CHART_NAMES), {"long_name": "alarm chart"}),
-        "covariate": ("covariate", np.array(config.effects, dtype=str), {"long_name": "covariate"}),
         "season_slot": ("season_slot", np.arange(np.shape(telemetry.season)[-1]), {"long_name": "season slot"}),
         "mode": ("mode", np.arange(np.shape(telemetry.koopman_frequency)[-1]), {"long_name": "spectral mode"}),
     }
+    if config.effects:
+        coordinates["covariate"] = ("covariate", list(config.effects), {"long_name": "covariate"})
     if series.assets is not None:
         coordinates["asset"] = ("asset", list(series.assets), {"long_name": "asset"})
     return coordinates

@@ -28,6 +28,7 @@ from ..model.programs import (
 )
 from ..model.records import Observation
 from ..model.state import PredictorState
+from ..predictor.covariates import covariate_ticks
 from ..predictor.functional import device_for, observations
 from ..runtime import enable_compilation_cache
 from .folds import Tuned
@@ -84,7 +85,11 @@ class LaneRunner:
         enable_compilation_cache()
         self.base, self._series, self._ahead = base, series, ahead
         self._program = run_candidates if ahead == 1 else candidates_ahead(ahead)
-        self._ticks = [observations(one.values, one.timestamps_ns) for one in series]
+        told = [covariate_ticks(base, one.covariates, len(one)) for one in series]
+        self._ticks = [
+            observations(one.values, one.timestamps_ns, covariates=known)
+            for one, known in zip(series, told, strict=True)
+        ]
         self._device = device_for(base.jax_platform)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -165,14 +170,12 @@ class LaneRunner:
         return {lane: rows[:, k] for k, lane in enumerate(lanes)}
 
     def _block(self, lanes: Sequence[Lane], offset: int, count: int) -> Observation:
-        def column(name: str) -> np.ndarray:
-            parts = []
-            for lane in lanes:
-                rows = lane.start + offset + np.minimum(np.arange(CHUNK), count - 1)  # the last one fills it up
-                parts.append(getattr(self._ticks[lane.series], name)[rows])
-            return np.stack(parts, axis=1)
-
-        return Observation(*map(column, ("value", "timestamp_ns", "now_ns", "dispersion_proxy")))
+        places = offset + np.minimum(np.arange(CHUNK), count - 1)  # the last one fills it up
+        parts = [
+            jax.tree.map(lambda column, first=lane.start: column[first + places], self._ticks[lane.series])
+            for lane in lanes
+        ]
+        return jax.tree.map(lambda *columns: np.stack(columns, axis=1), *parts)
 
 
 def structure_of(config: PredictorConfig) -> PredictorConfig:

@@ -19,6 +19,7 @@ from ..config.load import config_hash
 from ..config.meta_optimization import MetaOptimizationConfig
 from ..config.schema import PredictorConfig
 from ..errors import DomainError
+from ..predictor.backtest import with_covariates
 from ..predictor.scores import diebold_mariano
 from ..runtime.arguments import check_number, check_whole
 from ..runtime.digest import sha256_bytes, sha256_pytree
@@ -91,6 +92,8 @@ class WalkForwardObjective:
         self.max_memory = max_memory or None
         self._paired = metric in METRICS and METRICS[metric].paired
         named = single_series(series, times)
+        for _, one in named:
+            self.base_config = with_covariates(self.base_config, one)
         folds = [walk_forward_split(len(one), self.n_folds, train_ratio, max_memory) for _, one in named]
         self.ahead = _checked_ahead(ahead, metric, self.base_config, folds)
         labels = checked_changes(changes, metric, [one for _, one in named], folds)
@@ -140,6 +143,8 @@ class WalkForwardObjective:
         }
         if self.ahead > 1:  # what is measured of the next tick is what it was before there was more
             parts["ahead"] = np.array([self.ahead])
+        if self.base_config.covariates:
+            parts["covariates"] = [one.series.covariates for one in self._task.tuned]
         text = f"{self.metric}\n{config_hash(self.base_config)}\n{sha256_pytree(parts)}"
         return sha256_bytes(text.encode())
 

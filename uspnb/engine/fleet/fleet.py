@@ -18,6 +18,7 @@ from ...errors import DomainError, shown
 from ...model.kernels.registry import COMMON
 from ...persistence.stores import Store, open_store
 from ...persistence.stores.state_layout import StateLayout
+from ...predictor.covariates import refuse_covariates
 from ...predictor.functional import FunctionalPredictor
 from ...runtime.arguments import check_speed, check_whole
 from ...sinks import TelemetryBuffer
@@ -107,6 +108,7 @@ class Fleet(Control):
         limit = check_whole("ring", ring, SMALLEST_RING, LARGEST_RING, unit="ticks")
         processes = None if workers is None else check_whole("workers", workers, 1, unit="processes")
         pace = check_speed(speed)
+        refuse_covariates(config, "a fleet")
         if shared:
             config = _with_common_movement(PredictorConfig() if config is None else config)
         if client is not None and processes is not None:

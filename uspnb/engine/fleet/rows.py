@@ -312,6 +312,10 @@ def open_rows(source: Any, assets: Any = None, times: Any = None) -> tuple[Sourc
         places = {label: k for k, label in enumerate(labels)}
         return FedRows(len(labels)) if source is None else IteratedRows(iter(source), places), labels
     series = read_series(source, times)
+    if series.covariate_names:
+        raise DomainError(
+            f"a fleet takes no covariates, but the table has {', '.join(series.covariate_names)}; leave them out"
+        )
     width = 1 if series.values.ndim == 1 else series.values.shape[1]
     columns = series.assets if series.assets is not None else (series.name or 0,)
     labels = columns if assets is None else read_labels(assets)

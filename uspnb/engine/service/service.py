@@ -22,6 +22,7 @@ from ...model.programs import SERIES_LENGTH, result_layout
 from ...persistence.snapshots import EmergencyDumps, SnapshotStatus
 from ...persistence.snapshots.files import PRIVATE_FOLDER
 from ...persistence.stores.base import Store
+from ...predictor.covariates import refuse_covariates
 from ...predictor.functional import device_for
 from ...runtime import platform
 from ...runtime.arguments import check_number, check_whole
@@ -109,6 +110,7 @@ class Service:
         ring: Any = 512,
         autostart: bool = True,
     ) -> None:
+        refuse_covariates(config, "a service")
         self._pool_size = check_whole("pool_size", pool_size, 1, unit="series")
         if not 1 <= len(sources) <= self._pool_size:
             raise DomainError(
