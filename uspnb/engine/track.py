@@ -550,7 +550,7 @@ class Track:
             return ticks
         values = ticks.values.copy()
         values[[k - first for k in places]] = [self._corrections[k] for k in places]
-        return ticks._replace(values=values)
+        return Ticks(values, ticks.stamps_ns, ticks.proxies, ticks.covariates)
 
     def process(self, most: int) -> int:
         """Take and process up to so many ticks; how many there were."""
