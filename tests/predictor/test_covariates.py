@@ -252,6 +252,14 @@ def test_a_file_and_a_session_bring_them_too(frame: pd.DataFrame, tmp_path: Path
             session.run()
             session.wait(phase="finished")
             np.testing.assert_array_equal(session.history()["prediction"].values, expected["prediction"].values)
+    holed = part.copy()
+    holed.iloc[100, 0] = np.nan
+    with uspnb.Session(holed, SMALL, source_options={"value": "load", "covariates": ["temperature"]}) as session:
+        session.run()
+        session.wait(phase="finished")
+        session.correct(holed.index[100].tz_localize("UTC"), part["load"].iloc[100])
+        session.wait(phase="finished")
+        np.testing.assert_array_equal(session.history()["prediction"].values, expected["prediction"].values)
     with pytest.raises(DomainError, match="name its column with value"):
         read_csv(tmp_path / "load.csv", covariates="temperature")
     with pytest.raises(DomainError, match="the configuration names the covariates wind"):
