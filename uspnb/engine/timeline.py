@@ -134,10 +134,10 @@ class Checkpoints:
             self.stride *= 2
 
     def offer_newest(self, checkpoint: Checkpoint, stride: int, since: int) -> None:
-        """Keep it if it is so far from the last one, and none of before tick `since`."""
+        """Keep it if it is so far from the last one, and none of before tick `since`, whose ticks are gone."""
+        self._checkpoints = [one for one in self._checkpoints if one.tick >= since]
         if not self._checkpoints or checkpoint.tick - self._checkpoints[-1].tick >= stride:
             self._checkpoints.append(checkpoint)
-            self._checkpoints = [one for one in self._checkpoints if one.tick >= since]
 
     def before(self, tick: int) -> Checkpoint:
         """The latest one at or before a tick; there must be one."""

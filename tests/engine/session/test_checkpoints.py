@@ -42,6 +42,15 @@ def test_a_cut_forgets_what_came_later(state: PredictorState) -> None:
     assert len(checkpoints) == 1 and checkpoints.before(301).tick == 300
 
 
+def test_none_is_kept_whose_ticks_are_gone(state: PredictorState) -> None:
+    """Whatever batches the ticks come in, as those of a live source do."""
+    checkpoints = Checkpoints()
+    checkpoints.restart(Checkpoint(0, state))
+    for tick in (*range(3, 400, 7), 401, 402, 700):
+        checkpoints.offer_newest(Checkpoint(tick, state), 32, max(tick - 256, 0))
+        assert checkpoints.first >= tick - 256 and checkpoints.before(tick).tick >= tick - 38
+
+
 def settings(count: int) -> list[PredictorConfig]:
     """Settings that are told apart by identity."""
     return [PredictorConfig() for _ in range(count)]
