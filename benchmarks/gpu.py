@@ -175,7 +175,7 @@ def walks(ticks: int, assets: int, start: Any = 100.0, first: int = 0) -> Observ
 
 def piece(ticks: Observation, start: int, length: int, count: int) -> Observation:
     """A buffer of `length` ticks of which the first `count` are those from `start`."""
-    return Observation(*(filled(column[start : start + count], length) for column in ticks))
+    return jax.tree.map(lambda column: filled(column[start : start + count], length), ticks)
 
 
 def follow(program: Program, states: Any, ticks: Observation) -> tuple[Any, np.ndarray]:
@@ -251,7 +251,7 @@ def parity(small: Program, ticks: Observation) -> tuple[Any, list[list[Any]], st
 def with_singles(batch: tuple[Any, np.ndarray], ticks: Observation) -> tuple[Any, Any]:
     """The first series of a batch, states and results, and the same stepped one by one."""
     count = min(ALONE, batch[1].shape[1])
-    columns = [Observation(*(column[:, k] for column in ticks)) for k in range(count)]
+    columns = [ticks.at((slice(None), k)) for k in range(count)]
     singles = [scan_chunks(predictor(), predictor().init_state(), column) for column in columns]
     ends = jax.tree.map(lambda *leaves: np.stack(leaves), *(end for end, _ in singles))
     first = jax.tree.map(lambda leaf: leaf[:count], batch[0])

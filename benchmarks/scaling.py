@@ -52,7 +52,6 @@ from tables import Table, cholesky_seconds, parser, show
 import uspnb
 from uspnb.data import processes
 from uspnb.engine.fleet import Fleet
-from uspnb.model.records import Observation
 from uspnb.predictor.functional import observations, scan_chunks
 
 SEED = 7970
@@ -107,7 +106,7 @@ def series_run(config: uspnb.PredictorConfig, ticks: int) -> Callable[[], np.nda
     warm = max(WARM_TICKS, 2 * config.wtmm_buffer_size)
     y = processes.autoregression(warm + ticks, SEED).values
     whole = observations(y, (1 + np.arange(len(y))) * SECOND)
-    before, after = (Observation(*(column[part] for column in whole)) for part in (slice(warm), slice(warm, None)))
+    before, after = (whole.at(part) for part in (slice(warm), slice(warm, None)))
     state, _ = scan_chunks(predictor, predictor.init_state(), before)
 
     def run() -> np.ndarray:
@@ -131,7 +130,7 @@ class Batch:
         self._predictor, self._calls, self._done = uspnb.FunctionalPredictor(), calls, 0
         few = min(SERIES, assets)
         seen = walks(WARM_TICKS, few)
-        columns = [Observation(*(column[:, k] for column in seen)) for k in range(few)]
+        columns = [seen.at((slice(None), k)) for k in range(few)]
         ends = [scan_chunks(self._predictor, self._predictor.init_state(), column)[0] for column in columns]
         turn = np.arange(assets) % few
         self._ahead = walks(4096 if assets <= 100 else 128, assets, seen.value[-1, turn], WARM_TICKS)
@@ -142,7 +141,7 @@ class Batch:
 
     def _call(self) -> None:
         k = self._done % len(self._ahead.value)
-        tick = Observation(*(column[k] for column in self._ahead))
+        tick = self._ahead.at(k)
         self._states, result = self._predictor.step_batch(self._states, tick)
         np.asarray(result.reference_prediction)
         self._done += 1

@@ -57,7 +57,7 @@ def test_step_batch(benchmark: Any, assets: int) -> None:
     x = np.random.default_rng(7902).standard_normal((SETTLED + 1, assets)).cumsum(axis=0)
     ticks = observations(x, np.arange(SETTLED + 1) * SECOND)
     states = predictor.init_state(assets)
-    rows = [type(ticks)(*(column[t] for column in ticks)) for t in range(SETTLED + 1)]
+    rows = [ticks.at(t) for t in range(SETTLED + 1)]
     for row in rows[:-1]:
         states, _ = predictor.step_batch(states, row)
     _, result = benchmark(lambda: _waited(predictor.step_batch(states, rows[-1])))

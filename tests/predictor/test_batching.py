@@ -42,7 +42,7 @@ def test_the_cut_into_chunks_changes_nothing() -> None:
     traces = trace_count("series")
     other, pieces = predictor.init_state(), []
     for start, stop in ((0, 1), (1, 90), (90, 602), (602, 700)):
-        piece = type(ticks)(*(column[start:stop] for column in ticks))
+        piece = ticks.at(slice(start, stop))
         other, part = scan_chunks(predictor, other, piece)
         pieces.append(part)
     np.testing.assert_array_equal(np.concatenate(pieces), rows)

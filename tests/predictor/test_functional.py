@@ -217,7 +217,7 @@ def test_observations_are_real_numbers(values: list[object]) -> None:
 
 def test_observations_of_several_assets_share_their_times() -> None:
     ticks = observations(np.ones((4, 3)), np.arange(4), now_ns=np.int64(9))
-    assert all(np.shape(column) == (4, 3) for column in ticks)
+    assert all(np.shape(column) == (4, 3) for column in jax.tree.leaves(ticks))
     assert np.array_equal(ticks.timestamp_ns[:, 0], np.arange(4)) and np.isnan(ticks.dispersion_proxy).all()
 
 

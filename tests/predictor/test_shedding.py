@@ -13,7 +13,6 @@ from uspnb.data.processes import autoregression
 from uspnb.errors import DomainError
 from uspnb.model.kernels.log_signature import LogSignatureState, feature_count
 from uspnb.model.programs import SERIES_LENGTH, trace_count
-from uspnb.model.records import Observation
 from uspnb.model.state import PredictorState
 from uspnb.predictor.functional import FunctionalPredictor, filled, observations
 from uspnb.predictor.shedding import DEPTHS, DepthSwitch
@@ -53,7 +52,7 @@ def advanced(
     rows = []
     for start in range(0, stop - first, SERIES_LENGTH):
         real = min(SERIES_LENGTH, stop - first - start)
-        piece = Observation(*(filled(column[start : start + real], SERIES_LENGTH) for column in ticks))
+        piece = jax.tree.map(lambda column: filled(column[start : start + real], SERIES_LENGTH), ticks)  # noqa: B023
         state, done = functional.advance(state, piece, real)
         rows.append(done)
     return state, np.concatenate(rows)

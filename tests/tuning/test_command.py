@@ -78,6 +78,7 @@ def test_a_campaign_is_begun_refused_resumed_and_applied(
     assert main([*arguments, "--trials", "4", "--metric", "crps", "--folds", "2", "--ticks", "200"]) == 0
     assert Measured.instances[0] | {"base_config": 0} == {
         "ticks": 200, "metric": "crps", "n_folds": 2, "train_ratio": 0.7, "max_memory": 0, "base_config": 0,
+        "ahead": 1,
     }  # fmt: skip
     output = capsys.readouterr().out
     assert "Tuning campaign my-data-fast" in output and "my-data-fast.journal" in output

@@ -39,6 +39,10 @@ class Observation(NamedTuple):
     dispersion_proxy: Any
     covariates: Any = ()
 
+    def at(self, place: Any) -> Observation:
+        """The tick or ticks at a place of the leading axes: an index, a slice, or a tuple of these."""
+        return jax.tree.map(lambda column: column[place], self)
+
 
 def _real_number(name: str, value: Any) -> float:
     if is_missing(value):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import jax
 import numpy as np
 import pytest
 from default_columns import VIEW_COLUMNS
@@ -25,7 +26,7 @@ def run():
     stamps = (np.arange(len(y)) + 1) * SECOND
     ticks = observations(y, stamps)
     for start in range(0, len(y), 128):
-        piece = uspnb.model.records.Observation(*(np.resize(np.asarray(c)[start : start + 128], 128) for c in ticks))
+        piece = jax.tree.map(lambda c: np.resize(np.asarray(c)[start : start + 128], 128), ticks)  # noqa: B023
         state, done = predictor.advance(state, piece, min(128, len(y) - start))
         rows.append(done)
     return y, stamps, np.concatenate(rows), predictor.layout

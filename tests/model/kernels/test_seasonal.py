@@ -103,7 +103,7 @@ def test_a_season_sleeps_until_five_of_its_periods_have_been_seen() -> None:
     predictor = FunctionalPredictor(CONFIG)
     ticks = observations(values, np.arange(len(values)) * SECOND)
     for length, awake in ((5 * DAY - 1, 0), (5 * DAY, 1), (5 * WEEK - 1, 1), (5 * WEEK, 2)):
-        state, _ = predictor.scan(predictor.init_state(), type(ticks)(*(column[:length] for column in ticks)))
+        state, _ = predictor.scan(predictor.init_state(), ticks.at(slice(length)))
         pending = np.asarray(state.kernels["hilbert"].seasonal.pending)[9:].reshape(2, -1)
         assert np.sum(np.any(pending != 0.0, axis=1)) == awake, length
 
@@ -124,6 +124,6 @@ def test_step_by_step_and_in_a_batch_are_the_scan() -> None:
     column = observations(values[:, 0], np.arange(200) * SECOND)
     _, scanned = predictor.scan(predictor.init_state(), column)
     for t in range(200):
-        alone, first = predictor.step(alone, type(column)(*(part[t] for part in column)))
+        alone, first = predictor.step(alone, column.at(t))
         assert float(first.reference_prediction) == scanned.reference_prediction[t]
     np.testing.assert_allclose(together.reference_prediction[:, 0], scanned.reference_prediction, rtol=1e-9)

@@ -37,7 +37,7 @@ def _ticks(values: np.ndarray, times: np.ndarray, now: Any = None, proxy: Any = 
 
 def _padded(ticks: Observation, length: int) -> Observation:
     """The last row repeated up to `length`; whoever reads the results leaves out what was appended."""
-    return Observation(*(jnp.concatenate([c, jnp.repeat(c[-1:], length - c.shape[0])]) for c in ticks))
+    return jax.tree.map(lambda c: jnp.concatenate([c, jnp.repeat(c[-1:], length - c.shape[0])]), ticks)
 
 
 class Series(SimpleNamespace):
@@ -59,7 +59,7 @@ def _step(config: PredictorConfig, state: PredictorState, tick: Observation):
 
 @jax.jit
 def _scan_step(config: PredictorConfig, state: PredictorState, ticks: Observation, real: Any):
-    shapes = jax.eval_shape(_step, config, state, Observation(*(c[0] for c in ticks)))[1]
+    shapes = jax.eval_shape(_step, config, state, ticks.at(0))[1]
 
     def advance(carried, row):
         tick, is_real = row
@@ -98,7 +98,7 @@ def replay_series(
     last = initialize_state(config) if state is None else state
     results = []
     for start in range(0, len(values), CHUNK):
-        piece = Observation(*(column[start : start + CHUNK] for column in ticks))
+        piece = ticks.at(slice(start, start + CHUNK))
         real = len(piece.value)
         last, rows = _scan_step(config, last, _padded(piece, CHUNK), jnp.arange(CHUNK) < real)
         results.append(jax.tree.map(lambda leaf, real=real: np.asarray(leaf)[:real], rows))

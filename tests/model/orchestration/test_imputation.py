@@ -68,7 +68,7 @@ def test_the_next_forecast_is_a_tick_longer_and_wider(predictor: FunctionalPredi
 def test_after_so_many_in_a_row_the_window_waits(predictor: FunctionalPredictor, state: PredictorState) -> None:
     missing = MOST_IMPUTED + 20
     ticks = observations(np.full(missing, np.nan), np.arange(400, 400 + missing) * SECOND)
-    at_most, _ = predictor.scan(state, Observation(*(column[:MOST_IMPUTED] for column in ticks)))
+    at_most, _ = predictor.scan(state, ticks.at(slice(MOST_IMPUTED)))
     longer, result = predictor.scan(state, ticks)
     np.testing.assert_array_equal(longer.frame.window, at_most.frame.window)
     assert np.all(np.isfinite(result.reference_prediction)) and int(longer.gate.imputed) == MOST_IMPUTED

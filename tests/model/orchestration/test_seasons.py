@@ -172,7 +172,7 @@ def test_step_and_batch_are_the_scan_and_each_asset_has_its_own_periods() -> Non
         np.testing.assert_allclose(together.reference_prediction[:, asset], scanned.reference_prediction, rtol=1e-9)
     state = predictor.init_state()
     for t in range(length):
-        state, result = predictor.step(state, type(column)(*(part[t] for part in column)))
+        state, result = predictor.step(state, column.at(t))
         assert float(result.reference_prediction) == scanned.reference_prediction[t]
 
 
@@ -189,7 +189,7 @@ def test_a_snapshot_has_it_all_and_one_of_before_begins_to_look() -> None:
     values = seasonal(np.random.default_rng(11), (24,), 0.8, 400)
     predictor = FunctionalPredictor(CONFIG)
     ticks = observations(values, np.arange(400) * SECOND)
-    head, tail = (type(ticks)(*(column[part] for column in ticks)) for part in (slice(300), slice(300, None)))
+    head, tail = (ticks.at(part) for part in (slice(300), slice(300, None)))
     state, _ = predictor.scan(predictor.init_state(), head)
     payload = snapshot_of(state, CONFIG)
     _, expected = predictor.scan(state, tail)
