@@ -109,9 +109,9 @@ def test_steps_are_the_scan_and_a_forecast_is_the_ladder(frame: pd.DataFrame) ->
     temperature = part["temperature"].to_numpy()
     ds = backtest(part, SMALL, value="load", covariates=["temperature"])
     predictor = UniversalPredictor(NAMED, clock=uspnb.replay_clock)
-    for k, (when, row) in enumerate(part.iterrows()):
+    for k, (when, load) in enumerate(zip(part.index.to_numpy(), part["load"], strict=True)):
         ahead = {"temperature": temperature[k : k + 5]}
-        predictor.step(ProcessState(row["load"], when.tz_localize("UTC"), covariates=ahead))  # type: ignore[attr-defined]
+        predictor.step(ProcessState(load, when, covariates=ahead))
     mine = predictor.history()
     for name in ("residual", "horizon_prediction", "covariate_effect", "weight"):
         np.testing.assert_array_equal(mine[name].values, ds[name].values)
@@ -178,9 +178,8 @@ def test_a_snapshot_holds_the_covariates(frame: pd.DataFrame, tmp_path: Path) ->
 
 
 def test_tuning_runs_with_them_and_fleets_and_services_refuse_them(frame: pd.DataFrame) -> None:
-    settings = {"n_folds": 1, "base_config": SMALL, "metric": "mase"}
-    told = WalkForwardObjective(read_series(frame, value="load", covariates=["temperature"]), **settings)  # type: ignore[arg-type]
-    blind = WalkForwardObjective(frame["load"], **settings)  # type: ignore[arg-type]
+    informed = read_series(frame, value="load", covariates=["temperature"])
+    told, blind = (WalkForwardObjective(one, "mase", n_folds=1, base_config=SMALL) for one in (informed, frame["load"]))
     assert told.base_config.covariates == ("temperature",)
     assert told({}) < 0.85 * blind({})
     for refused in (
@@ -262,6 +261,16 @@ def test_a_file_and_a_session_bring_them_too(frame: pd.DataFrame, tmp_path: Path
         np.testing.assert_array_equal(session.history()["prediction"].values, expected["prediction"].values)
     with pytest.raises(DomainError, match="name its column with value"):
         read_csv(tmp_path / "load.csv", covariates="temperature")
+    informed_source = {"value": "load", "covariates": ["noise"]}
+    other = "names the covariates temperature, the source has noise"
+    with uspnb.Session(part, NAMED, source_options=options) as session, pytest.raises(DomainError, match=other):
+        session.attach(part, **informed_source)
+    with pytest.raises(DomainError, match=other):
+        uspnb.Session(part, predictor=UniversalPredictor(NAMED), source_options=informed_source)
+    fitted, read_along = UniversalPredictor(NAMED), UniversalPredictor(NAMED)
+    fitted.fit_history(part["load"], covariates=part[["temperature"]])
+    read_along.fit_history(read)
+    np.testing.assert_array_equal(fitted.state.weight, read_along.state.weight)
     with pytest.raises(DomainError, match="the configuration names the covariates wind"):
         uspnb.Session(
             part, PredictorConfig(covariates=("wind",)), source_options={"value": "load", "covariates": ["temperature"]}

@@ -52,7 +52,7 @@ def advanced(
     rows = []
     for start in range(0, stop - first, SERIES_LENGTH):
         real = min(SERIES_LENGTH, stop - first - start)
-        piece = jax.tree.map(lambda column: filled(column[start : start + real], SERIES_LENGTH), ticks)  # noqa: B023
+        piece = jax.tree.map(lambda column: filled(column, SERIES_LENGTH), ticks.at(slice(start, start + real)))
         state, done = functional.advance(state, piece, real)
         rows.append(done)
     return state, np.concatenate(rows)

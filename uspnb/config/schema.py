@@ -470,7 +470,7 @@ def _checked_rising(name: str, value: Any, about: Declaration) -> tuple[int, ...
     kind = numbers.Integral if whole else numbers.Real
     if given is None or not all(isinstance(one, kind) and not isinstance(one, bool) for one in given):
         wanted = f"expected a list of {'whole ' if whole else ''}numbers, such as {list(DEFAULTS[name])}"
-        raise ConfigError(f"{name} = {value!r} has type {type(value).__name__}, {wanted}")
+        raise ConfigError(f"{name} = {value!r}: {wanted}")
     one_of = f"each within {_range_text(about)}" + (f" {about.unit}" if about.unit else "")
     if not given:
         raise ConfigError(f"{name} is empty; give at least one number, {one_of}")

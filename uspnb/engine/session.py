@@ -90,7 +90,10 @@ class Session(Control):
         opened = open_source(source, **(source_options or {}))
         labels = labels_of(opened, name, units)
         self._name, self._units = name, units
+        if held is not None:
+            _refuse_other_covariates(held.config.covariates, opened)
         settings = FunctionalPredictor(_with_covariates(config, opened)).config if held is None else held.config
+        self._covariates = settings.covariates
         state = None
         if held is not None:
             held.hold(f"a session on {labels.name or 'a series without a name'}")
@@ -171,10 +174,11 @@ class Session(Control):
         """Read another source from here on, with the state as it is.
 
         Raises:
-            DomainError: something that no ticks come from.
+            DomainError: something that no ticks come from, or whose covariates are others than those of the settings.
         """
         self._refuse_closed()
         opened = open_source(source, **options)
+        _refuse_other_covariates(self._covariates, opened)
         labels = labels_of(opened, self._name, self._units)
         self._send(lambda track: track.attach(opened, labels))
 
@@ -201,17 +205,24 @@ def _give_back(predictor: UniversalPredictor, track: Track) -> None:
         predictor.let_go()
 
 
-def _with_covariates(config: PredictorConfig | None, source: Source) -> PredictorConfig | None:
+def _with_covariates(config: PredictorConfig | None, source: Source) -> PredictorConfig:
     """The configuration with the covariates that a source brings, unless it names its own."""
     names = getattr(source, "covariate_names", ())
-    if not names or (config is not None and config.covariates == names):
-        return config
-    if config is not None and config.covariates:
+    config = PredictorConfig() if config is None else config
+    if names and not config.covariates:
+        config = dataclasses.replace(config, covariates=names)
+    _refuse_other_covariates(config.covariates, source)
+    return config
+
+
+def _refuse_other_covariates(own: tuple[str, ...], source: Source) -> None:
+    """One column must not be taken for another; a source without any leaves them unknown."""
+    names = getattr(source, "covariate_names", ())
+    if names and names != own:
         raise DomainError(
-            f"the configuration names the covariates {', '.join(config.covariates)}, the source has "
+            f"the configuration names the covariates {', '.join(own) or 'none'}, the source has "
             f"{', '.join(names)}; name the same, in the same order"
         )
-    return dataclasses.replace(PredictorConfig() if config is None else config, covariates=names)
 
 
 def labels_of(source: Source, name: str = "", units: str = "") -> Labels:

@@ -353,7 +353,7 @@ def scan_chunks(
     rows = []
     for start in range(0, total, length):
         real = min(length, total - start)
-        piece = jax.tree.map(lambda column: filled(column[start : start + real], length), ticks)  # noqa: B023
+        piece = jax.tree.map(lambda column: filled(column, length), ticks.at(slice(start, start + real)))
         last, packed = predictor.advance(last, piece, real)
         rows.append(packed)
         after_chunk(start + real)

@@ -218,6 +218,8 @@ class UniversalPredictor:
         if len(series) < needed:
             raise DomainError(f"Insufficient history. Required: {needed} ticks, got {len(series)}")
         known = None
+        if covariates is None and series.covariates is not None:
+            covariates = dict(zip(series.covariate_names, series.covariates.T, strict=True))
         if covariates is not None:
             known = known_table(self.config, covariates, len(series) + self.config.horizons[-1])
         told = covariate_ticks(self.config, known, len(series))

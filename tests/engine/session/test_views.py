@@ -26,7 +26,7 @@ def run():
     stamps = (np.arange(len(y)) + 1) * SECOND
     ticks = observations(y, stamps)
     for start in range(0, len(y), 128):
-        piece = jax.tree.map(lambda c: np.resize(np.asarray(c)[start : start + 128], 128), ticks)  # noqa: B023
+        piece = jax.tree.map(lambda c: np.resize(np.asarray(c), 128), ticks.at(slice(start, start + 128)))
         state, done = predictor.advance(state, piece, min(128, len(y) - start))
         rows.append(done)
     return y, stamps, np.concatenate(rows), predictor.layout

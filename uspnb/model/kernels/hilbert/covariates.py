@@ -33,8 +33,6 @@ FIXED_AFTER = 64
 OUTGROWN = 6.0
 # Likewise the level, which the series itself has then left.
 LARGEST_CHANGE = 50.0
-# The regression is asked once it has seen this many times as many outcomes as it has columns of covariates.
-YOUTH = 1.0
 SETTLED = 128
 
 
@@ -161,7 +159,7 @@ def covariate_forecasts(
         state = state._replace(rows=into_slots(state.rows, inputs.horizon.slot, waiting[1:], config.ladder))
     parts = (state.coefficients[0] * rows[0])[direct_width(config) :]
     effects = jnp.zeros(len(config.effects)).at[_column_effects(config)].add(parts)
-    asked = known & (state.equations.weight >= FIXED_AFTER + YOUTH * covariate_width(config))
+    asked = known & _experienced(config, state.equations.weight)
     explained = Explained(jnp.sum(state.coefficients * rows, axis=1), asked)
     return state._replace(pending=rows[0], known=known[0]), explained, effects
 
@@ -176,8 +174,13 @@ def covariate_ahead(
     """What the expert says of any number of ticks ahead, coefficients between those of the ladder."""
     between = jax.vmap(lambda column: along_ladder(column, config.steps, steps), in_axes=1, out_axes=1)
     rows, known = _rows(config, state, inputs, slow_row, steps)
-    seen = along_ladder(state.equations.weight, config.steps, steps) >= FIXED_AFTER + YOUTH * covariate_width(config)
-    return Explained(jnp.sum(between(state.coefficients) * rows, axis=1), known & seen)
+    asked = known & _experienced(config, along_ladder(state.equations.weight, config.steps, steps))
+    return Explained(jnp.sum(between(state.coefficients) * rows, axis=1), asked)
+
+
+def _experienced(config: PredictorConfig, weight: Float[Array, "step"]) -> Bool[Array, "step"]:
+    """Whether a regression has seen as many outcomes, since its units stand, as it has columns of covariates."""
+    return weight >= FIXED_AFTER + covariate_width(config)
 
 
 def _column_effects(config: PredictorConfig) -> np.ndarray:
