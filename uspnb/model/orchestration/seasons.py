@@ -39,10 +39,16 @@ RING_FROM, RING_TO = 1.8, 3.2
 BLOCK = 8
 # Level beyond which a line is counted by itself: a smooth season has few of them.
 HIGH = 4.0
-# A season is found once so many of its periods have been seen.
-PERIODS_TO_FIND = 5
+# A season is in use once so many of its periods have been seen; proposed before, lest a part of it is taken for it.
+PERIODS_TO_FIND, PERIODS_TO_PROPOSE = 5, 4
 # Lines over their level that set a period, how far from the one with the most evidence, by how many multiples.
 LINE, FARTHEST, MULTIPLES = 8.0, 14, 48
+# Two periods are refined together: by so many of the strongest of so many lines of each, in so many steps, in a series
+# thinned by so much; a line that is too fast for that needs no such care.
+STRONGEST, HARMONICS, STEPS, COARSE = 5, 24, 2, 8
+# How far over its level the first line must be for that, and how fast this grows with the logarithm of its number: what
+# the n-th line says of the period goes with n^2, also where it is but noise.
+CLEAR, STEEP = 4.0, 3.0
 # What repeats faster, the other filters see.
 SHORTEST = 4
 EVIDENCE = 11.0
@@ -52,10 +58,13 @@ YOUNG = 25.0
 STRONG = 2.0
 # What a period in use has over another.
 BONUS, INERTIA = 3.0, 1.15
-LARGEST_RATIO = 16
+LARGEST_RATIO, LARGEST_PART = 16, 48
 # Share of the energy of a period's lines that the lines of one of its parts must have to be preferred: of any part, and
 # of a seventh, which may be a day of a week; a season has strong harmonics by itself.
 PART_SHARE, DAY_SHARE = 0.9, 0.5
+# A part is a season of its own where its first line has so much of the energy of the longer one's lines before it and
+# twice the one after it, and it is no shorter than a week of days.
+OWN = 0.7
 # Evidence by which two periods must outdo a multiple of the one that comes near the other.
 APART = 5.0
 # Standard errors by which a series must resemble itself so many periods ago, and more so than at another number of
@@ -75,12 +84,16 @@ class Spectrum(NamedTuple):
         power: over the local level and over what is near, about 1 or less where there is no line.
         raw: of the differences; a line has its own shape there.
         level: the local level.
+        slow: every `COARSE`-th of the tapered differences without what is too fast for that, the newest last.
+        taper: what these were multiplied by, 0 where there is no difference.
         count: differences that it was taken from.
     """
 
     power: Float[Array, "frequency"]
     raw: Float[Array, "frequency"]
     level: Float[Array, "frequency"]
+    slow: Float[Array, "coarse"]
+    taper: Float[Array, "coarse"]
     count: Count
 
 
@@ -144,11 +157,13 @@ def whitened_spectrum(values: Float[Array, "capacity"], count: Count) -> Spectru
         differences = jnp.clip(differences, -bound, bound)
     differences = jnp.where(known, differences - jnp.sum(differences) / number, 0.0)
     edge = jnp.clip(TAPERED * jnp.minimum(place + 0.5, number - 0.5 - place) / number, 0.0, 1.0)
-    tapered = differences * jnp.where(known, 0.5 - 0.5 * jnp.cos(jnp.pi * edge), 0.0)
+    taper = jnp.pad(jnp.where(known, 0.5 - 0.5 * jnp.cos(jnp.pi * edge), 0.0), (0, 1))
     # Frequency 1/2 is left out, which makes the number of frequencies one of whole blocks.
-    transformed = jnp.fft.rfft(tapered, size)[:-1]
+    transformed = jnp.fft.rfft(differences * taper[:-1], size)[:-1]
     power = jnp.square(transformed.real) + jnp.square(transformed.imag)
     power = power + 1e-9 * jnp.mean(power) + 1e-300
+    coarse = capacity // COARSE
+    slow = jnp.fft.irfft(transformed[: coarse + 1], 2 * coarse)[:coarse] / COARSE
     bin_width = size / number
     half = jnp.clip(BAND * bin_width / BLOCK, 2, capacity // (8 * BLOCK)).astype(jnp.int32)
     # Flat where the series walks, and flat over the gain of a difference where its levels are noise.
@@ -156,7 +171,9 @@ def whitened_spectrum(values: Float[Array, "capacity"], count: Count) -> Spectru
     levels = _local_level(jnp.stack([power, power / gain]), half)
     level = jnp.minimum(levels[0], gain * levels[1]) / 0.95
     inner, outer = (RING_FROM * bin_width).astype(jnp.int32), (RING_TO * bin_width).astype(jnp.int32)
-    return Spectrum(power / jnp.maximum(level, _about(power, inner, outer)), power, level, number)
+    return Spectrum(
+        power / jnp.maximum(level, _about(power, inner, outer)), power, level, slow, taper[::COARSE], number
+    )
 
 
 class Lines(NamedTuple):
@@ -202,7 +219,7 @@ def lines_of(spectrum: Spectrum, capacity: int) -> Lines:
     many = lines * (mean - 1.0 - jnp.log(mean))
     rate = lines * np.exp(-HIGH)
     some = jnp.where(high > rate, jnp.square(jnp.sqrt(jnp.maximum(high, 0.0)) - np.sqrt(rate)), 0.0)
-    usable = (PERIODS_TO_FIND * periods <= spectrum.count + 1) & (periods >= SHORTEST)
+    usable = (PERIODS_TO_PROPOSE * periods <= spectrum.count + 1) & (periods >= SHORTEST)
     return Lines(jnp.where(usable, jnp.maximum(many, some), 0.0), total - lines)
 
 
@@ -212,10 +229,9 @@ def without_lines(spectrum: Spectrum, period: Count) -> Spectrum:
     line = np.arange(spectrum.power.shape[0]) * (period / size)
     away = jnp.abs(line - jnp.round(line)) / period * spectrum.count
     taken = away < 1.5
-    return spectrum._replace(
-        power=jnp.where(taken, jnp.minimum(spectrum.power, 1.0), spectrum.power),
-        raw=jnp.where(taken, jnp.minimum(spectrum.raw, spectrum.level), spectrum.raw),
-    )
+    raw = jnp.where(taken, jnp.minimum(spectrum.raw, spectrum.level), spectrum.raw)
+    power = jnp.where(taken, jnp.minimum(spectrum.power, 1.0), spectrum.power)
+    return spectrum._replace(power=power, raw=raw)
 
 
 def _favoured(evidence: Float[Array, "period"], held: Int[Array, "slot"]) -> Float[Array, "period"]:
@@ -224,23 +240,39 @@ def _favoured(evidence: Float[Array, "period"], held: Int[Array, "slot"]) -> Flo
     return jnp.where(mine, INERTIA * evidence + BONUS, evidence)
 
 
-def _fundamental(lines: Lines, period: Count, held: Int[Array, "slot"]) -> Count:
-    """The shortest part of a period that has most of its energy, else the period."""
-    parts = np.arange(2, LARGEST_RATIO + 1)
+def _standing_out(spectrum: Spectrum, period: Count) -> Float[Array, "part"]:
+    """Energy of a period's 2nd, 3rd, ... line over that of all before it and twice the one after it, in the levels.
+
+    The lines of one smooth season fall off with their number; one that does not is the first of another season.
+    """
+    capacity = spectrum.raw.shape[0]
+    at = jnp.round(np.arange(1, LARGEST_PART + 2) * (2.0 * capacity) / period).astype(jnp.int32)
+    near = jnp.clip(at[None, :] + np.array([[-1], [0], [1]]), 1, capacity - 1)
+    gain = 4.0 * np.sin(np.pi * np.arange(capacity) / (2 * capacity)) ** 2
+    over = jnp.max(jnp.maximum(spectrum.raw - spectrum.level, 0.0)[near] / jnp.asarray(gain)[near], axis=0)
+    others = jnp.cumsum(over)[:-2] + 2.0 * over[2:]
+    return over[1:-1] / jnp.maximum(others, 1e-300)
+
+
+def _fundamental(spectrum: Spectrum, lines: Lines, period: Count, held: Int[Array, "slot"]) -> Count:
+    """The shortest part of a period that has most of its energy or is a season of its own, else the period."""
+    parts = np.arange(2, LARGEST_PART + 1)
     part = jnp.round(period / parts).astype(period.dtype)
     place = jnp.maximum(part - 2, 0)
     share = lines.energy[place] / jnp.maximum(lines.energy[period - 2], 1e-9)
     needed = np.where(parts == WEEK, DAY_SHARE, PART_SHARE)
     # One in use stays so, though its share falls a little.
     needed = jnp.where(jnp.any(held[:, None] == part[None, :], axis=0), 0.8 * needed, needed)
-    fits = (part >= SHORTEST) & (part * parts == period) & (share >= needed)
+    exact = (part * parts == period) & (share >= needed)
+    whole = (jnp.abs(part * parts - period) <= parts // 2) & (part >= WEEK) & (parts >= 3)
+    fits = (part >= SHORTEST) & (exact | (whole & (_standing_out(spectrum, period) >= OWN)))
     fits = fits & (lines.evidence[place] >= EVIDENCE)
     return jnp.where(jnp.any(fits), jnp.min(jnp.where(fits, part, period)), period)
 
 
 def _strongest_part(lines: Lines, period: Count) -> Count:
     """The part of a period with the most evidence, 0 where none has enough."""
-    parts = np.arange(2, LARGEST_RATIO + 1)
+    parts = np.arange(2, LARGEST_PART + 1)
     part = period // parts
     evidence = jnp.where((part >= SHORTEST) & (part * parts == period), lines.evidence[jnp.maximum(part - 2, 0)], 0.0)
     strongest = jnp.argmax(evidence)
@@ -265,7 +297,7 @@ def find_periods(
     lines = lines_of(spectrum, capacity)
     needed = needed_of(spectrum.count)
     best, evidence = _best(spectrum, lines, held)
-    first = jnp.where(evidence >= needed, _fundamental(lines, best, held), 0)
+    first = jnp.where(evidence >= needed, _fundamental(spectrum, lines, best, held), 0)
     if held.shape[0] == 1:
         return first[None], evidence
 
@@ -275,26 +307,31 @@ def find_periods(
         spectrum, lines = Spectrum(*parts[:-2]), Lines(*parts[-2:])
         other = _strongest_part(lines, best)
 
-        def second_of(first: Count) -> tuple[Count, Scalar]:
+        def second_of(first: Count) -> tuple[Count, Scalar, Spectrum]:
+            """The second beside a first, its evidence, and the spectrum without the lines of the first."""
             left = without_lines(spectrum, first)
             rest = lines_of(left, capacity)
             period, evidence = _best(left, rest, held)
             multiple, likeness = _likest_multiple(left, first, held)
             early = likeness > 0.0
-            period = jnp.where(early, multiple, _fundamental(rest, period, held))
-            return period, jnp.where(early, likeness, jnp.where(evidence >= needed_of(left.count), evidence, 0.0))
+            period = jnp.where(early, multiple, _fundamental(left, rest, period, held))
+            evidence = jnp.where(evidence >= needed_of(left.count), evidence, 0.0)
+            return period, jnp.where(early, likeness, evidence), left
 
-        other = jnp.where(other > 0, _fundamental(lines, other, held), 0)
+        other = jnp.where(other > 0, _fundamental(spectrum, lines, other, held), 0)
         options = jnp.stack([first, jnp.maximum(other, 2)])
-        seconds, gained = jax.vmap(second_of)(options)
+        seconds, gained, lefts = jax.vmap(second_of)(options)
         # A period of many lines may come near those of two; that of which it is a multiple is then one of them.
         own = lines.evidence[options[1] - 2]
         ratio = jnp.round(best / seconds[1])
         better = (other > 0) & (gained[1] > 0) & (jnp.abs(ratio * seconds[1] - best) > jnp.where(ratio > 1, 2, 1))
         better = better & (own + gained[1] > evidence + gained[0] + APART)
         chosen = better.astype(jnp.int32)
-        found = (gained[chosen] > 0) & (seconds[chosen] != options[chosen])
-        return options[chosen], jnp.where(found, seconds[chosen], 0), jnp.where(found, gained[chosen], 0.0)
+        found = (gained[chosen] > 0) & ~_near(seconds[chosen], options[chosen])
+        left = jax.tree.map(lambda leaf: leaf[chosen], lefts)
+        both = jnp.stack([options[chosen], jnp.where(found, seconds[chosen], 0)])
+        first, second = _refined(spectrum, left, both, held)
+        return first, second, jnp.where(found, gained[chosen], 0.0)
 
     def none(*arguments: Array) -> tuple[Count, Count, Scalar]:
         first = arguments[-2]
@@ -375,7 +412,80 @@ def _sharpest(spectrum: Spectrum, period: Count, held: Int[Array, "slot"]) -> Co
     energy = energy + jnp.where(jnp.any(held[:, None] == candidates[None, :], axis=0), 1.0, 0.0)
     energy = energy + jnp.where(jnp.any(COMMON[:, None] == candidates[None, :], axis=0), 2.0, 0.0)
     near = jnp.abs(offsets) <= 1 + period // 30
-    return candidates[jnp.argmax(jnp.where(near & (lags[:, 0] * PERIODS_TO_FIND <= spectrum.count + 1), energy, -1.0))]
+    near = near & (lags[:, 0] * PERIODS_TO_PROPOSE <= spectrum.count + 1)
+    return candidates[jnp.argmax(jnp.where(near, energy, -1.0))]
+
+
+def _strongest_lines(spectrum: Spectrum, period: Count) -> tuple[Int[Array, "line"], Float[Array, "line"]]:
+    """Which of a period's lines stand out most, 0 where fewer do, and the level at each."""
+    capacity = spectrum.raw.shape[0]
+    number = np.arange(1, HARMONICS + 1)
+    at = jnp.round(number * (2.0 * capacity) / jnp.maximum(period, 2)).astype(jnp.int32)
+    at = jnp.clip(at, 1, capacity - 2)
+    level = spectrum.level[at]
+    over = jnp.max(spectrum.raw[at[None, :] + np.array([[-1], [0], [1]])], axis=0) / level
+    slow = 1.1 * 2 * COARSE * number < period
+    clear = slow & (over >= CLEAR + STEEP * np.log(number))
+    strength, chosen = jax.lax.top_k(jnp.where(clear, over, 0.0), STRONGEST)
+    return jnp.where(strength > 0, chosen + 1, 0), level[chosen]
+
+
+def _refined(
+    spectrum: Spectrum, left: Spectrum, periods: Int[Array, "slot"], held: Int[Array, "slot"]
+) -> Int[Array, "slot"]:
+    """Two periods set by the least squares of their strongest lines together, which the lines of neither then bias.
+
+    Gauss and Newton's method for the logarithms of the periods, the amplitudes solved for at each step; a line's part
+    in the normal equations is weighted by its own level.  Of the whole numbers near the estimate the likeliest is
+    taken.
+
+    Source: Golub and Pereyra, Separable nonlinear least squares: the variable projection method and its applications,
+    Inverse Problems 19 (2003); the frequencies, Quinn and Hannan, The Estimation and Tracking of Frequency (2001).
+
+    Args:
+        spectrum: with all lines.
+        left: without those of the first period.
+        periods: the first and the second, which is 0 where there is none.
+        held: periods in use.
+    """
+    numbers, levels = jax.vmap(_strongest_lines)(jax.tree.map(lambda *a: jnp.stack(a), spectrum, left), periods)
+    used = (numbers > 0) & (periods > 0)[:, None]
+    weight = jnp.where(used, COARSE * COARSE * jnp.sum(jnp.square(spectrum.taper)) / levels, 0.0)
+    size = spectrum.slow.shape[0]
+    time = COARSE * np.arange(size) - COARSE * size + 0.5 * spectrum.count
+    ridge = jnp.diag(jnp.where(jnp.concatenate([used, used]).reshape(-1), 1e-6 * size, 1.0))
+
+    def newton(_: Count, carry: tuple[Array, Array]) -> tuple[Array, Array]:
+        logarithm, _ = carry
+        omega = jnp.where(used, 2.0 * jnp.pi * numbers * jnp.exp(-logarithm)[:, None], 0.0)
+        phase = omega[:, :, None] * time[None, None, :]
+        cosine, sine = (
+            jnp.where(used[:, :, None], f(phase), 0.0) * spectrum.taper[None, None, :] for f in (jnp.cos, jnp.sin)
+        )
+        waves = jnp.concatenate([cosine, sine]).reshape(-1, size)
+        factor = jax.scipy.linalg.cho_factor(waves @ waves.T + ridge)
+        fitted = jax.scipy.linalg.cho_solve(factor, waves @ spectrum.slow)
+        a, b = fitted.reshape(2, *used.shape, 1)
+        slopes = omega[:, :, None] * (a * sine - b * cosine) * time[None, None, :]
+        slope, tool = jnp.sum(slopes, axis=1), jnp.sum(weight[:, :, None] * slopes, axis=1)
+        # What the amplitudes can take up says nothing of the periods.
+        tool = tool - jax.scipy.linalg.cho_solve(factor, waves @ tool.T).T @ waves
+        ((aa, ab), (ba, bb)), (c, d) = tool @ slope.T + 1e-3 * jnp.eye(2), tool @ (spectrum.slow - fitted @ waves)
+        determinant = aa * bb - ab * ba
+        delta = jnp.stack([bb * c - ab * d, aa * d - ba * c]) / determinant
+        most = 0.3 * jnp.exp(logarithm) / (spectrum.count * jnp.maximum(jnp.max(numbers, axis=1), 1))
+        return logarithm + jnp.clip(delta, -most, most), jnp.abs(jnp.stack([bb, aa]) / determinant)
+
+    start = jnp.log(jnp.maximum(periods, 2.0))
+    logarithm, variance = jax.lax.fori_loop(0, STEPS, newton, (start, jnp.ones(2)))
+    best = jnp.exp(logarithm)[:, None]
+    whole = jnp.round(best).astype(periods.dtype) + np.arange(-3, 4)[None, :]
+    likelihood = -0.5 * jnp.square(whole / best - 1.0) / variance[:, None]
+    # What is in use, hours to years, and the week of a day are likelier.
+    likelihood += BONUS * jnp.any(held[:, None, None] == whole[None], axis=0)
+    likelihood += 2.0 * jnp.any(COMMON[:, None, None] == whole[None], axis=0) + 2.0 * (whole == WEEK * periods[0])
+    chosen = jnp.take_along_axis(whole, jnp.argmax(likelihood, axis=1)[:, None], axis=1)[:, 0]
+    return jnp.where(jnp.any(used, axis=1), chosen, periods)
 
 
 def with_periods(config: PredictorConfig, ring: SeasonRing, ticks: Count, counted: Flag) -> SeasonRing:
@@ -405,14 +515,36 @@ def _declared(config: PredictorConfig) -> Int[Array, "slot"]:
 def _look(
     values: Float[Array, "capacity"], place: Count, held: Int[Array, "slot"], before: Int[Array, "slot"]
 ) -> tuple[Int[Array, "slot"], Int[Array, "slot"]]:
-    """Periods in use and the proposal, from those of before: what is proposed twice or beyond doubt comes into use."""
+    """Periods in use and the proposal, from those of before: what is proposed twice or beyond doubt comes into use.
+
+    Two proposals are the same where they are near; a period comes into use once it has been seen often enough.
+    """
     capacity = values.shape[0]
     known = jnp.minimum(place + 1, capacity)
     chronological = values[(place + 1 + np.arange(capacity)) % capacity]
     proposed, evidence = find_periods(chronological, known, held)
-    grows = jnp.all((held == 0) | jnp.any(held[:, None] == proposed[None, :], axis=1))
-    taken = jnp.all(proposed == before) | (grows & (evidence >= STRONG * needed_of(known)))
-    return jnp.where(taken, proposed, held), proposed
+    # A multiple of the shorter one need not have been seen so often.
+    multiple = (proposed > proposed[0]) & (proposed % jnp.maximum(proposed[0], 1) == 0)
+    ripe = (PERIODS_TO_FIND * proposed[0] <= known) & ((PERIODS_TO_FIND * proposed <= known) | multiple)
+    strong = evidence >= STRONG * needed_of(known)
+    ready = jnp.where((proposed > 0) & ripe & (strong | _has_near(before, proposed)), proposed, 0)
+    ready = jnp.where(ready[0] > 0, ready, jnp.roll(ready, -1))
+    alike = jnp.all(_near(proposed, before))
+    grows = jnp.all((held == 0) | _has_near(ready, held))
+    # One in use that is still proposed stays, though it may not be ready by itself.
+    lost = jnp.any((held > 0) & _has_near(proposed, held) & ~_has_near(ready, held))
+    taken = jnp.where(jnp.any(proposed > 0), jnp.any(ready > 0) & (alike | grows) & ~lost, alike)
+    return jnp.where(taken, ready, held), proposed
+
+
+def _near(period: Array, other: Array) -> Array:
+    """Whether two periods are the same as far as a look can tell."""
+    return jnp.abs(period - other) <= 1 + period // 30
+
+
+def _has_near(others: Int[Array, "slot"], periods: Int[Array, "slot"]) -> Array:
+    """Of each period whether one of the others is near."""
+    return jnp.any(_near(periods[:, None], others[None, :]), axis=1)
 
 
 def season_inputs(
