@@ -61,6 +61,11 @@ def draw(seed: int) -> tuple[np.ndarray, tuple[int, ...]]:
     return seasonal(rng, periods, rng.uniform(0.3, 0.9), max(6 * periods[-1], 256)), periods
 
 
+def matches(seen: tuple[int, ...], periods: tuple[int, ...]) -> bool:
+    """Whether the periods are those of a stream, within a tick."""
+    return len(seen) == len(periods) and all(abs(a - b) <= 1 for a, b in zip(seen, periods, strict=True))
+
+
 def in_use(dataset: object) -> list[tuple[int, ...]]:
     season = np.asarray(dataset.season)  # type: ignore[attr-defined]
     return [tuple(int(period) for period in row if np.isfinite(period)) for row in season]
@@ -70,12 +75,31 @@ def in_use(dataset: object) -> list[tuple[int, ...]]:
 def test_periods_are_right_within_a_tick_after_six_of_them() -> None:
     streams = [draw(seed) for seed in range(100, 120)]
     seen = [in_use(backtest(values, progress=False))[-1] for values, _ in streams]
-    right = [
-        len(one) == len(periods) and all(abs(a - b) <= 1 for a, b in zip(one, periods, strict=True))
-        for one, (_, periods) in zip(seen, streams, strict=True)
-    ]
-    # What is missed: seasons near the noise, and pairs of which one is nearly a multiple of the other.
-    assert sum(right) >= 14, [(seen[k], streams[k][1]) for k in range(len(right)) if not right[k]]
+    right = [matches(one, periods) for one, (_, periods) in zip(seen, streams, strict=True)]
+    # Of 300 other streams 78 % are right, 89 % with one season, 61 % with two: no 18 of 20.  What is missed:
+    # seasons near the noise, and pairs of which one is nearly a multiple of the other.
+    assert sum(right) >= 16, [(seen[k], streams[k][1]) for k in range(len(right)) if not right[k]]
+
+
+def test_the_look_by_itself_is_right_on_most_other_streams() -> None:
+    """Of 120 streams six periods long, with nothing in use before."""
+    streams = [draw(seed) for seed in range(7000, 7120)]
+    right = [matches(found(values), periods) for values, periods in streams]
+    assert np.mean(right) >= 0.8
+
+
+def test_two_periods_are_set_together() -> None:
+    """Pairs whose lines come near each other, six of the longer: the one does not draw the other aside."""
+    for seed, periods in enumerate([(104, 244), (50, 258), (65, 149), (97, 308)]):
+        values = seasonal(np.random.default_rng(seed), periods, 0.8, 6 * periods[1])
+        assert matches(found(values), periods), (found(values), periods)
+
+
+def test_a_strong_season_has_no_second_beside_it() -> None:
+    """What a tapered line leaks into its neighbourhood is no season."""
+    for seed, period in enumerate((54, 61, 99)):
+        values = seasonal(np.random.default_rng(seed), (period,), 0.95, 2048)
+        assert matches(found(values), (period,)), found(values)
 
 
 @pytest.mark.slow
