@@ -134,6 +134,9 @@ class StateLayout(NamedTuple):
 class StateRows:
     """A state of one series in a few rows: one for each dtype, and one for each large leaf.
 
+    JAX builds trees of placeholders too: a check that refused one would give the program another name in the cache of
+    compiled programs than it has without the check.
+
     Attributes:
         rows: the arrays.
         layout: where the leaves stand in them.
@@ -141,15 +144,15 @@ class StateRows:
 
     __slots__ = ("layout", "rows")
 
-    def __init__(self, rows: tuple[Array, ...], layout: StateLayout) -> None:
+    def __init__(self, rows: tuple[Any, ...], layout: StateLayout) -> None:
         self.rows, self.layout = rows, layout
 
-    def tree_flatten(self) -> tuple[tuple[Array, ...], StateLayout]:
+    def tree_flatten(self) -> tuple[tuple[Any, ...], StateLayout]:
         """The rows, and the layout as what a program is compiled for."""
         return self.rows, self.layout
 
     @classmethod
-    def tree_unflatten(cls, layout: StateLayout, rows: tuple[Array, ...]) -> StateRows:
+    def tree_unflatten(cls, layout: StateLayout, rows: tuple[Any, ...]) -> StateRows:
         """The inverse."""
         return cls(tuple(rows), layout)
 

@@ -9,7 +9,8 @@ import pytest
 
 from uspnb.config.schema import PredictorConfig
 from uspnb.data.processes import autoregression, seasonal_demand
-from uspnb.model.kernels.hilbert.seasonal import ERROR_FORGETTING, LARGEST_CARRY, LEAST_POWER, RATES
+from uspnb.model.kernels.base import NEIGHBOURS, slot_offsets
+from uspnb.model.kernels.hilbert.seasonal import ERROR_FORGETTING, FILTER_LAGS, LARGEST_CARRY, LEAST_POWER, RATES
 from uspnb.predictor.backtest import backtest
 from uspnb.predictor.functional import FunctionalPredictor, observations
 
@@ -63,6 +64,46 @@ def test_each_smoothing_is_the_recursion_in_the_values_own_unit(periods: tuple[i
     found = float(state.forecast.origin) + float(state.forecast.unit) * forecasts
     expected = [smoothed(values, periods, rates) for rates in RATES]
     np.testing.assert_allclose(found, expected, atol=0.02 * float(np.std(np.diff(values))))
+
+
+def filtered(past: np.ndarray, coefficients: np.ndarray, periods: tuple[int, ...], unit: float) -> float:
+    """The next value by the filter's row, written out."""
+    row, newest = [1.0], len(past) - 1
+    row += [(past[newest - i] - past[newest - i - 1]) / unit for i in range(FILTER_LAGS)]
+    for period in periods:
+        there = newest - period
+        row += [(past[there + min(n, period)] - past[there]) / unit for n in NEIGHBOURS]
+        row.append((past[newest] - past[there]) / unit)
+    return past[newest] + unit * float(coefficients[: len(row)] @ row)
+
+
+@pytest.mark.parametrize("periods", [(DAY, WEEK), (3,)])
+def test_the_filter_fed_back_is_the_filter_applied_again_and_again(periods: tuple[int, ...]) -> None:
+    """A period shorter than the horizon too, whose neighbourhoods are forecasts themselves."""
+    values = demand(900)[0]
+    config = PLAIN.with_seasons(*periods)
+    predictor = FunctionalPredictor(config)
+    state, _ = predictor.scan(predictor.init_state(), observations(values, np.arange(900) * SECOND))
+    kernel = state.kernels["hilbert"]
+    slots = slot_offsets(config.ladder) + int(state.horizon.place) % np.array(config.ladder)
+    found = np.asarray(kernel.ladder.forecasts)[slots, -len(RATES) - 1]
+    path, unit = values.copy(), float(state.forecast.unit)
+    for _ in range(config.ladder[-1]):
+        path = np.append(path, filtered(path, np.asarray(kernel.seasonal.coefficients), periods, unit))
+    expected = (path[len(values) - 1 + np.array(config.ladder)] - values[-1]) / unit
+    np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-8)
+
+
+def test_a_filter_that_a_season_wakes_learns_it_from_the_past() -> None:
+    """The rows of a sleeping slot are zeros: what was learned of them must not stand beside what is learned after."""
+    values = demand(1500)[0]
+    predictor = FunctionalPredictor(CONFIG)
+    ticks = observations(values, np.arange(1500) * SECOND)
+    state, _ = predictor.scan(predictor.init_state(), ticks.at(slice(0, 5 * WEEK)))
+    before = float(state.kernels["hilbert"].seasonal.equations.gram[-1, -1])
+    assert before > 0.0, "the week of past ticks is in the equations as soon as it is used"
+    weight = float(state.kernels["hilbert"].seasonal.equations.weight)
+    assert 3 * WEEK < weight < 4 * WEEK, "of ticks that had a week behind them, and no others"
 
 
 def test_what_is_known_of_the_season_is_found_to_a_tenth() -> None:

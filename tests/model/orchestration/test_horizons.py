@@ -4,15 +4,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import optimize, stats
 
 import uspnb
 from uspnb.data import processes
 from uspnb.errors import ConfigError, DomainError
-from uspnb.model.kernels.base import into_slots, slot_offsets
+from uspnb.model.kernels.base import BORROWED, OVERLAP, borrowed_record, into_slots, slot_offsets
 from uspnb.model.kernels.deep_galerkin.drift import moments_ahead
 from uspnb.model.kernels.hilbert.ladder import recursive_coefficients
-from uspnb.model.orchestration.horizons import normal_score
+from uspnb.model.orchestration.horizons import normal_score, rising
 
 BURN = 800
 
@@ -45,15 +45,31 @@ def test_every_horizon_comes_near_the_true_conditional_mean_of_an_autoregression
 
 
 def test_every_horizon_comes_near_the_true_conditional_mean_of_ornstein_uhlenbeck():
-    """Measured 4.5 % above it at 24 ticks: kernels B and C, which share the weight there, forget faster than A."""
-    path = processes.ornstein_uhlenbeck(4000, 72)
-    ds = uspnb.backtest(path.values, progress=False)
-    mean, theta = path.known["mean"], path.known["theta"]
-    for i, h in enumerate(ds["horizon"].values):
-        forecast, came = _pairs(ds, path.values, i, h)
-        true = mean + np.exp(-theta * h) * (path.values[BURN:-h] - mean)
+    """Over four paths, the paths one by one: 4.0 % at 48 ticks of the worst, 2.5 % of all."""
+    paths = [processes.ornstein_uhlenbeck(4000, seed) for seed in (72, 73, 74, 75)]
+    values = np.stack([path.values for path in paths], axis=1)
+    forecasts = uspnb.backtest(values, progress=False)["horizon_prediction"].transpose("time", "asset", "horizon")
+    mean, theta = paths[0].known["mean"], paths[0].known["theta"]
+    for i, h in enumerate(forecasts["horizon"].values):
+        forecast, came = forecasts.values[BURN:-h, :, i], values[BURN + h :]
+        true = mean + np.exp(-theta * h) * (values[BURN:-h] - mean)
         error, best = (np.sqrt(np.mean((came - f) ** 2)) for f in (forecast, true))
-        assert error < 1.06 * best, (h, error, best)
+        assert error < 1.03 * best, (h, error, best)
+
+
+def test_every_horizon_comes_near_the_true_conditional_mean_of_a_demand_with_two_seasons():
+    """Of a declared day and week 4 % at most: 4.3 % at one tick."""
+    path = processes.seasonal_demand(5000, 5, per_day=24)
+    ds = uspnb.backtest(path.values, seasons=(24, 168), progress=False)
+    rest = path.values - path.known["shape"]
+    for i, h in enumerate(ds["horizon"].values):
+        came = path.values[2000 + h :]
+        forecast, true = (
+            ds["horizon_prediction"].values[2000:-h, i],
+            path.known["shape"][2000 + h :] + 0.8**h * rest[2000:-h],
+        )
+        error, best = (np.sqrt(np.mean((came - f) ** 2)) for f in (forecast, true))
+        assert error < 1.05 * best, (h, error, best)
 
 
 def test_intervals_of_every_horizon_and_level_hold_what_they_promise(ar2):
@@ -169,3 +185,25 @@ def test_a_normal_score_undoes_the_quantiles():
     ratio = jnp.asarray([0.0, 0.3, 1.7 * 1.2, 1.7 * 4.0])[:, None]
     score = jax.vmap(lambda r: normal_score(r, quantile, levels))(ratio)
     np.testing.assert_allclose(score[:, 0], ratio[:, 0] / 1.7, rtol=1e-9)
+
+
+def test_widths_that_rise_are_the_nearest_ones_to_those_that_do_not():
+    rng = np.random.default_rng(3)
+    for steps in (1, 2, 6, 47):
+        widths = np.abs(rng.normal(size=(steps, 3)))
+        expected = np.stack([optimize.isotonic_regression(column).x for column in widths.T], axis=1)
+        np.testing.assert_allclose(rising(jnp.asarray(widths)), expected, rtol=1e-12)
+
+
+def test_a_young_horizon_borrows_the_record_of_the_shorter_ones_and_an_old_one_does_not():
+    scores = jnp.asarray(np.random.default_rng(4).normal(size=(4, 3)))
+    ladder, count = (2, 4, 8), np.array([0.0, 5.0, 1e9])
+    found = np.asarray(borrowed_record(scores, jnp.asarray(count), ladder))
+    expected = [np.asarray(scores[0])]
+    for k, h in enumerate(ladder):
+        share = BORROWED / (BORROWED + count[k] / (1.0 + h / OVERLAP))
+        expected.append(np.asarray(scores[k + 1]) + share * expected[-1])
+    np.testing.assert_allclose(found, expected[1:], rtol=1e-9)
+    # Without the next tick's record the shortest horizon has its own alone.
+    alone = np.asarray(borrowed_record(scores[1:], jnp.asarray(count), ladder))
+    np.testing.assert_allclose(alone[0], scores[1], rtol=1e-12)

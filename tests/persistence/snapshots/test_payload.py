@@ -35,6 +35,7 @@ from uspnb.persistence.snapshots import (
     write_snapshot,
 )
 from uspnb.persistence.snapshots import payload as payload_module
+from uspnb.persistence.snapshots.payload import WIDER
 from uspnb.runtime.digest import sha256_pytree
 
 LEARNED = 384
@@ -257,6 +258,24 @@ def test_a_missing_leaf_or_block_is_named(payload: dict, cold: PredictorState) -
         state_from(changed(payload, "kernels", "C", [1]), cold)
     with pytest.raises(DomainError, match="no block global"):
         state_from(payload | {"global": 5}, cold)
+
+
+def test_a_table_without_its_newest_column_gets_it(
+    payload: dict, learned: PredictorState, cold: PredictorState
+) -> None:
+    """As of a snapshot from before the seasonal filter was fed back; its other experts keep their records."""
+    block = dict(payload["kernels"]["A"])
+    for name, (after, _) in WIDER.items():
+        block[name] = np.delete(block[name], -1 - after, axis=-1)
+    old = payload | {"kernels": payload["kernels"] | {"A": block}}
+    ladder = state_from(old, cold).kernels["hilbert"].ladder
+    for name, (after, value) in WIDER.items():
+        new, was = (
+            np.asarray(getattr(state, name.split(".")[-1])) for state in (ladder, learned.kernels["hilbert"].ladder)
+        )
+        others = np.delete(was, -1 - after, axis=-1)
+        np.testing.assert_array_equal(np.delete(new, -1 - after, axis=-1), others)
+        np.testing.assert_array_equal(new[:, -1 - after], np.broadcast_to(value(others), len(new)))
 
 
 def test_the_configuration_comes_back(learned: PredictorState) -> None:

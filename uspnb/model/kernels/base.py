@@ -18,7 +18,9 @@ from ...config.schema import PredictorConfig
 # Places about the one a period before the forecast's, counted from a period ago.
 NEIGHBOURS = (-1, 1, 2, 3, 4)
 # Ticks of a horizon after which errors of one origin after another count as one more.
-OVERLAP = 8.0
+OVERLAP = 3.0
+# Outcomes of its own at which a horizon gives half a weight to the record of the shorter ones.
+BORROWED = 8.0
 
 
 class SeasonInputs(NamedTuple):
@@ -32,6 +34,7 @@ class SeasonInputs(NamedTuple):
         place: of the newest tick on the time grid, 0 for the first.
         declared: whether the periods were declared, not found.
         begun: whether they came into use at this tick, other than the first.
+        woken: whether enough of one has been seen since this tick.
         taken: whether the tick comes in; where not, the state after it is that before it, but for what is `Sparing`.
         ring: values by their place modulo its length [y]; what is read of it are differences over `unit`.
         unit: s_t [y].
@@ -43,6 +46,7 @@ class SeasonInputs(NamedTuple):
     place: Count
     declared: Flag
     begun: Flag
+    woken: Flag
     taken: Flag
     ring: Float[Array, "capacity"]
     unit: Scalar
@@ -100,6 +104,7 @@ def no_season(config: PredictorConfig) -> SeasonInputs | tuple[()]:
         place=jnp.zeros((), jnp.int64),
         declared=no,
         begun=no,
+        woken=no,
         taken=jnp.ones((), bool),
         ring=jnp.zeros(config.season_capacity),
         unit=jnp.ones(()),
@@ -166,6 +171,29 @@ def record_pace(ladder: tuple[int, ...], count: Array, rate: Scalar | float, for
     return RecordPace(
         1.0 / overlap, jnp.maximum(2.0 / (seen + 3.0), rate / overlap), 1.0 - (1.0 - forgetting) / overlap
     )
+
+
+def borrowed_record(
+    scores: Float[Array, "step column"], count: Array, ladder: tuple[int, ...]
+) -> Float[Array, "horizon column"]:
+    """Log scores of each horizon with those of the shorter ones, whose outcomes come sooner.
+
+    score_h + b_h (score_{h-1} + b_{h-1} (...)): what is borrowed fades as a horizon's own outcomes come in,
+    b = m / (m + n) with n those that tell something new.
+
+    Args:
+        scores: of each horizon; with one row more, the first is of the next tick.
+        count: errors of each horizon that have come due.
+        ladder: the horizons [ticks].
+    """
+    own = count / (1.0 + np.array(ladder, float) / OVERLAP)
+    fading = BORROWED / (BORROWED + own)
+    if scores.shape[0] == len(ladder):
+        fading = fading[1:]
+    through = jnp.concatenate([jnp.zeros(1), jnp.cumsum(jnp.log(fading))])
+    lower = np.tril(np.ones((scores.shape[0],) * 2))
+    shares = jnp.where(lower > 0, jnp.exp(through[:, None] - through[None, :]), 0.0)
+    return (shares @ scores)[scores.shape[0] - len(ladder) :]
 
 
 class KernelInputs(NamedTuple):

@@ -1,6 +1,6 @@
 """The fan of every tick up to the longest horizon, from a state alone: what the ladder of each tick leaves out.
 
-Each kernel says its mean at every tick ahead; weights, error scales and conformal quantiles lie between those of the
+Each kernel says its mean at every tick ahead; weights, error scales and the intervals' widths lie between those of the
 ladder, on straight lines in log h.
 """
 
@@ -19,7 +19,7 @@ from ..kernels.registry import kernel_entries, robust_place
 from ..state import PAST, PredictorState
 from .covariates import known_ahead
 from .frame import kernel_frame
-from .horizons import fan_of, longer_scale
+from .horizons import longer_scale, within_support
 from .jko import clip_forecasts, forecast_reach
 from .modes import emergency_weights
 from .seasons import season_inputs
@@ -73,17 +73,15 @@ def fan_ahead(
     robust = robust_place(config.kernels)
     weight = emergency_weights(config, weight, state.roughness.emergency, robust).at[0].set(state.weight)
     error = jnp.exp(columns(jnp.log(jnp.concatenate([forecast.kernel_scale[None], horizon.error]))))
-    quantile = columns(horizon.quantile)
     mean = forecast.origin + jnp.sum(weight * means.T, axis=1) * forecast.unit
     scale = longer_scale(weight, means, error, np.array(every, float), state.gate.imputed) * forecast.unit
     # What the dispersion proxy made of the next tick's scale, it made of all.
     scale = scale * (forecast.scale / scale[0])
     mean = mean.at[0].set(forecast.mean)
-    mean, half = fan_of(config, quantile, mean, scale)
     return Fan(
-        mean=mean,
+        mean=within_support(config, mean)[0],
         scale=scale,
-        half=half,
+        half=columns(horizon.half),
         weight=weight,
         kernel_mean=forecast.origin + forecast.unit * means.T,
         correlation=horizon.correlation,

@@ -230,7 +230,22 @@ def fan_of(
     scale: Float[Array, "step"],
 ) -> tuple[Float[Array, "step"], Float[Array, "step level"]]:
     """Means within the support and half-widths of a fan, which never shrink with the horizon [y]."""
-    return within_support(config, mean)[0], jax.lax.cummax(quantile * scale[:, None], axis=0)
+    half = quantile * scale[:, None]
+    return within_support(config, mean)[0], jnp.maximum(jnp.concatenate([half[:1], rising(half[1:])]), half[:1])
+
+
+def rising(values: Float[Array, "step level"]) -> Float[Array, "step level"]:
+    """The rising rows nearest to these in squares; a running maximum would take every error upwards.
+
+    Source: Barlow, Bartholomew, Bremner and Brunk, Statistical Inference under Order Restrictions (1972), the min-max
+    formula of isotonic regression.
+    """
+    many = values.shape[0]
+    sums = jnp.concatenate([jnp.zeros_like(values[:1]), jnp.cumsum(values, axis=0)])
+    first, last = np.arange(many)[:, None], np.arange(many)[None, :]
+    means = (sums[None, 1:] - sums[:-1, None]) / np.maximum(last - first + 1, 1)[:, :, None]
+    least = jax.lax.cummin(jnp.where((first <= last)[:, :, None], means, jnp.inf), axis=1, reverse=True)
+    return jnp.max(jnp.where((first <= last)[:, :, None], least, -jnp.inf), axis=0, initial=0.0)
 
 
 def within_support(config: PredictorConfig, *ends: Array) -> tuple[Array, ...]:

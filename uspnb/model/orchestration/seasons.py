@@ -568,7 +568,8 @@ def season_inputs(
     values = entries[jnp.concatenate([origin[:, None], origin[:, None] + ahead], axis=1) % capacity]
     rows = jnp.concatenate([values[:, 1:], entries[ring.place % capacity] * jnp.ones((len(values), 1))], axis=1)
     given = jnp.any(_declared(config) > 0)
-    awake = (periods >= 2) & (ring.place + 1 >= jnp.where(given, PERIODS_NEEDED, READ) * periods)
+    needed = jnp.where(given, PERIODS_NEEDED, READ)
+    awake, was = ((r.periods >= 2) & (r.place + 1 >= needed * r.periods) for r in (ring, before))
     rows = jnp.clip((rows - values[:, :1]) / scale, -ROW_BOUND, ROW_BOUND)
     return SeasonInputs(
         rows=jnp.where(awake[:, None], rows, 0.0),
@@ -577,6 +578,7 @@ def season_inputs(
         place=ring.place,
         declared=given,
         begun=jnp.any(periods != before.periods) & (ring.place > 0),
+        woken=jnp.any(awake & ~was),
         taken=taken,
         ring=entries,
         unit=scale,

@@ -10,12 +10,12 @@ import jax.numpy as jnp
 from ...array_types import Array, Bool, Flag, Float, Key, Scalar
 from ...config.schema import PredictorConfig
 from ..cadence import Sparing
-from ..kernels.base import HorizonInputs, KernelInputs, KernelOutput
+from ..kernels.base import HorizonInputs, KernelInputs, KernelOutput, borrowed_record
 from ..kernels.common_movement import AXIS
 from ..kernels.guard import guarded_init, guarded_step, without_failed
 from ..kernels.registry import added_kernels, kernel_entries, reference_of, robust_place, telemetry_of
 from ..records import Observation, PredictionResult
-from ..state import ForecastState, FrameState, HorizonState, KernelStates, PredictorState, empty_state
+from ..state import ForecastState, FrameState, HorizonState, KernelStates, PredictorState, ScoreState, empty_state
 from .adapt import compute_adaptive_jko_params
 from .covariates import told_covariates
 from .cusum import update_charts
@@ -191,7 +191,7 @@ def _advance(
     # The track record outlives an alarm, so the weights come back from uniform at once.
     learning_rate = jnp.where(alarm.in_grace, jnp.maximum(learning_rate, config.jko_recovery_step), learning_rate)
     fusion, horizon_weight = _transport(
-        config, state, horizon, ahead, confidence, score.volatility_variance, learning_rate, roughness.emergency
+        config, state, horizon, score, ahead, confidence, learning_rate, roughness.emergency
     )
     weight = choose_weights(
         config,
@@ -357,25 +357,27 @@ def _transport(
     config: PredictorConfig,
     state: PredictorState,
     horizon: HorizonState,
+    score: ScoreState,
     ahead: Float[Array, "kernel step"],
     confidence: Float[Array, "kernel"],
-    variance: Scalar,
     learning_rate: Scalar,
     emergency: Flag,
 ) -> tuple[FusionResult, Float[Array, "horizon kernel"]]:
     """The JKO step of the next tick's weights and, in the same call, of one horizon's, whose turn it is.
 
-    The horizons take turns; the step of each is that of all ticks since its last.
+    The horizons take turns, with the records of the shorter ones while their own are young; the step of each is that of
+    all ticks since its last.
     """
-    many = len(config.ladder)
+    many, variance = len(config.ladder), score.volatility_variance
     if not many:
         return fuse_kernel_outputs(
             ahead[:, 0], confidence, state.weight, variance, learning_rate, config, emergency
         ), state.horizon.weight
     turn = state.ticks % many
+    record = borrowed_record(jnp.concatenate([score.log_score[None], horizon.log_score]), horizon.count, config.ladder)
     both = jax.vmap(fuse_kernel_outputs, in_axes=(0, 0, 0, None, 0, None, None))(
         jnp.stack([ahead[:, 0], ahead[:, 1 + turn]]),
-        jnp.stack([confidence, kernel_confidences(config, horizon.log_score[turn])]),
+        jnp.stack([confidence, kernel_confidences(config, record[turn])]),
         jnp.stack([state.weight, state.horizon.weight[turn]]),
         variance,
         jnp.stack([learning_rate, 1.0 - (1.0 - learning_rate) ** many]),

@@ -20,7 +20,7 @@ from ...array_types import PyTree
 from ...config.schema import DEFAULTS, PredictorConfig, written_fields
 from ...errors import ConfigError, DomainError
 from ...model.kernels.deep_galerkin import Solution
-from ...model.kernels.hilbert.seasonal import Smoothing
+from ...model.kernels.hilbert.seasonal import RATES, Smoothing
 from ...model.kernels.registry import snapshot_key
 from ...model.kernels.regression import RidgeState
 from ...model.state import NEVER, KernelStates, PredictorState
@@ -50,7 +50,7 @@ ADDED |= {f".seasonal.{name}": 0 for name in ("pending", "coefficients", "foreca
 ADDED |= {f".seasonal.equations.{name}": 0 for name in RidgeState._fields}
 ADDED |= {f".seasonal.smoothing.{name}": 0 for name in Smoothing._fields}
 ADDED |= {".seasonal.smoothing.indices.entries": 0, ".seasonal.smoothing.unit": 1}
-ADDED |= {".seasonal.worth": 0}
+ADDED |= {".seasonal.worth": 0, ".seasonal.response": 0}
 ADDED |= {f".solution.{name}": 0 for name in Solution._fields}
 # Horizons beyond the next tick have seen nothing come due.
 ADDED |= {f".horizon.{name}": 0 for name in ("past", "count", "log_score")}
@@ -61,6 +61,11 @@ ADDED |= dict.fromkeys((".coefficients.recursive", ".coefficients.direct", ".dri
 ADDED |= {f".ladder.{name}": 0 for name in ("forecasts", "score", "count", "rows")} | {".ladder.variance": 1.0}
 ADDED |= {f".ladder.direct.{name}": 0 for name in RidgeState._fields}
 ADDED |= dict.fromkeys((".direct.rows", ".direct.moment", ".direct.weight"), 0)
+# Tables that got a column, how many stand after it, and what a new state holds in it beside the other columns.
+WIDER: dict[str, tuple[int, Callable[[np.ndarray], Any]]] = {
+    ".ladder.forecasts": (len(RATES), lambda table: 0.0),
+    ".ladder.score": (len(RATES), lambda table: table.min(axis=-1)),
+}
 
 _migrations: dict[str, Migration] = {}
 
@@ -412,6 +417,10 @@ def _checked(block: dict[str, Any], like: PyTree, where: str) -> Any:
     for name in later:
         value, shape = ADDED[name], named[name].shape
         block[name] = np.full(shape, value(shape) if callable(value) else value, named[name].dtype)
+    for name in WIDER.keys() & named.keys() & block.keys():
+        (after, value), table, shape = WIDER[name], block[name], named[name].shape
+        if isinstance(table, np.ndarray) and table.shape == (*shape[:-1], shape[-1] - 1):
+            block[name] = np.insert(table, shape[-1] - 1 - after, value(table), axis=-1)
     if block.keys() != named.keys():
         missing, unknown = sorted(named.keys() - block.keys()), sorted(block.keys() - named.keys())
         raise DomainError(

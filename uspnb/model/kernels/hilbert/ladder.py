@@ -1,8 +1,8 @@
 """Experts of kernel A beyond the next tick, aggregated at each horizon by what came due.
 
 A filter fed back h times is linear in the same row, so that its forecast at h is a product with coefficients that are
-computed once for a solve.  Beside a few orders of it stand the martingale, a regression fitted to each horizon, and the
-seasonal smoothings, which know every place of a period.
+computed once for a solve.  Beside a few orders of it stand the martingale, a regression fitted to each horizon, the
+seasonal filter fed back, and the seasonal smoothings, which know every place of a period.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import numpy as np
 
 from ....array_types import Array, Bool, Count, Float
 from ....config.schema import PredictorConfig
-from ..base import KernelInputs, along_ladder, into_slots, record_pace, slot_count
+from ..base import KernelInputs, along_ladder, borrowed_record, into_slots, record_pace, slot_count
 from ..regression import RidgeState, ridge_init, ridge_learn
-from .seasonal import RATES, smoothed_ahead
+from .seasonal import EXPERTS, fed_back, smoothed_ahead
 
 RECURSIVE_ORDERS = (2, 4, 12)
 DIRECT_LAGS = 6
@@ -26,7 +26,7 @@ DIRECT_FORGETTING = 0.9995
 AROUND = (-1, 0, 1)
 ROW_BOUND, WAY_BOUND = 6.0, 1000.0
 LARGEST_COEFFICIENT = 1e3
-WALK, TREND = 3.0, 1.5
+WALK, TREND, FARTHER = 3.0, 1.5, 1.5
 COVARIATE_PLACE = 1  # of the covariates' expert, after the martingale
 # Steps ahead that are written out; more are a loop, which compiles faster.
 MOST_UNROLLED = 12
@@ -66,7 +66,7 @@ class LadderState(NamedTuple):
 
 def expert_count(config: PredictorConfig, orders: int) -> int:
     """The martingale, the recursive orders, the direct regression; with covariates, and with season slots, theirs."""
-    return 2 + orders + bool(config.effects) + (len(RATES) if config.season_slots else 0)
+    return 2 + orders + bool(config.effects) + (EXPERTS if config.season_slots else 0)
 
 
 def direct_width(config: PredictorConfig) -> int:
@@ -228,7 +228,7 @@ def ladder_step(
         forecasts = explained_beside(forecasts, state.score, _experts_awake(state, awake), explained, COVARIATE_PLACE)
     forecasts_out = into_slots(state.forecasts, inputs.horizon.slot, forecasts, config.ladder)
     state = state._replace(forecasts=forecasts_out)
-    return state, jnp.sum(_weights(state, awake) * forecasts, axis=1)
+    return state, jnp.sum(_weights(config, state, awake) * forecasts, axis=1)
 
 
 def ladder_ahead(
@@ -253,7 +253,7 @@ def ladder_ahead(
     if explained is not None:
         score = between(state.score)
         forecasts = explained_beside(forecasts, score, _experts_awake(state, awake), explained, COVARIATE_PLACE)
-    return jnp.sum(between(_weights(state, awake)) * forecasts, axis=1)
+    return jnp.sum(between(_weights(config, state, awake)) * forecasts, axis=1)
 
 
 def explained_beside(
@@ -283,12 +283,15 @@ def explained_beside(
 
 def _experts_awake(state: LadderState, awake: Bool[Array, ""] | None) -> Bool[Array, "expert"] | None:
     many = state.score.shape[1]
-    return None if awake is None else jnp.asarray(np.arange(many) < many - len(RATES)) | awake
+    return None if awake is None else jnp.asarray(np.arange(many) < many - EXPERTS) | awake
 
 
-def _weights(state: LadderState, awake: Bool[Array, ""] | None) -> Float[Array, "horizon expert"]:
+def _weights(
+    config: PredictorConfig, state: LadderState, awake: Bool[Array, ""] | None
+) -> Float[Array, "horizon expert"]:
     asked = _experts_awake(state, awake)
-    return jax.nn.softmax(state.score, axis=1, where=None if asked is None else asked[None, :])
+    score = borrowed_record(state.score, state.count, config.ladder)
+    return jax.nn.softmax(score, axis=1, where=None if asked is None else asked[None, :])
 
 
 def _forecasts(
@@ -301,22 +304,36 @@ def _forecasts(
     steps: tuple[int, ...],
 ) -> Float[Array, "step expert"]:
     columns = [jnp.zeros((len(steps), 1)), (recursive @ row).T, fitted[:, None]]
+    filters = 1 + len(recursive) + bool(config.effects)
     if config.effects:
         columns.insert(COVARIATE_PLACE, jnp.zeros((len(steps), 1)))
     if config.season_slots:
-        columns.append(smoothed_ahead(seasonal.smoothing, inputs.season, steps))
+        columns += [
+            fed_back(seasonal, inputs, steps)[:, None],
+            smoothed_ahead(seasonal.smoothing, inputs.season, steps),
+        ]
     forecasts = jnp.concatenate(columns, axis=1)
-    return _held(inputs, forecasts, steps)
+    return _held(inputs, forecasts, filters, steps)
 
 
 def _held(
-    inputs: KernelInputs, forecasts: Float[Array, "step expert"], steps: tuple[int, ...]
+    inputs: KernelInputs, forecasts: Float[Array, "step expert"], filters: int, steps: tuple[int, ...]
 ) -> Float[Array, "step expert"]:
-    """Forecasts within the window's range, what a random walk adds to it and what its trend may."""
-    ahead = np.array(steps, float)[:, None]
-    low, high = jnp.min(inputs.path), jnp.max(inputs.path)
-    margin = WALK * np.sqrt(ahead) + TREND * ahead * (high - low) / inputs.count
-    return jnp.clip(forecasts, low - margin, high + margin)
+    """Forecasts within the window's range, what a random walk adds to it and what its trend may.
+
+    Those of the first `filters` experts lie no further off than the window has moved in as many ticks, for a young
+    filter fed back may explode; the others' too, where the window shows the seasons whole.
+    """
+    path, size, ahead = inputs.path, inputs.path.shape[0], np.array(steps)
+    low, high = jnp.min(path), jnp.max(path)
+    margin = (WALK * np.sqrt(ahead) + TREND * ahead * (high - low) / inputs.count)[:, None]
+    earlier = np.arange(size)[None, :] - ahead[:, None]
+    ways = jnp.where(earlier >= size - inputs.count, jnp.abs(path[None, :] - path[np.maximum(earlier, 0)]), 0.0)
+    reach = FARTHER * jnp.max(ways, axis=1)[:, None]
+    if inputs.season:
+        whole = (np.arange(forecasts.shape[1]) < filters) | jnp.all(2 * inputs.season.periods <= size)
+        reach = jnp.where(whole[None, :], reach, jnp.inf)
+    return jnp.clip(forecasts, jnp.maximum(low - margin, -reach), jnp.minimum(high + margin, reach))
 
 
 def _score_due(
@@ -325,7 +342,7 @@ def _score_due(
     """Student-t log scores of the experts, as those of the next tick but with a longer memory."""
     due, held = inputs.horizon.due, state.forecasts[inputs.horizon.slot]
     pace = record_pace(config.ladder, state.count, config.score_scale_rate, config.hilbert_score_forgetting)
-    error = jnp.square(inputs.horizon.increment - jnp.sum(_weights(state, awake) * held, axis=1))
+    error = jnp.square(inputs.horizon.increment - jnp.sum(_weights(config, state, awake) * held, axis=1))
     variance = state.variance + pace.rate * (jnp.minimum(error, 16.0 * state.variance) - state.variance)
     scale = 5.0 * state.variance
     loss = 3.0 * jnp.log1p(jnp.square(inputs.horizon.increment[:, None] - held) / scale[:, None])

@@ -23,10 +23,12 @@ from ..regression import RidgeState, ridge_init, ridge_learn, ridge_solve
 FILTER_LAGS = 8
 FORGETTING = 0.9995
 LAG_BOUND, TARGET_BOUND, LARGEST_TARGET = 100.0, 6.0, 1e3
-# Rates of the smoothed level and of the indices of the two seasons, from almost fixed to quick.
-RATES = np.array([(0.01, 0.2, 0.2), (0.1, 0.1, 0.1), (0.03, 0.4, 0.4), (0.03, 0.05, 0.05)])
+# Rates of the smoothed level and of the indices of the two seasons: a level that stands with a week that moves and with
+# one that hardly does (of rate 0 is a mean), and levels that wander.
+RATES = np.array([(0.003, 0.1, 0.4), (0.003, 0.0, 0.05), (0.1, 0.4, 0.1), (0.3, 0.3, 0.3)])
 ERROR_FORGETTING, LEAST_POWER, LARGEST_CARRY = 0.998, 1e-6, 0.99
 LARGEST_UNIT = 1e150
+LARGEST_RESPONSE = 1e3
 EXPERTS = 1 + len(RATES)
 # Ticks between two solves of the filter; while it is young it is solved at every tick.
 FILTER_STRIDE, SETTLED = 4, 128
@@ -65,6 +67,8 @@ class SeasonalState(NamedTuple):
         equations: normal equations of the seasonal filter.
         pending: the row behind its forecast that is out.
         coefficients: of the filter when it was last solved.
+        response: what one unit in the newest value is after each tick, up to the longest horizon, in the filter fed
+            back on its own forecasts; empty without a ladder.
         smoothing: exponential smoothing for each set of rates.
         forecasts: the forecasts that are out [units of s_t].
         score, slow_score: discounted log scores, of which kernel A holds those of the other experts.
@@ -74,6 +78,7 @@ class SeasonalState(NamedTuple):
     equations: RidgeState
     pending: Float[Array, "row"]
     coefficients: Float[Array, "row"]
+    response: Float[Array, "ahead"]
     smoothing: Smoothing
     forecasts: Float[Array, "seasonal"]
     score: Float[Array, "seasonal"]
@@ -90,6 +95,7 @@ def seasonal_init(config: PredictorConfig) -> SeasonalState | tuple[()]:
         equations=ridge_init(width),
         pending=jnp.zeros(width),
         coefficients=jnp.zeros(width),
+        response=jnp.zeros(config.steps[-1] if config.ladder else 0),
         smoothing=_smoothing_init(config.season_capacity // 2),
         forecasts=jnp.zeros(EXPERTS),
         score=jnp.zeros(EXPERTS),
@@ -166,17 +172,99 @@ def seasonal_forecasts(
     written = jnp.where(season.taken, new.indices.entries, entries[:, here])
     smoothing = new._replace(indices=Sparing(entries.at[:, here].set(written)))
 
-    due = ticking & (season.begun | on_stride(inputs.ticks, FILTER_STRIDE, SETTLED))
-    coefficients = where_due(
+    due = ticking & (season.begun | season.woken | on_stride(inputs.ticks, FILTER_STRIDE, SETTLED))
+    reach = state.response.shape[0]
+
+    def solve(ridge: Scalar, periods: Array, held: Array, response: Array, *equations: Array) -> tuple[Array, Array]:
+        coefficients = ridge_solve(RidgeState(*equations), ridge)
+        return coefficients, impulse_response(lag_coefficients(coefficients, periods, reach))
+
+    coefficients, response = where_due(
         due,
-        lambda ridge, held, *equations: ridge_solve(RidgeState(*equations), ridge),
-        lambda ridge, held, *equations: held,
+        solve,
+        lambda ridge, periods, held, response, *equations: (held, response),
         jnp.asarray(config.hilbert_filter_ridge, float),
+        jnp.where(season.awake, season.periods, 0),
         state.coefficients,
+        state.response,
         *state.equations,
     )
-    state = state._replace(pending=row, coefficients=coefficients, smoothing=smoothing)
+    state = state._replace(pending=row, coefficients=coefficients, response=response, smoothing=smoothing)
     return state, jnp.concatenate([(coefficients @ row)[None], smoothed])
+
+
+def _of_slots(
+    coefficients: Float[Array, "row"], periods: Int[Array, "slot"]
+) -> tuple[Float[Array, "slot offset"], Float[Array, "slot"]]:
+    """Coefficients of the values -1, 0, 1, ... places after the one a period ago, and of the newest one."""
+    own = coefficients[1 + FILTER_LAGS :].reshape(periods.shape[0], -1)
+    own = jnp.where((periods >= 2)[:, None], own, 0.0)
+    about, newest = own[:, :-1], own[:, -1]
+    offsets = np.arange(min(NEIGHBOURS), max(NEIGHBOURS) + 1)
+    there = jnp.minimum(np.array(NEIGHBOURS)[None, :], jnp.maximum(periods, 2)[:, None])
+    table = jnp.sum(jnp.where(there[:, :, None] == offsets[None, None, :], about[:, :, None], 0.0), axis=1)
+    return table - jnp.where(offsets == 0, 1.0, 0.0)[None, :] * jnp.sum(own, axis=1)[:, None], newest
+
+
+def lag_coefficients(
+    coefficients: Float[Array, "row"], periods: Int[Array, "slot"], reach: int
+) -> Float[Array, "ahead"]:
+    """Coefficients of the values 1, 2, ... ticks ago in the filter's forecast of the next value, up to `reach`."""
+    lag = np.arange(1, reach + 1)
+    increments = jnp.concatenate([coefficients[1 : FILTER_LAGS + 1], jnp.zeros(max(reach - FILTER_LAGS, 0))])[:reach]
+    table, newest = _of_slots(coefficients, periods)
+    total = increments - jnp.concatenate([jnp.zeros(1), increments[:-1]])
+    total = total + jnp.where(lag == 1, 1.0 + jnp.sum(newest), 0.0)
+    for place, offset in enumerate(range(min(NEIGHBOURS), max(NEIGHBOURS) + 1)):
+        there = lag[None, :] == (periods + 1 - offset)[:, None]
+        total = total + jnp.sum(jnp.where(there, table[:, place, None], 0.0), axis=0)
+    return total
+
+
+def impulse_response(lags: Float[Array, "ahead"]) -> Float[Array, "ahead"]:
+    """Power series of 1 / (1 - sum c_l z^l): what one unit is after 0, 1, 2, ... ticks."""
+    reach = lags.shape[0]
+    if not reach:
+        return lags
+
+    def further(k: Count, newest_first: Float[Array, "ahead"]) -> Float[Array, "ahead"]:
+        following = jnp.clip(lags @ newest_first, -LARGEST_RESPONSE, LARGEST_RESPONSE)
+        return jnp.concatenate([following[None], newest_first[:-1]])
+
+    start = jnp.zeros(reach).at[0].set(1.0)
+    return lax.fori_loop(0, reach - 1, further, start)[::-1]
+
+
+def fed_back(state: SeasonalState, inputs: KernelInputs, steps: tuple[int, ...]) -> Float[Array, "step"]:
+    """Increments to any number of ticks ahead by the filter fed back on its own forecasts [units of s_t].
+
+    What is known at each tick ahead, the newest increments and the neighbourhoods of a period ago, drives a linear
+    recursion, so that the path is the product of its impulse response with what drives it.
+
+    Args:
+        state: which has taken in the newest value.
+        inputs: of the newest tick.
+        steps: ticks ahead, rising.
+    """
+    season: SeasonInputs = inputs.season
+    reach, capacity = max(steps), season.ring.shape[0]
+    periods = jnp.where(season.awake, season.periods, 0)
+    coefficients = state.coefficients
+    table, _ = _of_slots(coefficients, periods)
+    # The newest increments are lags of the first ticks ahead alone.
+    lags = np.arange(FILTER_LAGS)
+    ahead = lags[:, None] + lags[None, :]
+    hankel = jnp.where(ahead < FILTER_LAGS, coefficients[1 + np.minimum(ahead, FILTER_LAGS - 1)], 0.0)
+    drive = hankel @ state.pending[1 : FILTER_LAGS + 1]
+    drive = jnp.concatenate([drive, jnp.zeros(max(reach - FILTER_LAGS, 0))])[:reach] + coefficients[0]
+    low, high = min(NEIGHBOURS), max(NEIGHBOURS)
+    place = np.arange(low, reach + high)[None, :] - periods[:, None]
+    values = season.ring[(season.place + place) % capacity] - season.ring[season.place % capacity]
+    values = jnp.where(place <= 0, jnp.clip(values / season.unit, -LARGEST_TARGET, LARGEST_TARGET), 0.0)
+    for offset in range(high - low + 1):
+        drive = drive + jnp.sum(table[:, offset, None] * values[:, offset : offset + reach], axis=0)
+    gap = np.array(steps)[:, None] - 1 - np.arange(reach)[None, :]
+    return jnp.where(gap >= 0, state.response[np.maximum(gap, 0)], 0.0) @ drive
 
 
 def _places(periods: Int[Array, "slot"], place: Count) -> tuple[Int[Array, "slot"], Int[Array, "slot"]]:
@@ -244,17 +332,20 @@ def _smooth(
 def _begun(state: SeasonalState, inputs: KernelInputs) -> SeasonalState:
     """The state that has learned the ring's past anew where the periods have just changed.
 
-    Filter and smoothing take in the ring's values up to the one before the newest, in the newest tick's unit.  Where
-    nothing has changed in a whole batch, the loop over the ring does not go round once.
+    So does the filter alone where enough of a period has been seen for its rows: what it learned without them would
+    stand in their way for thousands of ticks.  Both take in the ring's values up to the one before the newest, in the
+    newest tick's unit.  Where nothing has changed in a whole batch, the loop over the ring does not go round once.
     """
     season: SeasonInputs = inputs.season
     begun, periods, place = season.begun & season.taken, season.periods, season.place
+    # The filter knows nothing of a slot that slept.
+    anew = (season.begun | season.woken) & season.taken
     capacity, slots = season.ring.shape[0], periods.shape[0]
     first = jnp.maximum(place - capacity + 1, 0)
     usable = jnp.maximum(periods, 2)
     ahead = jnp.minimum(np.array((0, *NEIGHBOURS))[None, :], usable[:, None])
     # Rows before it would reach beyond the ring.
-    whole = first + jnp.maximum(jnp.max(periods), FILTER_LAGS) + 1
+    whole = first + jnp.maximum(jnp.max(jnp.where(season.awake, periods, 0)), FILTER_LAGS) + 1
 
     def change(at: Int[Array, "..."], since: Int[Array, "..."]) -> Float[Array, "..."]:
         return (season.ring[at % capacity] - season.ring[since % capacity]) / season.unit
@@ -263,7 +354,7 @@ def _begun(state: SeasonalState, inputs: KernelInputs) -> SeasonalState:
         lags = change(at - np.arange(FILTER_LAGS), at - np.arange(1, FILTER_LAGS + 1))
         then = (at - usable)[:, None]
         about = jnp.concatenate([then + ahead[:, 1:], jnp.broadcast_to(at, (slots, 1))], axis=1)
-        rows = jnp.where((periods >= 2)[:, None], change(about, then), 0.0)
+        rows = jnp.where(season.awake[:, None], change(about, then), 0.0)
         return jnp.concatenate(
             [jnp.ones(1), jnp.clip(jnp.concatenate([lags, rows.reshape(-1)]), -LAG_BOUND, LAG_BOUND)]
         )
@@ -272,7 +363,7 @@ def _begun(state: SeasonalState, inputs: KernelInputs) -> SeasonalState:
         equations, smoothing = carried
         at = place - capacity + 1 + k
         drop = jnp.clip(change(at - 1, at), -LARGEST_TARGET, LARGEST_TARGET)
-        equations = learn_row(equations, row_at(at - 1), -drop, FORGETTING, begun & (at > whole))
+        equations = learn_row(equations, row_at(at - 1), -drop, FORGETTING, anew & (at > whole))
         here, following = _places(periods, at)
         entries = smoothing.indices.entries
         now = smoothing._replace(indices=Sparing(entries[:, here]))
@@ -280,11 +371,15 @@ def _begun(state: SeasonalState, inputs: KernelInputs) -> SeasonalState:
         new = jax.tree.map(lambda a, b: jnp.where(begun & (at >= first), a, b), new, now)
         return equations, new._replace(indices=Sparing(entries.at[:, here].set(new.indices.entries)))
 
-    fresh = (ridge_init(state.pending.shape[0]), _smoothing_init(0)._replace(start=first))
-    held = (state.equations, state.smoothing._replace(indices=Sparing(jnp.zeros((len(RATES), 0)))))
-    equations, smoothing = jax.tree.map(lambda a, b: jnp.where(begun, a, b), fresh, held)
+    width = state.pending.shape[0]
+    equations = jax.tree.map(lambda a, b: jnp.where(anew, a, b), ridge_init(width), state.equations)
+    fresh, held = (
+        _smoothing_init(0)._replace(start=first),
+        state.smoothing._replace(indices=Sparing(jnp.zeros((len(RATES), 0)))),
+    )
+    smoothing = jax.tree.map(lambda a, b: jnp.where(begun, a, b), fresh, held)
     smoothing = smoothing._replace(indices=state.smoothing.indices)
-    rounds = most_of_batch(jnp.where(begun, capacity - 1, 0))
+    rounds = most_of_batch(jnp.where(anew, capacity - 1, 0))
     equations, smoothing = lax.fori_loop(0, rounds, advance, (equations, smoothing))
     smoothing = smoothing._replace(unit=jnp.where(begun, 1.0 / inputs.scale_ratio, smoothing.unit))
     worth = jnp.where(season.begun, FIRST_WORTH, state.worth)
