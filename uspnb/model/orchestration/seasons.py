@@ -13,7 +13,7 @@ Source: Percival and Walden, Spectral Analysis for Physical Applications (1993),
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -455,7 +455,7 @@ def _refined(
     time = COARSE * np.arange(size) - COARSE * size + 0.5 * spectrum.count
     ridge = jnp.diag(jnp.where(jnp.concatenate([used, used]).reshape(-1), 1e-6 * size, 1.0))
 
-    def newton(_: Count, carry: tuple[Array, Array]) -> tuple[Array, Array]:
+    def newton(_: Any, carry: tuple[Array, Array]) -> tuple[Array, Array]:
         logarithm, _ = carry
         omega = jnp.where(used, 2.0 * jnp.pi * numbers * jnp.exp(-logarithm)[:, None], 0.0)
         phase = omega[:, :, None] * time[None, None, :]

@@ -7,7 +7,7 @@ sets of rates, so that none has to be fitted.  When the periods change, both sta
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -227,7 +227,7 @@ def impulse_response(lags: Float[Array, "ahead"]) -> Float[Array, "ahead"]:
     if not reach:
         return lags
 
-    def further(k: Count, newest_first: Float[Array, "ahead"]) -> Float[Array, "ahead"]:
+    def further(_: Any, newest_first: Float[Array, "ahead"]) -> Float[Array, "ahead"]:
         following = jnp.clip(lags @ newest_first, -LARGEST_RESPONSE, LARGEST_RESPONSE)
         return jnp.concatenate([following[None], newest_first[:-1]])
 
