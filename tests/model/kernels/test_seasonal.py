@@ -96,14 +96,12 @@ def test_the_filter_fed_back_is_the_filter_applied_again_and_again(periods: tupl
 
 def test_a_filter_that_a_season_wakes_learns_it_from_the_past() -> None:
     """The rows of a sleeping slot are zeros: what was learned of them must not stand beside what is learned after."""
-    values = demand(1500)[0]
+    values = demand(5 * WEEK)[0]
     predictor = FunctionalPredictor(CONFIG)
-    ticks = observations(values, np.arange(1500) * SECOND)
-    state, _ = predictor.scan(predictor.init_state(), ticks.at(slice(0, 5 * WEEK)))
-    before = float(state.kernels["hilbert"].seasonal.equations.gram[-1, -1])
-    assert before > 0.0, "the week of past ticks is in the equations as soon as it is used"
-    weight = float(state.kernels["hilbert"].seasonal.equations.weight)
-    assert 3 * WEEK < weight < 4 * WEEK, "of ticks that had a week behind them, and no others"
+    state, _ = predictor.scan(predictor.init_state(), observations(values, np.arange(5 * WEEK) * SECOND))
+    equations = state.kernels["hilbert"].seasonal.equations
+    assert float(equations.gram[-1, -1]) > 0.0, "the week of past ticks is in the equations as soon as it is used"
+    assert 3 * WEEK < float(equations.weight) < 4 * WEEK, "of ticks that had a week behind them, and no others"
 
 
 def test_what_is_known_of_the_season_is_found_to_a_tenth() -> None:

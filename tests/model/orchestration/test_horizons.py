@@ -45,7 +45,7 @@ def test_every_horizon_comes_near_the_true_conditional_mean_of_an_autoregression
 
 
 def test_every_horizon_comes_near_the_true_conditional_mean_of_ornstein_uhlenbeck():
-    """Over four paths, the paths one by one: 4.0 % at 48 ticks of the worst, 2.5 % of all."""
+    """Over four paths together; of one alone it is up to 4.0 % at 48 ticks."""
     paths = [processes.ornstein_uhlenbeck(4000, seed) for seed in (72, 73, 74, 75)]
     values = np.stack([path.values for path in paths], axis=1)
     forecasts = uspnb.backtest(values, progress=False)["horizon_prediction"].transpose("time", "asset", "horizon")
@@ -58,16 +58,13 @@ def test_every_horizon_comes_near_the_true_conditional_mean_of_ornstein_uhlenbec
 
 
 def test_every_horizon_comes_near_the_true_conditional_mean_of_a_demand_with_two_seasons():
-    """Of a declared day and week 4 % at most: 4.3 % at one tick."""
+    """Of a declared day and week; on two paths of 6,000 ticks 4 % above it one tick ahead, 2 to 4 % beyond."""
     path = processes.seasonal_demand(5000, 5, per_day=24)
     ds = uspnb.backtest(path.values, seasons=(24, 168), progress=False)
     rest = path.values - path.known["shape"]
     for i, h in enumerate(ds["horizon"].values):
-        came = path.values[2000 + h :]
-        forecast, true = (
-            ds["horizon_prediction"].values[2000:-h, i],
-            path.known["shape"][2000 + h :] + 0.8**h * rest[2000:-h],
-        )
+        came, forecast = path.values[2000 + h :], ds["horizon_prediction"].values[2000:-h, i]
+        true = path.known["shape"][2000 + h :] + 0.8**h * rest[2000:-h]
         error, best = (np.sqrt(np.mean((came - f) ** 2)) for f in (forecast, true))
         assert error < 1.05 * best, (h, error, best)
 

@@ -184,13 +184,18 @@ def seasonal_forecasts(
         solve,
         lambda ridge, periods, held, response, *equations: (held, response),
         jnp.asarray(config.hilbert_filter_ridge, float),
-        jnp.where(season.awake, season.periods, 0),
+        _seen(season),
         state.coefficients,
         state.response,
         *state.equations,
     )
     state = state._replace(pending=row, coefficients=coefficients, response=response, smoothing=smoothing)
     return state, jnp.concatenate([(coefficients @ row)[None], smoothed])
+
+
+def _seen(season: SeasonInputs) -> Int[Array, "slot"]:
+    """Periods that the filter's rows read, 0 of a slot that sleeps."""
+    return jnp.where(season.awake, season.periods, 0)
 
 
 def _of_slots(
@@ -247,8 +252,7 @@ def fed_back(state: SeasonalState, inputs: KernelInputs, steps: tuple[int, ...])
         steps: ticks ahead, rising.
     """
     season: SeasonInputs = inputs.season
-    reach, capacity = max(steps), season.ring.shape[0]
-    periods = jnp.where(season.awake, season.periods, 0)
+    reach, periods, capacity = max(steps), _seen(season), season.ring.shape[0]
     coefficients = state.coefficients
     table, _ = _of_slots(coefficients, periods)
     # The newest increments are lags of the first ticks ahead alone.
@@ -345,7 +349,7 @@ def _begun(state: SeasonalState, inputs: KernelInputs) -> SeasonalState:
     usable = jnp.maximum(periods, 2)
     ahead = jnp.minimum(np.array((0, *NEIGHBOURS))[None, :], usable[:, None])
     # Rows before it would reach beyond the ring.
-    whole = first + jnp.maximum(jnp.max(jnp.where(season.awake, periods, 0)), FILTER_LAGS) + 1
+    whole = first + jnp.maximum(jnp.max(_seen(season)), FILTER_LAGS) + 1
 
     def change(at: Int[Array, "..."], since: Int[Array, "..."]) -> Float[Array, "..."]:
         return (season.ring[at % capacity] - season.ring[since % capacity]) / season.unit
@@ -373,10 +377,8 @@ def _begun(state: SeasonalState, inputs: KernelInputs) -> SeasonalState:
 
     width = state.pending.shape[0]
     equations = jax.tree.map(lambda a, b: jnp.where(anew, a, b), ridge_init(width), state.equations)
-    fresh, held = (
-        _smoothing_init(0)._replace(start=first),
-        state.smoothing._replace(indices=Sparing(jnp.zeros((len(RATES), 0)))),
-    )
+    fresh = _smoothing_init(0)._replace(start=first)
+    held = state.smoothing._replace(indices=fresh.indices)
     smoothing = jax.tree.map(lambda a, b: jnp.where(begun, a, b), fresh, held)
     smoothing = smoothing._replace(indices=state.smoothing.indices)
     rounds = most_of_batch(jnp.where(anew, capacity - 1, 0))
